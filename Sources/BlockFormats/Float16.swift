@@ -1,0 +1,83 @@
+/// IEEE 754 binary16, converted with integer arithmetic: a baseline x86-64 has no instruction for
+/// it, and the compiler's fallback is a call for each element.
+package enum Float16Bits {
+  /// The value of a bit pattern; NaNs keep their payload.
+  @inline(__always)
+  package static func float(_ bits: UInt16) -> Float {
+    let sign = UInt32(bits & 0x8000) << 16
+    let magnitude = UInt32(bits & 0x7FFF)
+    if magnitude >= 0x7C00 { return Float(bitPattern: sign | 0x7F80_0000 | magnitude << 13) }
+    if magnitude < 0x0400 {
+      // Subnormal: an integer multiple of 2^-24.
+      return Float(bitPattern: sign | (Float(magnitude) * 0x1p-24).bitPattern)
+    }
+    return Float(bitPattern: sign | (magnitude << 13 &+ 112 << 23))
+  }
+
+  /// Decodes `count` elements stored little-endian at any alignment.
+  static func decode(
+    _ source: UnsafeRawPointer, count: Int, into values: UnsafeMutablePointer<Float>
+  ) {
+    var index = 0
+    while index &+ 8 <= count {
+      let bits = source.loadUnaligned(fromByteOffset: index &* 2, as: SIMD8<UInt16>.self)
+      UnsafeMutableRawPointer(values + index).storeBytes(of: floats(bits), as: SIMD8<Float>.self)
+      index &+= 8
+    }
+    while index < count {
+      values[index] = source.half(index &* 2)
+      index &+= 1
+    }
+  }
+
+  /// Eight values at once, without branches.
+  @inline(__always)
+  private static func floats(_ bits: SIMD8<UInt16>) -> SIMD8<Float> {
+    let wide = SIMD8<UInt32>(truncatingIfNeeded: bits)
+    let magnitude = wide & 0x7FFF
+    var pattern = (magnitude &<< 13) &+ (112 &<< 23)
+    pattern.replace(with: pattern &+ (112 &<< 23), where: magnitude .>= 0x7C00)
+    let subnormal = SIMD8<Float>(SIMD8<Int32>(truncatingIfNeeded: magnitude)) * 0x1p-24
+    pattern.replace(
+      with: unsafeBitCast(subnormal, to: SIMD8<UInt32>.self), where: magnitude .< 0x0400)
+    return unsafeBitCast(pattern | ((wide & 0x8000) &<< 16), to: SIMD8<Float>.self)
+  }
+}
+
+/// bfloat16: the upper half of a float32.
+package enum BFloat16Bits {
+  static func decode(
+    _ source: UnsafeRawPointer, count: Int, into values: UnsafeMutablePointer<Float>
+  ) {
+    for index in 0..<count {
+      let bits = source.loadUnaligned(fromByteOffset: index &* 2, as: UInt16.self)
+      values[index] = Float(bitPattern: UInt32(UInt16(littleEndian: bits)) << 16)
+    }
+  }
+}
+
+/// The two 8-bit floats of PyTorch and ComfyUI, by table.
+enum Float8 {
+  /// Values of `float8_e4m3fn`: sign, 4 exponent bits of bias 7, 3 mantissa bits; no infinity,
+  /// NaN at 0x7F and 0xFF.
+  static let e4m3Values: [Float] = (0..<256).map { code in
+    let mantissa = Float(code & 7)
+    let exponent = (code >> 3) & 15
+    let sign: Float = code < 128 ? 1 : -1
+    if code & 0x7F == 0x7F { return .nan }
+    if exponent == 0 { return sign * mantissa * 0x1p-9 }
+    return sign * Float(sign: .plus, exponent: exponent - 7, significand: 1 + mantissa / 8)
+  }
+
+  /// Values of `float8_e5m2`: the upper byte of a float16.
+  static let e5m2Values: [Float] = (0..<256).map { Float16Bits.float(UInt16($0) << 8) }
+
+  static func decode(
+    _ source: UnsafeRawPointer, count: Int, table: [Float],
+    into values: UnsafeMutablePointer<Float>
+  ) {
+    table.withUnsafeBufferPointer { table in
+      for index in 0..<count { values[index] = table[Int(source.byte(index))] }
+    }
+  }
+}
