@@ -1,0 +1,133 @@
+import Foundation
+
+/// Writes files so that their name always holds either nothing, the old content or the whole new
+/// one: a temporary file in the same folder, fsync, rename, fsync of the folder.
+package enum AtomicFile {
+  /// Checks that `write` has a chance, before hours of work are spent on the content.
+  ///
+  /// - Parameters:
+  ///   - path: where the file will go.
+  ///   - overwrite: whether an existing file may be replaced.
+  /// - Throws: `ModelFileError` if the name is taken, the folder missing or not writable.
+  package static func check(_ path: String, overwrite: Bool) throws(ModelFileError) {
+    if try existingKind(of: path, overwrite: overwrite) == .device { return }
+    let temporary = try createTemporary(for: path)
+    close(temporary.descriptor)
+    unlink(temporary.path)
+  }
+
+  /// Writes a whole file.
+  ///
+  /// Devices and pipes are written in place, since renaming would replace them.
+  ///
+  /// - Parameters:
+  ///   - bytes: the content.
+  ///   - path: where it goes.
+  ///   - overwrite: whether an existing file may be replaced.
+  /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched.
+  package static func write(
+    _ bytes: [UInt8], to path: String, overwrite: Bool
+  ) throws(ModelFileError) {
+    if try existingKind(of: path, overwrite: overwrite) == .device {
+      let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+      guard descriptor >= 0 else { throw failure(path, "cannot open") }
+      defer { close(descriptor) }
+      return try writeAll(bytes, to: descriptor, path: path)
+    }
+    let temporary = try createTemporary(for: path)
+    do throws(ModelFileError) {
+      try writeAll(bytes, to: temporary.descriptor, path: path)
+      guard fsync(temporary.descriptor) == 0 else { throw failure(path, "cannot flush") }
+    } catch {
+      close(temporary.descriptor)
+      unlink(temporary.path)
+      throw error
+    }
+    guard close(temporary.descriptor) == 0, rename(temporary.path, resolved(path)) == 0 else {
+      let error = failure(path, "cannot finish")
+      unlink(temporary.path)
+      throw error
+    }
+    flushFolder(of: resolved(path))
+  }
+
+  private enum ExistingKind { case none, regular, device }
+
+  private static func existingKind(
+    of path: String, overwrite: Bool
+  ) throws(ModelFileError) -> ExistingKind {
+    var status = stat()
+    guard stat(path, &status) == 0 else {
+      guard errno == ENOENT else { throw failure(path, "cannot write") }
+      return .none
+    }
+    switch status.st_mode & S_IFMT {
+    case S_IFDIR:
+      throw ModelFileError(path: path, kind: .unwritable, fault: "is a folder, not a file name")
+    case S_IFREG:
+      guard overwrite else {
+        throw ModelFileError(
+          path: path, kind: .unwritable, fault: "exists already: pass --force to replace it")
+      }
+      return .regular
+    default: return .device
+    }
+  }
+
+  /// A symbolic link's target, so that writing through a link keeps the link.
+  private static func resolved(_ path: String) -> String {
+    guard let target = realpath(path, nil) else { return path }
+    defer { free(target) }
+    return String(cString: target)
+  }
+
+  private static func createTemporary(
+    for path: String
+  ) throws(ModelFileError) -> (path: String, descriptor: Int32) {
+    let url = URL(fileURLWithPath: resolved(path))
+    let name = url.lastPathComponent
+    guard name.utf8.count <= 255 else {
+      throw ModelFileError(
+        path: path, kind: .unwritable,
+        fault: "file name of \(name.utf8.count) bytes, at most 255 are allowed")
+    }
+    let suffix = ".tmp-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
+    var stem = name
+    while stem.utf8.count + suffix.utf8.count + 1 > 255 { stem.removeLast() }
+    let temporary = url.deletingLastPathComponent().appendingPathComponent(".\(stem)\(suffix)").path
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
+    return (temporary, descriptor)
+  }
+
+  private static func writeAll(
+    _ bytes: [UInt8], to descriptor: Int32, path: String
+  ) throws(ModelFileError) {
+    let failed: Bool = bytes.withUnsafeBytes { buffer in
+      var done = 0
+      while done < buffer.count {
+        let count = Foundation.write(
+          descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
+        if count < 0 && errno == EINTR { continue }
+        if count <= 0 { return true }
+        done += count
+      }
+      return false
+    }
+    if failed { throw failure(path, "cannot write \(bytes.count) bytes") }
+  }
+
+  private static func flushFolder(of path: String) {
+    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
+    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    guard descriptor >= 0 else { return }
+    // Some file systems cannot flush folders; the file itself is safe already.
+    fsync(descriptor)
+    close(descriptor)
+  }
+
+  private static func failure(_ path: String, _ what: String) -> ModelFileError {
+    ModelFileError(
+      path: path, kind: .unwritable, fault: "\(what): \(String(cString: strerror(errno)))")
+  }
+}
