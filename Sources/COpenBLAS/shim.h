@@ -1,0 +1,2 @@
+// Shows OpenBLAS's C interface to Swift.
+#include <cblas-openblas.h>

@@ -1,0 +1,106 @@
+import Foundation
+
+/// Why a computation did not come to its end.
+public enum ComputeError: Error, Equatable, CustomStringConvertible {
+  /// Memory for activations could not be had.
+  case outOfMemory(byteCount: Int)
+  /// Someone asked it to stop.
+  case cancelled
+
+  /// A line for the user.
+  public var description: String {
+    switch self {
+    case .outOfMemory(let byteCount):
+      "cannot allocate \(byteCount >> 20) MiB for activations: choose a smaller picture or batch"
+    case .cancelled: "cancelled"
+    }
+  }
+}
+
+/// A block of float32 memory, aligned to cache lines, with undefined initial content.
+package final class FloatBuffer: @unchecked Sendable {
+  package let count: Int
+  package let pointer: UnsafeMutablePointer<Float>
+
+  package init(count: Int) throws(ComputeError) {
+    let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+    var raw: UnsafeMutableRawPointer?
+    guard !overflow, posix_memalign(&raw, 64, max(bytes, 64)) == 0, let raw else {
+      throw ComputeError.outOfMemory(byteCount: overflow ? .max : bytes)
+    }
+    self.count = count
+    pointer = raw.bindMemory(to: Float.self, capacity: count)
+  }
+
+  deinit { free(pointer) }
+}
+
+/// A row-major matrix of float32 activations, or a view of some rows and columns of one.
+///
+/// Copies share memory. Whoever holds a `Matrix` keeps its memory alive.
+package struct Matrix: @unchecked Sendable {
+  private let storage: FloatBuffer
+  private let offset: Int
+  package let rows: Int
+  package let columns: Int
+  /// Floats from one row to the next.
+  package let stride: Int
+
+  /// Allocates a matrix with undefined content.
+  package init(rows: Int, columns: Int) throws(ComputeError) {
+    let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
+    guard !overflow else { throw ComputeError.outOfMemory(byteCount: .max) }
+    self.init(
+      storage: try FloatBuffer(count: count), offset: 0, rows: rows, columns: columns,
+      stride: columns)
+  }
+
+  /// Allocates a matrix and copies values into it, row by row.
+  package init(_ values: [Float], rows: Int, columns: Int) throws(ComputeError) {
+    precondition(values.count == rows * columns)
+    try self.init(rows: rows, columns: columns)
+    values.withUnsafeBufferPointer { source in
+      if let base = source.baseAddress { pointer.update(from: base, count: source.count) }
+    }
+  }
+
+  private init(storage: FloatBuffer, offset: Int, rows: Int, columns: Int, stride: Int) {
+    self.storage = storage
+    self.offset = offset
+    self.rows = rows
+    self.columns = columns
+    self.stride = stride
+  }
+
+  /// The first element. Valid while the matrix is held.
+  package var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+
+  /// The first element of a row. Valid while the matrix is held.
+  package func row(_ index: Int) -> UnsafeMutablePointer<Float> { pointer + index * stride }
+
+  /// A view of consecutive rows.
+  package func rows(_ range: Range<Int>) -> Matrix {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows)
+    return Matrix(
+      storage: storage, offset: offset + range.lowerBound * stride, rows: range.count,
+      columns: columns, stride: stride)
+  }
+
+  /// A view of consecutive columns.
+  package func columns(_ range: Range<Int>) -> Matrix {
+    precondition(range.lowerBound >= 0 && range.upperBound <= columns)
+    return Matrix(
+      storage: storage, offset: offset + range.lowerBound, rows: rows, columns: range.count,
+      stride: stride)
+  }
+
+  /// All elements, row by row.
+  package var values: [Float] {
+    var result: [Float] = []
+    result.reserveCapacity(rows * columns)
+    for index in 0..<rows {
+      result.append(contentsOf: UnsafeBufferPointer(start: row(index), count: columns))
+    }
+    return result
+  }
+}
