@@ -1,0 +1,112 @@
+import StrictJSON
+
+/// Turns a prompt into the token ids of a text encoder.
+///
+/// Three kinds of file describe one: a tokenizer.json of Hugging Face's tokenizers library, a
+/// SentencePiece model, and the metadata of a GGUF file. All are byte-pair encodings here.
+package struct Tokenizer: Sendable {
+  private enum Pipeline {
+    case tokenizerJSON(TokenizerJSONPipeline)
+    case sentencePiece(SentencePieceEncoder)
+  }
+
+  private let pipeline: Pipeline
+  private let postProcessor: PostProcessor
+  private let keepsEnd: Bool
+  /// How many ids there are.
+  package let vocabularySize: Int
+  /// The largest id that a text can give: the embedding needs at least one row more.
+  package let largestID: Int32
+  /// The id that ends every text, or that would; nil if the files do not tell.
+  package let endOfSequenceID: Int32?
+
+  /// Reads a tokenizer.json.
+  ///
+  /// - Parameters:
+  ///   - json: the file. Its own truncation and padding sections do not matter, except
+  ///     for the side at which `settings` lets text be cut.
+  ///   - settings: what transformers' LlamaTokenizer changes; nil runs the file as it is.
+  /// - Throws: ``TokenizerError`` if the file is malformed or describes something unsupported.
+  package init(
+    tokenizerJSON json: JSONValue, llamaOverrides settings: LlamaTokenizerSettings?
+  ) throws(TokenizerError) {
+    guard json.members != nil else {
+      throw TokenizerError("expected an object, found \(json.brief)")
+    }
+    if let version = try json.optionalString("version", at: "tokenizer"), version != "1.0" {
+      throw .unsupported("the version \(quoted(version)) (only 1.0 is)", at: "version")
+    }
+    let pipeline = try TokenizerJSONPipeline(json: json, llamaOverrides: settings)
+    postProcessor = try PostProcessor(json: json.optional("post_processor"))
+    if let settings {
+      let direction = json.optional("truncation")?.optional("direction")?.stringValue
+      keepsEnd = settings.keepsEnd ?? (direction == "Left")
+    } else {
+      keepsEnd = false
+    }
+    vocabularySize = pipeline.vocabularySize
+    largestID = max(pipeline.largestID, postProcessor.largestID ?? 0)
+    endOfSequenceID =
+      postProcessor.finalID ?? pipeline.id(of: settings?.endOfSequence ?? "</s>")
+    self.pipeline = .tokenizerJSON(pipeline)
+  }
+
+  /// Reads a SentencePiece model file, as in tokenizer.model.
+  ///
+  /// Texts end with the model's end-of-sequence piece, and no token starts them: the convention
+  /// of AuraFlow's text encoder.
+  ///
+  /// - Parameter bytes: the file.
+  /// - Throws: ``TokenizerError`` if the file is malformed, or is no byte-pair encoding.
+  package init(sentencePieceModel bytes: [UInt8]) throws(TokenizerError) {
+    let vocabulary = try SentencePieceVocabulary(modelFile: bytes)
+    let encoder = try SentencePieceEncoder(vocabulary)
+    let end = encoder.controlID(vocabulary.endOfSequence)
+    self.init(encoder, before: [], after: end.map { [$0] } ?? [], endOfSequenceID: end)
+  }
+
+  /// Uses the vocabulary in the metadata of a GGUF file.
+  ///
+  /// - Parameter vocabulary: the metadata.
+  /// - Throws: ``TokenizerError`` if it is inconsistent, or of a kind other than "llama".
+  package init(ggufVocabulary vocabulary: GGUFVocabulary) throws(TokenizerError) {
+    let encoder = try SentencePieceEncoder(try vocabulary.sentencePieces())
+    let addsStart = vocabulary.addBOS ?? false
+    let addsEnd = vocabulary.addEOS ?? true
+    let start =
+      addsStart
+      ? [try vocabulary.specialID(vocabulary.bosID, byDefault: 1, "tokenizer.ggml.bos_token_id")]
+      : []
+    let end = try vocabulary.specialID(
+      vocabulary.eosID, byDefault: 2, "tokenizer.ggml.eos_token_id")
+    self.init(encoder, before: start, after: addsEnd ? [end] : [], endOfSequenceID: end)
+  }
+
+  private init(
+    _ encoder: SentencePieceEncoder, before: [Int32], after: [Int32], endOfSequenceID: Int32?
+  ) {
+    pipeline = .sentencePiece(encoder)
+    postProcessor = PostProcessor(before: before, after: after)
+    keepsEnd = false
+    vocabularySize = encoder.count
+    largestID = Int32(truncatingIfNeeded: encoder.count - 1)
+    self.endOfSequenceID = endOfSequenceID
+  }
+
+  /// The ids of a text, with the special tokens that belong around it.
+  ///
+  /// - Parameters:
+  ///   - text: the text.
+  ///   - maximumLength: the most ids to return, special tokens included: longer text is cut so
+  ///     that they fit. Nil cuts nothing.
+  /// - Returns: ids from 0 to ``largestID``.
+  package func encode(_ text: String, maximumLength: Int? = nil) -> [Int32] {
+    let bytes = Array(text.utf8)
+    let ids =
+      switch pipeline {
+      case .tokenizerJSON(let pipeline): pipeline.encode(bytes)
+      case .sentencePiece(let encoder): encoder.encode(bytes)
+      }
+    return postProcessor.process(ids, maximumLength: maximumLength, keepsEnd: keepsEnd)
+  }
+}
