@@ -1,0 +1,2 @@
+// Shows libpng's simplified interface to Swift.
+#include <png.h>
