@@ -1,0 +1,234 @@
+import BlockFormats
+import ModelFiles
+import Tensors
+
+/// The tensors of one part of a model, asked for by our names whatever the file calls them.
+///
+/// Every request states the shape that the architecture demands; what was not asked for in the end
+/// is reported as unexpected. So a checkpoint either fits in full or is refused by name.
+package final class ComponentWeights {
+  package let part: ModelPart
+  package let archive: TensorArchive
+  package let location: ComponentLocation
+  private let entries: [String: Entry]
+  private var used: Set<String> = []
+
+  /// How a part is stored, for messages and listings.
+  package struct ComponentLocation: Sendable {
+    package let scheme: String
+    package let prefix: String
+  }
+
+  private struct Entry {
+    let index: Int
+    let rowOrder: NameRule.RowOrder
+  }
+
+  private let table: NameTable
+  private let levels: Int
+  /// Tensors of the archive that this part explains, used or not.
+  package let claimed: Set<Int>
+
+  /// - Parameters:
+  ///   - archive: an opened checkpoint.
+  ///   - place: where the part was found.
+  init(_ archive: TensorArchive, at place: PartLocation) {
+    part = place.part
+    self.archive = archive
+    location = ComponentLocation(scheme: place.table.scheme, prefix: place.prefix)
+    table = place.table
+    let names = archive.tensors.records.map { record in
+      record.name.utf8.starts(with: place.prefix.utf8)
+        ? record.name.dropFirst(place.prefix.count).split(
+          separator: ".", omittingEmptySubsequences: false)
+        : []
+    }
+    levels = Self.levelCount(names, table: place.table)
+    var entries: [String: Entry] = [:]
+    var claimed: Set<Int> = []
+    for (index, components) in names.enumerated() where !components.isEmpty {
+      guard let match = place.table.canonicalName(of: components, levels: levels) else { continue }
+      claimed.insert(index)
+      // A second name for the same tensor (tied embeddings) is explained, but not needed.
+      if entries[match.name] == nil {
+        entries[match.name] = Entry(index: index, rowOrder: match.rowOrder)
+      }
+    }
+    self.entries = entries
+    self.claimed = claimed
+  }
+
+  /// The path to name in messages.
+  package var path: String { archive.path }
+
+  // MARK: What is there
+
+  /// The shape of a tensor, without dimensions of 1 at its front; nil if it is missing.
+  ///
+  /// Files disagree on such dimensions (`[1, n, d]` or `[n, d]` for position tables).
+  package func shape(of name: String) -> [Int]? {
+    entries[name].map { Self.trimmed(archive.tensors.records[$0.index].shape) }
+  }
+
+  /// One more than the highest number in place of `{i}` after a prefix such as `single_layers.`.
+  ///
+  /// Bounded by the number of tensors, so that a stray number cannot make work.
+  package func layerCount(_ prefix: String) -> Int {
+    let numbers = entries.keys.lazy.filter { $0.hasPrefix(prefix) }.compactMap {
+      $0.dropFirst(prefix.count).split(separator: ".").first.flatMap { Int($0) }
+    }
+    return min((numbers.max() ?? -1) + 1, entries.count)
+  }
+
+  /// Whether the file has a tensor.
+  package func has(_ name: String) -> Bool { entries[name] != nil }
+
+  // MARK: Asking for tensors
+
+  /// A weight of `[rows, columns]` in its stored type.
+  ///
+  /// - Parameters:
+  ///   - name: our name.
+  ///   - rows: outputs.
+  ///   - columns: inputs; trailing dimensions of the file (convolution kernels) are folded in.
+  /// - Throws: `ModelFileError` naming the tensor, what was expected and what was found.
+  package func matrix(
+    _ name: String, rows: Int, columns: Int
+  ) throws(ModelFileError) -> WeightMatrix {
+    let entry = try entry(name, expected: "[\(rows), \(columns)]")
+    let record = archive.tensors.records[entry.index]
+    let shape = Self.trimmed(record.shape)
+    let inner = shape.dropFirst().reduce(1, *)
+    guard record.elementCount == rows * columns, shape.first ?? 1 == rows || rows == 1,
+      inner == columns || rows == 1
+    else { throw wrongShape(record, expected: "[\(rows), \(columns)]") }
+    return try matrix(entry, record, rows: rows, columns: columns, name: name)
+  }
+
+  /// A convolution weight of `[outputs, inputs, kernel, kernel]`; a 1×1 kernel may be left out.
+  package func convolution(
+    _ name: String, outputs: Int, inputs: Int, kernel: Int
+  ) throws(ModelFileError) -> WeightMatrix {
+    let expected = [outputs, inputs, kernel, kernel]
+    let entry = try entry(name, expected: "\(expected)")
+    let record = archive.tensors.records[entry.index]
+    guard record.shape == expected || kernel == 1 && record.shape == [outputs, inputs] else {
+      throw wrongShape(record, expected: "\(expected)")
+    }
+    return try matrix(
+      entry, record, rows: outputs, columns: inputs * kernel * kernel, name: name)
+  }
+
+  /// A vector decoded to float32.
+  package func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float] {
+    let entry = try entry(name, expected: "[\(count)]")
+    let record = archive.tensors.records[entry.index]
+    guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
+      throw wrongShape(record, expected: "[\(count)]")
+    }
+    return try matrix(entry, record, rows: 1, columns: count, name: name).decoded()
+  }
+
+  /// Refuses tensors that the architecture has no use for.
+  ///
+  /// - Parameter ignoring: prefixes of our names that may be there unused.
+  package func expectNothingElse(ignoring: [String] = []) throws(ModelFileError) {
+    let unused = entries.filter { name, _ in
+      !used.contains(name) && !ignoring.contains { name.hasPrefix($0) }
+    }
+    // The first in file order, so that the message does not depend on hashing.
+    guard let first = unused.values.map(\.index).min() else { return }
+    let record = archive.tensors.records[first]
+    throw malformed(
+      "tensor '\(record.name)' of shape \(record.shape) is unexpected: the \(part.rawValue) that "
+        + "the other tensors describe has none of this name")
+  }
+
+  /// An error about this part's file.
+  package func malformed(_ fault: String) -> ModelFileError {
+    ModelFileError(path: path, kind: .malformed, fault: fault)
+  }
+
+  /// The name under which the file has, or should have, a tensor.
+  package func storedName(_ name: String) -> String {
+    if let entry = entries[name] { return archive.tensors.records[entry.index].name }
+    return location.prefix + (table.foreignName(of: name, levels: levels) ?? name)
+  }
+
+  // MARK: Parts
+
+  private func entry(_ name: String, expected: String) throws(ModelFileError) -> Entry {
+    guard let entry = entries[name] else {
+      throw malformed(
+        "tensor '\(storedName(name))' is missing, expected shape \(expected): "
+          + "the \(part.rawValue) is incomplete or of another architecture")
+    }
+    used.insert(name)
+    return entry
+  }
+
+  private func wrongShape(_ record: TensorRecord, expected: String) -> ModelFileError {
+    malformed(
+      "tensor '\(record.name)' has shape \(record.shape), expected \(expected)")
+  }
+
+  private func matrix(
+    _ entry: Entry, _ record: TensorRecord, rows: Int, columns: Int, name: String
+  ) throws(ModelFileError) -> WeightMatrix {
+    guard record.type.isWeightType else {
+      throw malformed(
+        "tensor '\(record.name)' has type \(record.type.name), expected a floating-point or "
+          + "quantized weight type that this program can decode")
+    }
+    guard let rowBytes = record.type.byteCount(elements: columns),
+      let base = archive.contents(of: entry.index).bytes.baseAddress
+    else {
+      throw malformed(
+        "tensor '\(record.name)' of type \(record.type.name) has rows of \(columns) elements, "
+          + "expected whole blocks of \(record.type.elementsPerBlock)")
+    }
+    let file = archive.contents(of: entry.index).file
+    func segment(_ range: Range<Int>) -> WeightMatrix.Segment {
+      WeightMatrix.Segment(
+        bytes: base + range.lowerBound * rowBytes, type: record.type, rows: range.count, owner: file
+      )
+    }
+    let segments =
+      entry.rowOrder == .asStored
+      ? [segment(0..<rows)] : [segment(rows / 2..<rows), segment(0..<rows / 2)]
+    return WeightMatrix(
+      segments: segments, columns: columns, scale: try scale(of: record))
+  }
+
+  /// The factor of a scaled fp8 weight (`<layer>.scale_weight`), as ComfyUI writes them.
+  private func scale(of record: TensorRecord) throws(ModelFileError) -> Float {
+    guard record.type == .f8_e4m3 || record.type == .f8_e5m2,
+      record.name.hasSuffix(".weight"),
+      let index = archive.tensors.index(of: record.name.dropLast(6) + "scale_weight")
+    else { return 1 }
+    let scale = archive.tensors.records[index]
+    guard scale.elementCount == 1, scale.type.isWeightType, !scale.type.isBlockQuantized,
+      let bytes = archive.contents(of: index).bytes.baseAddress
+    else { throw wrongShape(scale, expected: "a single number") }
+    var value: Float = 1
+    scale.type.decode(bytes, count: 1, into: &value)
+    guard value.isFinite else { throw malformed("tensor '\(scale.name)' is not a finite number") }
+    return value
+  }
+
+  private static func trimmed(_ shape: [Int]) -> [Int] {
+    Array(shape.drop { $0 == 1 })
+  }
+
+  private static func levelCount(_ names: [[Substring]], table: NameTable) -> Int {
+    var highest = -1
+    for components in names where !components.isEmpty {
+      for rule in table.rules where rule.foreign.contains("{-i}") {
+        if let match = NameTable.match(rule, endOf: components), match.prefixCount == 0 {
+          highest = max(highest, match.numbers["{-i}"] ?? -1)
+        }
+      }
+    }
+    return highest + 1
+  }
+}

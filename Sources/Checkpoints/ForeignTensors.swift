@@ -1,0 +1,37 @@
+import ModelFiles
+
+/// Tensors that lie in a checkpoint but belong to no part of an AuraFlow model.
+enum ForeignTensors {
+  /// Endings of tensors that tools leave beside the weights.
+  private static let harmlessEndings = [
+    "logit_scale", "scaled_fp8", "scale_weight", "scale_input", "spiece_model", "position_ids",
+    "lm_head.weight",
+  ]
+
+  /// Beginnings of what a text-to-image model does not use: T5 decoders, averaged copies.
+  private static let harmlessBeginnings = ["dec.", "decoder.block.", "model_ema."]
+
+  /// The first tensor of no use in file order, or nil.
+  static func first(in archive: TensorArchive) -> Int? {
+    var claimed: Set<Int> = []
+    var textEncoderPrefix = ""
+    for part in ModelPart.allCases {
+      guard let place = ComponentLocator.locate(part, in: archive.tensors) else { continue }
+      claimed.formUnion(ComponentWeights(archive, at: place).claimed)
+      if part == .textEncoder { textEncoderPrefix = place.prefix }
+    }
+    return archive.tensors.records.indices.first { index in
+      !claimed.contains(index)
+        && !isHarmless(archive.tensors.records[index].name, textEncoderPrefix: textEncoderPrefix)
+    }
+  }
+
+  private static func isHarmless(_ name: String, textEncoderPrefix: String) -> Bool {
+    let inner =
+      !textEncoderPrefix.isEmpty && name.hasPrefix(textEncoderPrefix)
+      ? String(name.dropFirst(textEncoderPrefix.count)) : name
+    return harmlessEndings.contains { name == $0 || name.hasSuffix("." + $0) }
+      || harmlessBeginnings.contains { inner.hasPrefix($0) }
+      || inner.hasPrefix("decoder.final_layer_norm.") || inner == "decoder.embed_tokens.weight"
+  }
+}

@@ -1,0 +1,221 @@
+import Foundation
+import ModelFiles
+import StrictJSON
+
+/// Every part of a model, found and opened, in whatever layout it came.
+package struct ModelSources {
+  package let transformer: PartSource
+  package let textEncoder: PartSource
+  package let autoencoder: PartSource
+  package let tokenizer: TokenizerSource
+  /// `scheduler_config.json` of a diffusers folder.
+  package let scheduler: ConfigurationFile?
+  /// The GGUF file whose metadata holds the model's defaults, if there is one.
+  package let defaults: GGUFFile?
+
+  /// Opens the files of a model.
+  ///
+  /// - Parameters:
+  ///   - paths: where the parts are.
+  ///   - hints: facts that neither tensors nor files tell.
+  /// - Throws: `ModelFileError` naming the first missing part or faulty file.
+  package init(_ paths: ModelPaths, hints: ArchitectureHints) throws(ModelFileError) {
+    var opener = ModelOpener(paths: paths, hints: hints)
+    transformer = try opener.part(.transformer)
+    textEncoder = try opener.part(.textEncoder)
+    autoencoder = try opener.part(.autoencoder)
+    tokenizer = try opener.tokenizer()
+    scheduler = try opener.scheduler()
+    try opener.checkForeignTensors()
+    defaults = opener.modelArchive?.gguf ?? transformer.weights.archive.gguf
+  }
+}
+
+extension PartSource {
+  /// Opens a single part by itself.
+  ///
+  /// - Parameters:
+  ///   - part: what to look for.
+  ///   - path: a file, or the part's folder.
+  ///   - hints: facts that neither tensors nor files tell.
+  package init(
+    _ part: ModelPart, path: String, hints: ArchitectureHints = ArchitectureHints()
+  ) throws(ModelFileError) {
+    var paths = ModelPaths()
+    switch part {
+    case .transformer: paths.transformer = path
+    case .textEncoder: paths.textEncoder = path
+    case .autoencoder: paths.autoencoder = path
+    }
+    var opener = ModelOpener(paths: paths, hints: hints)
+    self = try opener.part(part)
+  }
+}
+
+/// Opens each file once and remembers what was found where.
+private struct ModelOpener {
+  let paths: ModelPaths
+  let hints: ArchitectureHints
+  private var archives: [String: TensorArchive] = [:]
+  private var isScanned = false
+  /// The single file with several parts, where `--model` names one.
+  private(set) var modelArchive: TensorArchive?
+
+  init(paths: ModelPaths, hints: ArchitectureHints) {
+    self.paths = paths
+    self.hints = hints
+  }
+
+  // MARK: Parts
+
+  mutating func part(_ part: ModelPart) throws(ModelFileError) -> PartSource {
+    guard let path = try weightsPath(of: part) else {
+      throw ModelFileError(
+        path: paths.model ?? "model", kind: .notFound,
+        fault: "no \(part.rawValue) given: name it with \(Self.flag(of: part)) or a whole model "
+          + "with --model")
+    }
+    let archive = try open(path)
+    guard let place = ComponentLocator.locate(part, in: archive.tensors) else {
+      throw Self.notFound(part, in: archive)
+    }
+    return PartSource(
+      weights: ComponentWeights(archive, at: place),
+      configuration: try configuration(of: part, beside: path), hints: hints)
+  }
+
+  private mutating func weightsPath(of part: ModelPart) throws(ModelFileError) -> String? {
+    if let path = paths.path(of: part) {
+      guard ModelFolder.isFolder(path) else { return path }
+      let inner = ModelFolder.join(path, Self.folderName(of: part))
+      return try ModelFolder.weights(in: ModelFolder.isFolder(inner) ? inner : path)
+    }
+    guard let model = paths.model else { return nil }
+    guard ModelFolder.isFolder(model) else {
+      modelArchive = try open(model)
+      return model
+    }
+    try checkPipelineClass(model)
+    let folder = ModelFolder.join(model, Self.folderName(of: part))
+    if ModelFolder.isFolder(folder) { return try ModelFolder.weights(in: folder) }
+    if FileManager.default.fileExists(atPath: ModelFolder.join(model, "model_index.json")) {
+      throw ModelFileError(
+        path: model, kind: .notFound,
+        fault: "has no folder '\(Self.folderName(of: part))' with the \(part.rawValue)")
+    }
+    let path = try ModelFolder.weights(in: model)
+    modelArchive = try open(path)
+    return path
+  }
+
+  private func checkPipelineClass(_ folder: String) throws(ModelFileError) {
+    guard let index = try pipelineIndex(), let name = index.json["_class_name"]?.stringValue,
+      name != "AuraFlowPipeline"
+    else { return }
+    throw ModelFileError(
+      path: folder, kind: .unsupported,
+      fault: "holds a pipeline of class \(name), only AuraFlowPipeline can be run")
+  }
+
+  private func pipelineIndex() throws(ModelFileError) -> ConfigurationFile? {
+    guard let model = paths.model, ModelFolder.isFolder(model) else { return nil }
+    return try ConfigurationFile.ifPresent(ModelFolder.join(model, "model_index.json"))
+  }
+
+  private func configuration(
+    of part: ModelPart, beside path: String
+  ) throws(ModelFileError) -> ConfigurationFile? {
+    let folder = ModelFolder.folder(of: path)
+    guard
+      let file = try ConfigurationFile.ifPresent(ModelFolder.join(folder, "config.json"))
+    else { return nil }
+    // A folder of downloads may hold the configuration of something else.
+    return file.describes(part) ? file : nil
+  }
+
+  private mutating func open(_ path: String) throws(ModelFileError) -> TensorArchive {
+    if let archive = archives[path] { return archive }
+    let archive = try TensorArchive(path: path)
+    archives[path] = archive
+    return archive
+  }
+
+  // MARK: Tokenizer and scheduler
+
+  func tokenizer() throws(ModelFileError) -> TokenizerSource {
+    let className = try pipelineIndex()?.json["tokenizer"]?.arrayValue?.last?.stringValue
+    if let path = paths.tokenizer { return try TokenizerSource.open(path, className: className) }
+    for path in [paths.model, paths.textEncoder, paths.transformer].compactMap({ $0 }) {
+      if let archive = archives[path], let source = try TokenizerSource.inArchive(archive) {
+        return source
+      }
+      let folder = ModelFolder.isFolder(path) ? path : ModelFolder.folder(of: path)
+      for candidate in [ModelFolder.join(folder, "tokenizer"), folder]
+      where ModelFolder.isFolder(candidate) {
+        if let source = try TokenizerSource.inFolder(candidate, className: className) {
+          return source
+        }
+      }
+    }
+    throw ModelFileError(
+      path: paths.model ?? paths.textEncoder ?? "model", kind: .notFound,
+      fault: "has no tokenizer: name its folder, tokenizer.json or tokenizer.model with --tokenizer"
+    )
+  }
+
+  func scheduler() throws(ModelFileError) -> ConfigurationFile? {
+    guard let model = paths.model, ModelFolder.isFolder(model) else { return nil }
+    return try ConfigurationFile.ifPresent(
+      ModelFolder.join(model, "scheduler/scheduler_config.json"))
+  }
+
+  // MARK: Tensors of no part
+
+  /// Refuses files that hold tensors which no part of the model explains.
+  func checkForeignTensors() throws(ModelFileError) {
+    guard !hints.allowsExtraTensors else { return }
+    for path in archives.keys.sorted() {
+      guard let archive = archives[path], let index = ForeignTensors.first(in: archive) else {
+        continue
+      }
+      let record = archive.tensors.records[index]
+      throw ModelFileError(
+        path: path, kind: .malformed,
+        fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: no part of an "
+          + "AuraFlow model has this name (--allow-extra-tensors skips it)")
+    }
+  }
+
+  // MARK: Names
+
+  private static func flag(of part: ModelPart) -> String {
+    switch part {
+    case .transformer: "--transformer"
+    case .textEncoder: "--text-encoder"
+    case .autoencoder: "--vae"
+    }
+  }
+
+  private static func folderName(of part: ModelPart) -> String {
+    switch part {
+    case .transformer: "transformer"
+    case .textEncoder: "text_encoder"
+    case .autoencoder: "vae"
+    }
+  }
+
+  private static func notFound(_ part: ModelPart, in archive: TensorArchive) -> ModelFileError {
+    let example =
+      switch part {
+      case .transformer: "single_layers.0.attn.w1q.weight"
+      case .textEncoder: "enc.blk.0.attn_q.weight"
+      case .autoencoder: "decoder.conv_in.weight"
+      }
+    let architecture = archive.gguf?.value(for: "general.architecture")?.string
+    return ModelFileError(
+      path: archive.path, kind: .unsupported,
+      fault: "holds no \(part.rawValue) of an AuraFlow model"
+        + (architecture.map { " (its architecture is '\($0.prefix(40))')" } ?? "")
+        + ": expected tensors such as '\(example)'; name another file with \(flag(of: part))")
+  }
+}
