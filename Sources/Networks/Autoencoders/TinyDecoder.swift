@@ -1,0 +1,133 @@
+import Checkpoints
+import Foundation
+import ModelFiles
+import Tensors
+
+/// The decoder of a tiny autoencoder (TAESD family): a plain chain of small convolutions that
+/// approximates a large decoder in a fraction of its time and memory.
+///
+/// It takes the transformer's latents as they are, without scaling factor.
+///
+/// - SeeAlso: TAESD `taesd.py`; diffusers `models/autoencoders/vae.py` `DecoderTiny`, commit
+///   58eb52c0.
+package struct TinyDecoder: LatentDecoder {
+  private enum Layer: Sendable {
+    case convolution(Convolution)
+    case rectify
+    case double
+    /// `ReLU(conv(ReLU(conv(ReLU(conv(x))))) + x)`
+    case block([Convolution])
+  }
+
+  package let latentChannels: Int
+  package let upscaling: Int
+  private let layers: [Layer]
+
+  /// Whether a VAE part is a tiny decoder.
+  package static func describes(_ source: PartSource) -> Bool {
+    !source.weights.has("decoder.conv_in.weight") && source.weights.has("3.conv.0.weight")
+  }
+
+  /// Opens the weights; the chain is read off their numbers.
+  ///
+  /// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous.
+  package init(_ source: PartSource) throws(ModelFileError) {
+    let weights = source.weights
+    guard let shape = weights.shape(of: "1.weight"), shape.count == 4 else {
+      throw weights.malformed(
+        "tensor '\(weights.storedName("1.weight"))' is missing or no convolution: the tiny VAE is "
+          + "incomplete")
+    }
+    latentChannels = shape[1]
+    let count = weights.layerCount("")
+    var layers: [Layer] = []
+    var channels = latentChannels
+    for index in 1..<max(2, count) {
+      layers.append(try Self.layer(index, last: count - 1, &channels, weights))
+    }
+    guard channels == 3 else {
+      throw weights.malformed("the tiny VAE ends in \(channels) channels, expected 3")
+    }
+    self.layers = layers
+    upscaling =
+      1
+      << layers.count {
+        if case .double = $0 { true } else { false }
+      }
+    try weights.expectNothingElse()
+  }
+
+  private static func layer(
+    _ index: Int, last: Int, _ channels: inout Int, _ weights: ComponentWeights
+  ) throws(ModelFileError) -> Layer {
+    func convolution(_ name: String, to outputs: Int, hasBias: Bool) throws(ModelFileError)
+      -> Convolution
+    {
+      Convolution(
+        weight: try weights.convolution(
+          "\(name).weight", outputs: outputs, inputs: channels, kernel: 3),
+        bias: hasBias ? try weights.vector("\(name).bias", count: outputs) : nil, kernel: 3)
+    }
+    let parts = [0, 2, 4].map { "\(index).conv.\($0)" }
+    if parts.contains(where: { weights.has("\($0).weight") || weights.has("\($0).bias") }) {
+      var convolutions: [Convolution] = []
+      for part in parts {
+        convolutions.append(try convolution(part, to: channels, hasBias: true))
+      }
+      return .block(convolutions)
+    }
+    if weights.has("\(index).weight") || weights.has("\(index).bias") {
+      let outputs = weights.shape(of: "\(index).weight")?.first ?? channels
+      // Only the first and last layer have a bias; those after an enlargement have none.
+      let layer = try convolution(
+        "\(index)", to: outputs, hasBias: index == 1 || index == last)
+      channels = outputs
+      return .convolution(layer)
+    }
+    // Modules without parameters are numbered too: a ReLU after the first layer, else enlargements.
+    return index == 2 ? .rectify : .double
+  }
+
+  package func callAsFunction(
+    _ latents: ImagePlanes, on pool: ThreadPool
+  ) throws(ComputeError) -> ImagePlanes {
+    var x = try ImagePlanes(
+      channels: latents.channels, height: latents.height, width: latents.width)
+    for channel in 0..<x.channels {
+      for pixel in 0..<x.planes.columns {
+        x.planes.row(channel)[pixel] = tanhf(latents.planes.row(channel)[pixel] / 3) * 3
+      }
+    }
+    var isDoubled = false
+    for layer in layers {
+      switch layer {
+      case .convolution(let convolution):
+        x = try convolution(x, doubled: isDoubled, on: pool)
+        isDoubled = false
+      case .rectify: try rectify(x.planes, on: pool)
+      case .double: isDoubled = true
+      case .block(let convolutions): x = try apply(convolutions, to: x, on: pool)
+      }
+    }
+    // The chain ends in 0...1.
+    for channel in 0..<x.channels {
+      for pixel in 0..<x.planes.columns {
+        x.planes.row(channel)[pixel] = x.planes.row(channel)[pixel] * 2 - 1
+      }
+    }
+    return x
+  }
+
+  private func apply(
+    _ convolutions: [Convolution], to x: ImagePlanes, on pool: ThreadPool
+  ) throws(ComputeError) -> ImagePlanes {
+    var hidden = try convolutions[0](x, on: pool)
+    for convolution in convolutions.dropFirst() {
+      try rectify(hidden.planes, on: pool)
+      hidden = try convolution(hidden, on: pool)
+    }
+    try add(x.planes, to: hidden.planes, on: pool)
+    try rectify(hidden.planes, on: pool)
+    return hidden
+  }
+}

@@ -1,0 +1,228 @@
+import Checkpoints
+import Foundation
+import ModelFiles
+import Tensors
+
+/// The encoder of a UMT5 text model (Pile-T5-XL in AuraFlow): token ids to embeddings.
+///
+/// As T5, but every layer has its own relative position bias. There is no scaling of scores.
+///
+/// - SeeAlso: transformers `models/umt5/modeling_umt5.py`, version 5.23.
+package struct UMT5Encoder: Sendable {
+  /// The sizes of an encoder, read off its tensors.
+  package struct Configuration: Equatable, Sendable {
+    package let vocabularySize: Int
+    package let width: Int
+    package let layerCount: Int
+    package let headCount: Int
+    package let headDimension: Int
+    package let feedForwardWidth: Int
+    package let bucketCount: Int
+    package let maxDistance: Int
+    package let epsilon: Float
+  }
+
+  private struct Layer: Sendable {
+    let attentionNorm: [Float]
+    let q, k, v, o: WeightMatrix
+    /// `[buckets, heads]`.
+    let relativeBias: [Float]
+    let feedForwardNorm: [Float]
+    let gate, up, down: WeightMatrix
+  }
+
+  package let configuration: Configuration
+  private let embedding: WeightMatrix
+  private let layers: [Layer]
+  private let outputNorm: [Float]
+
+  /// Opens the weights; nothing is read yet but small vectors.
+  package init(_ source: PartSource) throws(ModelFileError) {
+    let sizes = try Configuration(source)
+    let weights = source.weights
+    configuration = sizes
+    embedding = try weights.matrix(
+      "token_embd.weight", rows: sizes.vocabularySize, columns: sizes.width)
+    var layers: [Layer] = []
+    for index in 0..<sizes.layerCount {
+      layers.append(try Self.layer(index, weights, sizes))
+    }
+    self.layers = layers
+    outputNorm = try weights.vector("enc.output_norm.weight", count: sizes.width)
+    try weights.expectNothingElse()
+  }
+
+  /// Encodes a prompt.
+  ///
+  /// - Parameters:
+  ///   - ids: token ids, each below the vocabulary size. Padding is left out: the model masks it.
+  ///   - pool: threads to compute on.
+  /// - Returns: `[tokens, width]`.
+  /// - Precondition: `ids` is not empty and all are in the vocabulary.
+  package func callAsFunction(_ ids: [Int32], on pool: ThreadPool) throws(ComputeError) -> Matrix {
+    let x = try Matrix(rows: ids.count, columns: configuration.width)
+    for (row, id) in ids.enumerated() {
+      embedding.decode(rows: Int(id)..<Int(id) + 1, into: x.row(row))
+    }
+    for layer in layers {
+      try attend(x, layer, on: pool)
+      try feedForward(x, layer, on: pool)
+    }
+    try rootMeanSquareNormalize(
+      x, weight: outputNorm, epsilon: configuration.epsilon, into: x, on: pool)
+    return x
+  }
+
+  // MARK: Layers
+
+  private func attend(_ x: Matrix, _ layer: Layer, on pool: ThreadPool) throws(ComputeError) {
+    let inner = configuration.headCount * configuration.headDimension
+    let input = try Matrix(rows: x.rows, columns: x.columns)
+    let q = try Matrix(rows: x.rows, columns: inner)
+    let k = try Matrix(rows: x.rows, columns: inner)
+    let v = try Matrix(rows: x.rows, columns: inner)
+    let result = try Matrix(rows: x.rows, columns: inner)
+    try rootMeanSquareNormalize(
+      x, weight: layer.attentionNorm, epsilon: configuration.epsilon, into: input, on: pool)
+    try multiply(input, by: layer.q, into: q, on: pool)
+    try multiply(input, by: layer.k, into: k, on: pool)
+    try multiply(input, by: layer.v, into: v, on: pool)
+    try Tensors.attend(
+      q, k, v, sequences: [AttentionSequence(ranges: [0..<x.rows])],
+      headDimension: configuration.headDimension, scale: 1,
+      positionBias: try positionBias(layer, tokens: x.rows), into: result, on: pool)
+    try multiply(result, by: layer.o, into: input, on: pool)
+    try add(input, to: x, on: pool)
+  }
+
+  private func feedForward(_ x: Matrix, _ layer: Layer, on pool: ThreadPool) throws(ComputeError) {
+    let input = try Matrix(rows: x.rows, columns: x.columns)
+    let gate = try Matrix(rows: x.rows, columns: configuration.feedForwardWidth)
+    let up = try Matrix(rows: x.rows, columns: configuration.feedForwardWidth)
+    try rootMeanSquareNormalize(
+      x, weight: layer.feedForwardNorm, epsilon: configuration.epsilon, into: input, on: pool)
+    try multiply(input, by: layer.gate, into: gate, on: pool)
+    try multiply(input, by: layer.up, into: up, on: pool)
+    try applyGate(.geluTanh, to: gate, times: up, on: pool)
+    try multiply(gate, by: layer.down, into: input, on: pool)
+    try add(input, to: x, on: pool)
+  }
+
+  /// Learned score offsets `[heads · queries, keys]`.
+  private func positionBias(_ layer: Layer, tokens: Int) throws(ComputeError) -> Matrix {
+    let heads = configuration.headCount
+    let bias = try Matrix(rows: heads * tokens, columns: tokens)
+    let buckets = (-tokens...tokens).map {
+      RelativePosition.bucket(
+        $0, buckets: configuration.bucketCount, maxDistance: configuration.maxDistance)
+    }
+    for head in 0..<heads {
+      for query in 0..<tokens {
+        let row = bias.row(head * tokens + query)
+        for key in 0..<tokens {
+          row[key] = layer.relativeBias[buckets[key - query + tokens] * heads + head]
+        }
+      }
+    }
+    return bias
+  }
+
+  private static func layer(
+    _ index: Int, _ weights: ComponentWeights, _ sizes: Configuration
+  ) throws(ModelFileError) -> Layer {
+    let name = "enc.blk.\(index)"
+    let inner = sizes.headCount * sizes.headDimension
+    func matrix(_ part: String, _ rows: Int, _ columns: Int) throws(ModelFileError)
+      -> WeightMatrix
+    {
+      try weights.matrix("\(name).\(part).weight", rows: rows, columns: columns)
+    }
+    return Layer(
+      attentionNorm: try weights.vector("\(name).attn_norm.weight", count: sizes.width),
+      q: try matrix("attn_q", inner, sizes.width),
+      k: try matrix("attn_k", inner, sizes.width),
+      v: try matrix("attn_v", inner, sizes.width),
+      o: try matrix("attn_o", sizes.width, inner),
+      relativeBias: try matrix("attn_rel_b", sizes.bucketCount, sizes.headCount).decoded(),
+      feedForwardNorm: try weights.vector("\(name).ffn_norm.weight", count: sizes.width),
+      gate: try matrix("ffn_gate", sizes.feedForwardWidth, sizes.width),
+      up: try matrix("ffn_up", sizes.feedForwardWidth, sizes.width),
+      down: try matrix("ffn_down", sizes.width, sizes.feedForwardWidth))
+  }
+}
+
+extension UMT5Encoder.Configuration {
+  /// Reads the sizes.
+  ///
+  /// - Throws: `ModelFileError` if the tensors or the configuration describe no usable encoder.
+  init(_ source: PartSource) throws(ModelFileError) {
+    let weights = source.weights
+    if let activation = source.configuration?.json["feed_forward_proj"]?.stringValue,
+      activation != "gated-gelu"
+    {
+      throw weights.malformed(
+        "the text encoder's feed_forward_proj is '\(activation)', only gated-gelu is supported")
+    }
+    let found = weights.layerCount("enc.blk.")
+    let layerCount = source.configuration?.json["num_layers"]?.integerValue ?? found
+    guard (1...1024).contains(layerCount) else {
+      throw weights.malformed("the text encoder has \(layerCount) layers, expected 1...1024")
+    }
+    func common(_ name: String, _ index: Int) -> [Int?] {
+      (0..<layerCount).map { layer in
+        weights.shape(of: "enc.blk.\(layer).\(name).weight").flatMap {
+          $0.indices.contains(index) ? $0[index] : nil
+        }
+      }
+    }
+    let embedding = weights.shape(of: "token_embd.weight")
+    guard let vocabularySize = embedding?.first, embedding?.count == 2,
+      let width = mostCommon(common("attn_norm", 0) + common("attn_q", 1) + common("ffn_gate", 1)),
+      let inner = mostCommon(common("attn_q", 0) + common("attn_k", 0) + common("attn_v", 0)),
+      let feedForwardWidth = mostCommon(common("ffn_gate", 0) + common("ffn_up", 0)),
+      let bucketCount = mostCommon(common("attn_rel_b", 0)),
+      let headCount = mostCommon(common("attn_rel_b", 1))
+    else {
+      let names = ["token_embd.weight", "enc.blk.0.attn_rel_b.weight", "enc.blk.0.attn_q.weight"]
+      let missing = names.first { !weights.has($0) } ?? names[0]
+      throw weights.malformed(
+        "tensor '\(weights.storedName(missing))' is missing or misshapen: the text encoder is "
+          + "incomplete")
+    }
+    guard headCount > 0, inner % headCount == 0, bucketCount >= 4, bucketCount % 2 == 0 else {
+      throw weights.malformed(
+        "\(inner) attention features, \(headCount) heads and \(bucketCount) position buckets do "
+          + "not fit together")
+    }
+    self.init(
+      vocabularySize: vocabularySize, width: width, layerCount: layerCount, headCount: headCount,
+      headDimension: inner / headCount, feedForwardWidth: feedForwardWidth,
+      bucketCount: bucketCount,
+      maxDistance: try source.integer(.relativeMaxDistance, in: 2...1_000_000),
+      epsilon: Float(try source.value(.textEpsilon, in: 0...1)))
+  }
+}
+
+/// T5's relative positions: exact nearby, in logarithmic steps farther away.
+package enum RelativePosition {
+  /// The bucket of a distance, for attention in both directions.
+  ///
+  /// - Parameters:
+  ///   - relative: key position minus query position.
+  ///   - buckets: number of buckets, even.
+  ///   - maxDistance: distance from which all share the last bucket.
+  package static func bucket(_ relative: Int, buckets: Int, maxDistance: Int) -> Int {
+    let half = buckets / 2
+    let base = relative > 0 ? half : 0
+    let distance = abs(relative)
+    let exact = half / 2
+    if distance < exact { return base + distance }
+    // float32, as the reference computes it: the boundaries depend on it.
+    let ratio =
+      logf(Float(distance) / Float(exact))
+      / Float(log(Double(maxDistance) / Double(exact)))
+    let steps = ratio * Float(half - exact)
+    guard steps.isFinite, steps < Float(half) else { return base + half - 1 }
+    return base + min(half - 1, exact + max(0, Int(steps)))
+  }
+}

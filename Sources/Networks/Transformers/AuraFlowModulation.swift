@@ -1,0 +1,81 @@
+import Foundation
+import Tensors
+
+/// Everything in an AuraFlow transformer that depends on the time alone, for a whole schedule.
+///
+/// A third of the model's parameters make these few vectors; computing them once for all steps
+/// saves reading that third again at each step. The values are the same.
+package struct AuraFlowModulation: Sendable {
+  /// `[steps, 6 · hidden]` for each double layer.
+  let doubleLayers: [(context: Matrix, image: Matrix)]
+  /// `[steps, 6 · hidden]` for each single layer.
+  let singleLayers: [Matrix]
+  /// `[steps, 2 · hidden]`: shift, then scale.
+  let final: Matrix
+}
+
+/// The vectors by which one layer adapts one stream at one step; each of `hidden` floats.
+struct LayerModulation {
+  let values: UnsafePointer<Float>
+  let hiddenSize: Int
+
+  var attentionShift: UnsafePointer<Float> { values }
+  var attentionScale: UnsafePointer<Float> { values + hiddenSize }
+  var attentionGate: UnsafePointer<Float> { values + 2 * hiddenSize }
+  var feedForwardShift: UnsafePointer<Float> { values + 3 * hiddenSize }
+  var feedForwardScale: UnsafePointer<Float> { values + 4 * hiddenSize }
+  var feedForwardGate: UnsafePointer<Float> { values + 5 * hiddenSize }
+}
+
+extension AuraFlowTransformer {
+  /// Evaluates the modulation of all layers for a list of times.
+  ///
+  /// - Parameters:
+  ///   - times: 1 (noise) to 0 (image), one for each step.
+  ///   - pool: threads to compute on.
+  package func modulation(
+    times: [Float], on pool: ThreadPool
+  ) throws(ComputeError) -> AuraFlowModulation {
+    let hidden = configuration.hiddenSize
+    let embedding = try Matrix(
+      times.flatMap { Self.sinusoids(time: $0, width: configuration.timeWidth) },
+      rows: times.count, columns: configuration.timeWidth)
+    let inner = try Matrix(rows: times.count, columns: hidden)
+    let time = try Matrix(rows: times.count, columns: hidden)
+    try multiply(
+      embedding, by: weights.timeInput.weight, bias: weights.timeInput.bias, into: inner, on: pool)
+    applySiLU(inner)
+    try multiply(
+      inner, by: weights.timeOutput.weight, bias: weights.timeOutput.bias, into: time, on: pool)
+    // Every modulation begins with the same SiLU.
+    applySiLU(time)
+    func vectors(_ weight: WeightMatrix) throws(ComputeError) -> Matrix {
+      let result = try Matrix(rows: times.count, columns: weight.rows)
+      try multiply(time, by: weight, into: result, on: pool)
+      return result
+    }
+    var doubleLayers: [(context: Matrix, image: Matrix)] = []
+    for layer in weights.doubleLayers {
+      doubleLayers.append(
+        (try vectors(layer.context.modulation), try vectors(layer.image.modulation)))
+    }
+    var singleLayers: [Matrix] = []
+    for layer in weights.singleLayers { singleLayers.append(try vectors(layer.modulation)) }
+    return AuraFlowModulation(
+      doubleLayers: doubleLayers, singleLayers: singleLayers,
+      final: try vectors(weights.finalModulation))
+  }
+
+  /// Cosines, then sines, of 1000 · time at geometrically falling frequencies.
+  ///
+  /// - SeeAlso: diffusers `models/embeddings.py` `get_timestep_embedding`, commit 58eb52c0
+  ///   (`scale` 1000, `flip_sin_to_cos`, `downscale_freq_shift` 0).
+  static func sinusoids(time: Float, width: Int) -> [Float] {
+    let half = width / 2
+    let angles = (0..<half).map { index -> Float in
+      let frequency = expf(Float(-log(10_000.0)) * Float(index) / Float(half))
+      return 1000 * (time * frequency)
+    }
+    return angles.map { cosf($0) } + angles.map { sinf($0) }
+  }
+}
