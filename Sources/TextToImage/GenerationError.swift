@@ -1,0 +1,41 @@
+import ModelFiles
+import Tensors
+
+/// Why a picture could not be made.
+public enum GenerationError: Error, CustomStringConvertible {
+  /// A model file is missing, damaged or of the wrong kind.
+  case model(ModelFileError)
+  /// The request asks for something impossible.
+  case invalidRequest(String)
+  /// The latents became infinite or undefined in a step (counted from 1).
+  case notFinite(step: Int, of: Int)
+  /// The picture decoded from finite latents holds undefined values.
+  case notFiniteImage
+  /// Memory for activations could not be had.
+  case outOfMemory(byteCount: Int)
+  /// The caller's task was cancelled.
+  case cancelled
+
+  /// One line for the user.
+  public var description: String {
+    switch self {
+    case .model(let error): error.description
+    case .invalidRequest(let fault): fault
+    case .notFinite(let step, let count):
+      "step \(step) of \(count): the latents hold NaN or infinite values; the weights are damaged "
+        + "or their type cannot hold them"
+    case .notFiniteImage:
+      "the decoded picture holds NaN values; the VAE's weights are damaged or of too small a range"
+    case .outOfMemory(let byteCount):
+      ComputeError.outOfMemory(byteCount: byteCount).description
+    case .cancelled: "cancelled"
+    }
+  }
+
+  init(_ error: ComputeError) {
+    switch error {
+    case .outOfMemory(let byteCount): self = .outOfMemory(byteCount: byteCount)
+    case .cancelled: self = .cancelled
+    }
+  }
+}

@@ -1,0 +1,60 @@
+/// How far a generation has come.
+public struct GenerationProgress: Sendable {
+  /// The part of the work.
+  public enum Stage: String, Sendable {
+    /// The prompt goes through the text encoder.
+    case encodingText = "encoding text"
+    /// The time-dependent weights are evaluated for the whole schedule.
+    case preparingSchedule = "preparing schedule"
+    /// A denoising step has ended.
+    case denoising
+    /// Latents are turned into pixels.
+    case decoding
+  }
+
+  /// The stage that has begun or, for `denoising`, the step that has ended.
+  public let stage: Stage
+  /// Steps that have ended.
+  public let step: Int
+  /// Steps in all.
+  public let stepCount: Int
+  /// The noise level that has been reached.
+  public let sigma: Float
+  /// Seconds that the step took; 0 outside of `denoising`.
+  public let seconds: Double
+  /// The latents at this moment, one array `[channels, height, width]` for each image; empty
+  /// outside of `denoising`.
+  public let latents: [[Float]]
+}
+
+/// Where the time and memory of a generation went.
+public struct GenerationStatistics: Sendable, Equatable {
+  /// Seconds for the prompts.
+  public var textEncoderSeconds = 0.0
+  /// Seconds for the time-dependent weights.
+  public var scheduleSeconds = 0.0
+  /// Seconds of each step.
+  public var stepSeconds: [Double] = []
+  /// Seconds for turning latents into pixels.
+  public var decoderSeconds = 0.0
+  /// Seconds from the request to the pictures.
+  public var totalSeconds = 0.0
+  /// Most memory that the process ever had resident, mapped files included.
+  public var peakResidentBytes = 0
+}
+
+/// The pictures of a request.
+public struct GenerationResult: Sendable {
+  /// One picture for each seed.
+  public let images: [RGBImage]
+  /// The final latents `[images, channels, height / f, width / f]`, row-major.
+  public let latents: [Float]
+  /// The shape of `latents`.
+  public let latentShape: [Int]
+  /// What was really done.
+  public let settings: GenerationSettings
+  /// Tokens of prompt and negative prompt that were cut off.
+  public let droppedTokens: (prompt: Int, negativePrompt: Int)
+  /// Time and memory.
+  public let statistics: GenerationStatistics
+}

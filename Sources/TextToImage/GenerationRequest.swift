@@ -1,0 +1,74 @@
+/// What to generate. Whatever is nil takes the model's default.
+public struct GenerationRequest: Sendable, Equatable {
+  /// What the picture should show.
+  public var prompt: String
+  /// What it should not show; used only while guidance is active (scale above 1).
+  public var negativePrompt = ""
+  /// Pixels per row, a multiple of `Pipeline.sizeMultiple`.
+  public var width: Int?
+  /// Rows, a multiple of `Pipeline.sizeMultiple`.
+  public var height: Int?
+  /// Denoising steps; not together with `sigmas`.
+  public var steps: Int?
+  /// Strength of classifier-free guidance; 1 and below switch it off.
+  public var guidanceScale: Double?
+  /// Seed of the first image's noise; image i uses `seed + i`.
+  public var seed: UInt64 = 0
+  /// Pictures to make from the prompt, in one pass.
+  public var imageCount = 1
+  /// Noise levels from 1 towards 0, shifted once, instead of a number of steps.
+  public var sigmas: [Double]?
+  /// Shift of the noise schedule.
+  public var shift: Double?
+  /// Most tokens of a prompt, the end token among them; longer prompts are cut.
+  public var maxSequenceLength: Int?
+  /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where
+  /// f is `Pipeline.upscaling`.
+  public var latents: [Float]?
+
+  /// Asks for one picture of a prompt with the model's defaults.
+  public init(prompt: String) { self.prompt = prompt }
+}
+
+/// What a model suggests where a request says nothing.
+public struct GenerationDefaults: Sendable, Equatable {
+  /// Pixels per row.
+  public var width = 1024
+  /// Rows.
+  public var height = 1024
+  /// Denoising steps.
+  public var steps = 50
+  /// Strength of classifier-free guidance.
+  public var guidanceScale = 3.5
+  /// Shift of the noise schedule.
+  public var shift = 1.73
+  /// Most tokens of a prompt.
+  public var maxSequenceLength = 256
+}
+
+/// A request with every default filled in and checked: what was really done.
+public struct GenerationSettings: Sendable, Equatable {
+  /// The prompt, as given.
+  public let prompt: String
+  /// The negative prompt, as given.
+  public let negativePrompt: String
+  /// Pixels per row.
+  public let width: Int
+  /// Rows.
+  public let height: Int
+  /// Denoising steps.
+  public let steps: Int
+  /// Strength of classifier-free guidance.
+  public let guidanceScale: Double
+  /// Seed of each image.
+  public let seeds: [UInt64]
+  /// Shift of the noise schedule.
+  public let shift: Double
+  /// Most tokens of a prompt.
+  public let maxSequenceLength: Int
+  /// Noise levels, one more than steps, ending in 0.
+  public let sigmas: [Float]
+
+  /// Whether the negative prompt takes part.
+  public var usesGuidance: Bool { guidanceScale > 1 }
+}

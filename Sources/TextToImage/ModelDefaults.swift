@@ -1,0 +1,79 @@
+import Checkpoints
+import ModelFiles
+import StrictJSON
+
+/// What a model's own files say about how it wants to be used.
+struct ModelDefaults {
+  var generation = GenerationDefaults()
+  /// Factor between noise levels and training times.
+  var trainTimesteps = 1000
+
+  /// Reads GGUF metadata (`aura.default.*`, `aura.scheduler.*`) or a scheduler configuration.
+  ///
+  /// - Throws: `ModelFileError` if a value is of the wrong kind or the scheduler another one.
+  init(_ sources: ModelSources) throws(ModelFileError) {
+    if let gguf = sources.defaults { try read(gguf, path: sources.transformer.weights.path) }
+    if let scheduler = sources.scheduler { try read(scheduler) }
+  }
+
+  private mutating func read(_ gguf: GGUFFile, path: String) throws(ModelFileError) {
+    func number(_ key: String, _ range: ClosedRange<Double>) throws(ModelFileError) -> Double? {
+      guard let stored = gguf.value(for: key) else { return nil }
+      guard let value = stored.double, range.contains(value) else {
+        throw ModelFileError(
+          path: path, kind: .malformed, fault: "metadata '\(key)' is no number in \(range)")
+      }
+      // Stored in float32: 3.5 and 1.73 are meant, not their nearest neighbours in float64.
+      return stored.type == .float32 ? Double("\(Float(value))") ?? value : value
+    }
+    func set(
+      _ field: WritableKeyPath<GenerationDefaults, Int>, _ key: String, _ range: ClosedRange<Double>
+    ) throws(ModelFileError) {
+      if let value = try number("aura.default.\(key)", range) {
+        generation[keyPath: field] = Int(value)
+      }
+    }
+    try set(\.width, "width", 1...65_536)
+    try set(\.height, "height", 1...65_536)
+    try set(\.steps, "steps", 1...10_000)
+    try set(\.maxSequenceLength, "max_sequence_length", 1...4096)
+    if let scale = try number("aura.default.guidance_scale", 0...1000) {
+      generation.guidanceScale = scale
+    }
+    if let shift = try number("aura.scheduler.shift", 1e-3...1e3) { generation.shift = shift }
+    if let count = try number("aura.scheduler.train_timesteps", 1...1e6) {
+      trainTimesteps = Int(count)
+    }
+  }
+
+  private mutating func read(_ file: ConfigurationFile) throws(ModelFileError) {
+    func fail(_ fault: String, _ kind: ModelFileError.Kind = .unsupported) -> ModelFileError {
+      ModelFileError(path: file.path, kind: kind, fault: fault)
+    }
+    if let name = file.json["_class_name"]?.stringValue, name != "FlowMatchEulerDiscreteScheduler" {
+      throw fail("scheduler \(name) is not supported, only FlowMatchEulerDiscreteScheduler")
+    }
+    let options = [
+      "use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
+      "invert_sigmas", "stochastic_sampling",
+    ]
+    for option in options where file.json[option]?.boolValue == true {
+      throw fail("scheduler option '\(option)' is not supported")
+    }
+    if let terminal = file.json["shift_terminal"], !terminal.isNull, terminal.doubleValue != 0 {
+      throw fail("scheduler option 'shift_terminal' is not supported")
+    }
+    if let stored = file.json["shift"] {
+      guard let shift = stored.doubleValue, (1e-3...1e3).contains(shift) else {
+        throw fail("'shift' is no number in 0.001...1000", .malformed)
+      }
+      generation.shift = shift
+    }
+    if let stored = file.json["num_train_timesteps"] {
+      guard let count = stored.integerValue, (1...1_000_000).contains(count) else {
+        throw fail("'num_train_timesteps' is no whole number in 1...1000000", .malformed)
+      }
+      trainTimesteps = count
+    }
+  }
+}

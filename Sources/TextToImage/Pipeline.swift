@@ -1,0 +1,138 @@
+import Checkpoints
+import Foundation
+import ModelFiles
+import Networks
+import Sampling
+import Tensors
+import Tokenizers
+
+/// An AuraFlow model, opened and checked, that turns prompts into pictures.
+///
+/// Opening maps the files and checks every tensor against the architecture; weights are read while
+/// they are used. One pipeline may serve several tasks; each generation computes on its own threads.
+///
+/// ```swift
+/// let pipeline = try Pipeline(path: "aura_flow_0.3.gguf")
+/// var request = GenerationRequest(prompt: "a lighthouse at dawn")
+/// request.seed = 7
+/// let result = try await pipeline.generate(request) { print($0.step, "of", $0.stepCount) }
+/// try Data(result.images[0].pngData()).write(to: URL(fileURLWithPath: "lighthouse.png"))
+/// ```
+public final class Pipeline: Sendable {
+  /// What the model suggests where a request says nothing.
+  public let defaults: GenerationDefaults
+  /// Width and height must be multiples of this.
+  public let sizeMultiple: Int
+  /// Picture pixels per latent pixel and side.
+  public let upscaling: Int
+  /// Largest width and height that the model has positions for.
+  public let largestSide: Int
+  /// Threads that each generation uses.
+  public let threadCount: Int
+
+  let tokenizer: Tokenizer
+  let textEncoder: UMT5Encoder
+  let transformer: AuraFlowTransformer
+  let decoder: any LatentDecoder
+  let trainTimesteps: Int
+
+  /// Opens a model from one path: a diffusers folder or a file with all parts.
+  ///
+  /// - Parameters:
+  ///   - path: the folder or file.
+  ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
+  /// - Throws: `ModelFileError` naming the first missing part or faulty file.
+  public convenience init(path: String, threadCount: Int? = nil) throws(ModelFileError) {
+    try self.init(ModelPaths(model: path), threadCount: threadCount)
+  }
+
+  /// Opens a model from one path or from separate files for its parts.
+  ///
+  /// - Parameters:
+  ///   - paths: where the parts are.
+  ///   - hints: facts that neither tensors nor files tell.
+  ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
+  /// - Throws: `ModelFileError` naming the first missing part or faulty file.
+  public init(
+    _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil
+  ) throws(ModelFileError) {
+    let sources = try ModelSources(paths, hints: hints)
+    let modelDefaults = try ModelDefaults(sources)
+    tokenizer = try Tokenizer(sources.tokenizer)
+    textEncoder = try UMT5Encoder(sources.textEncoder)
+    transformer = try AuraFlowTransformer(sources.transformer)
+    decoder =
+      if TinyDecoder.describes(sources.autoencoder) {
+        try TinyDecoder(sources.autoencoder)
+      } else {
+        try AutoencoderDecoder(sources.autoencoder)
+      }
+    trainTimesteps = modelDefaults.trainTimesteps
+    upscaling = decoder.upscaling
+    sizeMultiple = decoder.upscaling * transformer.configuration.patchSize
+    largestSide = transformer.largestLatentSide * decoder.upscaling
+    self.threadCount = threadCount ?? availableCoreCount()
+    var defaults = modelDefaults.generation
+    // Models with few positions cannot serve AuraFlow's default size.
+    defaults.width = min(defaults.width, largestSide)
+    defaults.height = min(defaults.height, largestSide)
+    self.defaults = defaults
+    try checkFit(sources)
+  }
+
+  /// Checks that the parts belong to one model.
+  private func checkFit(_ sources: ModelSources) throws(ModelFileError) {
+    let sizes = transformer.configuration
+    guard textEncoder.configuration.width == sizes.textWidth else {
+      throw sources.textEncoder.weights.malformed(
+        "the text encoder gives \(textEncoder.configuration.width) features, the transformer's "
+          + "tensor '\(sources.transformer.weights.storedName("cond_seq_linear.weight"))' expects "
+          + "\(sizes.textWidth): they belong to different models")
+    }
+    guard decoder.latentChannels == sizes.latentChannels else {
+      throw sources.autoencoder.weights.malformed(
+        "the VAE decodes \(decoder.latentChannels) latent channels, the transformer makes "
+          + "\(sizes.latentChannels): they belong to different models")
+    }
+    guard Int(tokenizer.largestID) < textEncoder.configuration.vocabularySize else {
+      throw ModelFileError(
+        path: sources.tokenizer.path, kind: .malformed,
+        fault: "the tokenizer's ids reach \(tokenizer.largestID), the text encoder knows "
+          + "\(textEncoder.configuration.vocabularySize): they belong to different models")
+    }
+  }
+
+  /// Makes the pictures of a request.
+  ///
+  /// The work runs on threads of its own; cancelling the task ends it within a fraction of a layer.
+  ///
+  /// - Parameters:
+  ///   - request: what to generate.
+  ///   - onProgress: called when a stage begins and when a step ends, on a working thread.
+  /// - Returns: pictures, final latents, and what was really done.
+  /// - Throws: `GenerationError`.
+  public func generate(
+    _ request: GenerationRequest,
+    onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in }
+  ) async throws(GenerationError) -> GenerationResult {
+    let settings = try settings(for: request)
+    let pool = ThreadPool(threadCount: threadCount)
+    let run = GenerationRun(
+      pipeline: self, request: request, settings: settings, pool: pool, onProgress: onProgress)
+    let result: Result<GenerationResult, GenerationError> = await withTaskCancellationHandler {
+      await withCheckedContinuation { continuation in
+        // Hours of arithmetic do not belong on the cooperative pool.
+        DispatchQueue.global(qos: .userInitiated).async {
+          continuation.resume(
+            returning: Result { () throws(GenerationError) in try run() })
+        }
+      }
+    } onCancel: {
+      pool.cancel()
+    }
+    return try result.get()
+  }
+}
+
+/// Cores that this process may run on.
+public func availableCoreCount() -> Int { max(1, ProcessInfo.processInfo.activeProcessorCount) }

@@ -1,0 +1,116 @@
+import Foundation
+import Sampling
+
+extension Pipeline {
+  /// Longest prompt, in bytes of UTF-8.
+  public static let maximumPromptLength = 64 << 10
+  /// Most pixels of one picture.
+  public static let maximumPixels = 16 << 20
+
+  /// Fills in the model's defaults and checks the request, before any work is done.
+  ///
+  /// - Throws: `GenerationError.invalidRequest` naming the field, its value and what would do.
+  public func settings(
+    for request: GenerationRequest
+  ) throws(GenerationError) -> GenerationSettings {
+    let width = try checkedSide(request.width ?? defaults.width, "width")
+    let height = try checkedSide(request.height ?? defaults.height, "height")
+    guard width * height <= Self.maximumPixels else {
+      throw .invalidRequest("\(width)x\(height) is more than \(Self.maximumPixels) pixels")
+    }
+    try checkPrompts(request)
+    try check(request.imageCount, "number of images", in: 1...256)
+    let length = request.maxSequenceLength ?? defaults.maxSequenceLength
+    try check(length, "max sequence length", in: 1...4096)
+    let scale = request.guidanceScale ?? defaults.guidanceScale
+    guard scale.isFinite, abs(scale) <= 1000 else {
+      throw .invalidRequest("guidance scale \(scale) is outside of -1000...1000")
+    }
+    let shift = request.shift ?? defaults.shift
+    guard shift.isFinite, (1e-3...1e3).contains(shift) else {
+      throw .invalidRequest("shift \(shift) is outside of 0.001...1000")
+    }
+    let sigmas = try sigmas(of: request, shift: shift)
+    let settings = GenerationSettings(
+      prompt: request.prompt, negativePrompt: request.negativePrompt, width: width, height: height,
+      steps: sigmas.count - 1, guidanceScale: scale,
+      seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: shift,
+      maxSequenceLength: length, sigmas: sigmas)
+    try checkLatents(request.latents, settings)
+    return settings
+  }
+
+  /// The shape of the latents of a request.
+  public func latentShape(for settings: GenerationSettings) -> [Int] {
+    [
+      settings.seeds.count, transformer.configuration.latentChannels, settings.height / upscaling,
+      settings.width / upscaling,
+    ]
+  }
+
+  private func checkedSide(_ side: Int, _ name: String) throws(GenerationError) -> Int {
+    guard side > 0, side % sizeMultiple == 0 else {
+      let below = max(1, side / sizeMultiple) * sizeMultiple
+      let nearest =
+        side > below && side - below > sizeMultiple / 2 ? below + sizeMultiple : below
+      throw .invalidRequest(
+        "\(name) \(side) is no positive multiple of \(sizeMultiple); the nearest is "
+          + "\(min(nearest, largestSide))")
+    }
+    guard side <= largestSide else {
+      throw .invalidRequest(
+        "\(name) \(side) is more than the \(largestSide) pixels that this model has positions for")
+    }
+    return side
+  }
+
+  private func checkPrompts(_ request: GenerationRequest) throws(GenerationError) {
+    for (name, text) in [
+      ("prompt", request.prompt), ("negative prompt", request.negativePrompt),
+    ] where text.utf8.count > Self.maximumPromptLength {
+      throw .invalidRequest(
+        "the \(name) has \(text.utf8.count) bytes, at most \(Self.maximumPromptLength) are allowed")
+    }
+  }
+
+  private func check(
+    _ value: Int, _ name: String, in range: ClosedRange<Int>
+  ) throws(GenerationError) {
+    guard range.contains(value) else {
+      throw .invalidRequest("\(name) \(value) is outside of \(range)")
+    }
+  }
+
+  private func sigmas(
+    of request: GenerationRequest, shift: Double
+  ) throws(GenerationError) -> [Float] {
+    let scheduler = FlowMatchEulerScheduler(shift: shift, trainTimesteps: trainTimesteps)
+    guard let custom = request.sigmas else {
+      let steps = request.steps ?? defaults.steps
+      try check(steps, "number of steps", in: 1...10_000)
+      return scheduler.sigmas(steps: steps)
+    }
+    guard !custom.isEmpty, custom.count <= 10_000, custom.allSatisfy({ $0 >= 0 && $0 <= 1 }) else {
+      throw .invalidRequest("sigmas must be 1 to 10000 numbers in 0...1")
+    }
+    guard request.steps == nil || request.steps == custom.count else {
+      throw .invalidRequest(
+        "\(custom.count) sigmas and \(request.steps ?? 0) steps contradict each other: give one")
+    }
+    return scheduler.sigmas(custom: custom)
+  }
+
+  private func checkLatents(
+    _ latents: [Float]?, _ settings: GenerationSettings
+  ) throws(GenerationError) {
+    guard let latents else { return }
+    let shape = latentShape(for: settings)
+    guard latents.count == shape.reduce(1, *) else {
+      throw .invalidRequest(
+        "the initial latents hold \(latents.count) values, expected shape \(shape)")
+    }
+    guard latents.allSatisfy(\.isFinite) else {
+      throw .invalidRequest("the initial latents hold NaN or infinite values")
+    }
+  }
+}

@@ -1,0 +1,46 @@
+import Foundation
+import ModelFiles
+
+/// The small model that comes with the program, so that it makes pictures right away.
+public enum ShippedModel {
+  /// Its file name in any `models` folder.
+  public static let fileName = "auraflow-icons.gguf"
+  /// The environment variable that names the folder to look in instead of the usual ones.
+  public static let folderVariable = "AURAFLOW_MODELS"
+
+  /// Finds the model, independently of the working directory.
+  ///
+  /// Looked in: the folder that `AURAFLOW_MODELS` names, and only there if it is set; `models`
+  /// beside the executable and in the folders above it (a checkout); the data folders of the user
+  /// and the system.
+  ///
+  /// - Throws: `ModelFileError` listing where it was looked for.
+  public static func path() throws(ModelFileError) -> String {
+    let folders = candidates()
+    for folder in folders {
+      let path = folder + "/" + fileName
+      if FileManager.default.fileExists(atPath: path) { return path }
+    }
+    throw ModelFileError(
+      path: fileName, kind: .notFound,
+      fault: "the shipped model is in none of \(folders.prefix(3).joined(separator: ", ")), ...: "
+        + "name a model with --model, or its folder with \(folderVariable)")
+  }
+
+  private static func candidates() -> [String] {
+    let environment = ProcessInfo.processInfo.environment
+    if let folder = environment[folderVariable], !folder.isEmpty { return [folder] }
+    var folders: [String] = []
+    var folder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
+      .deletingLastPathComponent()
+    // A build lies a few levels inside the checkout.
+    for _ in 0..<6 where folder.path != "/" {
+      folders.append(folder.appendingPathComponent("models").path)
+      folder.deleteLastPathComponent()
+    }
+    let home = environment["HOME"] ?? ""
+    let userData = environment["XDG_DATA_HOME"] ?? home + "/.local/share"
+    return folders
+      + [userData, "/usr/local/share", "/usr/share"].map { $0 + "/auraflow/models" }
+  }
+}
