@@ -1,0 +1,48 @@
+import ArgumentParser
+import Foundation
+
+/// The `auraflow` program.
+@main
+struct AuraFlowCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "auraflow",
+    abstract: "Text-to-image with AuraFlow models, on an ordinary CPU.",
+    discussion: """
+      Opens checkpoints as they are published: diffusers folders, single files, and separate GGUF
+      or safetensors files. Without --model it uses the small model that comes with it:
+
+        auraflow generate --prompt "a red apple on a blue background" --output apple.png
+
+      Exit codes: 0 done, 64 wrong usage, 65 damaged or unfit model, 66 file missing, 69 kind of
+      model not supported, 71 out of memory, 73 cannot write, 74 cannot read, 130 interrupted.
+      """,
+    version: "auraflow 0.1.0",
+    subcommands: [GenerateCommand.self, InspectCommand.self])
+}
+
+/// Options that every verb has.
+struct CommonOptions: ParsableArguments {
+  @Option(
+    name: [.long, .customShort("t")],
+    help: ArgumentHelp("Threads to compute on (default: all cores).", valueName: "count"))
+  var threads: Int?
+
+  @Flag(name: [.long, .customShort("q")], help: "Print nothing but errors.")
+  var quiet = false
+
+  @Flag(name: [.long, .customShort("v")], help: "Say what is being done.")
+  var verbose = false
+
+  @Flag(name: .long, help: "Replace existing output files.")
+  var force = false
+
+  @Flag(name: .long, help: "Print the result as JSON.")
+  var json = false
+
+  mutating func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads \(threads) is outside of 1...1024")
+    }
+    if quiet && verbose { throw ValidationError("--quiet and --verbose contradict each other") }
+  }
+}

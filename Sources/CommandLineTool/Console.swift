@@ -1,0 +1,102 @@
+import Foundation
+
+/// Text for a person: results go to stdout, everything else to stderr.
+struct Console: Sendable {
+  let isQuiet: Bool
+  let isVerbose: Bool
+  /// Whether stderr shows a live progress line.
+  let showsProgress: Bool
+
+  init(_ options: CommonOptions) {
+    isQuiet = options.quiet
+    isVerbose = options.verbose
+    showsProgress = !options.quiet && isatty(STDERR_FILENO) == 1
+  }
+
+  /// Says something that the user should notice.
+  func note(_ text: @autoclosure () -> String) {
+    if !isQuiet { Self.writeError("\(clearing)note: \(text().withoutControlCharacters)\n") }
+  }
+
+  /// Says what is being done.
+  func detail(_ text: @autoclosure () -> String) {
+    if isVerbose { Self.writeError("\(clearing)\(text().withoutControlCharacters)\n") }
+  }
+
+  /// Replaces the progress line.
+  func progress(_ text: @autoclosure () -> String) {
+    if showsProgress { Self.writeError("\r\u{1B}[K\(text())") }
+  }
+
+  /// Removes the progress line.
+  func endProgress() {
+    if showsProgress { Self.writeError("\r\u{1B}[K") }
+  }
+
+  /// Prints a part of the result.
+  func result(_ text: String) {
+    if !isQuiet { Self.writeOutput(text + "\n") }
+  }
+
+  private var clearing: String { showsProgress ? "\r\u{1B}[K" : "" }
+
+  /// Writes to stderr as it is.
+  static func writeError(_ text: String) { write(text, to: STDERR_FILENO) }
+
+  /// Writes to stdout as it is.
+  static func writeOutput(_ text: String) { write(text, to: STDOUT_FILENO) }
+
+  private static func write(_ text: String, to descriptor: Int32) {
+    var text = text
+    text.withUTF8 { bytes in
+      var rest = UnsafeRawBufferPointer(bytes)
+      while let base = rest.baseAddress, !rest.isEmpty {
+        let count = Foundation.write(descriptor, base, rest.count)
+        if count < 0 && errno == EINTR { continue }
+        // Nobody is left to tell that the terminal is gone.
+        guard count > 0 else { return }
+        rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
+      }
+    }
+  }
+}
+
+extension String {
+  /// The text on one line, safe to show: control and direction characters are written as escapes.
+  ///
+  /// Names in model files are chosen by strangers; a terminal must not obey them.
+  var withoutControlCharacters: String {
+    guard unicodeScalars.contains(where: Self.isUnsafe) else { return self }
+    return unicodeScalars.map { scalar in
+      Self.isUnsafe(scalar) ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
+    }.joined()
+  }
+
+  private static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
+    switch scalar.properties.generalCategory {
+    case .control, .format, .lineSeparator, .paragraphSeparator: true
+    default: false
+    }
+  }
+}
+
+/// A byte count as people read it.
+func formattedBytes(_ count: Int) -> String {
+  let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
+  var value = Double(count)
+  var unit = 0
+  while value >= 1024, unit < units.count - 1 {
+    value /= 1024
+    unit += 1
+  }
+  return unit == 0 ? "\(count) bytes" : String(format: "%.2f %@", value, units[unit])
+}
+
+/// Seconds as `m:ss`.
+func formattedDuration(_ seconds: Double) -> String {
+  guard seconds.isFinite, seconds < 1e7 else { return "-" }
+  let total = Int(seconds.rounded())
+  return total >= 3600
+    ? String(format: "%d:%02d:%02d", total / 3600, total / 60 % 60, total % 60)
+    : String(format: "%d:%02d", total / 60, total % 60)
+}

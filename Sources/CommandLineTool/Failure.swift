@@ -1,0 +1,57 @@
+import ArgumentParser
+import Foundation
+import ModelFiles
+import TextToImage
+
+/// Exit codes, after `sysexits.h`.
+enum ExitStatus {
+  static let usage: Int32 = 64
+  static let badData: Int32 = 65
+  static let missingInput: Int32 = 66
+  static let unsupported: Int32 = 69
+  static let outOfMemory: Int32 = 71
+  static let cannotWrite: Int32 = 73
+  static let inputOutput: Int32 = 74
+  static let interrupted: Int32 = 130
+  static let terminated: Int32 = 143
+}
+
+/// Prints one line for an error and ends the program's run with the fitting code.
+func reportingFailure(_ body: () async throws -> Void) async throws {
+  do {
+    try await body()
+  } catch let error as ModelFileError {
+    throw fail(error.description, exitCode(error.kind))
+  } catch let error as GenerationError {
+    throw fail(error.description, exitCode(error))
+  } catch let error as PNGError {
+    throw fail(error.description, ExitStatus.cannotWrite)
+  }
+}
+
+private func fail(_ message: String, _ code: Int32) -> ExitCode {
+  if code != ExitStatus.interrupted {
+    Console.writeError("error: \(message.withoutControlCharacters)\n")
+  }
+  return ExitCode(code)
+}
+
+private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
+  switch kind {
+  case .notFound: ExitStatus.missingInput
+  case .malformed: ExitStatus.badData
+  case .unsupported: ExitStatus.unsupported
+  case .unreadable: ExitStatus.inputOutput
+  case .unwritable: ExitStatus.cannotWrite
+  }
+}
+
+private func exitCode(_ error: GenerationError) -> Int32 {
+  switch error {
+  case .model(let error): exitCode(error.kind)
+  case .invalidRequest: ExitStatus.usage
+  case .notFinite, .notFiniteImage: ExitStatus.badData
+  case .outOfMemory: ExitStatus.outOfMemory
+  case .cancelled: ExitStatus.interrupted
+  }
+}

@@ -1,0 +1,90 @@
+import ArgumentParser
+import Foundation
+import ModelFiles
+import StrictJSON
+import TextToImage
+
+/// Makes pictures from a prompt.
+struct GenerateCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "generate",
+    abstract: "Make pictures from a prompt.",
+    discussion: """
+      Examples:
+        auraflow generate -p "a cat in front of a green wall" -o cat.png
+        auraflow generate -m aura_flow_0.3/ -p "a lighthouse at dawn" -W 768 -H 512 --steps 30
+        auraflow generate --transformer aura_flow_0.3-Q4_K_S.gguf --text-encoder pile_t5_xl.gguf \\
+            --vae sdxl_vae.safetensors --tokenizer tokenizer/ -p "a lighthouse at dawn"
+
+      Size, steps, guidance, shift and sequence length default to what the model's file says, else
+      to AuraFlow's 1024x1024, 50, 3.5, 1.73 and 256.
+      """)
+
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Picture") var picture: PictureOptions
+  @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await reportingFailure {
+      let console = Console(common)
+      let initial = try picture.latents.map { try LatentFile(path: $0) }
+      // Wrong names must be found before hours of work, not after.
+      let count = picture.numImages ?? initial?.shape[0] ?? 1
+      let files = try output.checkedFiles(
+        imageCount: max(1, min(count, 256)), force: common.force)
+      let paths = try model.paths()
+      let pipeline = try Pipeline(
+        paths, hints: model.hints(), threadCount: common.threads)
+      let request = try picture.request(count: count, initial: initial, pipeline)
+      console.detail("model: \(model.displayName(paths))")
+      let result = try await generate(request, pipeline, console)
+      try write(result, files, modelName: model.displayName(paths), console)
+    }
+  }
+
+  /// Runs the pipeline with progress on the terminal, until done or interrupted.
+  private func generate(
+    _ request: GenerationRequest, _ pipeline: Pipeline, _ console: Console
+  ) async throws -> GenerationResult {
+    let reporter = ProgressReporter(console)
+    let task = Task { try await pipeline.generate(request) { reporter.report($0) } }
+    let interruption = Interruption { task.cancel() }
+    defer { interruption.end() }
+    let outcome = await task.result
+    console.endProgress()
+    if let code = interruption.exitCode { throw ExitCode(code) }
+    let result = try outcome.get()
+    for (name, dropped) in [
+      ("prompt", result.droppedTokens.prompt),
+      ("negative prompt", result.droppedTokens.negativePrompt),
+    ] where dropped > 0 {
+      console.note(
+        "the \(name) was cut: \(dropped) of its tokens are beyond the "
+          + "\(result.settings.maxSequenceLength) that --max-sequence-length allows")
+    }
+    return result
+  }
+
+  private func write(
+    _ result: GenerationResult, _ files: OutputOptions.Files, modelName: String, _ console: Console
+  ) throws {
+    for (index, image) in result.images.enumerated() {
+      let metadata = ImageMetadata(
+        settings: result.settings, seed: result.settings.seeds[index], model: modelName)
+      try AtomicFile.write(
+        try image.pngData(texts: metadata.texts), to: files.images[index], overwrite: common.force)
+      if !common.json { console.result(files.images[index].withoutControlCharacters) }
+    }
+    if let path = files.latents {
+      try AtomicFile.write(LatentFile.encode(result), to: path, overwrite: common.force)
+    }
+    let report = RunReport(result, images: files.images, model: modelName)
+    if let path = files.statistics {
+      try AtomicFile.write(
+        Array((report.json.text(indentation: 2) + "\n").utf8), to: path, overwrite: common.force)
+    }
+    if common.json { console.result(report.json.text(indentation: 2)) }
+    console.detail(report.summary)
+  }
+}

@@ -1,0 +1,43 @@
+import StrictJSON
+import TextToImage
+
+/// What a picture's file says about how it was made; never a path or a user's name.
+struct ImageMetadata {
+  let settings: GenerationSettings
+  let seed: UInt64
+  /// The model's file name without folders.
+  let model: String
+
+  /// Text chunks for PNG: `parameters` as A1111 writes it, `auraflow` as JSON.
+  var texts: [(keyword: String, text: String)] {
+    [("parameters", parameters), ("auraflow", json.text())]
+  }
+
+  private var parameters: String {
+    var lines = [settings.prompt]
+    if !settings.negativePrompt.isEmpty {
+      lines.append("Negative prompt: \(settings.negativePrompt)")
+    }
+    lines.append(
+      [
+        "Steps: \(settings.steps)", "Sampler: Euler", "CFG scale: \(settings.guidanceScale)",
+        "Seed: \(seed)", "Size: \(settings.width)x\(settings.height)", "Model: \(model)",
+        "Shift: \(settings.shift)", "Version: \(AuraFlowCommand.configuration.version)",
+      ].joined(separator: ", "))
+    return lines.joined(separator: "\n")
+  }
+
+  /// The same as JSON.
+  var json: JSONValue {
+    [
+      "prompt": .string(settings.prompt), "negativePrompt": .string(settings.negativePrompt),
+      "width": .integer(settings.width), "height": .integer(settings.height),
+      "steps": .integer(settings.steps), "guidanceScale": .double(settings.guidanceScale),
+      "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
+      "shift": .double(settings.shift),
+      "maxSequenceLength": .integer(settings.maxSequenceLength),
+      "sigmas": .array(settings.sigmas.map { .double(Double($0)) }),
+      "model": .string(model), "version": .string(AuraFlowCommand.configuration.version),
+    ]
+  }
+}

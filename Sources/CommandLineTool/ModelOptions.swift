@@ -1,0 +1,97 @@
+import ArgumentParser
+import Foundation
+import ModelFiles
+import TextToImage
+
+/// Which model to run.
+struct ModelOptions: ParsableArguments {
+  @Option(
+    name: [.long, .customShort("m")], parsing: .unconditional,
+    help: ArgumentHelp(
+      "A diffusers folder, or a GGUF or safetensors file with all parts. Default: the model that "
+        + "comes with the program.", valueName: "path"))
+  var model: String?
+
+  @Option(
+    name: [.long, .customLong("diffusion-model")], parsing: .unconditional,
+    help: ArgumentHelp("The transformer (GGUF, safetensors or folder).", valueName: "path"))
+  var transformer: String?
+
+  @Option(
+    name: [.long, .customLong("t5xxl")], parsing: .unconditional,
+    help: ArgumentHelp("The text encoder (GGUF, safetensors or folder).", valueName: "path"))
+  var textEncoder: String?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "The image decoder: AutoencoderKL, or a tiny one (TAESD) for speed.", valueName: "path"))
+  var vae: String?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "The tokenizer: a folder, tokenizer.json, tokenizer.model, or a GGUF with a vocabulary.",
+      valueName: "path"))
+  var tokenizer: String?
+
+  @Option(
+    name: [.long],
+    help: ArgumentHelp(
+      "Elements of an attention head, where no file tells (published model: 256).",
+      valueName: "count"))
+  var headDimension: Int?
+
+  @Option(
+    name: [.long],
+    help: ArgumentHelp(
+      "Groups of the VAE's normalizations, where no file tells (published: 32).",
+      valueName: "count"))
+  var vaeNormGroups: Int?
+
+  @Option(
+    name: [.long],
+    help: ArgumentHelp(
+      "Scale of the VAE's latents, where no file tells (published: 0.13025).", valueName: "factor"))
+  var vaeScalingFactor: Double?
+
+  @Option(
+    name: [.long],
+    help: ArgumentHelp(
+      "Distance of the text encoder's last position bucket, where no file tells (published: 128).",
+      valueName: "tokens"))
+  var relativeMaxDistance: Int?
+
+  @Flag(name: [.long], help: "Skip tensors that belong to no part of the model.")
+  var allowExtraTensors = false
+
+  /// The paths to open; the shipped model if none is named.
+  func paths() throws -> ModelPaths {
+    var paths = ModelPaths(
+      model: model, transformer: transformer, textEncoder: textEncoder, autoencoder: vae,
+      tokenizer: tokenizer)
+    if model == nil, transformer == nil || textEncoder == nil || vae == nil {
+      // A single other part replaces the shipped model's; a whole other model is named by parts.
+      guard transformer == nil, textEncoder == nil else { return paths }
+      paths.model = try ShippedModel.path()
+    }
+    return paths
+  }
+
+  /// Facts given by flags.
+  func hints() -> ArchitectureHints {
+    var hints = ArchitectureHints()
+    hints.headDimension = headDimension
+    hints.normGroups = vaeNormGroups
+    hints.scalingFactor = vaeScalingFactor
+    hints.relativeMaxDistance = relativeMaxDistance
+    hints.allowsExtraTensors = allowExtraTensors
+    return hints
+  }
+
+  /// The model's name without folders.
+  func displayName(_ paths: ModelPaths) -> String {
+    let path = paths.transformer ?? paths.model ?? ""
+    return URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+  }
+}
