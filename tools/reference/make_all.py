@@ -1,0 +1,79 @@
+"""Makes every fixture and Tests/Fixtures/MANIFEST.json: `make_all.py [--pipeline DIR]`.
+
+Without `--pipeline` the demo checkpoint's fixtures are left as they are.
+"""
+
+import argparse
+import hashlib
+import shutil
+from importlib import metadata
+from pathlib import Path
+
+import make_block_formats
+import make_checkpoints
+import make_demo_model
+import make_noise
+import make_pipelines
+import make_scheduler
+import make_text_encoder
+import make_tokenizers
+import make_transformer
+import make_vae
+from common import FIXTURES, write_json
+
+# Every script owns one folder.
+SCRIPTS = {
+    "tokenizers": make_tokenizers,
+    "block-formats": make_block_formats,
+    "scheduler": make_scheduler,
+    "noise": make_noise,
+    "text-encoder": make_text_encoder,
+    "transformer": make_transformer,
+    "vae": make_vae,
+    "pipelines": make_pipelines,
+    "checkpoints": make_checkpoints,
+    "demo-model": make_demo_model,
+}
+
+
+def packages() -> dict[str, str]:
+    """The pinned versions in use."""
+    lines = (Path(__file__).parent / "requirements.txt").read_text().splitlines()
+    names = [line.split("==")[0] for line in lines if "==" in line]
+    return {name: metadata.version(name) for name in names}
+
+
+def write_manifest() -> None:
+    """Which script made each file, the files' digests, and what the numbers depend on."""
+    files = {}
+    for folder, module in SCRIPTS.items():
+        for path in sorted((FIXTURES / folder).rglob("*")):
+            if path.is_file():
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                files[path.relative_to(FIXTURES).as_posix()] = {"script": f"{module.__name__}.py", "sha256": digest}
+    seeds = {
+        "noise": list(make_noise.SEEDS),
+        "pipelines": {case: options["request"]["seeds"] for case, options in make_pipelines.CASES.items()},
+        "demo-model": list(range(len(make_demo_model.PROMPTS))),
+    }
+    write_json(FIXTURES / "MANIFEST.json", {"packages": packages(), "seeds": seeds, "files": files})
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--pipeline", type=Path, help="diffusers folder of the demo checkpoint")
+    pipeline = parser.parse_args().pipeline
+    for folder, module in SCRIPTS.items():
+        if module is make_demo_model and pipeline is None:
+            continue
+        print(f"== {folder}")
+        shutil.rmtree(FIXTURES / folder, ignore_errors=True)
+        if module is make_demo_model:
+            module.make(pipeline)
+        else:
+            module.main()
+    write_manifest()
+
+
+if __name__ == "__main__":
+    main()
