@@ -1,0 +1,77 @@
+import Foundation
+import Images
+import TestSupport
+import Testing
+import TextToImage
+
+/// A pipeline fixture's `request.json`.
+struct GoldenRequest {
+  let request: GenerationRequest
+
+  init(_ name: String) throws {
+    let json = try Fixtures.json("pipelines/\(name)/request.json")
+    var request = GenerationRequest(prompt: json["prompt"]?.stringValue ?? "")
+    request.negativePrompt = json["negative_prompt"]?.stringValue ?? ""
+    request.width = json["width"]?.integerValue
+    request.height = json["height"]?.integerValue
+    request.guidanceScale = json["guidance_scale"]?.doubleValue
+    request.maxSequenceLength = json["max_sequence_length"]?.integerValue
+    request.sigmas = json["sigmas"]?.arrayValue?.compactMap(\.doubleValue)
+    request.steps = request.sigmas == nil ? json["steps"]?.integerValue : nil
+    let seeds = (json["seeds"]?.arrayValue ?? []).compactMap(\.integerValue)
+    request.seed = UInt64(seeds.first ?? 0)
+    request.imageCount = seeds.count
+    self.request = request
+  }
+}
+
+/// Bounds of the comparison with diffusers: float32 latents, 8-bit pixels.
+///
+/// Measured noise floor of the reference itself (float32 against float64): 2e-5 in latents and 1 in
+/// pixels.
+private let latentTolerance: Float = 1e-4
+private let pixelSignalToNoise = 60.0
+private let pixelDifference = 1
+
+@Suite("Whole pipelines against diffusers")
+struct PipelineGoldenTests {
+  static let names = [
+    "square", "wide-negative", "tall-truncated", "unicode-two-images", "custom-sigmas", "one-step",
+    "legacy-tokenizer", "quantizable",
+  ]
+
+  @Test("latents and pixels equal the reference's", arguments: names)
+  func goldens(name: String) async throws {
+    let folder = try SeededWeights.pipelineFolder(name)
+    let pipeline = try Pipeline(path: folder.path)
+    let result = try await pipeline.generate(try GoldenRequest(name).request)
+    let golden = try Golden("pipelines/\(name)/golden.safetensors")
+    #expect(result.latentShape == (try golden.shape("latents")))
+    #expect(relativeError(result.latents, try golden.floats("latents")) < latentTolerance)
+    for (index, image) in result.images.enumerated() {
+      let file = Fixtures.folder.appendingPathComponent("pipelines/\(name)/image-\(index).png")
+      try expectEqual(image, try RGBImage(pngData: [UInt8](Data(contentsOf: file))))
+    }
+  }
+
+  @Test("the shipped checkpoint draws what diffusers draws", arguments: [0, 1, 2])
+  func demoModel(index: Int) async throws {
+    let json = try #require(try Fixtures.json("demo-model/requests.json").arrayValue)
+    let entry = json[index]
+    var request = GenerationRequest(prompt: try #require(entry["prompt"]?.stringValue))
+    request.seed = UInt64(try #require(entry["seeds"]?.arrayValue?.first?.integerValue))
+    let pipeline = try Pipeline(path: try ShippedModel.path())
+    let result = try await pipeline.generate(request)
+    let golden = try Golden("demo-model/golden.safetensors")
+    #expect(relativeError(result.latents, try golden.floats("latents.\(index)")) < latentTolerance)
+    let file = Fixtures.folder.appendingPathComponent("demo-model/image-\(index).png")
+    try expectEqual(result.images[0], try RGBImage(pngData: [UInt8](Data(contentsOf: file))))
+  }
+
+  private func expectEqual(_ image: RGBImage, _ reference: RGBImage) throws {
+    #expect(image.width == reference.width && image.height == reference.height)
+    let largest = zip(image.pixels, reference.pixels).map { abs(Int($0) - Int($1)) }.max() ?? 255
+    #expect(largest <= pixelDifference)
+    #expect(peakSignalToNoiseRatio(image.pixels, reference.pixels) >= pixelSignalToNoise)
+  }
+}

@@ -1,0 +1,60 @@
+import Checkpoints
+import Foundation
+import Networks
+import Tensors
+import TestSupport
+import Testing
+
+@Suite("VAE decoders")
+struct AutoencoderDecoderTests {
+  private let pool = ThreadPool(threadCount: 2)
+
+  private func image(_ golden: Golden, _ name: String) throws -> ImagePlanes {
+    let shape = try golden.shape(name)
+    return ImagePlanes(
+      planes: try Matrix(
+        try golden.floats(name), rows: shape[1], columns: shape[2] * shape[3]),
+      height: shape[2], width: shape[3])
+  }
+
+  @Test(
+    "pixels equal diffusers' for any depth, width and group count",
+    arguments: ["two-levels", "four-levels", "no-attention", "single-level"])
+  func goldens(name: String) throws {
+    let fixture = try ComponentFixture(.autoencoder, "vae/\(name)")
+    let decoder = try AutoencoderDecoder(fixture.source)
+    #expect(!fixture.runs.isEmpty)
+    for run in fixture.runs {
+      let decoded = try decoder.decode(try image(fixture.golden, "\(run).latents"), on: pool)
+      let expected = try fixture.golden.floats("\(run).decoded")
+      #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
+    }
+  }
+
+  @Test("the tiny decoder equals diffusers' under the original names")
+  func tiny() throws {
+    let fixture = try ComponentFixture(.autoencoder, "vae/tiny")
+    #expect(TinyDecoder.describes(fixture.source))
+    let decoder = try TinyDecoder(fixture.source)
+    #expect(decoder.upscaling == 8)
+    for run in fixture.runs {
+      let decoded = try decoder(try image(fixture.golden, "\(run).latents"), on: pool)
+      let expected = try fixture.golden.floats("\(run).decoded").map { $0 * 2 - 1 }
+      #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
+    }
+  }
+
+  @Test(
+    "real tiny decoders give their published pixels",
+    .enabled(if: Fixtures.extraData != nil, Comment(rawValue: Fixtures.extraDataReason)),
+    arguments: ["taesdxl", "taef1"])
+  func realTiny(name: String) throws {
+    let folder = try #require(Fixtures.extraData).appendingPathComponent("vae-tiny")
+    let source = try PartSource(
+      .autoencoder, path: folder.appendingPathComponent("\(name)_decoder.safetensors").path)
+    let golden = try Golden(path: folder.appendingPathComponent("golden_\(name).safetensors").path)
+    let decoded = try TinyDecoder(source)(try image(golden, "z"), on: pool)
+    let expected = try golden.floats("decoded_0_1").map { $0 * 2 - 1 }
+    #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
+  }
+}

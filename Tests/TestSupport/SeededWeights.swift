@@ -1,0 +1,64 @@
+import Foundation
+import ModelFiles
+import StrictJSON
+
+/// Random-looking weights that the reference scripts and the tests compute by the same formula
+/// (`tools/reference/seeded.py`), so that fixtures need not hold them.
+package enum SeededWeights {
+  /// `count` values in −1..<1 for a name: FNV-1a of the name, then splitmix64.
+  package static func values(_ name: String, count: Int) -> [Float] {
+    var hash: UInt64 = 0xcbf2_9ce4_8422_2325
+    for byte in name.utf8 {
+      hash ^= UInt64(byte)
+      hash &*= 0x100_0000_01b3
+    }
+    return (0..<count).map { index in
+      var z = hash &+ (UInt64(index) &+ 1) &* 0x9E37_79B9_7F4A_7C15
+      z = (z ^ (z >> 30)) &* 0xBF58_476D_1CE4_E5B9
+      z = (z ^ (z >> 27)) &* 0x94D0_49BB_1331_11EB
+      z ^= z >> 31
+      return (Float(z >> 40) * 0x1p-24 - 0.5) * 2
+    }
+  }
+
+  /// The tensors that a `weights.json` describes.
+  package static func tensors(
+    _ manifest: JSONValue
+  ) throws -> [SafetensorsWriter.FloatTensor] {
+    let salt = manifest["salt"]?.stringValue ?? ""
+    return try (manifest["tensors"]?.arrayValue ?? []).map { entry in
+      guard let name = entry["name"]?.stringValue,
+        let shape = entry["shape"]?.arrayValue?.compactMap(\.integerValue),
+        let scale = entry["scale"]?.doubleValue, let offset = entry["offset"]?.doubleValue
+      else { throw JSONError(offset: 0, fault: "not a weights manifest") }
+      let values = values("\(salt)/\(name)", count: shape.reduce(1, *)).map {
+        Float(offset) + Float(scale) * $0
+      }
+      return .init(name: name, shape: shape, values: values)
+    }
+  }
+
+  /// Writes the weights of a fixture component as safetensors.
+  package static func write(_ fixture: String, to path: String) throws {
+    let bytes = SafetensorsWriter.encode(try tensors(try Fixtures.json(fixture)))
+    try Data(bytes).write(to: URL(fileURLWithPath: path))
+  }
+
+  /// Makes a runnable diffusers folder out of a pipeline fixture.
+  package static func pipelineFolder(_ name: String) throws -> TemporaryFolder {
+    let folder = try TemporaryFolder()
+    let source = Fixtures.folder.appendingPathComponent("pipelines/\(name)")
+    for item in try FileManager.default.contentsOfDirectory(atPath: source.path) {
+      try FileManager.default.copyItem(
+        at: source.appendingPathComponent(item), to: folder.url.appendingPathComponent(item))
+    }
+    for (part, file) in [
+      ("transformer", "diffusion_pytorch_model.safetensors"),
+      ("text_encoder", "model.safetensors"), ("vae", "diffusion_pytorch_model.safetensors"),
+    ] {
+      try write(
+        "pipelines/\(name)/\(part)/weights.json", to: folder.path("\(part)/\(file)"))
+    }
+    return folder
+  }
+}
