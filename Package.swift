@@ -25,8 +25,9 @@ let package = Package(
     .target(name: "Images", dependencies: ["CLibPNG"]),
     .target(name: "ModelFiles", dependencies: ["BlockFormats", "StrictJSON"]),
     .target(name: "Tensors", dependencies: ["BlockFormats", "COpenBLAS"]),
-    .target(name: "Checkpoints", dependencies: ["ModelFiles", "Tensors", "StrictJSON"]),
-    .target(name: "Networks", dependencies: ["Checkpoints", "Tensors"]),
+    .target(
+      name: "Checkpoints", dependencies: ["BlockFormats", "ModelFiles", "Tensors", "StrictJSON"]),
+    .target(name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "Tensors"]),
     .target(
       name: "TextToImage",
       dependencies: [
@@ -36,12 +37,13 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Images", "ModelFiles", "StrictJSON", "TextToImage",
+        "BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(
-      name: "TestSupport", dependencies: ["BlockFormats", "ModelFiles", "StrictJSON"], path: "Tests/TestSupport"),
+      name: "TestSupport", dependencies: ["BlockFormats", "ModelFiles", "StrictJSON"],
+      path: "Tests/TestSupport"),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),

@@ -32,7 +32,9 @@ enum ComponentLocator {
 
   /// The naming and prefix under which most tensors of a part are recognized.
   static func locate(_ part: ModelPart, in tensors: TensorTable) -> PartLocation? {
-    let names = tensors.records.map { $0.name.split(separator: ".", omittingEmptySubsequences: false) }
+    let names = tensors.records.map {
+      $0.name.split(separator: ".", omittingEmptySubsequences: false)
+    }
     if let location = best(part, part.tables, names, prefixes: nil), location.count >= fewest {
       return location
     }

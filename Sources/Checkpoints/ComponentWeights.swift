@@ -91,6 +91,7 @@ package final class ComponentWeights {
   ///   - name: our name.
   ///   - rows: outputs.
   ///   - columns: inputs; trailing dimensions of the file (convolution kernels) are folded in.
+  /// - Returns: the weight where it lies in the file; nothing is decoded.
   /// - Throws: `ModelFileError` naming the tensor, what was expected and what was found.
   package func matrix(
     _ name: String, rows: Int, columns: Int
@@ -132,6 +133,7 @@ package final class ComponentWeights {
   /// Refuses tensors that the architecture has no use for.
   ///
   /// - Parameter ignoring: prefixes of our names that may be there unused.
+  /// - Throws: `ModelFileError` for the first of them.
   package func expectNothingElse(ignoring: [String] = []) throws(ModelFileError) {
     let unused = entries.filter { name, _ in
       !used.contains(name) && !ignoring.contains { name.hasPrefix($0) }

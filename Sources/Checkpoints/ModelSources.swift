@@ -38,6 +38,7 @@ extension PartSource {
   ///   - part: what to look for.
   ///   - path: a file, or the part's folder.
   ///   - hints: facts that neither tensors nor files tell.
+  /// - Throws: `ModelFileError` if the file is malformed or holds no such part.
   package init(
     _ part: ModelPart, path: String, hints: ArchitectureHints = ArchitectureHints()
   ) throws(ModelFileError) {

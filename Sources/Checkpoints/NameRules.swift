@@ -70,6 +70,7 @@ struct NameTable: Sendable {
   /// - Parameters:
   ///   - components: the stored name without prefix, split at dots.
   ///   - levels: what `{-i}` counts down from.
+  /// - Returns: the name and how its rows are ordered; nil for a name of no rule.
   func canonicalName(
     of components: [Substring], levels: Int
   ) -> (name: String, rowOrder: NameRule.RowOrder)? {

@@ -48,6 +48,7 @@ package struct PartSource {
   /// - Parameters:
   ///   - setting: what to look up.
   ///   - range: what is acceptable.
+  /// - Returns: the value from the first place that has one.
   /// - Throws: `ModelFileError` if a file has it in another form or range, or if a flag
   ///   contradicts the files.
   package func value(

@@ -18,7 +18,8 @@ struct OutputOptions: ParsableArguments {
 
   @Option(
     name: [.long], parsing: .unconditional,
-    help: ArgumentHelp("Write seconds per stage and step and the peak memory (JSON).", valueName: "file"))
+    help: ArgumentHelp(
+      "Write seconds per stage and step and the peak memory (JSON).", valueName: "file"))
   var stats: String?
 
   /// Names that were checked to be writable.

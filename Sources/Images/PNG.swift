@@ -14,6 +14,7 @@ extension RGBImage {
   ///
   /// - Parameter texts: keyword and text pairs to store with the picture; keywords are 1 to 79
   ///   Latin-1 characters.
+  /// - Returns: the bytes of a PNG file.
   /// - Throws: `PNGError` if libpng refuses the size or has no memory.
   public func pngData(
     texts: [(keyword: String, text: String)] = []

@@ -24,7 +24,9 @@ public struct TensorRecord: Sendable {
 
 /// Computes the size of a tensor with checked arithmetic.
 ///
-/// - Parameter shape: row-major dimensions.
+/// - Parameters:
+///   - shape: row-major dimensions.
+///   - type: how the elements are encoded.
 /// - Returns: elements and bytes, or nil where a product overflows or rows are no whole blocks.
 func tensorSize(shape: [UInt64], type: ElementType) -> (elements: Int, bytes: Int)? {
   var elements: UInt64 = 1

@@ -24,6 +24,7 @@ extension JSONValue {
   /// The value as JSON text.
   ///
   /// - Parameter indentation: spaces per level; nil writes everything on one line.
+  /// - Returns: valid JSON; numbers that are not finite become null.
   package func text(indentation: Int? = nil) -> String { text(indentation, level: 0) }
 
   private func text(_ indentation: Int?, level: Int) -> String {

@@ -32,6 +32,8 @@ private let scoreFloats = 1 << 18
 ///   - scale: factor on the products.
 ///   - positionBias: `[heads · keys, keys]` for a single sequence, added to the scores; or nil.
 ///   - result: same shape as `q`, overwritten; must not be one of the inputs.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func attend(
   _ q: Matrix, _ k: Matrix, _ v: Matrix, sequences: [AttentionSequence], headDimension: Int,
   scale: Float, positionBias: Matrix? = nil, into result: Matrix, on pool: ThreadPool

@@ -50,7 +50,9 @@ package struct Convolution: Sendable {
   /// - Parameters:
   ///   - input: `[in, height, width]`.
   ///   - doubled: whether rows and columns are repeated twice before the convolution.
+  ///   - pool: threads to compute on.
   /// - Returns: `[out, height, width]`, or twice the side lengths.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func callAsFunction(
     _ input: ImagePlanes, doubled: Bool = false, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes {

@@ -9,8 +9,11 @@ package enum GateActivation: Sendable {
 /// `gate = activation(gate) · value`, element by element.
 ///
 /// - Parameters:
+///   - activation: the function on `gate`.
 ///   - gate: `[rows, columns]`, changed in place.
 ///   - value: `[rows, columns]`.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func applyGate(
   _ activation: GateActivation, to gate: Matrix, times value: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
@@ -33,6 +36,8 @@ package func applyGate(
 ///   - gate: `[columns]`.
 ///   - base: `[rows, columns]`.
 ///   - y: `[rows, columns]`, overwritten; may be `update` or `base`.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func addGated(
   _ update: Matrix, gate: UnsafePointer<Float>, to base: Matrix, into y: Matrix,
   on pool: ThreadPool
@@ -83,6 +88,8 @@ package func applySiLU(_ x: Matrix) {
 /// - Parameters:
 ///   - x: `[rows, columns]`.
 ///   - y: `[columns, rows]`, overwritten.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func transpose(_ x: Matrix, into y: Matrix, on pool: ThreadPool) throws(ComputeError) {
   precondition(x.rows == y.columns && x.columns == y.rows)
   try pool.run(ranges: y.rows, grain: 64) { columns in

@@ -12,6 +12,8 @@ private let tileFloats = 3 << 18
 ///   - weight: `[out, in]`.
 ///   - bias: `[out]`, or nil.
 ///   - y: `[rows, weight.rows]`, overwritten.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func multiply(
   _ x: Matrix, by weight: WeightMatrix, bias: [Float]? = nil, into y: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {

@@ -7,6 +7,8 @@
 ///   - shift: `[columns]`.
 ///   - epsilon: added to the variance.
 ///   - y: `[rows, columns]`, overwritten; may be `x`.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func normalizeAndModulate(
   _ x: Matrix, scale: UnsafePointer<Float>, shift: UnsafePointer<Float>, epsilon: Float,
   into y: Matrix, on pool: ThreadPool
@@ -35,6 +37,8 @@ package func modulate(
 ///   - x: `[rows, heads · headDimension]`, changed in place.
 ///   - headDimension: elements of one head.
 ///   - epsilon: added to the variance.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func normalizeHeads(
   _ x: Matrix, headDimension: Int, epsilon: Float, on pool: ThreadPool
 ) throws(ComputeError) {
@@ -56,6 +60,8 @@ package func normalizeHeads(
 ///   - weight: `[columns]`.
 ///   - epsilon: added to the mean square.
 ///   - y: `[rows, columns]`, overwritten; may be `x`.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func rootMeanSquareNormalize(
   _ x: Matrix, weight: [Float], epsilon: Float, into y: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
@@ -97,6 +103,8 @@ private func normalize(
 ///   - epsilon: added to the variance.
 ///   - activation: whether SiLU follows.
 ///   - result: `[channels, pixels]`, overwritten; may be `image`.
+///   - pool: threads to compute on.
+/// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func groupNormalize(
   _ image: Matrix, groups: Int, weight: [Float], bias: [Float], epsilon: Float, activation: Bool,
   into result: Matrix, on pool: ThreadPool

@@ -29,6 +29,7 @@ package final class ThreadPool: Sendable {
   ///   - count: number of tasks; they are claimed one by one.
   ///   - scratchCount: floats of scratch memory that each task may use.
   ///   - task: called with a task's number and the scratch memory of the worker that runs it.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func run(
     _ count: Int, scratchCount: Int = 0,
     _ task: (_ index: Int, _ scratch: UnsafeMutablePointer<Float>) -> Void

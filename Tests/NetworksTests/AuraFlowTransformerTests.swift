@@ -32,7 +32,8 @@ struct AuraFlowTransformerTests {
       }
       padding = textShape[1] - real.count
       text = try Matrix(
-        real.flatMap { rows[$0 * columns..<($0 + 1) * columns] }, rows: real.count, columns: columns)
+        real.flatMap { rows[$0 * columns..<($0 + 1) * columns] }, rows: real.count, columns: columns
+      )
       time = try golden.floats("\(name).timestep")[0]
       output = try golden.floats("\(name).output")
     }

@@ -184,7 +184,8 @@ public struct GGUFFile: Sendable {
     }
     guard info.offset % alignment == 0 else {
       throw file.malformed(
-        "tensor '\(info.name)' starts at offset \(info.offset), expected a multiple of \(alignment)")
+        "tensor '\(info.name)' starts at offset \(info.offset), expected a multiple of \(alignment)"
+      )
     }
     let (start, startOverflow) = dataStart.addingReportingOverflow(info.offset)
     let (end, endOverflow) = start.addingReportingOverflow(UInt64(size.bytes))

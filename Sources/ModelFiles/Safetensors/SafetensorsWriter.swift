@@ -20,6 +20,7 @@ package enum SafetensorsWriter {
   /// - Parameters:
   ///   - tensors: names must differ; each shape's product is its number of values.
   ///   - metadata: texts for `__metadata__`.
+  /// - Returns: the bytes of a safetensors file.
   package static func encode(
     _ tensors: [FloatTensor], metadata: [(key: String, value: String)] = []
   ) -> [UInt8] {

@@ -15,6 +15,7 @@ package protocol LatentDecoder: Sendable {
   ///   - latents: `[channels, height · width]`, as the transformer leaves them.
   ///   - pool: threads to compute on.
   /// - Returns: red, green and blue planes in about −1...1.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   func callAsFunction(
     _ latents: ImagePlanes, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes

@@ -58,6 +58,7 @@ package struct UMT5Encoder: Sendable {
   ///   - ids: token ids, each below the vocabulary size. Padding is left out: the model masks it.
   ///   - pool: threads to compute on.
   /// - Returns: `[tokens, width]`.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   /// - Precondition: `ids` is not empty and all are in the vocabulary.
   package func callAsFunction(_ ids: [Int32], on pool: ThreadPool) throws(ComputeError) -> Matrix {
     let x = try Matrix(rows: ids.count, columns: configuration.width)
@@ -211,6 +212,7 @@ package enum RelativePosition {
   ///   - relative: key position minus query position.
   ///   - buckets: number of buckets, even.
   ///   - maxDistance: distance from which all share the last bucket.
+  /// - Returns: a number in `0..<buckets`.
   package static func bucket(_ relative: Int, buckets: Int, maxDistance: Int) -> Int {
     let half = buckets / 2
     let base = relative > 0 ? half : 0

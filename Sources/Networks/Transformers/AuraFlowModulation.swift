@@ -33,6 +33,8 @@ extension AuraFlowTransformer {
   /// - Parameters:
   ///   - times: 1 (noise) to 0 (image), one for each step.
   ///   - pool: threads to compute on.
+  /// - Returns: the vectors of every layer.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func modulation(
     times: [Float], on pool: ThreadPool
   ) throws(ComputeError) -> AuraFlowModulation {

@@ -49,6 +49,8 @@ package struct AuraFlowTransformer: Sendable {
   ///   - padding: zero rows that the reference would append.
   ///   - collapsingPadding: whether one row stands for all padding; the result is the same.
   ///   - pool: threads to compute on.
+  /// - Returns: the context that a `Branch` takes.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func context(
     text: Matrix, padding: Int, collapsingPadding: Bool = true, on pool: ThreadPool
   ) throws(ComputeError) -> Context {
@@ -89,6 +91,7 @@ package struct AuraFlowTransformer: Sendable {
   ///   - step: which of the schedule's steps.
   ///   - pool: threads to compute on.
   /// - Returns: `[channels, height, width]` for each branch.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func velocities(
     _ branches: [Branch], height: Int, width: Int, modulation: AuraFlowModulation, step: Int,
     on pool: ThreadPool

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Checks that dependencies between targets only go down, and that imports and manifest agree.
+
+    python3 tools/check-layers.py
+
+Every target may depend only on targets that stand before it in LAYERS. Every `import` of one of our
+targets must be declared in Package.swift, and every declared dependency must be imported somewhere.
+"""
+
+import json
+import pathlib
+import re
+import subprocess
+import sys
+
+# From the bottom up. A new target gets its place here.
+LAYERS = [
+    "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ModelFiles",
+    "Tensors", "Checkpoints", "Networks", "TextToImage", "CommandLineTool",
+]
+IMPORT = re.compile(
+    r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"
+    r"(?:(?:struct|class|enum|protocol|func|typealias|let|var)\s+)?(\w+)", re.MULTILINE)
+
+
+def main() -> int:
+    root = pathlib.Path(__file__).resolve().parent.parent
+    dump = subprocess.run(
+        ["swift", "package", "dump-package"], cwd=root, check=True, capture_output=True, text=True).stdout
+    faults = []
+    for target in json.loads(dump)["targets"]:
+        name = target["name"]
+        if target["type"] in ("test", "system") or name == "TestSupport":
+            continue
+        if name not in LAYERS:
+            faults.append(f"{name}: has no place in LAYERS of tools/check-layers.py")
+            continue
+        declared = {next(iter(d.values()))[0] for d in target["dependencies"]} & set(LAYERS)
+        folder = root / (target.get("path") or f"Sources/{name}")
+        imported = set()
+        for source in sorted(folder.rglob("*.swift")):
+            for module in IMPORT.findall(source.read_text()):
+                if module not in LAYERS or module == name:
+                    continue
+                imported.add(module)
+                if module not in declared:
+                    faults.append(f"{source.relative_to(root)}: imports {module}, which {name} does not declare")
+        for module in sorted(declared):
+            if LAYERS.index(module) >= LAYERS.index(name):
+                faults.append(f"Package.swift: {name} depends on {module}, which is not below it")
+            if module not in imported:
+                faults.append(f"Package.swift: {name} declares {module} but does not import it")
+    print("\n".join(faults) if faults else "layers: every dependency goes down")
+    return 1 if faults else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
