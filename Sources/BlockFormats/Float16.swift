@@ -31,15 +31,18 @@ package enum Float16Bits {
   }
 
   /// Eight values at once, without branches.
+  ///
+  /// The bits moved into float32's place mean 2^-112 times the value, subnormal ones included.
   @inline(__always)
   private static func floats(_ bits: SIMD8<UInt16>) -> SIMD8<Float> {
     let wide = SIMD8<UInt32>(truncatingIfNeeded: bits)
-    let magnitude = wide & 0x7FFF
-    var pattern = (magnitude &<< 13) &+ (112 &<< 23)
-    pattern.replace(with: pattern &+ (112 &<< 23), where: magnitude .>= 0x7C00)
-    let subnormal = SIMD8<Float>(SIMD8<Int32>(truncatingIfNeeded: magnitude)) * 0x1p-24
-    pattern.replace(
-      with: unsafeBitCast(subnormal, to: SIMD8<UInt32>.self), where: magnitude .< 0x0400)
+    let magnitude = (wide & 0x7FFF) &<< 13
+    let scaled = unsafeBitCast(magnitude, to: SIMD8<Float>.self) * 0x1p112
+    // Infinity and NaN came out as 2^16 and more: give them the largest exponent again. (In
+    // arithmetic, because comparisons of unsigned lanes compile to a loop over lanes.)
+    let isSpecial = ((wide & 0x7FFF) &+ 0x0400) &>> 15
+    let pattern =
+      unsafeBitCast(scaled, to: SIMD8<UInt32>.self) | ((0 &- isSpecial) & 0x7F80_0000)
     return unsafeBitCast(pattern | ((wide & 0x8000) &<< 16), to: SIMD8<Float>.self)
   }
 }

@@ -70,6 +70,12 @@ package final class ComponentWeights {
     entries[name].map { Self.trimmed(archive.tensors.records[$0.index].shape) }
   }
 
+  /// One dimension of a tensor; nil if the tensor is missing or of another rank.
+  package func dimension(_ name: String, _ index: Int, rank: Int) -> Int? {
+    guard let shape = shape(of: name), shape.count == rank else { return nil }
+    return shape[index]
+  }
+
   /// One more than the highest number in place of `{i}` after a prefix such as `single_layers.`.
   ///
   /// Bounded by the number of tensors, so that a stray number cannot make work.

@@ -197,7 +197,7 @@ extension AutoencoderDecoder {
       // Levels have equally many blocks; the smallest count would hide a missing one.
       blocksPerLevel = blocks.max() ?? 0
       func shape(_ name: String, _ index: Int) -> Int? {
-        weights.shape(of: name).flatMap { $0.indices.contains(index) ? $0[index] : nil }
+        weights.dimension(name, index, rank: name.contains("conv_in.weight") ? 4 : 1)
       }
       guard
         let channels = mostCommon([
@@ -206,6 +206,7 @@ extension AutoencoderDecoder {
           shape("decoder.conv_in.weight", 0),
         ]),
         let latentChannels = mostCommon([
+          source.configuration?.json["latent_channels"]?.integerValue,
           shape("decoder.conv_in.weight", 1), shape("post_quant_conv.bias", 0),
         ])
       else {
@@ -252,9 +253,9 @@ extension AutoencoderDecoder {
       let inputs = channels
       let outputs =
         mostCommon([
-          weights.shape(of: "\(name).conv1.bias")?.first,
-          weights.shape(of: "\(name).norm2.weight")?.first,
-          weights.shape(of: "\(name).conv2.bias")?.first,
+          weights.dimension("\(name).conv1.bias", 0, rank: 1),
+          weights.dimension("\(name).norm2.weight", 0, rank: 1),
+          weights.dimension("\(name).conv2.bias", 0, rank: 1),
         ]) ?? inputs
       channels = outputs
       let hasShortcut = inputs != outputs

@@ -171,18 +171,19 @@ extension UMT5Encoder.Configuration {
     }
     func common(_ name: String, _ index: Int) -> [Int?] {
       (0..<layerCount).map { layer in
-        weights.shape(of: "enc.blk.\(layer).\(name).weight").flatMap {
-          $0.indices.contains(index) ? $0[index] : nil
-        }
+        weights.dimension(
+          "enc.blk.\(layer).\(name).weight", index, rank: name.hasSuffix("norm") ? 1 : 2)
       }
     }
+    func stored(_ key: String) -> Int? { source.configuration?.json[key]?.integerValue }
     let embedding = weights.shape(of: "token_embd.weight")
     guard let vocabularySize = embedding?.first, embedding?.count == 2,
       let width = mostCommon(common("attn_norm", 0) + common("attn_q", 1) + common("ffn_gate", 1)),
       let inner = mostCommon(common("attn_q", 0) + common("attn_k", 0) + common("attn_v", 0)),
       let feedForwardWidth = mostCommon(common("ffn_gate", 0) + common("ffn_up", 0)),
-      let bucketCount = mostCommon(common("attn_rel_b", 0)),
-      let headCount = mostCommon(common("attn_rel_b", 1))
+      let bucketCount = mostCommon(
+        [stored("relative_attention_num_buckets")] + common("attn_rel_b", 0)),
+      let headCount = mostCommon([stored("num_heads")] + common("attn_rel_b", 1))
     else {
       let names = ["token_embd.weight", "enc.blk.0.attn_rel_b.weight", "enc.blk.0.attn_q.weight"]
       let missing = names.first { !weights.has($0) } ?? names[0]

@@ -20,6 +20,9 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   /// Entries of the position table.
   package let positionCount: Int
 
+  /// Time embedding of all published models; also diffusers' constant.
+  private static let publishedTimeWidth = 256
+
   /// Side of the square position grid, in tokens.
   package var gridSide: Int { Int(Double(positionCount).squareRoot()) }
 
@@ -29,7 +32,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   package init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
     func shape(_ name: String, _ index: Int) -> Int? {
-      weights.shape(of: name).flatMap { $0.indices.contains(index) ? $0[index] : nil }
+      weights.dimension(name, index, rank: name.hasSuffix(".bias") ? 1 : 2)
     }
     doubleLayerCount = try Self.layerCount(
       source, prefix: "double_layers.", configKey: "num_mmdit_layers")
@@ -58,20 +61,19 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
     guard let hiddenSize = mostCommon(hidden), let feedForwardWidth = mostCommon(widths),
       let textWidth = shape("cond_seq_linear.weight", 1),
       let registerCount = shape("register_tokens", 0),
-      let timeWidth = shape("t_embedder.mlp.0.weight", 1),
       let positionCount = shape("positional_encoding", 0)
     else { throw Self.firstMissing(weights) }
     self.hiddenSize = hiddenSize
     self.feedForwardWidth = feedForwardWidth
     self.textWidth = textWidth
     self.registerCount = registerCount
-    self.timeWidth = timeWidth
+    timeWidth = shape("t_embedder.mlp.0.weight", 1) ?? Self.publishedTimeWidth
     self.positionCount = positionCount
     headDimension = try source.integer(.headDimension, in: 1...65_536)
     patchSize = try source.integer(.patchSize, in: 1...16)
     latentChannels = try Self.latentChannels(
-      weights, patchSize: patchSize, input: shape("init_x_linear.weight", 1),
-      output: shape("final_linear.weight", 0))
+      source, patchSize: patchSize,
+      widths: [shape("init_x_linear.weight", 1), shape("final_linear.weight", 0)])
     try check(weights)
   }
 
@@ -84,7 +86,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
     guard doubleLayerCount + singleLayerCount > 0, timeWidth % 2 == 0, timeWidth > 0 else {
       throw weights.malformed("the transformer has no layers or an odd time embedding")
     }
-    guard max(hiddenSize, feedForwardWidth, textWidth) <= 1 << 20, latentChannels <= 1024 else {
+    guard max(hiddenSize, feedForwardWidth, textWidth) <= 1 << 20 else {
       throw weights.malformed("the transformer's sizes are beyond all known models")
     }
   }
@@ -102,29 +104,41 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   }
 
   private static func latentChannels(
-    _ weights: ComponentWeights, patchSize: Int, input: Int?, output: Int?
+    _ source: PartSource, patchSize: Int, widths: [Int?]
   ) throws(ModelFileError) -> Int {
-    guard let width = output ?? input else { throw firstMissing(weights) }
     let area = patchSize * patchSize
-    guard width % area == 0, width > 0 else {
-      throw weights.malformed(
-        "tensor '\(weights.storedName("final_linear.weight"))' has \(width) rows, expected a "
-          + "multiple of the \(area) latent pixels of a patch")
+    let stored = source.configuration?.json["in_channels"]?.integerValue
+    let candidates = widths.map { width in
+      width.flatMap { $0 > 0 && $0 % area == 0 ? $0 / area : nil }
     }
-    return width / area
+    guard let channels = mostCommon([stored] + candidates) else {
+      throw firstMissing(source.weights)
+    }
+    guard (1...1024).contains(channels) else {
+      throw source.weights.malformed("\(channels) latent channels, expected 1...1024")
+    }
+    return channels
   }
 
-  /// The error for a transformer that lacks one of its first tensors.
+  /// The error for a transformer that lacks a tensor from which sizes are read, or has it in a
+  /// shape that tells none.
   private static func firstMissing(_ weights: ComponentWeights) -> ModelFileError {
-    let names = [
-      "positional_encoding", "register_tokens", "init_x_linear.weight", "cond_seq_linear.weight",
-      "t_embedder.mlp.0.weight", "final_linear.weight",
+    let sources = [
+      ("positional_encoding", "[positions, hidden]"), ("register_tokens", "[registers, hidden]"),
+      ("cond_seq_linear.weight", "[hidden, text width]"),
+      ("init_x_linear.weight", "[hidden, patch]"), ("final_linear.weight", "[patch, hidden]"),
     ]
-    let missing = names.first { !weights.has($0) }
-    guard let missing else {
-      return weights.malformed("the tensors describe no AuraFlow transformer")
+    for (name, expected) in sources {
+      guard let shape = weights.shape(of: name) else {
+        return weights.malformed(
+          "tensor '\(weights.storedName(name))' is missing, expected shape \(expected): "
+            + "the transformer is incomplete")
+      }
+      if shape.count != 2 {
+        return weights.malformed(
+          "tensor '\(weights.storedName(name))' has shape \(shape), expected \(expected)")
+      }
     }
-    return weights.malformed(
-      "tensor '\(weights.storedName(missing))' is missing: the transformer is incomplete")
+    return weights.malformed("the tensors describe no AuraFlow transformer")
   }
 }

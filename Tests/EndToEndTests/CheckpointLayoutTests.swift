@@ -1,0 +1,107 @@
+import Foundation
+import TestSupport
+import Testing
+import TextToImage
+
+/// The same model in every layout in which people have it.
+@Suite("Checkpoint layouts")
+struct CheckpointLayoutTests {
+  private let folder: TemporaryFolder
+  private let request: GenerationRequest
+
+  init() throws {
+    folder = try SeededWeights.pipelineFolder("quantizable")
+    request = try GoldenRequest("quantizable").request
+  }
+
+  /// What the configurations beside the weights say, for files that have none.
+  private var hints: ArchitectureHints {
+    get throws {
+      var hints = ArchitectureHints()
+      let transformer = try Fixtures.json("pipelines/quantizable/transformer/config.json")
+      let vae = try Fixtures.json("pipelines/quantizable/vae/config.json")
+      let text = try Fixtures.json("pipelines/quantizable/text_encoder/config.json")
+      hints.headDimension = transformer["attention_head_dim"]?.integerValue
+      hints.normGroups = vae["norm_num_groups"]?.integerValue
+      hints.scalingFactor = vae["scaling_factor"]?.doubleValue
+      hints.relativeMaxDistance = text["relative_attention_max_distance"]?.integerValue
+      return hints
+    }
+  }
+
+  private func latents(_ paths: ModelPaths) async throws -> [Float] {
+    let pipeline = try Pipeline(paths, hints: try hints)
+    var request = request
+    // The schedule's shift lies in the scheduler's configuration, which files do not carry.
+    request.shift = try Fixtures.json(
+      "pipelines/quantizable/scheduler/scheduler_config.json")["shift"]?.doubleValue
+    return try await pipeline.generate(request).latents
+  }
+
+  private func expectGolden(_ paths: ModelPaths, _ tensor: String? = nil) async throws {
+    let golden = try tensor.map { name in
+      try Golden("checkpoints/expected.safetensors").floats(name)
+    }
+    let reference = try Golden("pipelines/quantizable/golden.safetensors").floats("latents")
+    #expect(relativeError(try await latents(paths), golden ?? reference) < 1e-4)
+  }
+
+  @Test("a single file with the original names and ComfyUI's prefixes")
+  func singleFile() async throws {
+    try await expectGolden(
+      ModelPaths(
+        model: Fixtures.path("checkpoints/single_file_original.safetensors"),
+        tokenizer: folder.path("tokenizer")))
+  }
+
+  @Test("a transformer in shards behind an index")
+  func shards() async throws {
+    try await expectGolden(
+      ModelPaths(
+        model: folder.path, transformer: Fixtures.path("checkpoints/transformer_sharded")))
+  }
+
+  @Test("a VAE under the LDM names without prefix")
+  func separateAutoencoder() async throws {
+    try await expectGolden(
+      ModelPaths(
+        model: folder.path, autoencoder: Fixtures.path("checkpoints/vae_ldm.safetensors")))
+  }
+
+  @Test("GGUF transformers as the common converter writes them", arguments: ["F16", "Q8_0"])
+  func transformerGGUF(type: String) async throws {
+    try await expectGolden(
+      ModelPaths(
+        model: folder.path, transformer: Fixtures.path("checkpoints/transformer_\(type).gguf")),
+      "transformer_\(type)")
+  }
+
+  @Test("GGUF text encoders under llama.cpp's names", arguments: ["F16", "Q8_0"])
+  func textEncoderGGUF(type: String) async throws {
+    try await expectGolden(
+      ModelPaths(
+        model: folder.path,
+        textEncoder: Fixtures.path("checkpoints/text_encoder_llamacpp_\(type).gguf")),
+      "text_encoder_\(type)")
+  }
+
+  @Test("separate files only, with the tokenizer from the text encoder's metadata")
+  func separateFiles() async throws {
+    try await expectGolden(
+      ModelPaths(
+        transformer: Fixtures.path("checkpoints/transformer_Q8_0.gguf"),
+        textEncoder: Fixtures.path("checkpoints/text_encoder_llamacpp_Q8_0.gguf"),
+        autoencoder: Fixtures.path("checkpoints/vae_ldm.safetensors")),
+      "both_Q8_0")
+  }
+
+  @Test("a flag that contradicts the model's configuration is refused")
+  func contradiction() throws {
+    var hints = ArchitectureHints()
+    hints.headDimension = 8192
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try Pipeline(ModelPaths(model: folder.path), hints: hints)
+    }
+    #expect(error?.description.contains("contradicts") == true)
+  }
+}

@@ -1,0 +1,70 @@
+import Foundation
+import StrictJSON
+import TestSupport
+import TextToImage
+import Testing
+
+@Suite("auraflow inspect")
+struct InspectCommandTests {
+  private func run(_ arguments: [String]) throws -> CommandLine.Outcome {
+    try CommandLine.run(["inspect"] + arguments, in: Fixtures.folder)
+  }
+
+  @Test("lists a file's parts, tensors, totals and metadata as JSON")
+  func json() throws {
+    let outcome = try run([try ShippedModel.path(), "--json"])
+    #expect(outcome.status == 0)
+    let json = try JSONValue(parsing: outcome.output)
+    #expect(json["architecture"]?.stringValue == "aura")
+    #expect(json["missing"]?.arrayValue?.isEmpty == true)
+    #expect(json["parts"]?.arrayValue?.count == 3)
+    let tensors = try #require(json["tensors"]?.arrayValue)
+    let first = try #require(
+      tensors.first { $0["name"]?.stringValue == "double_layers.0.attn.w1q.weight" })
+    #expect(first["type"]?.stringValue == "F16")
+    #expect(first["shape"]?.arrayValue?.compactMap(\.integerValue) == [256, 256])
+    #expect(first["bytes"]?.integerValue == 131_072)
+    #expect(first["part"]?.stringValue == "transformer")
+    let bytes = tensors.compactMap { $0["bytes"]?.integerValue }.reduce(0, +)
+    let totals = try #require(json["types"]?.arrayValue).compactMap { $0["bytes"]?.integerValue }
+    #expect(totals.reduce(0, +) == bytes)
+  }
+
+  @Test("a part by itself names what is missing")
+  func missing() throws {
+    let outcome = try run(["checkpoints/transformer_Q8_0.gguf"])
+    #expect(outcome.status == 0)
+    #expect(outcome.output.contains("missing here: text encoder, VAE, tokenizer"))
+  }
+
+  @Test("an index lists the tensors of all its shards")
+  func index() throws {
+    let folder = Fixtures.path("checkpoints/transformer_sharded")
+    let name = try #require(
+      try FileManager.default.contentsOfDirectory(atPath: folder).first { $0.hasSuffix(".json") })
+    let outcome = try run([folder + "/" + name, "--json"])
+    #expect(outcome.status == 0)
+    let whole = try JSONValue(parsing: outcome.output)
+    #expect(whole["layout"]?.stringValue == "sharded safetensors")
+    #expect(try #require(whole["tensors"]?.arrayValue).count > 20)
+  }
+
+  @Test("malformed files end with one harmless line and code 65")
+  func malformed() throws {
+    let folder = try TemporaryFolder()
+    let hostile = "{\"a\u{1B}[31m\":{\"dtype\":\"F32\",\"shape\":[9],\"data_offsets\":[0,4]}}"
+    let header = Array(hostile.utf8)
+    let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) }
+    for (name, bytes) in [
+      ("escape.safetensors", length + header + [0, 0, 0, 0]), ("empty.gguf", []),
+      ("short.gguf", Array("GGUF".utf8)), ("text.txt", Array("hello".utf8)),
+    ] {
+      let outcome = try run([try folder.write(bytes, to: name)])
+      #expect(outcome.status == 65, "\(name)")
+      #expect(outcome.errorLines.count == 1 && outcome.output.isEmpty)
+      #expect(outcome.errors.contains(name))
+      #expect(outcome.errors.utf8.allSatisfy { $0 >= 0x20 || $0 == 0x0A })
+    }
+    #expect(try run([folder.path("nothing.gguf")]).status == 66)
+  }
+}
