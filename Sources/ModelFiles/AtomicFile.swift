@@ -56,9 +56,16 @@ package enum AtomicFile {
   private static func existingKind(
     of path: String, overwrite: Bool
   ) throws(ModelFileError) -> ExistingKind {
+    guard !path.isEmpty else {
+      throw ModelFileError(path: path, kind: .unwritable, fault: "the file name is empty")
+    }
     var status = stat()
     guard stat(path, &status) == 0 else {
       guard errno == ENOENT else { throw failure(path, "cannot write") }
+      guard !path.hasSuffix("/") else {
+        throw ModelFileError(
+          path: path, kind: .unwritable, fault: "names a folder that does not exist, not a file")
+      }
       return .none
     }
     switch status.st_mode & S_IFMT {
@@ -74,11 +81,18 @@ package enum AtomicFile {
     }
   }
 
-  /// A symbolic link's target, so that writing through a link keeps the link.
+  /// A symbolic link's target, so that writing through a link keeps the link, even one whose target
+  /// does not exist yet.
   private static func resolved(_ path: String) -> String {
-    guard let target = realpath(path, nil) else { return path }
-    defer { free(target) }
-    return String(cString: target)
+    if let target = realpath(path, nil) {
+      defer { free(target) }
+      return String(cString: target)
+    }
+    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
+    guard let target, target != path else { return path }
+    return URL(
+      fileURLWithPath: target, relativeTo: URL(fileURLWithPath: path).deletingLastPathComponent()
+    ).path
   }
 
   private static func createTemporary(

@@ -64,22 +64,25 @@ public struct TensorArchive: Sendable {
 
   private init(index file: MappedFile) throws(ModelFileError) {
     let index = try SafetensorsIndex(file)
-    var shards: [String: (position: Int, shard: SafetensorsFile)] = [:]
+    // Keyed by bytes: names that differ only in Unicode composition are different files.
+    var shards: [[UInt8]: (position: Int, shard: SafetensorsFile)] = [:]
+    var seenKeys: Set<String> = []
     var files: [MappedFile] = []
     var metadata: [(key: String, value: String)] = []
     var records: [TensorRecord] = []
     var fileOfTensor: [Int] = []
     for (tensor, name) in index.shardByTensor {
-      if shards[name] == nil {
+      let key = Array(name.utf8)
+      if shards[key] == nil {
         let mapped = try MappedFile(path: Self.neighbour(of: file.path, named: name))
         let shard = try SafetensorsFile(mapped)
-        shards[name] = (files.count, shard)
+        shards[key] = (files.count, shard)
         files.append(mapped)
-        for pair in shard.metadata where !metadata.contains(where: { $0.key == pair.key }) {
+        for pair in shard.metadata where seenKeys.insert(pair.key).inserted {
           metadata.append(pair)
         }
       }
-      guard let (position, shard) = shards[name] else { continue }
+      guard let (position, shard) = shards[key] else { continue }
       guard let found = shard.tensors.index(of: tensor) else {
         throw file.malformed("tensor '\(tensor)' should lie in '\(name)', which does not have it")
       }

@@ -13,8 +13,11 @@ public struct TensorRecord: Sendable {
   /// Bytes of all elements.
   public let byteCount: Int
 
-  /// Number of elements; does not overflow, since the bytes were counted.
-  public var elementCount: Int { shape.reduce(1, *) }
+  /// Number of elements.
+  ///
+  /// Cannot overflow: the bytes of a tensor that has any were counted with checks. An empty one may
+  /// have huge dimensions beside its zero.
+  public var elementCount: Int { byteCount == 0 ? 0 : shape.reduce(1, *) }
 
   /// Compares names byte by byte; Swift's own order would take canonically equal names for one.
   static func precedes(_ left: String, _ right: String) -> Bool {

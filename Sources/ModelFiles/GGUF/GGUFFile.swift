@@ -110,7 +110,7 @@ public struct GGUFFile: Sendable {
     }
     guard alignment > 0, alignment % 8 == 0 || alignment & (alignment - 1) == 0 else {
       throw file.malformed(
-        "metadata 'general.alignment' is \(alignment), expected a multiple of 8")
+        "metadata 'general.alignment' is \(alignment), expected a power of two or a multiple of 8")
     }
     return alignment
   }
