@@ -8,8 +8,11 @@ enum ForeignTensors {
     "lm_head.weight",
   ]
 
-  /// Beginnings of what a text-to-image model does not use: T5 decoders, averaged copies.
-  private static let harmlessBeginnings = ["dec.", "decoder.block.", "model_ema."]
+  /// Beginnings of what a text-to-image model does not use: T5 decoders, tiny encoders, averaged
+  /// copies.
+  private static let harmlessBeginnings = [
+    "dec.", "decoder.block.", "encoder.layers.", "model_ema.",
+  ]
 
   /// The first tensor of no use in file order, or nil.
   static func first(in archive: TensorArchive) -> Int? {

@@ -4,10 +4,10 @@ import StrictJSON
 
 /// Where a model's tokenizer is described; parsing it is the tokenizer's business.
 package enum TokenizerSource {
-  /// `tokenizer.json`, with `tokenizer_config.json` and the class that the pipeline names.
-  case json(ConfigurationFile, settings: ConfigurationFile?, className: String?)
-  /// A SentencePiece model, with `tokenizer_config.json`.
-  case sentencePiece(MappedFile, settings: ConfigurationFile?)
+  /// `tokenizer.json` with what lies beside it.
+  case json(ConfigurationFile, companions: Companions)
+  /// A SentencePiece model.
+  case sentencePiece(MappedFile)
   /// `tokenizer.huggingface.json` inside a GGUF file.
   case embeddedJSON(JSONValue, path: String)
   /// `tokenizer.ggml.*` inside a GGUF file.
@@ -15,11 +15,29 @@ package enum TokenizerSource {
   /// A SentencePiece model stored as a tensor of bytes (ComfyUI).
   case embeddedSentencePiece([UInt8], path: String)
 
+  /// What decides how a `tokenizer.json` is used.
+  package struct Companions: Sendable {
+    /// `tokenizer_config.json`.
+    package let settings: ConfigurationFile?
+    /// `special_tokens_map.json`.
+    package let specialTokens: ConfigurationFile?
+    /// The class that the pipeline's index names.
+    package let className: String?
+
+    init(in folder: String, className: String?) throws(ModelFileError) {
+      settings = try ConfigurationFile.ifPresent(
+        ModelFolder.join(folder, "tokenizer_config.json"))
+      specialTokens = try ConfigurationFile.ifPresent(
+        ModelFolder.join(folder, "special_tokens_map.json"))
+      self.className = className
+    }
+  }
+
   /// The file to name in messages.
   package var path: String {
     switch self {
-    case .json(let file, _, _): file.path
-    case .sentencePiece(let file, _): file.path
+    case .json(let file, _): file.path
+    case .sentencePiece(let file): file.path
     case .embeddedJSON(_, let path), .vocabulary(_, let path), .embeddedSentencePiece(_, let path):
       path
     }
@@ -42,7 +60,8 @@ package enum TokenizerSource {
     let folder = ModelFolder.folder(of: path)
     if path.hasSuffix(".json") {
       return .json(
-        try ConfigurationFile(path: path), settings: try settings(in: folder), className: className)
+        try ConfigurationFile(path: path),
+        companions: try Companions(in: folder, className: className))
     }
     let file = try MappedFile(path: path)
     if file.bytes.prefix(4).elementsEqual("GGUF".utf8) {
@@ -50,7 +69,7 @@ package enum TokenizerSource {
       if let source = try inArchive(archive) { return source }
       throw file.malformed("has no tokenizer in its metadata ('tokenizer.ggml.tokens')")
     }
-    return .sentencePiece(file, settings: try settings(in: folder))
+    return .sentencePiece(file)
   }
 
   /// The tokenizer of a folder, `tokenizer.json` first, as the reference reads it.
@@ -60,12 +79,13 @@ package enum TokenizerSource {
     let json = ModelFolder.join(folder, "tokenizer.json")
     if FileManager.default.fileExists(atPath: json) {
       return .json(
-        try ConfigurationFile(path: json), settings: try settings(in: folder), className: className)
+        try ConfigurationFile(path: json),
+        companions: try Companions(in: folder, className: className))
     }
     for name in ["tokenizer.model", "spiece.model"] {
       let path = ModelFolder.join(folder, name)
       if FileManager.default.fileExists(atPath: path) {
-        return .sentencePiece(try MappedFile(path: path), settings: try settings(in: folder))
+        return .sentencePiece(try MappedFile(path: path))
       }
     }
     return nil
@@ -91,9 +111,5 @@ package enum TokenizerSource {
       })
     else { return nil }
     return .embeddedSentencePiece([UInt8](archive.contents(of: index).bytes), path: archive.path)
-  }
-
-  private static func settings(in folder: String) throws(ModelFileError) -> ConfigurationFile? {
-    try ConfigurationFile.ifPresent(ModelFolder.join(folder, "tokenizer_config.json"))
   }
 }

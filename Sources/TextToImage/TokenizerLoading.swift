@@ -13,18 +13,12 @@ extension Tokenizer {
   init(_ source: TokenizerSource) throws(ModelFileError) {
     do throws(TokenizerError) {
       switch source {
-      case .json(let file, let settings, let pipelineClass):
-        let className =
-          pipelineClass.flatMap { $0 == "AutoTokenizer" ? nil : $0 }
-          ?? settings?.json["tokenizer_class"]?.stringValue
-        let isLlama = className.map { Self.llamaClasses.contains($0) } ?? false
+      case .json(let file, let companions):
         try self.init(
-          tokenizerJSON: file.json,
-          llamaOverrides: isLlama
-            ? try LlamaTokenizerSettings(tokenizerConfig: settings?.json) : nil)
+          tokenizerJSON: file.json, llamaOverrides: try Self.llamaOverrides(companions))
       case .embeddedJSON(let json, _):
         try self.init(tokenizerJSON: json, llamaOverrides: nil)
-      case .sentencePiece(let file, _):
+      case .sentencePiece(let file):
         try self.init(sentencePieceModel: [UInt8](file.bytes))
       case .embeddedSentencePiece(let bytes, _):
         try self.init(sentencePieceModel: bytes)
@@ -35,6 +29,19 @@ extension Tokenizer {
       throw ModelFileError(
         path: source.path, kind: .malformed, fault: "tokenizer: \(error.description)")
     }
+  }
+}
+
+extension Tokenizer {
+  /// What the class that the pipeline names changes about the file; nil for other classes.
+  private static func llamaOverrides(
+    _ companions: TokenizerSource.Companions
+  ) throws(TokenizerError) -> LlamaTokenizerSettings? {
+    let named = companions.className == "AutoTokenizer" ? nil : companions.className
+    let className = named ?? companions.settings?.json["tokenizer_class"]?.stringValue
+    guard let className, llamaClasses.contains(className) else { return nil }
+    return try LlamaTokenizerSettings(
+      tokenizerConfig: companions.settings?.json, specialTokensMap: companions.specialTokens?.json)
   }
 }
 

@@ -116,6 +116,15 @@ struct AuraFlowTransformerTests {
     }
   }
 
+  @Test("frequencies of the time embedding have the reference's bits")
+  func frequencies() throws {
+    let golden = try #require(
+      try Fixtures.json("time-embedding/frequencies.json").arrayValue
+    ).compactMap(\.integerValue)
+    let bits = AuraFlowTransformer.frequencies(count: 128).map { Int($0.bitPattern) }
+    #expect(bits == golden)
+  }
+
   @Test("cancelling ends a pass with an error")
   func cancellation() throws {
     let fixture = try ComponentFixture(.transformer, "transformer/heads-8")

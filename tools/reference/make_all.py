@@ -16,6 +16,7 @@ import make_noise
 import make_pipelines
 import make_scheduler
 import make_text_encoder
+import make_time_embedding
 import make_tokenizers
 import make_transformer
 import make_vae
@@ -28,6 +29,7 @@ SCRIPTS = {
     "scheduler": make_scheduler,
     "noise": make_noise,
     "text-encoder": make_text_encoder,
+    "time-embedding": make_time_embedding,
     "transformer": make_transformer,
     "vae": make_vae,
     "pipelines": make_pipelines,
