@@ -32,9 +32,7 @@ enum ComponentLocator {
 
   /// The naming and prefix under which most tensors of a part are recognized.
   static func locate(_ part: ModelPart, in tensors: TensorTable) -> PartLocation? {
-    let names = tensors.records.map {
-      $0.name.split(separator: ".", omittingEmptySubsequences: false)
-    }
+    let names = tensors.records.map { nameComponents($0.name[...]) }
     if let location = best(part, part.tables, names, prefixes: nil), location.count >= fewest {
       return location
     }
@@ -56,7 +54,7 @@ enum ComponentLocator {
       for components in names {
         // Each name votes once per prefix, even where two rules match it.
         var seen: Set<Int> = []
-        for rule in table.rules {
+        for rule in table.candidates(for: components) {
           guard let match = NameTable.match(rule, endOf: components),
             seen.insert(match.prefixCount).inserted
           else { continue }

@@ -39,9 +39,7 @@ package final class ComponentWeights {
     table = place.table
     let names = archive.tensors.records.map { record in
       record.name.utf8.starts(with: place.prefix.utf8)
-        ? record.name.dropFirst(place.prefix.count).split(
-          separator: ".", omittingEmptySubsequences: false)
-        : []
+        ? nameComponents(record.name.dropFirst(place.prefix.count)) : []
     }
     levels = Self.levelCount(names, table: place.table)
     var entries: [String: Entry] = [:]
@@ -231,7 +229,7 @@ package final class ComponentWeights {
   private static func levelCount(_ names: [[Substring]], table: NameTable) -> Int {
     var highest = -1
     for components in names where !components.isEmpty {
-      for rule in table.rules where rule.foreign.contains("{-i}") {
+      for rule in table.candidates(for: components) where rule.foreign.contains("{-i}") {
         if let match = NameTable.match(rule, endOf: components), match.prefixCount == 0 {
           highest = max(highest, match.numbers["{-i}"] ?? -1)
         }

@@ -4,20 +4,25 @@ import StrictJSON
 
 /// A small JSON file that was read and parsed.
 package struct ConfigurationFile: Sendable {
-  /// Largest file that is taken for a configuration (or tokenizer), in bytes.
-  package static let maximumLength = 64 << 20
+  /// Largest file that is taken for a configuration, in bytes.
+  package static let maximumLength = 1 << 20
+  /// Largest `tokenizer.json`, in bytes (AuraFlow's has 3.6 MB).
+  package static let maximumTokenizerLength = 16 << 20
 
   package let path: String
   package let json: JSONValue
 
   /// Reads a file.
   ///
-  /// - Throws: `ModelFileError` if it cannot be read or is no JSON object.
-  package init(path: String) throws(ModelFileError) {
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - limit: most bytes that it may have.
+  /// - Throws: `ModelFileError` if it cannot be read, is too long or is no JSON object.
+  package init(path: String, limit: Int = maximumLength) throws(ModelFileError) {
     let file = try MappedFile(path: path)
-    guard file.bytes.count <= Self.maximumLength else {
+    guard file.bytes.count <= limit else {
       throw file.malformed(
-        "is \(file.bytes.count) bytes long, too much for a configuration file")
+        "is \(file.bytes.count) bytes long, at most \(limit) are allowed for such a file")
     }
     do {
       json = try JSONValue(parsing: file.bytes)

@@ -45,7 +45,8 @@ package struct ModelInspection {
       archives = [archive]
       layout = archive.format.rawValue
       hasTokenizer = try TokenizerSource.inArchive(archive) != nil
-      architecture = archive.gguf?.value(for: "general.architecture")?.string
+      let stated = archive.gguf?.value(for: "general.architecture")
+      architecture = (stated?.stringLength ?? 0) <= 256 ? stated?.string : nil
     }
     var parts: [FoundPart] = []
     contents = archives.map { archive in

@@ -12,6 +12,8 @@ package struct ModelSources {
   package let scheduler: ConfigurationFile?
   /// The GGUF file whose metadata holds the model's defaults, if there is one.
   package let defaults: GGUFFile?
+  /// Every file that was opened.
+  package let files: [String]
 
   /// Opens the files of a model.
   ///
@@ -28,6 +30,11 @@ package struct ModelSources {
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors()
     defaults = opener.modelArchive?.gguf ?? transformer.weights.archive.gguf
+    let parts = [transformer, textEncoder, autoencoder]
+    files =
+      parts.flatMap { $0.weights.archive.files.map(\.path) }
+      + parts.compactMap { $0.configuration?.path }
+      + parts.map(\.weights.path) + [tokenizer.path] + [scheduler?.path].compactMap { $0 }
   }
 }
 
@@ -109,13 +116,30 @@ private struct ModelOpener {
     return path
   }
 
+  /// Classes that a pipeline's index may name for its parts.
+  private static let classes = [
+    ("transformer", ["AuraFlowTransformer2DModel"]),
+    ("text_encoder", ["UMT5EncoderModel"]), ("vae", ["AutoencoderKL", "AutoencoderTiny"]),
+  ]
+
   private func checkPipelineClass(_ folder: String) throws(ModelFileError) {
-    guard let index = try pipelineIndex(), let name = index.json["_class_name"]?.stringValue,
-      name != "AuraFlowPipeline"
-    else { return }
-    throw ModelFileError(
-      path: folder, kind: .unsupported,
-      fault: "holds a pipeline of class \(name), only AuraFlowPipeline can be run")
+    guard let index = try pipelineIndex() else { return }
+    if let name = index.json["_class_name"], name.stringValue != "AuraFlowPipeline" {
+      throw ModelFileError(
+        path: folder, kind: .unsupported,
+        fault:
+          "holds a pipeline of class \(name.text().prefix(60)), only AuraFlowPipeline can be run"
+      )
+    }
+    for (part, supported) in Self.classes {
+      guard let name = index.json[part]?.arrayValue?.last?.stringValue else { continue }
+      guard supported.contains(name) else {
+        throw ModelFileError(
+          path: index.path, kind: .unsupported,
+          fault: "'\(part)' is a \(name.prefix(60)), supported: "
+            + supported.joined(separator: ", "))
+      }
+    }
   }
 
   private func pipelineIndex() throws(ModelFileError) -> ConfigurationFile? {

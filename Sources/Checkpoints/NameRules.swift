@@ -21,21 +21,42 @@ struct NameRule: Sendable {
   }
 }
 
+/// The dot-separated components of a tensor name; none for a name that is too long to be ours.
+func nameComponents(_ name: Substring) -> [Substring] {
+  name.utf8.count > 512 ? [] : name.split(separator: ".", omittingEmptySubsequences: false)
+}
+
 /// All names of one part of a model in one naming scheme.
 struct NameTable: Sendable {
   /// The scheme's name for messages, e.g. `diffusers`.
   let scheme: String
   let rules: [NameRule]
+  /// Rules by the last two components of their foreign pattern, or by the last alone where the one
+  /// before is a number or missing.
+  private let rulesByEnding: [String: [NameRule]]
 
   /// A table for our own names.
   init(scheme: String, canonical: [String]) {
-    self.scheme = scheme
-    rules = canonical.map { NameRule($0, $0) }
+    self.init(scheme: scheme, rules: canonical.map { NameRule($0, $0) })
   }
 
   init(scheme: String, rules: [NameRule]) {
     self.scheme = scheme
     self.rules = rules
+    rulesByEnding = Dictionary(grouping: rules) { rule in
+      let ending = rule.foreign.suffix(2)
+      guard let first = ending.first, ending.count == 2, !first.hasPrefix("{") else {
+        return ending.last ?? ""
+      }
+      return ending.joined(separator: ".")
+    }
+  }
+
+  /// The few rules whose foreign pattern may match the end of a name.
+  func candidates(for components: [Substring]) -> [NameRule] {
+    guard let last = components.last else { return [] }
+    let both = components.suffix(2).joined(separator: ".")
+    return (rulesByEnding[both] ?? []) + (both == last ? [] : rulesByEnding[String(last)] ?? [])
   }
 
   /// Where the rule's foreign pattern matches the end of a name.
@@ -74,7 +95,7 @@ struct NameTable: Sendable {
   func canonicalName(
     of components: [Substring], levels: Int
   ) -> (name: String, rowOrder: NameRule.RowOrder)? {
-    for rule in rules {
+    for rule in candidates(for: components) {
       guard let match = Self.match(rule, endOf: components), match.prefixCount == 0 else {
         continue
       }

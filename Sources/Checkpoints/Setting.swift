@@ -79,6 +79,42 @@ package struct PartSource {
     return integer
   }
 
+  /// A whole number of the part's configuration file; nil if the file or the key is missing.
+  ///
+  /// - Parameters:
+  ///   - key: the key in `config.json`.
+  ///   - range: what is acceptable.
+  /// - Returns: the number.
+  /// - Throws: `ModelFileError` if the value is anything else.
+  package func configured(
+    _ key: String, in range: ClosedRange<Int>
+  ) throws(ModelFileError) -> Int? {
+    guard let configuration, let stored = configuration.json[key], !stored.isNull else {
+      return nil
+    }
+    guard let value = stored.integerValue, range.contains(value) else {
+      throw ModelFileError(
+        path: configuration.path, kind: .malformed,
+        fault: "'\(key)' is no whole number in \(range)")
+    }
+    return value
+  }
+
+  /// Refuses a configuration that asks for another variant than the one that is built in.
+  ///
+  /// - Parameters:
+  ///   - key: the key in `config.json`.
+  ///   - only: the value that is supported.
+  /// - Throws: `ModelFileError` naming both values.
+  package func requireConfigured(_ key: String, only: String) throws(ModelFileError) {
+    guard let configuration, let stored = configuration.json[key], !stored.isNull,
+      stored.stringValue != only
+    else { return }
+    throw ModelFileError(
+      path: configuration.path, kind: .unsupported,
+      fault: "'\(key)' is \(stored.text().prefix(60)), only \(only) is supported")
+  }
+
   private func hint(for setting: Setting) -> Double? {
     switch setting.flag {
     case Setting.headDimension.flag: hints.headDimension.map(Double.init)

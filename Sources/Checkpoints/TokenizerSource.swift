@@ -60,7 +60,7 @@ package enum TokenizerSource {
     let folder = ModelFolder.folder(of: path)
     if path.hasSuffix(".json") {
       return .json(
-        try ConfigurationFile(path: path),
+        try ConfigurationFile(path: path, limit: ConfigurationFile.maximumTokenizerLength),
         companions: try Companions(in: folder, className: className))
     }
     let file = try MappedFile(path: path)
@@ -79,7 +79,7 @@ package enum TokenizerSource {
     let json = ModelFolder.join(folder, "tokenizer.json")
     if FileManager.default.fileExists(atPath: json) {
       return .json(
-        try ConfigurationFile(path: json),
+        try ConfigurationFile(path: json, limit: ConfigurationFile.maximumTokenizerLength),
         companions: try Companions(in: folder, className: className))
     }
     for name in ["tokenizer.model", "spiece.model"] {
@@ -94,7 +94,15 @@ package enum TokenizerSource {
   /// The tokenizer that a checkpoint carries.
   static func inArchive(_ archive: TensorArchive) throws(ModelFileError) -> TokenizerSource? {
     if let gguf = archive.gguf {
-      if let text = gguf.value(for: "tokenizer.huggingface.json")?.string {
+      if let stored = gguf.value(for: "tokenizer.huggingface.json"),
+        let length = stored.stringLength
+      {
+        guard length <= ConfigurationFile.maximumTokenizerLength else {
+          throw gguf.file.malformed(
+            "metadata 'tokenizer.huggingface.json' has \(length) bytes, at most "
+              + "\(ConfigurationFile.maximumTokenizerLength) are allowed")
+        }
+        let text = stored.string ?? ""
         do {
           return .embeddedJSON(try JSONValue(parsing: text), path: archive.path)
         } catch {
@@ -108,6 +116,7 @@ package enum TokenizerSource {
       let index = archive.tensors.records.firstIndex(where: {
         ($0.name == "spiece_model" || $0.name.hasSuffix(".spiece_model")) && $0.shape.count == 1
           && ($0.type == .u8 || $0.type == .i8)
+          && $0.byteCount <= ConfigurationFile.maximumTokenizerLength
       })
     else { return nil }
     return .embeddedSentencePiece([UInt8](archive.contents(of: index).bytes), path: archive.path)

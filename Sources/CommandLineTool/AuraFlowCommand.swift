@@ -1,8 +1,37 @@
 import ArgumentParser
 import Foundation
 
-/// The `auraflow` program.
+/// Parses the command line, runs the verb and ends the program with its exit code.
 @main
+enum Program {
+  static func main() async {
+    do {
+      var command = try AuraFlowCommand.parseAsRoot()
+      if var command = command as? any AsyncParsableCommand {
+        try await command.run()
+      } else {
+        try command.run()
+      }
+      end(ExitCode.success.rawValue)
+    } catch {
+      let code = AuraFlowCommand.exitCode(for: error).rawValue
+      // Help and version are results; arguments quoted in errors may hold anything.
+      let lines = AuraFlowCommand.fullMessage(for: error).split(
+        separator: "\n", omittingEmptySubsequences: false)
+      let text = lines.map { String($0).withoutControlCharacters }.joined(separator: "\n")
+      if !text.isEmpty {
+        if code == 0 { Console.writeOutput(text + "\n") } else { Console.writeError(text + "\n") }
+      }
+      end(code)
+    }
+  }
+
+  /// Ends without the exit handlers of libraries: OpenBLAS waits there for its threads, which never
+  /// end if they could not get memory. Nothing of ours is buffered.
+  private static func end(_ code: Int32) -> Never { _exit(code) }
+}
+
+/// The `auraflow` program's verbs.
 struct AuraFlowCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "auraflow",

@@ -1,4 +1,5 @@
 import Foundation
+import StrictJSON
 
 /// Text for a person: results go to stdout, everything else to stderr.
 struct Console: Sendable {
@@ -41,22 +42,27 @@ struct Console: Sendable {
   private var clearing: String { showsProgress ? "\r\u{1B}[K" : "" }
 
   /// Writes to stderr as it is.
-  static func writeError(_ text: String) { write(text, to: STDERR_FILENO) }
+  static func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
-  /// Writes to stdout as it is.
-  static func writeOutput(_ text: String) { write(text, to: STDOUT_FILENO) }
+  /// Writes to stdout as it is; a result that cannot be delivered ends the program.
+  static func writeOutput(_ text: String) {
+    guard !write(text, to: STDOUT_FILENO) else { return }
+    let reason = String(cString: strerror(errno))
+    writeError("error: cannot write to standard output: \(reason)\n")
+    _exit(ExitStatus.inputOutput)
+  }
 
-  private static func write(_ text: String, to descriptor: Int32) {
+  private static func write(_ text: String, to descriptor: Int32) -> Bool {
     var text = text
-    text.withUTF8 { bytes in
+    return text.withUTF8 { bytes in
       var rest = UnsafeRawBufferPointer(bytes)
       while let base = rest.baseAddress, !rest.isEmpty {
         let count = Foundation.write(descriptor, base, rest.count)
         if count < 0 && errno == EINTR { continue }
-        // Nobody is left to tell that the terminal is gone.
-        guard count > 0 else { return }
+        guard count > 0 else { return false }
         rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
       }
+      return true
     }
   }
 }
@@ -66,17 +72,16 @@ extension String {
   ///
   /// Names in model files are chosen by strangers; a terminal must not obey them.
   var withoutControlCharacters: String {
-    guard unicodeScalars.contains(where: Self.isUnsafe) else { return self }
-    return unicodeScalars.map { scalar in
-      Self.isUnsafe(scalar) ? "\\u{\(String(scalar.value, radix: 16))}" : String(scalar)
-    }.joined()
-  }
-
-  private static func isUnsafe(_ scalar: Unicode.Scalar) -> Bool {
-    switch scalar.properties.generalCategory {
-    case .control, .format, .lineSeparator, .paragraphSeparator: true
-    default: false
+    if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
+    var result = ""
+    for scalar in unicodeScalars {
+      if scalar.isInvisible {
+        result += "\\u{\(String(scalar.value, radix: 16))}"
+      } else {
+        result.unicodeScalars.append(scalar)
+      }
     }
+    return result
   }
 }
 

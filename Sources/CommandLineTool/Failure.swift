@@ -31,7 +31,10 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
 
 private func fail(_ message: String, _ code: Int32) -> ExitCode {
   if code != ExitStatus.interrupted {
-    Console.writeError("error: \(message.withoutControlCharacters)\n")
+    // Names in files may be very long; one line should stay one.
+    let shown =
+      message.utf8.count > 2000 ? message.prefix(900) + " ... " + message.suffix(900) : message
+    Console.writeError("error: \(shown.withoutControlCharacters)\n")
   }
   return ExitCode(code)
 }

@@ -28,6 +28,7 @@ struct GenerateCommand: AsyncParsableCommand {
   func run() async throws {
     try await reportingFailure {
       let console = Console(common)
+      let interruption = Interruption()
       let initial = try picture.latents.map { try LatentFile(path: $0) }
       // Wrong names must be found before hours of work, not after.
       let count = picture.numImages ?? initial?.shape[0] ?? 1
@@ -36,21 +37,23 @@ struct GenerateCommand: AsyncParsableCommand {
       let paths = try model.paths()
       let pipeline = try Pipeline(
         paths, hints: model.hints(), threadCount: common.threads)
+      try files.expectApart(from: pipeline.files + [picture.latents].compactMap { $0 })
       let request = try picture.request(count: count, initial: initial, pipeline)
       console.detail("model: \(model.displayName(paths))")
-      let result = try await generate(request, pipeline, console)
-      try write(result, files, modelName: model.displayName(paths), console)
+      let result = try await generate(request, pipeline, interruption, console)
+      interruption.beginWriting()
+      try write(result, files, modelName: model.displayName(paths), interruption, console)
     }
   }
 
   /// Runs the pipeline with progress on the terminal, until done or interrupted.
   private func generate(
-    _ request: GenerationRequest, _ pipeline: Pipeline, _ console: Console
+    _ request: GenerationRequest, _ pipeline: Pipeline, _ interruption: Interruption,
+    _ console: Console
   ) async throws -> GenerationResult {
     let reporter = ProgressReporter(console)
     let task = Task { try await pipeline.generate(request) { reporter.report($0) } }
-    let interruption = Interruption { task.cancel() }
-    defer { interruption.end() }
+    interruption.beginComputing { task.cancel() }
     let outcome = await task.result
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }
@@ -67,9 +70,11 @@ struct GenerateCommand: AsyncParsableCommand {
   }
 
   private func write(
-    _ result: GenerationResult, _ files: OutputOptions.Files, modelName: String, _ console: Console
+    _ result: GenerationResult, _ files: OutputOptions.Files, modelName: String,
+    _ interruption: Interruption, _ console: Console
   ) throws {
     for (index, image) in result.images.enumerated() {
+      if let code = interruption.exitCode { throw ExitCode(code) }
       let metadata = ImageMetadata(
         settings: result.settings, seed: result.settings.seeds[index], model: modelName)
       try AtomicFile.write(

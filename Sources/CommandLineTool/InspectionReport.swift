@@ -6,8 +6,10 @@ import StrictJSON
 
 /// Elements of a metadata array that are shown.
 private let shownElements = 8
-/// Characters of a metadata text that are shown to people.
+/// Characters of a name or metadata text that are shown to people.
 private let shownCharacters = 200
+/// Bytes of a metadata text from which only its length is shown.
+private let longText = 1 << 20
 
 /// Tensors and bytes of one type or part.
 private struct Total {
@@ -77,7 +79,9 @@ struct InspectionText {
       line("")
       line("tensors of \(content.archive.path): \(content.archive.tensors.records.count)")
       for record in content.archive.tensors.records {
-        line("  \(record.name)  \(record.type.name)  \(record.shape)  \(record.byteCount) bytes")
+        line(
+          "  \(shortened(record.name))  \(record.type.name)  \(record.shape)  \(record.byteCount) bytes"
+        )
       }
     }
     line("")
@@ -96,7 +100,7 @@ struct InspectionText {
     guard !pairs.isEmpty else { return }
     line("")
     line("metadata of \(archive.path): \(pairs.count)")
-    for (key, value) in pairs { line("  \(key) = \(value)") }
+    for (key, value) in pairs { line("  \(shortened(key)) = \(value)") }
   }
 
   private func printTotals(_ title: String, _ totals: [Total]) {
@@ -114,6 +118,7 @@ struct InspectionText {
       let rest = count > shownElements ? ", ..." : ""
       return "\(count) x \(type.name) [\(shown.joined(separator: ", "))\(rest)]"
     }
+    if let length = value.stringLength, length > longText { return "(\(length) bytes of text)" }
     if let text = value.string { return shortened(text) }
     if let flag = value.bool { return "\(flag)" }
     if let integer = value.integer { return "\(integer)" }
@@ -122,7 +127,8 @@ struct InspectionText {
   }
 
   private func shortened(_ text: String) -> String {
-    text.count > shownCharacters ? text.prefix(shownCharacters) + "..." : text
+    // Counting bytes first: counting characters walks the whole text.
+    text.utf8.count > shownCharacters ? text.prefix(shownCharacters) + "..." : text
   }
 
   private func line(_ text: String) { console.result(text.withoutControlCharacters) }
@@ -196,6 +202,9 @@ struct InspectionJSON {
         "type": .string("array"), "elementType": .string(type.name), "count": .integer(count),
         "first": .array(shown),
       ]
+    }
+    if let length = value.stringLength, length > longText {
+      return .string("(\(length) bytes of text)")
     }
     if let text = value.string { return .string(text) }
     if let flag = value.bool { return .bool(flag) }

@@ -2,40 +2,62 @@ import Dispatch
 import Foundation
 import Synchronization
 
-/// Turns SIGINT and SIGTERM into the cancellation of a task; a second one ends the program at once.
+/// Answers SIGINT and SIGTERM during a whole run; a second one ends the program at once.
+///
+/// What a signal does depends on the phase: before the work begins it ends the program, while
+/// pictures are computed it cancels the task, and while files are written the current one is
+/// finished first, so that none is left half-written.
 final class Interruption: @unchecked Sendable {
+  private enum Phase {
+    case preparing
+    case computing(cancel: @Sendable () -> Void)
+    case writing
+  }
+
+  private struct State {
+    var phase = Phase.preparing
+    var exitCode: Int32?
+  }
+
   /// Written once, by the initializer.
-  private let sources: [any DispatchSourceSignal]
-  private let received = Mutex<Int32?>(nil)
+  private var sources: [any DispatchSourceSignal] = []
+  private let state = Mutex(State())
 
-  /// The exit code for the signal that was received, if one was.
-  var exitCode: Int32? { received.withLock { $0 } }
-
-  /// - Parameter cancel: called once, at the first signal.
-  init(cancel: @escaping @Sendable () -> Void) {
-    let signals = [(SIGINT, ExitStatus.interrupted), (SIGTERM, ExitStatus.terminated)]
-    sources = signals.map { number, _ in
+  /// Takes over both signals.
+  init() {
+    for (number, code) in [(SIGINT, ExitStatus.interrupted), (SIGTERM, ExitStatus.terminated)] {
       signal(number, SIG_IGN)
-      return DispatchSource.makeSignalSource(
+      let source = DispatchSource.makeSignalSource(
         signal: number, queue: .global(qos: .userInteractive))
-    }
-    for (source, (_, code)) in zip(sources, signals) {
-      source.setEventHandler { [self] in
-        let isSecond = received.withLock { previous -> Bool in
-          defer { previous = previous ?? code }
-          return previous != nil
-        }
-        if isSecond { _exit(code) }
-        cancel()
-      }
+      source.setEventHandler { [unowned self] in receive(code) }
       source.resume()
+      sources.append(source)
     }
   }
 
-  /// Restores the default behaviour.
-  func end() {
-    for source in sources { source.cancel() }
-    signal(SIGINT, SIG_DFL)
-    signal(SIGTERM, SIG_DFL)
+  /// The exit code for the signal that was received, if one was.
+  var exitCode: Int32? { state.withLock { $0.exitCode } }
+
+  /// The work begins; `cancel` is called at the first signal.
+  func beginComputing(_ cancel: @escaping @Sendable () -> Void) {
+    state.withLock { $0.phase = .computing(cancel: cancel) }
+  }
+
+  /// Files are written from here on.
+  func beginWriting() {
+    state.withLock { $0.phase = .writing }
+  }
+
+  private func receive(_ code: Int32) {
+    let cancel = state.withLock { state -> (@Sendable () -> Void)? in
+      if state.exitCode != nil { _exit(code) }
+      state.exitCode = code
+      switch state.phase {
+      case .preparing: _exit(code)
+      case .computing(let cancel): return cancel
+      case .writing: return nil
+      }
+    }
+    cancel?()
   }
 }

@@ -19,7 +19,7 @@ struct LatentFile {
         path: path, kind: .malformed, fault: "holds no tensor named 'latents'")
     }
     let record = records[index]
-    guard record.type.isDecodable, (3...4).contains(record.shape.count), record.elementCount > 0,
+    guard record.type.isWeightType, (3...4).contains(record.shape.count), record.elementCount > 0,
       let bytes = archive.contents(of: index).bytes.baseAddress
     else {
       throw ModelFileError(

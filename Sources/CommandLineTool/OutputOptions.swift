@@ -39,12 +39,51 @@ struct OutputOptions: ParsableArguments {
       statistics: stats)
     var seen: Set<String> = []
     for path in files.images + [files.latents, files.statistics].compactMap({ $0 }) {
-      let isDevice = path.hasPrefix("/dev/")
-      guard isDevice || seen.insert(URL(fileURLWithPath: path).standardized.path).inserted else {
+      guard Self.isDevice(path) || seen.insert(Self.identity(path)).inserted else {
         throw ValidationError("'\(path)' is named for two outputs")
       }
       try AtomicFile.check(path, overwrite: force)
     }
     return files
+  }
+
+  /// Whether a path exists and is neither file nor folder: it can take several outputs.
+  private static func isDevice(_ path: String) -> Bool {
+    var status = stat()
+    let kinds = [S_IFREG, S_IFDIR]
+    return stat(path, &status) == 0 && !kinds.contains(status.st_mode & S_IFMT)
+  }
+
+  /// The folder's true path and the name, so that two ways to write one file are seen as one.
+  private static func identity(_ path: String) -> String {
+    let url = URL(fileURLWithPath: path).standardized
+    return url.deletingLastPathComponent().resolvingSymlinksInPath()
+      .appendingPathComponent(url.lastPathComponent).resolvingSymlinksInPath().path
+  }
+}
+
+extension OutputOptions.Files {
+  /// Refuses to write onto a file that is being read, also by another name or link.
+  ///
+  /// - Parameter inputs: the files that are read.
+  /// - Throws: `ModelFileError` naming the output.
+  func expectApart(from inputs: [String]) throws {
+    let read = Set(inputs.compactMap(Self.inode))
+    for path in images + [latents, statistics].compactMap({ $0 }) {
+      guard let inode = Self.inode(path), read.contains(inode) else { continue }
+      throw ModelFileError(
+        path: path, kind: .unwritable, fault: "is one of the input files: name another output")
+    }
+  }
+
+  private struct Inode: Hashable {
+    let device: UInt
+    let number: UInt
+  }
+
+  private static func inode(_ path: String) -> Inode? {
+    var status = stat()
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    return Inode(device: UInt(status.st_dev), number: UInt(status.st_ino))
   }
 }

@@ -29,9 +29,11 @@ package enum AtomicFile {
     _ bytes: [UInt8], to path: String, overwrite: Bool
   ) throws(ModelFileError) {
     if try existingKind(of: path, overwrite: overwrite) == .device {
-      let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+      // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
+      let descriptor = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK)
       guard descriptor >= 0 else { throw failure(path, "cannot open") }
       defer { close(descriptor) }
+      _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
       return try writeAll(bytes, to: descriptor, path: path)
     }
     let temporary = try createTemporary(for: path)

@@ -1,3 +1,5 @@
+import StrictJSON
+
 /// Reads little-endian values from a mapped file, in order, never past its end.
 ///
 /// Pages that lie behind are given back as reading goes on, so walking over hundreds of megabytes
@@ -75,10 +77,21 @@ struct ByteReader {
     return text
   }
 
+  private static let validationPiece = 4 << 20
+
+  /// Checks text piece by piece, so that a huge one does not become resident.
   private func isUTF8(_ range: Range<Int>) -> Bool {
-    let slice = UnsafeRawBufferPointer(rebasing: file.bytes[range])
-    // Nearly all text is ASCII; only the rest needs the full check.
-    if slice.allSatisfy({ $0 < 0x80 }) { return true }
-    return String(validating: slice, as: UTF8.self) != nil
+    var start = range.lowerBound
+    while start < range.upperBound {
+      var end = min(range.upperBound, start + Self.validationPiece)
+      // Not inside a character: at most three bytes of one can follow its first.
+      while end < range.upperBound, end > start, file.bytes[end] & 0xC0 == 0x80 { end -= 1 }
+      guard end > start,
+        UnsafeRawBufferPointer(rebasing: file.bytes[start..<end]).isValidUTF8
+      else { return false }
+      if range.count > Self.validationPiece { file.release(start..<end) }
+      start = end
+    }
+    return true
   }
 }

@@ -64,21 +64,20 @@ public struct TensorArchive: Sendable {
 
   private init(index file: MappedFile) throws(ModelFileError) {
     let index = try SafetensorsIndex(file)
-    // Keyed by bytes: names that differ only in Unicode composition are different files.
-    var shards: [[UInt8]: (position: Int, shard: SafetensorsFile)] = [:]
-    var seenKeys: Set<String> = []
+    var shards: [ExactName: (position: Int, shard: SafetensorsFile)] = [:]
+    var seenKeys: Set<ExactName> = []
     var files: [MappedFile] = []
     var metadata: [(key: String, value: String)] = []
     var records: [TensorRecord] = []
     var fileOfTensor: [Int] = []
     for (tensor, name) in index.shardByTensor {
-      let key = Array(name.utf8)
+      let key = ExactName(name)
       if shards[key] == nil {
         let mapped = try MappedFile(path: Self.neighbour(of: file.path, named: name))
         let shard = try SafetensorsFile(mapped)
         shards[key] = (files.count, shard)
         files.append(mapped)
-        for pair in shard.metadata where seenKeys.insert(pair.key).inserted {
+        for pair in shard.metadata where seenKeys.insert(ExactName(pair.key)).inserted {
           metadata.append(pair)
         }
       }

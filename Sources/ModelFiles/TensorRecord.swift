@@ -1,4 +1,5 @@
 import BlockFormats
+import StrictJSON
 
 /// Where one tensor lies in a file, and what it holds. Checked against the file's size.
 public struct TensorRecord: Sendable {
@@ -18,11 +19,6 @@ public struct TensorRecord: Sendable {
   /// Cannot overflow: the bytes of a tensor that has any were counted with checks. An empty one may
   /// have huge dimensions beside its zero.
   public var elementCount: Int { byteCount == 0 ? 0 : shape.reduce(1, *) }
-
-  /// Compares names byte by byte; Swift's own order would take canonically equal names for one.
-  static func precedes(_ left: String, _ right: String) -> Bool {
-    left.utf8.lexicographicallyPrecedes(right.utf8)
-  }
 }
 
 /// Computes the size of a tensor with checked arithmetic.
@@ -53,46 +49,29 @@ public struct TensorTable: Sendable {
 
   /// All tensors, in the order of the file.
   public let records: [TensorRecord]
-  /// Indices of `records`, ordered by name.
-  private let order: [Int32]
+  private let indexByName: [ExactName: Int32]
 
   /// Builds the table, or returns the name that occurs twice.
   static func make(_ records: [TensorRecord]) -> Result<TensorTable, DuplicateName> {
-    let order = records.indices.map { Int32($0) }.sorted {
-      TensorRecord.precedes(records[Int($0)].name, records[Int($1)].name)
-    }
-    for (left, right) in zip(order, order.dropFirst()) {
-      let name = records[Int(left)].name
-      if name.utf8.elementsEqual(records[Int(right)].name.utf8) {
-        return .failure(DuplicateName(name: name))
+    var indexByName: [ExactName: Int32] = [:]
+    indexByName.reserveCapacity(records.count)
+    for (index, record) in records.enumerated() {
+      guard indexByName.updateValue(Int32(index), forKey: ExactName(record.name)) == nil else {
+        return .failure(DuplicateName(name: record.name))
       }
     }
-    return .success(TensorTable(records: records, order: order))
+    return .success(TensorTable(records: records, indexByName: indexByName))
   }
 
   struct DuplicateName: Error {
     let name: String
   }
 
-  private init(records: [TensorRecord], order: [Int32]) {
+  private init(records: [TensorRecord], indexByName: [ExactName: Int32]) {
     self.records = records
-    self.order = order
+    self.indexByName = indexByName
   }
 
   /// The index in `records` of the tensor with exactly this name.
-  public func index(of name: String) -> Int? {
-    var low = 0
-    var high = order.count
-    while low < high {
-      let middle = (low + high) / 2
-      if TensorRecord.precedes(records[Int(order[middle])].name, name) {
-        low = middle + 1
-      } else {
-        high = middle
-      }
-    }
-    guard low < order.count else { return nil }
-    let index = Int(order[low])
-    return records[index].name.utf8.elementsEqual(name.utf8) ? index : nil
-  }
+  public func index(of name: String) -> Int? { indexByName[ExactName(name)].map(Int.init) }
 }

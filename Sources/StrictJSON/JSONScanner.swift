@@ -23,6 +23,8 @@ package struct JSONError: Error, Equatable, CustomStringConvertible {
 package struct JSONScanner {
   /// Deepest nesting of arrays and objects that is followed.
   package static let maximumDepth = 128
+  /// Longest key of an object, in bytes of the text.
+  package static let maximumKeyLength = 1 << 16
 
   private let bytes: UnsafeRawBufferPointer
   /// Offset of the next unread byte.
@@ -63,7 +65,7 @@ package struct JSONScanner {
     if take(UInt8(ascii: "}")) { return close() }
     while true {
       skipBlanks()
-      let key = try readString()
+      let key = try readString(limit: Self.maximumKeyLength)
       guard take(UInt8(ascii: ":")) else { throw error("expected ':' after a key") }
       try member(&self, key)
       if take(UInt8(ascii: "}")) { return close() }
@@ -91,7 +93,7 @@ package struct JSONScanner {
       try readObject { (scanner, _) throws(JSONError) in try scanner.skipValue() }
     case .array:
       try readArray { (scanner) throws(JSONError) in try scanner.skipValue() }
-    case .string: _ = try readString()
+    case .string: _ = try skipString()
     case .number: _ = try readNumberText()
     case .bool: _ = try readBool()
     case .null: try readNull()
@@ -153,9 +155,45 @@ package struct JSONScanner {
     return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[start..<offset]), as: UTF8.self)
   }
 
-  /// Reads a string, resolving escapes; the result is valid UTF-8 and exactly what was written.
-  package mutating func readString() throws(JSONError) -> String {
+  /// Moves over a string and checks it, without keeping it.
+  ///
+  /// - Returns: its length in bytes of the text, quotes not counted.
+  package mutating func skipString() throws(JSONError) -> Int {
     skipBlanks()
+    guard peek() == UInt8(ascii: "\"") else { throw error("expected a string") }
+    offset += 1
+    let start = offset
+    while let byte = peek(), byte != UInt8(ascii: "\"") {
+      guard byte >= 0x20 else { throw error("unescaped control byte in a string") }
+      if byte == UInt8(ascii: "\\") {
+        var scratch: [UInt8] = []
+        try readEscape(into: &scratch)
+      } else {
+        offset += 1
+      }
+    }
+    guard peek() != nil else { throw error("text ends inside a string") }
+    guard UnsafeRawBufferPointer(rebasing: bytes[start..<offset]).isValidUTF8 else {
+      throw JSONError(offset: start, fault: "string is not valid UTF-8")
+    }
+    offset += 1
+    return offset - 1 - start
+  }
+
+  /// Reads a string, resolving escapes; the result is valid UTF-8 and exactly what was written.
+  ///
+  /// - Parameter limit: most bytes of the text that it may take.
+  /// - Returns: the string.
+  /// - Throws: `JSONError` if there is no sound string of this length.
+  package mutating func readString(limit: Int = .max) throws(JSONError) -> String {
+    skipBlanks()
+    if limit < .max {
+      var ahead = self
+      let length = try ahead.skipString()
+      guard length <= limit else {
+        throw error("text of \(length) bytes, at most \(limit) are allowed here")
+      }
+    }
     guard peek() == UInt8(ascii: "\"") else { throw error("expected a string") }
     offset += 1
     let start = offset

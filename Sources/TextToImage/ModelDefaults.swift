@@ -50,15 +50,20 @@ struct ModelDefaults {
     func fail(_ fault: String, _ kind: ModelFileError.Kind = .unsupported) -> ModelFileError {
       ModelFileError(path: file.path, kind: kind, fault: fault)
     }
-    if let name = file.json["_class_name"]?.stringValue, name != "FlowMatchEulerDiscreteScheduler" {
-      throw fail("scheduler \(name) is not supported, only FlowMatchEulerDiscreteScheduler")
+    if let name = file.json["_class_name"], name.stringValue != "FlowMatchEulerDiscreteScheduler" {
+      throw fail(
+        "scheduler \(name.text().prefix(60)) is not supported, only "
+          + "FlowMatchEulerDiscreteScheduler")
     }
     let options = [
       "use_dynamic_shifting", "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas",
       "invert_sigmas", "stochastic_sampling",
     ]
-    for option in options where file.json[option]?.boolValue == true {
-      throw fail("scheduler option '\(option)' is not supported")
+    for option in options {
+      guard let stored = file.json[option], !stored.isNull else { continue }
+      guard stored.boolValue == false else {
+        throw fail("scheduler option '\(option)' is not supported")
+      }
     }
     if let terminal = file.json["shift_terminal"], !terminal.isNull, terminal.doubleValue != 0 {
       throw fail("scheduler option 'shift_terminal' is not supported")

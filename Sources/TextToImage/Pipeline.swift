@@ -27,6 +27,8 @@ public final class Pipeline: Sendable {
   public let upscaling: Int
   /// Largest width and height that the model has positions for.
   public let largestSide: Int
+  /// The files that the model consists of.
+  public let files: [String]
   /// Threads that each generation uses.
   public let threadCount: Int
 
@@ -72,6 +74,7 @@ public final class Pipeline: Sendable {
     sizeMultiple = decoder.upscaling * transformer.configuration.patchSize
     largestSide = transformer.largestLatentSide * decoder.upscaling
     self.threadCount = threadCount ?? availableCoreCount()
+    files = sources.files
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
     defaults.width = min(defaults.width, largestSide)

@@ -49,6 +49,7 @@ extension Pipeline {
   }
 
   private func checkedSide(_ side: Int, _ name: String) throws(GenerationError) -> Int {
+    guard side <= 1 << 20 else { throw .invalidRequest("\(name) \(side) is too large") }
     guard side > 0, side % sizeMultiple == 0 else {
       let below = max(1, side / sizeMultiple) * sizeMultiple
       let nearest =

@@ -67,10 +67,6 @@ import Testing
       $0.set("a", .uint8(1))
       $0.set("a", .uint8(1))
     },
-    file("canonically equal keys", "occurs twice") {
-      $0.set("\u{E9}", .uint8(1))
-      $0.set("e\u{301}", .uint8(1))
-    },
     file("empty tensor name", "name of tensor 0 at byte 32 is empty") {
       $0.add("", [1], data: floatBytes([1]))
     },

@@ -144,7 +144,8 @@ import Testing
     file("text that is no UTF-8", "is not valid UTF-8", .string([0x61, 0xC3])),
     file("bool of 2", "is a bool of value 2, only 0 and 1", .bool(2)),
     file(
-      "bool of 255 in an array", "is a bool of value 255", .array(type: 7, [.bool(0), .bool(255)])),
+      "bool of 255 in an array", "holds a bool that is neither 0 nor 1",
+      .array(type: 7, [.bool(0), .bool(255)])),
     file("array without type", "metadata 'key' needs 4 bytes", .raw(type: 9, [])),
     file("array without count", "metadata 'key' needs 8 bytes", .raw(type: 9, [4, 0, 0, 0, 1])),
     file("array of unknown type", "has elements of unknown type 13", .array(type: 13, [])),

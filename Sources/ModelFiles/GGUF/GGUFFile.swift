@@ -1,4 +1,5 @@
 import BlockFormats
+import StrictJSON
 
 /// A GGUF file (version 2 or 3, little-endian), opened and checked from its first to its last
 /// field: everything that this type hands out lies inside the file.
@@ -24,7 +25,7 @@ public struct GGUFFile: Sendable {
   /// Alignment of tensor data, in bytes.
   public let alignment: Int
   package let file: MappedFile
-  private let indexByKey: [String: Int]
+  private let indexByKey: [ExactName: Int]
 
   /// Whether a file's first bytes are GGUF's.
   static func isGGUF(_ file: MappedFile) -> Bool {
@@ -41,13 +42,15 @@ public struct GGUFFile: Sendable {
     version = header.version
     (metadata, indexByKey) = try Self.readMetadata(&reader, count: header.pairCount)
     alignment = try Self.checkedAlignment(
-      indexByKey["general.alignment"].map { [metadata] in metadata[$0].value }, in: file)
+      indexByKey[ExactName("general.alignment")].map { [metadata] in metadata[$0].value }, in: file)
     let infos = try Self.readTensorInfos(&reader, count: header.tensorCount)
     tensors = try Self.locate(infos, after: reader.offset, alignment: alignment, in: file)
   }
 
   /// The value of a metadata key.
-  public func value(for key: String) -> GGUFValue? { indexByKey[key].map { metadata[$0].value } }
+  public func value(for key: String) -> GGUFValue? {
+    indexByKey[ExactName(key)].map { metadata[$0].value }
+  }
 
   // MARK: Sections
 
@@ -81,9 +84,9 @@ public struct GGUFFile: Sendable {
 
   private static func readMetadata(
     _ reader: inout ByteReader, count: Int
-  ) throws(ModelFileError) -> ([(key: String, value: GGUFValue)], [String: Int]) {
+  ) throws(ModelFileError) -> ([(key: String, value: GGUFValue)], [ExactName: Int]) {
     var pairs: [(key: String, value: GGUFValue)] = []
-    var indexByKey: [String: Int] = [:]
+    var indexByKey: [ExactName: Int] = [:]
     for index in 0..<count {
       let key = try reader.readName(limit: maximumNameLength, "metadata key \(index)")
       let typeNumber = try reader.read(UInt32.self, "type of metadata '\(key)'")
@@ -91,8 +94,7 @@ public struct GGUFFile: Sendable {
         throw reader.file.malformed("metadata '\(key)' has unknown type \(typeNumber)")
       }
       let value = try GGUFValue.read(type, from: &reader, what: "metadata '\(key)'")
-      // Canonically equal keys count as duplicates too: no writer means two different things.
-      guard indexByKey.updateValue(index, forKey: key) == nil else {
+      guard indexByKey.updateValue(index, forKey: ExactName(key)) == nil else {
         throw reader.file.malformed("metadata '\(key)' occurs twice")
       }
       pairs.append((key, value))

@@ -61,6 +61,9 @@ public struct GGUFValue: Sendable {
   /// A text.
   public var string: String? { type == .string ? file.text(range) : nil }
 
+  /// Bytes of a text, without reading it.
+  public var stringLength: Int? { type == .string ? range.count : nil }
+
   /// The element type of an array.
   public var elementType: GGUFValueType? { array?.type }
 
@@ -123,8 +126,9 @@ public struct GGUFValue: Sendable {
           + "\(reader.remaining) bytes are left")
     }
     let start = reader.offset
-    if let size = elementType.fixedSize, elementType != .bool {
-      _ = try reader.skip(count * UInt64(size), what())
+    if let size = elementType.fixedSize {
+      let first = try reader.skip(count * UInt64(size), what())
+      if elementType == .bool { try checkBools(first..<reader.offset, in: reader.file, what()) }
     } else {
       for _ in 0..<elementCount {
         _ = try read(elementType, from: &reader, what: what(), depth: depth + 1)
@@ -133,6 +137,18 @@ public struct GGUFValue: Sendable {
     return GGUFValue(
       type: .array, range: start..<reader.offset, array: (elementType, elementCount),
       file: reader.file)
+  }
+
+  private static func checkBools(
+    _ range: Range<Int>, in file: MappedFile, _ what: @autoclosure () -> String
+  ) throws(ModelFileError) {
+    for start in stride(from: range.lowerBound, to: range.upperBound, by: 8 << 20) {
+      let piece = start..<min(range.upperBound, start + (8 << 20))
+      guard !file.bytes[piece].contains(where: { $0 > 1 }) else {
+        throw file.malformed("\(what()) holds a bool that is neither 0 nor 1")
+      }
+      file.release(piece)
+    }
   }
 
   private func load<Number: FixedWidthInteger>(_ type: Number.Type) -> Number {

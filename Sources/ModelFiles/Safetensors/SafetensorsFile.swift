@@ -10,6 +10,10 @@ public struct SafetensorsFile: Sendable {
   public static let maximumHeaderLength = 100_000_000
   /// Most dimensions of a tensor.
   public static let maximumDimensions = 64
+  /// Most `__metadata__` pairs.
+  public static let maximumPairCount = 1 << 18
+  /// Longest `__metadata__` text that is kept, in bytes; longer ones are checked and left out.
+  public static let maximumTextLength = 1 << 20
 
   /// The `__metadata__` texts, in file order.
   public let metadata: [(key: String, value: String)]
@@ -101,15 +105,25 @@ public struct SafetensorsFile: Sendable {
     _ scanner: inout JSONScanner
   ) throws(JSONError) -> [(key: String, value: String)] {
     var pairs: [(key: String, value: String)] = []
-    var seen: Set<String> = []
+    var seen: Set<ExactName> = []
     try scanner.readObject { (scanner, key) throws(JSONError) in
-      guard seen.insert(key).inserted else {
+      guard pairs.count < maximumPairCount else {
+        throw scanner.error("more than \(maximumPairCount) pairs in '__metadata__'")
+      }
+      guard seen.insert(ExactName(key)).inserted else {
         throw scanner.error("'\(key)' occurs twice in '__metadata__'")
       }
       guard case .string = try scanner.peekKind() else {
         throw scanner.error("'__metadata__' value of '\(key)' is not a string")
       }
-      pairs.append((key, try scanner.readString()))
+      var ahead = scanner
+      let length = try ahead.skipString()
+      if length <= maximumTextLength {
+        pairs.append((key, try scanner.readString()))
+      } else {
+        pairs.append((key, "(\(length) bytes of text)"))
+        scanner = ahead
+      }
     }
     return pairs
   }
@@ -124,7 +138,7 @@ public struct SafetensorsFile: Sendable {
       switch key {
       case "dtype":
         guard type == nil else { throw scanner.error("tensor '\(name)' has two dtypes") }
-        let text = try scanner.readString()
+        let text = try scanner.readString(limit: 64)
         guard let known = ElementType(safetensorsName: text) else {
           throw scanner.error("tensor '\(name)' has unknown dtype '\(text.prefix(40))'")
         }

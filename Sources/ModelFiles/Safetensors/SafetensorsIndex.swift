@@ -27,7 +27,7 @@ struct SafetensorsIndex {
           guard pairs.count < TensorTable.maximumCount else {
             throw scanner.error("more than \(TensorTable.maximumCount) tensors")
           }
-          pairs.append((tensor, try scanner.readString()))
+          pairs.append((tensor, try scanner.readString(limit: 4096)))
         }
       }
       try scanner.expectEnd()

@@ -186,7 +186,9 @@ extension AutoencoderDecoder {
     init(_ source: PartSource) throws(ModelFileError) {
       let weights = source.weights
       self.weights = weights
+      try source.requireConfigured("act_fn", only: "silu")
       groups = try source.integer(.normGroups, in: 1...4096)
+      let storedChannels = try source.configured("latent_channels", in: 1...1024)
       levelCount = weights.layerCount("decoder.up.")
       guard (1...8).contains(levelCount) else {
         throw weights.malformed(
@@ -205,10 +207,10 @@ extension AutoencoderDecoder {
           shape("decoder.mid.block_1.norm1.weight", 0), shape("decoder.mid.block_2.conv2.bias", 0),
           shape("decoder.conv_in.weight", 0),
         ]),
-        let latentChannels = mostCommon([
-          source.configuration?.json["latent_channels"]?.integerValue,
-          shape("decoder.conv_in.weight", 1), shape("post_quant_conv.bias", 0),
-        ])
+        let latentChannels = storedChannels
+          ?? mostCommon([
+            shape("decoder.conv_in.weight", 1), shape("post_quant_conv.bias", 0),
+          ])
       else {
         throw weights.malformed(
           "tensor '\(weights.storedName("decoder.conv_in.weight"))' is missing: the VAE is "

@@ -158,14 +158,9 @@ extension UMT5Encoder.Configuration {
   /// - Throws: `ModelFileError` if the tensors or the configuration describe no usable encoder.
   init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
-    if let activation = source.configuration?.json["feed_forward_proj"]?.stringValue,
-      activation != "gated-gelu"
-    {
-      throw weights.malformed(
-        "the text encoder's feed_forward_proj is '\(activation)', only gated-gelu is supported")
-    }
+    try source.requireConfigured("feed_forward_proj", only: "gated-gelu")
     let found = weights.layerCount("enc.blk.")
-    let layerCount = source.configuration?.json["num_layers"]?.integerValue ?? found
+    let layerCount = try source.configured("num_layers", in: 1...1024) ?? found
     guard (1...1024).contains(layerCount) else {
       throw weights.malformed("the text encoder has \(layerCount) layers, expected 1...1024")
     }
@@ -175,15 +170,18 @@ extension UMT5Encoder.Configuration {
           "enc.blk.\(layer).\(name).weight", index, rank: name.hasSuffix("norm") ? 1 : 2)
       }
     }
-    func stored(_ key: String) -> Int? { source.configuration?.json[key]?.integerValue }
-    let embedding = weights.shape(of: "token_embd.weight")
-    guard let vocabularySize = embedding?.first, embedding?.count == 2,
-      let width = mostCommon(common("attn_norm", 0) + common("attn_q", 1) + common("ffn_gate", 1)),
+    let storedBuckets = try source.configured("relative_attention_num_buckets", in: 4...65_536)
+    let storedHeads = try source.configured("num_heads", in: 1...65_536)
+    let storedVocabulary = try source.configured("vocab_size", in: 1...1 << 24)
+    let storedWidth = try source.configured("d_model", in: 1...1 << 20)
+    guard
+      let vocabularySize = storedVocabulary ?? weights.dimension("token_embd.weight", 0, rank: 2),
+      let width = storedWidth
+        ?? mostCommon(common("attn_norm", 0) + common("attn_q", 1) + common("ffn_gate", 1)),
       let inner = mostCommon(common("attn_q", 0) + common("attn_k", 0) + common("attn_v", 0)),
       let feedForwardWidth = mostCommon(common("ffn_gate", 0) + common("ffn_up", 0)),
-      let bucketCount = mostCommon(
-        [stored("relative_attention_num_buckets")] + common("attn_rel_b", 0)),
-      let headCount = mostCommon([stored("num_heads")] + common("attn_rel_b", 1))
+      let bucketCount = storedBuckets ?? mostCommon(common("attn_rel_b", 0)),
+      let headCount = storedHeads ?? mostCommon(common("attn_rel_b", 1))
     else {
       let names = ["token_embd.weight", "enc.blk.0.attn_rel_b.weight", "enc.blk.0.attn_q.weight"]
       let missing = names.first { !weights.has($0) } ?? names[0]

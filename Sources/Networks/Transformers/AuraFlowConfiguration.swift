@@ -23,6 +23,9 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   /// Time embedding of all published models; also diffusers' constant.
   private static let publishedTimeWidth = 256
 
+  /// Register tokens of all published models; also diffusers' constant.
+  private static let publishedRegisterCount = 8
+
   /// Side of the square position grid, in tokens.
   package var gridSide: Int { Int(Double(positionCount).squareRoot()) }
 
@@ -58,18 +61,22 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
         shape("\($0).c_proj.weight", 1),
       ]
     }
-    guard let hiddenSize = mostCommon(hidden), let feedForwardWidth = mostCommon(widths),
-      let textWidth = shape("cond_seq_linear.weight", 1),
-      let registerCount = shape("register_tokens", 0),
-      let positionCount = shape("positional_encoding", 0)
+    headDimension = try source.integer(.headDimension, in: 1...65_536)
+    let heads = try source.configured("num_attention_heads", in: 1...65_536)
+    let storedTextWidth = try source.configured("joint_attention_dim", in: 1...1 << 20)
+    let storedPositions = try source.configured("pos_embed_max_size", in: 1...1 << 24)
+    guard
+      let hiddenSize = heads.map({ [headDimension] in $0 * headDimension }) ?? mostCommon(hidden),
+      let feedForwardWidth = mostCommon(widths),
+      let textWidth = storedTextWidth ?? shape("cond_seq_linear.weight", 1),
+      let positionCount = storedPositions ?? shape("positional_encoding", 0)
     else { throw Self.firstMissing(weights) }
     self.hiddenSize = hiddenSize
     self.feedForwardWidth = feedForwardWidth
     self.textWidth = textWidth
-    self.registerCount = registerCount
+    registerCount = Self.publishedRegisterCount
     timeWidth = shape("t_embedder.mlp.0.weight", 1) ?? Self.publishedTimeWidth
     self.positionCount = positionCount
-    headDimension = try source.integer(.headDimension, in: 1...65_536)
     patchSize = try source.integer(.patchSize, in: 1...16)
     latentChannels = try Self.latentChannels(
       source, patchSize: patchSize,
@@ -82,6 +89,11 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
       throw weights.malformed(
         "hidden size \(hiddenSize) is no multiple of the head dimension \(headDimension): "
           + "set --head-dimension to this model's")
+    }
+    guard gridSide * gridSide == positionCount else {
+      throw weights.malformed(
+        "tensor '\(weights.storedName("positional_encoding"))' has \(positionCount) positions, "
+          + "expected a square number of them")
     }
     guard doubleLayerCount + singleLayerCount > 0, timeWidth % 2 == 0, timeWidth > 0 else {
       throw weights.malformed("the transformer has no layers or an odd time embedding")
@@ -96,22 +108,18 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
     _ source: PartSource, prefix: String, configKey: String
   ) throws(ModelFileError) -> Int {
     let found = source.weights.layerCount(prefix)
-    guard let stored = source.configuration?.json[configKey]?.integerValue else { return found }
-    guard (0...4096).contains(stored) else {
-      throw source.weights.malformed("configuration '\(configKey)' is \(stored), expected 0...4096")
-    }
-    return stored
+    return try source.configured(configKey, in: 0...4096) ?? found
   }
 
   private static func latentChannels(
     _ source: PartSource, patchSize: Int, widths: [Int?]
   ) throws(ModelFileError) -> Int {
     let area = patchSize * patchSize
-    let stored = source.configuration?.json["in_channels"]?.integerValue
+    let stored = try source.configured("in_channels", in: 1...1024)
     let candidates = widths.map { width in
       width.flatMap { $0 > 0 && $0 % area == 0 ? $0 / area : nil }
     }
-    guard let channels = mostCommon([stored] + candidates) else {
+    guard let channels = stored ?? mostCommon(candidates) else {
       throw firstMissing(source.weights)
     }
     guard (1...1024).contains(channels) else {
