@@ -53,6 +53,16 @@ import Testing
     #expect(try value(.bool(1)).integer == nil)
   }
 
+  @Test("Keys that differ only in Unicode composition are two keys")
+  func composition() throws {
+    var builder = GGUFBuilder()
+    builder.set("\u{E9}", .uint8(1))
+    builder.set("e\u{301}", .uint8(2))
+    let gguf = try #require(try openArchive(builder.bytes, named: "a.gguf").gguf)
+    #expect(gguf.value(for: "\u{E9}")?.integer == 1)
+    #expect(gguf.value(for: "e\u{301}")?.integer == 2)
+  }
+
   @Test("Texts keep every byte", arguments: ["", "plain", "é e\u{301} 😀", "a\u{0}b"])
   func textsAreRead(_ text: String) throws {
     let value = try value(.text(text))
