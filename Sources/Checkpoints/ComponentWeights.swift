@@ -61,11 +61,14 @@ package final class ComponentWeights {
 
   // MARK: What is there
 
-  /// The shape of a tensor, without dimensions of 1 at its front; nil if it is missing.
+  /// The shape of a tensor, without dimensions of 1 at its front; nil if it is missing or empty.
   ///
   /// Files disagree on such dimensions (`[1, n, d]` or `[n, d]` for position tables).
   package func shape(of name: String) -> [Int]? {
-    entries[name].map { Self.trimmed(archive.tensors.records[$0.index].shape) }
+    entries[name].flatMap { entry in
+      let record = archive.tensors.records[entry.index]
+      return record.elementCount > 0 ? Self.trimmed(record.shape) : nil
+    }
   }
 
   /// One dimension of a tensor; nil if the tensor is missing or of another rank.
@@ -169,6 +172,9 @@ package final class ComponentWeights {
         "tensor '\(storedName(name))' is missing, expected shape \(expected): "
           + "the \(part.rawValue) is incomplete or of another architecture")
     }
+    let record = archive.tensors.records[entry.index]
+    // An empty tensor may have huge dimensions beside its zero; none is of use.
+    guard record.elementCount > 0 else { throw wrongShape(record, expected: expected) }
     used.insert(name)
     return entry
   }

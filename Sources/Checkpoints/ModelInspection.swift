@@ -39,6 +39,9 @@ package struct ModelInspection {
       let index = try ConfigurationFile.ifPresent(ModelFolder.join(path, "model_index.json"))
       layout = index == nil ? "folder" : "diffusers folder"
       hasTokenizer = try Self.checkFolder(path)
+      for archive in archives where try TokenizerSource.inArchive(archive) != nil {
+        hasTokenizer = true
+      }
       architecture = index?.json["_class_name"]?.stringValue
     } else {
       let archive = try TensorArchive(path: path)

@@ -170,10 +170,12 @@ private struct ModelOpener {
   func tokenizer() throws(ModelFileError) -> TokenizerSource {
     let className = try pipelineIndex()?.json["tokenizer"]?.arrayValue?.last?.stringValue
     if let path = paths.tokenizer { return try TokenizerSource.open(path, className: className) }
+    // The model's own file first, then the others in a fixed order.
+    let opened = [modelArchive] + archives.keys.sorted().map { archives[$0] }
+    for case let archive? in opened {
+      if let source = try TokenizerSource.inArchive(archive) { return source }
+    }
     for path in [paths.model, paths.textEncoder, paths.transformer].compactMap({ $0 }) {
-      if let archive = archives[path], let source = try TokenizerSource.inArchive(archive) {
-        return source
-      }
       let folder = ModelFolder.isFolder(path) ? path : ModelFolder.folder(of: path)
       for candidate in [ModelFolder.join(folder, "tokenizer"), folder]
       where ModelFolder.isFolder(candidate) {

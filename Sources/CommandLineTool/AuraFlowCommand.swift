@@ -52,7 +52,7 @@ struct AuraFlowCommand: AsyncParsableCommand {
 /// Options that every verb has.
 struct CommonOptions: ParsableArguments {
   @Option(
-    name: [.long, .customShort("t")],
+    name: [.long, .customShort("t")], parsing: .unconditional,
     help: ArgumentHelp("Threads to compute on (default: all cores).", valueName: "count"))
   var threads: Int?
 

@@ -32,8 +32,12 @@ struct GenerateCommand: AsyncParsableCommand {
       let initial = try picture.latents.map { try LatentFile(path: $0) }
       // Wrong names must be found before hours of work, not after.
       let count = picture.numImages ?? initial?.shape[0] ?? 1
+      // The check writes and removes temporary files.
+      interruption.beginWriting()
       let files = try output.checkedFiles(
         imageCount: max(1, min(count, 256)), force: common.force)
+      if let code = interruption.exitCode { throw ExitCode(code) }
+      interruption.beginPreparing()
       let paths = try model.paths()
       let pipeline = try Pipeline(
         paths, hints: model.hints(), threadCount: common.threads)
@@ -56,6 +60,9 @@ struct GenerateCommand: AsyncParsableCommand {
     interruption.beginComputing { task.cancel() }
     let outcome = await task.result
     console.endProgress()
+    if request.guidanceScale.map({ $0 <= 1 }) ?? false, !request.negativePrompt.isEmpty {
+      console.note("the negative prompt has no effect at a guidance scale of 1 or less")
+    }
     if let code = interruption.exitCode { throw ExitCode(code) }
     let result = try outcome.get()
     for (name, dropped) in [
@@ -91,5 +98,6 @@ struct GenerateCommand: AsyncParsableCommand {
     }
     if common.json { console.result(report.json.text(indentation: 2)) }
     console.detail(report.summary)
+    if let code = interruption.exitCode { throw ExitCode(code) }
   }
 }

@@ -89,7 +89,7 @@ struct InspectionText {
     printTotals("parts", Total.byPart(inspection.contents))
     line(
       inspection.missing.isEmpty
-        ? "complete: generate can run it"
+        ? "all parts are here; generate checks every tensor when it opens them"
         : "to run it, these are missing here: \(inspection.missing.joined(separator: ", "))")
   }
 

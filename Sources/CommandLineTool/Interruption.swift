@@ -29,7 +29,7 @@ final class Interruption: @unchecked Sendable {
       signal(number, SIG_IGN)
       let source = DispatchSource.makeSignalSource(
         signal: number, queue: .global(qos: .userInteractive))
-      source.setEventHandler { [unowned self] in receive(code) }
+      source.setEventHandler { [weak self] in self?.receive(code) }
       source.resume()
       sources.append(source)
     }
@@ -41,6 +41,11 @@ final class Interruption: @unchecked Sendable {
   /// The work begins; `cancel` is called at the first signal.
   func beginComputing(_ cancel: @escaping @Sendable () -> Void) {
     state.withLock { $0.phase = .computing(cancel: cancel) }
+  }
+
+  /// Back to ending at once: nothing is at stake.
+  func beginPreparing() {
+    state.withLock { $0.phase = .preparing }
   }
 
   /// Files are written from here on.

@@ -36,27 +36,27 @@ struct ModelOptions: ParsableArguments {
   var tokenizer: String?
 
   @Option(
-    name: [.long],
+    name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "Elements of an attention head, where no file tells (published model: 256).",
       valueName: "count"))
   var headDimension: Int?
 
   @Option(
-    name: [.long],
+    name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "Groups of the VAE's normalizations, where no file tells (published: 32).",
       valueName: "count"))
   var vaeNormGroups: Int?
 
   @Option(
-    name: [.long],
+    name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "Scale of the VAE's latents, where no file tells (published: 0.13025).", valueName: "factor"))
   var vaeScalingFactor: Double?
 
   @Option(
-    name: [.long],
+    name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "Distance of the text encoder's last position bucket, where no file tells (published: 128).",
       valueName: "tokens"))

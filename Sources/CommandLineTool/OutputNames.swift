@@ -45,7 +45,7 @@ struct OutputNames {
 
   /// The `%d`, `%3d` or `%03d` of the pattern. The pattern never reaches printf itself.
   private func numberPlaceholder() throws -> Placeholder? {
-    let matches = pattern.matches(of: /%(0?)([0-9]?)d/)
+    let matches = pattern.matches(of: /%(0?)([0-9]{0,2})[diu]/)
     guard let match = matches.first else { return nil }
     guard matches.count == 1 else {
       throw ValidationError("--output \(pattern): more than one number placeholder")

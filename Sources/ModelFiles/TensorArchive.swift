@@ -88,12 +88,14 @@ public struct TensorArchive: Sendable {
       records.append(shard.tensors.records[found])
       fileOfTensor.append(position)
     }
+    let table: TensorTable
     switch TensorTable.make(records) {
-    case .success(let table): tensors = table
+    case .success(let made): table = made
     case .failure(let duplicate):
       throw file.malformed("tensor '\(duplicate.name)' occurs twice in 'weight_map'")
     }
     path = file.path
+    tensors = table
     format = .shardedSafetensors
     gguf = nil
     safetensorsMetadata = metadata

@@ -29,7 +29,6 @@ extension UnsafePointer<Float> {
 /// subnormal or infinite are clamped to the nearest normal value.
 @inline(__always)
 func exponential(_ x: Lanes) -> Lanes {
-  // NaN must stay NaN: SIMD clamping would replace it.
   let clamped = x.replacing(with: -87.33, where: x .< -87.33)
     .replacing(with: 88.37, where: x .> 88.37)
   // Adding 1.5 · 2^23 leaves the nearest integer in the low mantissa bits.
@@ -45,8 +44,10 @@ func exponential(_ x: Lanes) -> Lanes {
   polynomial = polynomial * r + 5.000_000_120_1e-1
   let mantissa = polynomial * r * r + r + 1
   let exponent = unsafeBitCast(shifted, to: SIMD8<UInt32>.self) &<< 23
-  return unsafeBitCast(
+  let result = unsafeBitCast(
     unsafeBitCast(mantissa, to: SIMD8<UInt32>.self) &+ exponent, to: Lanes.self)
+  // Adding to the exponent could turn a NaN into a number.
+  return result.replacing(with: x, where: x .!= x)
 }
 
 /// `x · σ(x)`.

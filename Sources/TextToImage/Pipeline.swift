@@ -77,8 +77,8 @@ public final class Pipeline: Sendable {
     files = sources.files
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
-    defaults.width = min(defaults.width, largestSide)
-    defaults.height = min(defaults.height, largestSide)
+    defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple
+    defaults.height = min(defaults.height, largestSide) / sizeMultiple * sizeMultiple
     self.defaults = defaults
     try checkFit(sources)
   }

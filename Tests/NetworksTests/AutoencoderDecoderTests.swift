@@ -1,5 +1,6 @@
 import Checkpoints
 import Foundation
+import ModelFiles
 import Networks
 import Tensors
 import TestSupport
@@ -42,6 +43,19 @@ struct AutoencoderDecoderTests {
       let expected = try fixture.golden.floats("\(run).decoded").map { $0 * 2 - 1 }
       #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
     }
+  }
+
+  @Test("a tiny decoder without one of its layers is refused", arguments: ["7.", "9.", "12."])
+  func incompleteTiny(prefix: String) throws {
+    let folder = try TemporaryFolder()
+    let tensors = try SeededWeights.tensors(try Fixtures.json("vae/tiny/weights.json"))
+    let kept = tensors.filter { !$0.name.hasPrefix(prefix) }
+    #expect(kept.count < tensors.count)
+    let path = try folder.write(SafetensorsWriter.encode(kept), to: "tiny.safetensors")
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try TinyDecoder(try PartSource(.autoencoder, path: path))
+    }
+    #expect(error?.fault.contains("is missing") == true)
   }
 
   @Test(

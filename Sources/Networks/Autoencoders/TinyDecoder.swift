@@ -40,11 +40,15 @@ package struct TinyDecoder: LatentDecoder {
     }
     latentChannels = shape[1]
     let count = weights.layerCount("")
+    guard (2...256).contains(count) else {
+      throw weights.malformed("the tiny VAE has \(count) layers, expected 2...256")
+    }
     var layers: [Layer] = []
     var channels = latentChannels
-    for index in 1..<max(2, count) {
+    for index in 1..<count {
       layers.append(try Self.layer(index, last: count - 1, &channels, weights))
     }
+    try Self.checkChain(layers, weights)
     guard channels == 3 else {
       throw weights.malformed("the tiny VAE ends in \(channels) channels, expected 3")
     }
@@ -55,6 +59,28 @@ package struct TinyDecoder: LatentDecoder {
         if case .double = $0 { true } else { false }
       }
     try weights.expectNothingElse()
+  }
+
+  /// Checks that every number without tensors really is an enlargement: between a block and a
+  /// convolution, never beside another one. Otherwise the tensors of a layer are missing.
+  private static func checkChain(
+    _ layers: [Layer], _ weights: ComponentWeights
+  ) throws(ModelFileError) {
+    for (index, layer) in layers.enumerated() {
+      guard case .double = layer else { continue }
+      if index > 0, case .block = layers[index - 1], index + 1 < layers.count,
+        case .convolution = layers[index + 1], index + 2 < layers.count
+      {
+        continue
+      }
+      // Layers are numbered from 1. Of two in a row the first may well be an enlargement.
+      var number = index + 1
+      if index + 1 < layers.count, case .double = layers[index + 1] { number += 1 }
+      throw weights.malformed(
+        "tensor '\(weights.storedName("\(number).weight"))' or "
+          + "'\(weights.storedName("\(number).conv.0.weight"))' is missing: the tiny VAE is "
+          + "incomplete")
+    }
   }
 
   private static func layer(
