@@ -26,9 +26,9 @@ package struct JSONScanner {
   /// Longest key of an object, in bytes of the text.
   package static let maximumKeyLength = 1 << 16
 
-  private let bytes: UnsafeRawBufferPointer
+  let bytes: UnsafeRawBufferPointer
   /// Offset of the next unread byte.
-  package private(set) var offset = 0
+  package internal(set) var offset = 0
   private var depth = 0
 
   package init(_ bytes: UnsafeRawBufferPointer) {
@@ -61,16 +61,28 @@ package struct JSONScanner {
   package mutating func readObject(
     _ member: (inout JSONScanner, String) throws(JSONError) -> Void
   ) throws(JSONError) {
+    try readMembers { (scanner) throws(JSONError) in
+      let key = try scanner.readString(limit: Self.maximumKeyLength)
+      try scanner.expectColon()
+      try member(&scanner, key)
+    }
+  }
+
+  /// Reads the braces and commas of an object; `member` reads each key with its value.
+  private mutating func readMembers(
+    _ member: (inout JSONScanner) throws(JSONError) -> Void
+  ) throws(JSONError) {
     try open(UInt8(ascii: "{"), "an object")
     if take(UInt8(ascii: "}")) { return close() }
     while true {
-      skipBlanks()
-      let key = try readString(limit: Self.maximumKeyLength)
-      guard take(UInt8(ascii: ":")) else { throw error("expected ':' after a key") }
-      try member(&self, key)
+      try member(&self)
       if take(UInt8(ascii: "}")) { return close() }
       guard take(UInt8(ascii: ",")) else { throw error("expected ',' or '}' in an object") }
     }
+  }
+
+  private mutating func expectColon() throws(JSONError) {
+    guard take(UInt8(ascii: ":")) else { throw error("expected ':' after a key") }
   }
 
   /// Reads an array; `element` is called before each element and must read exactly one value.
@@ -90,11 +102,15 @@ package struct JSONScanner {
   package mutating func skipValue() throws(JSONError) {
     switch try peekKind() {
     case .object:
-      try readObject { (scanner, _) throws(JSONError) in try scanner.skipValue() }
+      try readMembers { (scanner) throws(JSONError) in
+        _ = try scanner.skipString(limit: Self.maximumKeyLength)
+        try scanner.expectColon()
+        try scanner.skipValue()
+      }
     case .array:
       try readArray { (scanner) throws(JSONError) in try scanner.skipValue() }
     case .string: _ = try skipString()
-    case .number: _ = try readNumberText()
+    case .number: _ = try scanNumber()
     case .bool: _ = try readBool()
     case .null: try readNull()
     }
@@ -134,6 +150,12 @@ package struct JSONScanner {
 
   /// Reads a number and returns its exact text, already checked against the grammar.
   package mutating func readNumberText() throws(JSONError) -> String {
+    // Only ASCII is accepted, so decoding cannot change anything.
+    String(decoding: UnsafeRawBufferPointer(rebasing: bytes[try scanNumber()]), as: UTF8.self)
+  }
+
+  /// Moves over a number and returns where it lies.
+  private mutating func scanNumber() throws(JSONError) -> Range<Int> {
     skipBlanks()
     let start = offset
     if peek() == UInt8(ascii: "-") { offset += 1 }
@@ -151,131 +173,10 @@ package struct JSONScanner {
       if peek() == UInt8(ascii: "+") || peek() == UInt8(ascii: "-") { offset += 1 }
       try readDigits()
     }
-    // Only ASCII was accepted above, so decoding cannot change anything.
-    return String(decoding: UnsafeRawBufferPointer(rebasing: bytes[start..<offset]), as: UTF8.self)
-  }
-
-  /// Moves over a string and checks it, without keeping it.
-  ///
-  /// - Returns: its length in bytes of the text, quotes not counted.
-  package mutating func skipString() throws(JSONError) -> Int {
-    skipBlanks()
-    guard peek() == UInt8(ascii: "\"") else { throw error("expected a string") }
-    offset += 1
-    let start = offset
-    while let byte = peek(), byte != UInt8(ascii: "\"") {
-      guard byte >= 0x20 else { throw error("unescaped control byte in a string") }
-      if byte == UInt8(ascii: "\\") {
-        var scratch: [UInt8] = []
-        try readEscape(into: &scratch)
-      } else {
-        offset += 1
-      }
-    }
-    guard peek() != nil else { throw error("text ends inside a string") }
-    guard UnsafeRawBufferPointer(rebasing: bytes[start..<offset]).isValidUTF8 else {
-      throw JSONError(offset: start, fault: "string is not valid UTF-8")
-    }
-    offset += 1
-    return offset - 1 - start
-  }
-
-  /// Reads a string, resolving escapes; the result is valid UTF-8 and exactly what was written.
-  ///
-  /// - Parameter limit: most bytes of the text that it may take.
-  /// - Returns: the string.
-  /// - Throws: `JSONError` if there is no sound string of this length.
-  package mutating func readString(limit: Int = .max) throws(JSONError) -> String {
-    skipBlanks()
-    if limit < .max {
-      var ahead = self
-      let length = try ahead.skipString()
-      guard length <= limit else {
-        throw error("text of \(length) bytes, at most \(limit) are allowed here")
-      }
-    }
-    guard peek() == UInt8(ascii: "\"") else { throw error("expected a string") }
-    offset += 1
-    let start = offset
-    while let byte = peek(), byte != UInt8(ascii: "\""), byte != UInt8(ascii: "\\"), byte >= 0x20 {
-      offset += 1
-    }
-    if peek() == UInt8(ascii: "\"") {
-      let text = try validated(bytes[start..<offset], at: start)
-      offset += 1
-      return text
-    }
-    var unescaped = [UInt8](bytes[start..<offset])
-    while true {
-      guard let byte = peek() else { throw error("text ends inside a string") }
-      switch byte {
-      case UInt8(ascii: "\""):
-        let text: String? = unescaped.withUnsafeBytes { String(validating: $0, as: UTF8.self) }
-        guard let text else { throw JSONError(offset: start, fault: "string is not valid UTF-8") }
-        offset += 1
-        return text
-      case UInt8(ascii: "\\"): try readEscape(into: &unescaped)
-      case 0..<0x20: throw error("unescaped control byte in a string")
-      default:
-        unescaped.append(byte)
-        offset += 1
-      }
-    }
+    return start..<offset
   }
 
   // MARK: Parts
-
-  private func validated(
-    _ slice: Slice<UnsafeRawBufferPointer>, at start: Int
-  ) throws(JSONError) -> String {
-    guard let text = String(validating: slice, as: UTF8.self) else {
-      throw JSONError(offset: start, fault: "string is not valid UTF-8")
-    }
-    return text
-  }
-
-  private mutating func readEscape(into text: inout [UInt8]) throws(JSONError) {
-    offset += 1
-    guard let byte = peek() else { throw error("text ends inside an escape") }
-    offset += 1
-    switch byte {
-    case UInt8(ascii: "\""), UInt8(ascii: "\\"), UInt8(ascii: "/"): text.append(byte)
-    case UInt8(ascii: "b"): text.append(0x08)
-    case UInt8(ascii: "f"): text.append(0x0C)
-    case UInt8(ascii: "n"): text.append(0x0A)
-    case UInt8(ascii: "r"): text.append(0x0D)
-    case UInt8(ascii: "t"): text.append(0x09)
-    case UInt8(ascii: "u"): text.append(contentsOf: String(try readUnicodeEscape()).utf8)
-    default: throw error("unknown escape in a string")
-    }
-  }
-
-  private mutating func readUnicodeEscape() throws(JSONError) -> Unicode.Scalar {
-    var code = try readFourHexDigits()
-    if (0xD800..<0xDC00).contains(code) {
-      guard peek() == UInt8(ascii: "\\") else { throw error("lone surrogate in a string") }
-      offset += 1
-      guard peek() == UInt8(ascii: "u") else { throw error("lone surrogate in a string") }
-      offset += 1
-      let low = try readFourHexDigits()
-      guard (0xDC00..<0xE000).contains(low) else { throw error("lone surrogate in a string") }
-      code = 0x10000 + (code - 0xD800) << 10 + (low - 0xDC00)
-    }
-    guard let scalar = Unicode.Scalar(code) else { throw error("lone surrogate in a string") }
-    return scalar
-  }
-
-  private mutating func readFourHexDigits() throws(JSONError) -> UInt32 {
-    var code: UInt32 = 0
-    for _ in 0..<4 {
-      guard let byte = peek(), let digit = Character(Unicode.Scalar(byte)).hexDigitValue else {
-        throw error("expected four hexadecimal digits after \\u")
-      }
-      code = code << 4 | UInt32(digit)
-      offset += 1
-    }
-    return code
-  }
 
   private mutating func readDigits() throws(JSONError) {
     let start = offset
@@ -305,7 +206,7 @@ package struct JSONScanner {
 
   private mutating func close() { depth -= 1 }
 
-  private func peek() -> UInt8? { offset < bytes.count ? bytes[offset] : nil }
+  func peek() -> UInt8? { offset < bytes.count ? bytes[offset] : nil }
 
   private mutating func take(_ byte: UInt8) -> Bool {
     skipBlanks()
@@ -314,7 +215,7 @@ package struct JSONScanner {
     return true
   }
 
-  private mutating func skipBlanks() {
+  mutating func skipBlanks() {
     while let byte = peek(), byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09 {
       offset += 1
     }

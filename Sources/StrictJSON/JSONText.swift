@@ -9,34 +9,45 @@ package enum JSONText {
       $0 >= 0x20 && $0 < 0x7F && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
     }
     if isPlain { return "\"" + text + "\"" }
-    var result = "\""
+    // Bytes, not characters: a text may be megabytes of what needs escapes.
+    var result: [UInt8] = [UInt8(ascii: "\"")]
+    result.reserveCapacity(text.utf8.count + 2)
     for scalar in text.unicodeScalars {
       switch scalar {
-      case "\"": result += "\\\""
-      case "\\": result += "\\\\"
-      case "\n": result += "\\n"
-      case "\r": result += "\\r"
-      case "\t": result += "\\t"
-      case " "..."~": result.unicodeScalars.append(scalar)
+      case "\"": result.append(contentsOf: "\\\"".utf8)
+      case "\\": result.append(contentsOf: "\\\\".utf8)
+      case "\n": result.append(contentsOf: "\\n".utf8)
+      case "\r": result.append(contentsOf: "\\r".utf8)
+      case "\t": result.append(contentsOf: "\\t".utf8)
+      case " "..."~": result.append(UInt8(truncatingIfNeeded: scalar.value))
       default:
         if scalar.isInvisible {
-          for unit in String(scalar).utf16 {
-            let hex = String(unit, radix: 16)
-            result += "\\u" + String(repeating: "0", count: 4 - hex.count) + hex
-          }
+          for unit in UTF16.encode(scalar) ?? .init() { append(unit, to: &result) }
         } else {
-          result.unicodeScalars.append(scalar)
+          result.append(contentsOf: UTF8.encode(scalar) ?? .init())
         }
       }
     }
-    return result + "\""
+    result.append(UInt8(ascii: "\""))
+    return String(decoding: result, as: UTF8.self)
+  }
+
+  /// Appends `\uXXXX`.
+  private static func append(_ unit: UInt16, to text: inout [UInt8]) {
+    text.append(contentsOf: "\\u".utf8)
+    for shift in [12, 8, 4, 0] as [UInt16] {
+      let digit = UInt8(truncatingIfNeeded: unit >> shift & 0xF)
+      text.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+    }
   }
 }
 
 extension Unicode.Scalar {
   /// Whether the character steers a terminal or the direction of text instead of showing itself.
   package var isInvisible: Bool {
-    switch properties.generalCategory {
+    // Most text is ASCII, and the tables of Unicode cost ten times as much.
+    if isASCII { return value < 0x20 || value == 0x7F }
+    return switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: true
     default: false
     }
