@@ -26,8 +26,8 @@ package final class ComponentWeights {
 
   private let table: NameTable
   private let levels: Int
-  /// Tensors of the archive that this part explains, used or not.
-  package let claimed: Set<Int>
+  /// Tensors of the archive that this part explains, used or not, in file order.
+  package let claimed: [Int]
 
   /// - Parameters:
   ///   - archive: an opened checkpoint.
@@ -37,23 +37,49 @@ package final class ComponentWeights {
     self.archive = archive
     location = ComponentLocation(scheme: place.table.scheme, prefix: place.prefix)
     table = place.table
-    let names = archive.tensors.records.map { record in
-      record.name.utf8.starts(with: place.prefix.utf8)
-        ? nameComponents(record.name.dropFirst(place.prefix.count)) : []
-    }
-    levels = Self.levelCount(names, table: place.table)
+    levels = Self.levelCount(archive.tensors, at: place)
     var entries: [String: Entry] = [:]
-    var claimed: Set<Int> = []
-    for (index, components) in names.enumerated() where !components.isEmpty {
-      guard let match = place.table.canonicalName(of: components, levels: levels) else { continue }
-      claimed.insert(index)
+    var claimed: [Int] = []
+    for (index, record) in archive.tensors.records.enumerated() {
+      var first: (rule: NameRule, name: String)?
+      Self.forEachMatch(of: record.name, at: place) { [levels] rule, numbers in
+        guard first == nil, let name = rule.canonicalName(numbers, levels: levels) else { return }
+        first = (rule, name)
+      }
+      guard let first else { continue }
+      claimed.append(index)
       // A second name for the same tensor (tied embeddings) is explained, but not needed.
-      if entries[match.name] == nil {
-        entries[match.name] = Entry(index: index, rowOrder: match.rowOrder)
+      if entries[first.name] == nil {
+        entries[first.name] = Entry(index: index, rowOrder: first.rule.rowOrder)
       }
     }
     self.entries = entries
     self.claimed = claimed
+  }
+
+  /// The rules of a place's scheme that fit the whole of a name behind the prefix.
+  private static func forEachMatch(
+    of name: String, at place: PartLocation,
+    _ body: (NameRule, NameMatcher.BoundNumbers) -> Void
+  ) {
+    guard name.utf8.starts(with: place.prefix.utf8) else { return }
+    NameMatcher.all.forEachMatch(of: name) { match in
+      guard match.scheme == place.scheme, match.prefixLength == place.prefix.utf8.count else {
+        return
+      }
+      body(place.table.rules[match.rule], match.numbers)
+    }
+  }
+
+  private static func levelCount(_ tensors: TensorTable, at place: PartLocation) -> Int {
+    guard place.table.rules.contains(where: \.countsDown) else { return 0 }
+    var highest = -1
+    for record in tensors.records {
+      forEachMatch(of: record.name, at: place) { rule, numbers in
+        highest = max(highest, rule.levelNumber(numbers) ?? -1)
+      }
+    }
+    return highest + 1
   }
 
   /// The path to name in messages.
@@ -230,17 +256,5 @@ package final class ComponentWeights {
 
   private static func trimmed(_ shape: [Int]) -> [Int] {
     Array(shape.drop { $0 == 1 })
-  }
-
-  private static func levelCount(_ names: [[Substring]], table: NameTable) -> Int {
-    var highest = -1
-    for components in names where !components.isEmpty {
-      for rule in table.candidates(for: components) where rule.foreign.contains("{-i}") {
-        if let match = NameTable.match(rule, endOf: components), match.prefixCount == 0 {
-          highest = max(highest, match.numbers["{-i}"] ?? -1)
-        }
-      }
-    }
-    return highest + 1
   }
 }

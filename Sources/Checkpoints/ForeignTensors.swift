@@ -15,16 +15,19 @@ enum ForeignTensors {
   ]
 
   /// The first tensor of no use in file order, or nil.
-  static func first(in archive: TensorArchive) -> Int? {
-    var claimed: Set<Int> = []
+  ///
+  /// - Parameters:
+  ///   - archive: an opened checkpoint.
+  ///   - places: the parts that were found in it.
+  static func first(in archive: TensorArchive, besides places: [PartLocation]) -> Int? {
+    var isClaimed = [Bool](repeating: false, count: archive.tensors.records.count)
     var textEncoderPrefix = ""
-    for part in ModelPart.allCases {
-      guard let place = ComponentLocator.locate(part, in: archive.tensors) else { continue }
-      claimed.formUnion(ComponentWeights(archive, at: place).claimed)
-      if part == .textEncoder { textEncoderPrefix = place.prefix }
+    for place in places {
+      for index in ComponentWeights(archive, at: place).claimed { isClaimed[index] = true }
+      if place.part == .textEncoder { textEncoderPrefix = place.prefix }
     }
     return archive.tensors.records.indices.first { index in
-      !claimed.contains(index)
+      !isClaimed[index]
         && !isHarmless(archive.tensors.records[index].name, textEncoderPrefix: textEncoderPrefix)
     }
   }

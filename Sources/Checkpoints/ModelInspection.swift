@@ -54,12 +54,12 @@ package struct ModelInspection {
     var parts: [FoundPart] = []
     contents = archives.map { archive in
       var owners = [ModelPart?](repeating: nil, count: archive.tensors.records.count)
-      for part in ModelPart.allCases {
-        guard let place = ComponentLocator.locate(part, in: archive.tensors) else { continue }
+      for place in ComponentLocator.locate(in: archive.tensors) {
         parts.append(
           FoundPart(
-            part: part, path: archive.path, scheme: place.table.scheme, prefix: place.prefix))
-        for index in ComponentWeights(archive, at: place).claimed { owners[index] = part }
+            part: place.part, path: archive.path, scheme: place.table.scheme,
+            prefix: place.prefix))
+        for index in ComponentWeights(archive, at: place).claimed { owners[index] = place.part }
       }
       return Contents(archive: archive, parts: owners)
     }

@@ -65,7 +65,7 @@ private struct ModelOpener {
   let paths: ModelPaths
   let hints: ArchitectureHints
   private var archives: [String: TensorArchive] = [:]
-  private var isScanned = false
+  private var placesByPath: [String: [PartLocation]] = [:]
   /// The single file with several parts, where `--model` names one.
   private(set) var modelArchive: TensorArchive?
 
@@ -84,7 +84,7 @@ private struct ModelOpener {
           + "with --model")
     }
     let archive = try open(path)
-    guard let place = ComponentLocator.locate(part, in: archive.tensors) else {
+    guard let place = places(in: archive).first(where: { $0.part == part }) else {
       throw Self.notFound(part, in: archive)
     }
     return PartSource(
@@ -165,6 +165,14 @@ private struct ModelOpener {
     return archive
   }
 
+  /// The parts that lie in an archive.
+  private mutating func places(in archive: TensorArchive) -> [PartLocation] {
+    if let known = placesByPath[archive.path] { return known }
+    let places = ComponentLocator.locate(in: archive.tensors)
+    placesByPath[archive.path] = places
+    return places
+  }
+
   // MARK: Tokenizer and scheduler
 
   func tokenizer() throws(ModelFileError) -> TokenizerSource {
@@ -199,12 +207,12 @@ private struct ModelOpener {
   // MARK: Tensors of no part
 
   /// Refuses files that hold tensors which no part of the model explains.
-  func checkForeignTensors() throws(ModelFileError) {
+  mutating func checkForeignTensors() throws(ModelFileError) {
     guard !hints.allowsExtraTensors else { return }
     for path in archives.keys.sorted() {
-      guard let archive = archives[path], let index = ForeignTensors.first(in: archive) else {
-        continue
-      }
+      guard let archive = archives[path],
+        let index = ForeignTensors.first(in: archive, besides: places(in: archive))
+      else { continue }
       let record = archive.tensors.records[index]
       throw ModelFileError(
         path: path, kind: .malformed,

@@ -13,17 +13,52 @@ struct NameRule: Sendable {
   let canonical: [String]
   let foreign: [String]
   let rowOrder: RowOrder
+  /// The foreign pattern's placeholders, the last one first.
+  private let placeholders: [String]
 
   init(_ canonical: String, _ foreign: String, _ rowOrder: RowOrder = .asStored) {
     self.canonical = canonical.split(separator: ".").map(String.init)
     self.foreign = foreign.split(separator: ".").map(String.init)
     self.rowOrder = rowOrder
+    placeholders = self.foreign.reversed().filter { $0.hasPrefix("{") }
   }
-}
 
-/// The dot-separated components of a tensor name; none for a name that is too long to be ours.
-func nameComponents(_ name: Substring) -> [Substring] {
-  name.utf8.count > 512 ? [] : name.split(separator: ".", omittingEmptySubsequences: false)
+  /// Whether numbers count down from the number of levels.
+  var countsDown: Bool { placeholders.contains("{-i}") }
+
+  /// The number that stands for `{-i}`.
+  func levelNumber(_ numbers: NameMatcher.BoundNumbers) -> Int? {
+    placeholders.firstIndex(of: "{-i}").map { $0 == 0 ? numbers.first : numbers.second }
+  }
+
+  /// Our name for a stored one.
+  ///
+  /// - Parameters:
+  ///   - numbers: what stands in place of the foreign pattern's placeholders.
+  ///   - levels: what `{-i}` counts down from.
+  /// - Returns: the name; nil if a number would be negative.
+  func canonicalName(_ numbers: NameMatcher.BoundNumbers, levels: Int) -> String? {
+    var name = ""
+    for part in canonical {
+      if !name.isEmpty { name += "." }
+      guard part.hasPrefix("{") else {
+        name += part
+        continue
+      }
+      for (placeholder, number) in zip(placeholders, [numbers.first, numbers.second]) {
+        let value: Int
+        switch placeholder {
+        case part: value = number
+        case "{-i}" where part == "{i}": value = levels - 1 - number
+        case "{i-1}" where part == "{i}": value = number + 1
+        default: continue
+        }
+        guard value >= 0 else { return nil }
+        name += "\(value)"
+      }
+    }
+    return name
+  }
 }
 
 /// All names of one part of a model in one naming scheme.
@@ -31,9 +66,6 @@ struct NameTable: Sendable {
   /// The scheme's name for messages, e.g. `diffusers`.
   let scheme: String
   let rules: [NameRule]
-  /// Rules by the last two components of their foreign pattern, or by the last alone where the one
-  /// before is a number or missing.
-  private let rulesByEnding: [String: [NameRule]]
 
   /// A table for our own names.
   init(scheme: String, canonical: [String]) {
@@ -43,75 +75,6 @@ struct NameTable: Sendable {
   init(scheme: String, rules: [NameRule]) {
     self.scheme = scheme
     self.rules = rules
-    rulesByEnding = Dictionary(grouping: rules) { rule in
-      let ending = rule.foreign.suffix(2)
-      guard let first = ending.first, ending.count == 2, !first.hasPrefix("{") else {
-        return ending.last ?? ""
-      }
-      return ending.joined(separator: ".")
-    }
-  }
-
-  /// The few rules whose foreign pattern may match the end of a name.
-  func candidates(for components: [Substring]) -> [NameRule] {
-    guard let last = components.last else { return [] }
-    let both = components.suffix(2).joined(separator: ".")
-    return (rulesByEnding[both] ?? []) + (both == last ? [] : rulesByEnding[String(last)] ?? [])
-  }
-
-  /// Where the rule's foreign pattern matches the end of a name.
-  ///
-  /// - Returns: how many leading components are left over as prefix, and the numbers bound.
-  static func match(
-    _ rule: NameRule, endOf components: [Substring]
-  ) -> (prefixCount: Int, numbers: [String: Int])? {
-    let pattern = rule.foreign
-    let start = components.count - pattern.count
-    guard start >= 0 else { return nil }
-    var numbers: [String: Int] = [:]
-    // From the end: the last components tell most rules apart.
-    for index in pattern.indices.reversed() {
-      let component = components[start + index]
-      let expected = pattern[index]
-      guard expected.hasPrefix("{") else {
-        guard component == expected else { return nil }
-        continue
-      }
-      // Nine digits: no overflow, and no checkpoint has more blocks.
-      guard component.utf8.count <= 9, let number = Int(component), number >= 0,
-        "\(number)" == component
-      else { return nil }
-      numbers[expected] = number
-    }
-    return (start, numbers)
-  }
-
-  /// Our name for a stored one.
-  ///
-  /// - Parameters:
-  ///   - components: the stored name without prefix, split at dots.
-  ///   - levels: what `{-i}` counts down from.
-  /// - Returns: the name and how its rows are ordered; nil for a name of no rule.
-  func canonicalName(
-    of components: [Substring], levels: Int
-  ) -> (name: String, rowOrder: NameRule.RowOrder)? {
-    for rule in candidates(for: components) {
-      guard let match = Self.match(rule, endOf: components), match.prefixCount == 0 else {
-        continue
-      }
-      var numbers: [String: Int] = [:]
-      for (placeholder, number) in match.numbers {
-        switch placeholder {
-        case "{-i}": numbers["{i}"] = levels - 1 - number
-        case "{i-1}": numbers["{i}"] = number + 1
-        default: numbers[placeholder] = number
-        }
-      }
-      guard numbers.values.allSatisfy({ $0 >= 0 }) else { return nil }
-      let name = rule.canonical.map { part in numbers[part].map { "\($0)" } ?? part }
-      return (name.joined(separator: "."), rule.rowOrder)
-    }
-    return nil
   }
 
   /// The stored name for one of ours, for messages; nil if the scheme has no such tensor.
