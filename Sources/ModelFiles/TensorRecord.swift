@@ -44,8 +44,8 @@ func tensorSize(shape: [UInt64], type: ElementType) -> (elements: Int, bytes: In
 
 /// The tensors of one file or sharded set, in file order, found by exact name.
 public struct TensorTable: Sendable {
-  /// Most tensors that a file may list; no known checkpoint has a tenth of it.
-  public static let maximumCount = 1 << 18
+  /// Most tensors that a file may list; known checkpoints have a few thousand.
+  public static let maximumCount = 1 << 16
 
   /// All tensors, in the order of the file.
   public let records: [TensorRecord]

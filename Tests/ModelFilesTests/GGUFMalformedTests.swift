@@ -34,11 +34,11 @@ import Testing
     file("one pair too many", "claims 1 metadata pairs") { $0.claimedPairs = 1 },
     file("all pairs", "claims 18446744073709551615 metadata pairs") { $0.claimedPairs = .max },
     MalformedFile(
-      "tensors above the limit", "(limit 262144)",
-      littleEndian(UInt32(0x4655_4747)) + littleEndian(UInt32(3)) + littleEndian(UInt64(262_145))
-        + Array(repeating: 0, count: 8 + 24 * 262_145)),
+      "tensors above the limit", "has 65537 tensors, the limit is 65536",
+      littleEndian(UInt32(0x4655_4747)) + littleEndian(UInt32(3)) + littleEndian(UInt64(65_537))
+        + Array(repeating: 0, count: 8 + 24 * 65_537)),
     MalformedFile(
-      "pairs above the limit", "(limit 262144)",
+      "pairs above the limit", "the limit is 262144",
       littleEndian(UInt32(0x4655_4747)) + littleEndian(UInt32(3)) + littleEndian(UInt64(0))
         + littleEndian(UInt64(262_145)) + Array(repeating: 0, count: 13 * 262_145)),
     MalformedFile("magic only", "version needs 4 bytes at byte 4", Array("GGUF".utf8)),

@@ -158,9 +158,9 @@ import Testing
 
   @Test("More tensors than the limit are refused")
   func tensorCountIsLimited() throws {
-    let entries = (0...262_144).map { Builder.entry("\($0)", "U8", [0], [0, 0]) }
+    let entries = (0...65_536).map { Builder.entry("\($0)", "U8", [0], [0, 0]) }
     let file = Self.header(
-      "too many", "more than 262144 tensors", "{" + entries.joined(separator: ",") + "}")
+      "too many", "more than 65536 tensors", "{" + entries.joined(separator: ",") + "}")
     try file.expectRefusal(named: "a.safetensors")
   }
 

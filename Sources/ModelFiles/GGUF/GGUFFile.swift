@@ -69,15 +69,18 @@ public struct GGUFFile: Sendable {
     let tensorCount = try reader.read(UInt64.self, "tensor count")
     let pairCount = try reader.read(UInt64.self, "metadata count")
     // The smallest tensor info has 25 bytes, the smallest metadata pair 14.
-    guard tensorCount <= UInt64(min(TensorTable.maximumCount, reader.remaining / 24)) else {
-      throw reader.file.malformed(
-        "claims \(tensorCount) tensors, which \(reader.remaining) bytes cannot hold "
-          + "(limit \(TensorTable.maximumCount))")
-    }
-    guard pairCount <= UInt64(min(maximumPairCount, reader.remaining / 13)) else {
-      throw reader.file.malformed(
-        "claims \(pairCount) metadata pairs, which \(reader.remaining) bytes cannot hold "
-          + "(limit \(maximumPairCount))")
+    for (count, what, size, limit) in [
+      (tensorCount, "tensors", 24, TensorTable.maximumCount),
+      (pairCount, "metadata pairs", 13, maximumPairCount),
+    ] {
+      guard count <= UInt64(reader.remaining / size) else {
+        throw reader.file.malformed(
+          "claims \(count) \(what), which \(reader.remaining) bytes cannot hold: the file is "
+            + "damaged or cut short")
+      }
+      guard count <= UInt64(limit) else {
+        throw reader.file.malformed("has \(count) \(what), the limit is \(limit)")
+      }
     }
     return (Int(version), Int(tensorCount), Int(pairCount))
   }
@@ -87,8 +90,10 @@ public struct GGUFFile: Sendable {
   ) throws(ModelFileError) -> ([(key: String, value: GGUFValue)], [ExactName: Int]) {
     var pairs: [(key: String, value: GGUFValue)] = []
     var indexByKey: [ExactName: Int] = [:]
+    var keyBytes = NameBudget("metadata keys", of: reader.file)
     for index in 0..<count {
       let key = try reader.readName(limit: maximumNameLength, "metadata key \(index)")
+      try keyBytes.spend(key)
       let typeNumber = try reader.read(UInt32.self, "type of metadata '\(key)'")
       guard let type = GGUFValueType(rawValue: typeNumber) else {
         throw reader.file.malformed("metadata '\(key)' has unknown type \(typeNumber)")
@@ -128,8 +133,10 @@ public struct GGUFFile: Sendable {
     _ reader: inout ByteReader, count: Int
   ) throws(ModelFileError) -> [TensorInfo] {
     var infos: [TensorInfo] = []
+    var nameBytes = NameBudget("tensor names", of: reader.file)
     for index in 0..<count {
       let name = try reader.readName(limit: maximumNameLength, "name of tensor \(index)")
+      try nameBytes.spend(name)
       let dimensionCount = try reader.read(UInt32.self, "dimensions of tensor '\(name)'")
       guard dimensionCount <= UInt32(maximumDimensions) else {
         throw reader.file.malformed(

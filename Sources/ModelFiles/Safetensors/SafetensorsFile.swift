@@ -14,6 +14,8 @@ public struct SafetensorsFile: Sendable {
   public static let maximumPairCount = 1 << 18
   /// Longest `__metadata__` text that is kept, in bytes; longer ones are checked and left out.
   public static let maximumTextLength = 1 << 20
+  /// Most bytes of `__metadata__` texts that are kept in all; the other texts are left out.
+  static let maximumMetadataBytes = 16 << 20
 
   /// The `__metadata__` texts, in file order.
   public let metadata: [(key: String, value: String)]
@@ -80,6 +82,7 @@ public struct SafetensorsFile: Sendable {
     }
     var header: Header = ([], [])
     var hasMetadata = false
+    var nameBytes = 0
     do {
       var scanner = JSONScanner(bytes)
       try scanner.readObject { (scanner, name) throws(JSONError) in
@@ -90,6 +93,10 @@ public struct SafetensorsFile: Sendable {
         } else {
           guard header.entries.count < TensorTable.maximumCount else {
             throw scanner.error("more than \(TensorTable.maximumCount) tensors")
+          }
+          nameBytes += name.utf8.count
+          guard nameBytes <= NameBudget.maximumBytes else {
+            throw scanner.error(NameBudget.fault("tensor names"))
           }
           header.entries.append(try readEntry(name, &scanner))
         }
@@ -106,7 +113,13 @@ public struct SafetensorsFile: Sendable {
   ) throws(JSONError) -> [(key: String, value: String)] {
     var pairs: [(key: String, value: String)] = []
     var seen: Set<ExactName> = []
+    var keyBytes = 0
+    var keptBytes = 0
     try scanner.readObject { (scanner, key) throws(JSONError) in
+      keyBytes += key.utf8.count
+      guard keyBytes <= NameBudget.maximumBytes else {
+        throw scanner.error(NameBudget.fault("keys in '__metadata__'"))
+      }
       guard pairs.count < maximumPairCount else {
         throw scanner.error("more than \(maximumPairCount) pairs in '__metadata__'")
       }
@@ -118,7 +131,8 @@ public struct SafetensorsFile: Sendable {
       }
       var ahead = scanner
       let length = try ahead.skipString()
-      if length <= maximumTextLength {
+      keptBytes += min(length, maximumTextLength)
+      if length <= maximumTextLength, keptBytes <= maximumMetadataBytes {
         pairs.append((key, try scanner.readString()))
       } else {
         pairs.append((key, "(\(length) bytes of text)"))
