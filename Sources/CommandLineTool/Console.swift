@@ -85,6 +85,24 @@ extension String {
   }
 }
 
+/// Collects text for stdout, so that long listings do not cost a system call for every line.
+struct BufferedOutput {
+  private static let capacity = 1 << 16
+  private var text = ""
+
+  /// Adds text; writes what was collected when it is much.
+  mutating func write(_ text: String) {
+    self.text += text
+    if self.text.utf8.count >= Self.capacity { flush() }
+  }
+
+  /// Writes what was collected.
+  mutating func flush() {
+    if !text.isEmpty { Console.writeOutput(text) }
+    text = ""
+  }
+}
+
 /// A byte count as people read it.
 func formattedBytes(_ count: Int) -> String {
   let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]

@@ -24,9 +24,11 @@ struct InspectCommand: AsyncParsableCommand {
       let inspection = try ModelInspection(path: path)
       if common.quiet { return }
       if common.json {
-        InspectionJSON(inspection).print()
+        var json = InspectionJSON(inspection)
+        json.print()
       } else {
-        InspectionText(inspection, console: Console(common)).print()
+        var text = InspectionText(inspection)
+        text.print()
       }
     }
   }

@@ -22,6 +22,8 @@ public struct TensorArchive: Sendable {
   /// The files, and for each tensor the one that holds it.
   package let files: [MappedFile]
   private let fileOfTensor: [Int]
+  /// Tensors at the end of `tensors` that lie in shards though the index does not list them.
+  public let unlistedCount: Int
 
   /// Total size of the files.
   public var byteCount: Int { files.reduce(0) { $0 + $1.bytes.count } }
@@ -50,6 +52,7 @@ public struct TensorArchive: Sendable {
     safetensorsMetadata = []
     files = [gguf.file]
     fileOfTensor = Array(repeating: 0, count: gguf.tensors.records.count)
+    unlistedCount = 0
   }
 
   private init(safetensors: SafetensorsFile) {
@@ -60,47 +63,70 @@ public struct TensorArchive: Sendable {
     safetensorsMetadata = safetensors.metadata
     files = [safetensors.file]
     fileOfTensor = Array(repeating: 0, count: safetensors.tensors.records.count)
+    unlistedCount = 0
   }
 
   private init(index file: MappedFile) throws(ModelFileError) {
     let index = try SafetensorsIndex(file)
-    var shards: [ExactName: (position: Int, shard: SafetensorsFile)] = [:]
-    var seenKeys: Set<ExactName> = []
-    var files: [MappedFile] = []
-    var metadata: [(key: String, value: String)] = []
+    var shards: [SafetensorsFile] = []
+    for name in index.shards {
+      let mapped = try MappedFile(path: Self.neighbour(of: file.path, named: name))
+      shards.append(try SafetensorsFile(mapped))
+    }
     var records: [TensorRecord] = []
     var fileOfTensor: [Int] = []
-    for (tensor, name) in index.shardByTensor {
-      let key = ExactName(name)
-      if shards[key] == nil {
-        let mapped = try MappedFile(path: Self.neighbour(of: file.path, named: name))
-        let shard = try SafetensorsFile(mapped)
-        shards[key] = (files.count, shard)
-        files.append(mapped)
-        for pair in shard.metadata where seenKeys.insert(ExactName(pair.key)).inserted {
-          metadata.append(pair)
-        }
+    for (name, shard) in index.tensors {
+      guard let found = shards[shard].tensors.index(of: name) else {
+        throw file.malformed(
+          "tensor '\(name)' should lie in '\(index.shards[shard])', which does not have it")
       }
-      guard let (position, shard) = shards[key] else { continue }
-      guard let found = shard.tensors.index(of: tensor) else {
-        throw file.malformed("tensor '\(tensor)' should lie in '\(name)', which does not have it")
-      }
-      records.append(shard.tensors.records[found])
-      fileOfTensor.append(position)
+      records.append(shards[shard].tensors.records[found])
+      fileOfTensor.append(shard)
     }
-    let table: TensorTable
     switch TensorTable.make(records) {
-    case .success(let made): table = made
+    case .success(let listed):
+      tensors = try Self.addUnlisted(of: shards, to: listed, &fileOfTensor, index: file)
     case .failure(let duplicate):
       throw file.malformed("tensor '\(duplicate.name)' occurs twice in 'weight_map'")
     }
+    var seenKeys: Set<ExactName> = []
     path = file.path
-    tensors = table
+    unlistedCount = tensors.records.count - records.count
     format = .shardedSafetensors
     gguf = nil
-    safetensorsMetadata = metadata
-    self.files = files
+    safetensorsMetadata = shards.flatMap(\.metadata).filter {
+      seenKeys.insert(ExactName($0.key)).inserted
+    }
+    files = shards.map(\.file)
     self.fileOfTensor = fileOfTensor
+  }
+
+  /// Adds the tensors that lie in shards though the index does not list them: the reference loads
+  /// whole shards too. Of a name that the index lists, the copy that it means is enough.
+  private static func addUnlisted(
+    of shards: [SafetensorsFile], to listed: TensorTable, _ fileOfTensor: inout [Int],
+    index file: MappedFile
+  ) throws(ModelFileError) -> TensorTable {
+    // Listed names differ and were found, so equal counts mean that nothing is left over.
+    let count = shards.reduce(0) { $0 + $1.tensors.records.count }
+    guard count > listed.records.count else { return listed }
+    guard count <= TensorTable.maximumCount else {
+      throw file.malformed(
+        "its files hold \(count) tensors, more than \(TensorTable.maximumCount) tensors")
+    }
+    var records = listed.records
+    for (position, shard) in shards.enumerated() {
+      for record in shard.tensors.records where listed.index(of: record.name) == nil {
+        records.append(record)
+        fileOfTensor.append(position)
+      }
+    }
+    switch TensorTable.make(records) {
+    case .success(let table): return table
+    case .failure(let duplicate):
+      throw file.malformed(
+        "tensor '\(duplicate.name)' lies in two files and 'weight_map' does not say which counts")
+    }
   }
 
   /// The bytes of a tensor, by its index in `tensors.records`, with the file that keeps them mapped.

@@ -43,14 +43,32 @@ import Testing
     #expect(pairs == ["format=np", "late=x", "only=first"])
   }
 
-  @Test("Tensors that the index leaves out are not there")
-  func omittedTensorsAreHidden() throws {
+  @Test("Tensors of a shard that the index leaves out follow the others, as the reference has it")
+  func omittedTensorsAreThere() throws {
     let folder = try shards()
     let path = try write(#"{"weight_map":{"b":"1.safetensors"}}"#, in: folder)
     let archive = try TensorArchive(path: path)
-    #expect(archive.tensors.records.map(\.name) == ["b"])
-    #expect(archive.tensors.index(of: "a") == nil)
+    #expect(archive.tensors.records.map(\.name) == ["b", "a"])
+    #expect(archive.unlistedCount == 1)
+    #expect(try archive.tensor("a").bytes == floatBytes([1]))
     #expect(archive.files.count == 1)
+  }
+
+  @Test("Of two tensors of one name the listed one counts; without a listed one it is refused")
+  func copiesInTwoShards() throws {
+    let folder = try shards()
+    let copies = SafetensorsWriter.encode([
+      .init(name: "a", shape: [1], values: [7]), .init(name: "d", shape: [1], values: [8]),
+    ])
+    try folder.write(copies, to: "3.safetensors")
+    let path = try write(
+      #"{"weight_map":{"b":"1.safetensors","a":"3.safetensors"}}"#, in: folder)
+    let archive = try TensorArchive(path: path)
+    #expect(archive.tensors.records.map(\.name) == ["b", "a", "d"])
+    #expect(try archive.tensor("a").bytes == floatBytes([7]))
+    let other = try write(#"{"weight_map":{"b":"1.safetensors","d":"3.safetensors"}}"#, in: folder)
+    let error = #expect(throws: ModelFileError.self) { try TensorArchive(path: other) }
+    #expect(error?.fault.contains("'a' lies in two files") == true)
   }
 
   @Test("An index without tensors is an empty archive")
@@ -124,8 +142,8 @@ import Testing
 
   @Test("More tensors than the limit are refused")
   func tensorCountIsLimited() throws {
-    let members = (0...262_144).map { #""\#($0)":"s""# }.joined(separator: ",")
-    let file = Self.file("too many", "more than 262144 tensors", #"{"weight_map":{\#(members)}}"#)
+    let members = (0...65_536).map { #""\#($0)":"s""# }.joined(separator: ",")
+    let file = Self.file("too many", "more than 65536 tensors", #"{"weight_map":{\#(members)}}"#)
     try file.expectRefusal(named: Self.name)
   }
 

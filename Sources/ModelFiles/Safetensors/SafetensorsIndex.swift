@@ -4,9 +4,13 @@ import StrictJSON
 struct SafetensorsIndex {
   /// Largest index file, in bytes.
   static let maximumLength = 100_000_000
+  /// Most files that an index may name; the largest known checkpoints have a few hundred.
+  static let maximumShardCount = 4096
 
-  /// Shard of each tensor, in file order.
-  let shardByTensor: [(tensor: String, shard: String)]
+  /// Names of the shards, in the order in which they are first named.
+  let shards: [String]
+  /// The tensors in file order, each with the position of its shard in `shards`.
+  let tensors: [(name: String, shard: Int)]
 
   /// Parses an index.
   ///
@@ -15,7 +19,10 @@ struct SafetensorsIndex {
     guard file.bytes.count <= Self.maximumLength else {
       throw file.malformed("index of \(file.bytes.count) bytes, the limit is \(Self.maximumLength)")
     }
-    var pairs: [(tensor: String, shard: String)] = []
+    var shards: [String] = []
+    var tensors: [(name: String, shard: Int)] = []
+    var positions: [ExactName: Int] = [:]
+    var nameBytes = 0
     var hasMap = false
     do {
       var scanner = JSONScanner(file.bytes)
@@ -24,10 +31,27 @@ struct SafetensorsIndex {
         guard !hasMap else { throw scanner.error("'weight_map' occurs twice") }
         hasMap = true
         try scanner.readObject { (scanner, tensor) throws(JSONError) in
-          guard pairs.count < TensorTable.maximumCount else {
+          guard tensors.count < TensorTable.maximumCount else {
             throw scanner.error("more than \(TensorTable.maximumCount) tensors")
           }
-          pairs.append((tensor, try scanner.readString(limit: 4096)))
+          nameBytes += tensor.utf8.count
+          guard nameBytes <= NameBudget.maximumBytes else {
+            throw scanner.error(NameBudget.fault("tensor names"))
+          }
+          let shard = try scanner.readString(limit: 4096)
+          guard Self.isPlainFileName(shard) else {
+            throw scanner.error(
+              "tensor '\(tensor)' lies in '\(shard)', which is no plain file name")
+          }
+          let position = positions[ExactName(shard), default: shards.count]
+          if position == shards.count {
+            guard shards.count < Self.maximumShardCount else {
+              throw scanner.error("more than \(Self.maximumShardCount) files")
+            }
+            positions[ExactName(shard)] = position
+            shards.append(shard)
+          }
+          tensors.append((tensor, position))
         }
       }
       try scanner.expectEnd()
@@ -35,11 +59,8 @@ struct SafetensorsIndex {
       throw file.malformed("\(error)")
     }
     guard hasMap else { throw file.malformed("has no 'weight_map'") }
-    for pair in pairs where !Self.isPlainFileName(pair.shard) {
-      throw file.malformed(
-        "tensor '\(pair.tensor)' lies in '\(pair.shard)', which is no plain file name")
-    }
-    shardByTensor = pairs
+    self.shards = shards
+    self.tensors = tensors
   }
 
   /// Shards may only be neighbours of the index: a path could lead anywhere on the machine.

@@ -1,0 +1,95 @@
+import Checkpoints
+import ModelFiles
+import StrictJSON
+
+/// The inspection as JSON, written piece by piece: files may list very many tensors.
+struct InspectionJSON {
+  private let inspection: ModelInspection
+  private var output = BufferedOutput()
+
+  init(_ inspection: ModelInspection) { self.inspection = inspection }
+
+  /// Prints the object.
+  mutating func print() {
+    let bytes = inspection.contents.reduce(0) { $0 + $1.archive.byteCount }
+    write("{\n  \"path\": \(JSONText.quoted(inspection.path)),\n")
+    write("  \"layout\": \(JSONText.quoted(inspection.layout)),\n")
+    write(
+      "  \"architecture\": \(inspection.architecture.map(JSONText.quoted) ?? "null"),\n")
+    write("  \"bytes\": \(bytes),\n")
+    list("files", inspection.contents.map { .string($0.archive.path) })
+    list(
+      "parts",
+      inspection.parts.map {
+        [
+          "part": .string($0.part.rawValue), "path": .string($0.path), "names": .string($0.scheme),
+          "prefix": .string($0.prefix),
+        ]
+      })
+    list("missing", inspection.missing.map { .string($0) })
+    write(
+      "  \"tensorsNotInIndex\": "
+        + "\(inspection.contents.reduce(0) { $0 + $1.archive.unlistedCount }),\n")
+    list("types", Total.byType(inspection.contents).map(\.json))
+    list("partTotals", Total.byPart(inspection.contents).map(\.json))
+    printMetadata()
+    printTensors()
+    write("}\n")
+    output.flush()
+  }
+
+  private mutating func printMetadata() {
+    write("  \"metadata\": {")
+    var separator = "\n"
+    for content in inspection.contents {
+      for (key, value) in content.archive.gguf?.metadata ?? [] {
+        write("\(separator)    \(JSONText.quoted(key)): \(json(value).text())")
+        separator = ",\n"
+      }
+      for (key, value) in content.archive.safetensorsMetadata {
+        write("\(separator)    \(JSONText.quoted(key)): \(JSONText.quoted(value))")
+        separator = ",\n"
+      }
+    }
+    write("\n  },\n")
+  }
+
+  private mutating func printTensors() {
+    write("  \"tensors\": [")
+    var separator = "\n"
+    for content in inspection.contents {
+      for (record, part) in zip(content.archive.tensors.records, content.parts) {
+        write(
+          "\(separator)    {\"name\": \(JSONText.quoted(record.name)), \"type\": \"\(record.type.name)\","
+            + " \"shape\": \(record.shape), \"bytes\": \(record.byteCount), \"part\": "
+            + "\(part.map { JSONText.quoted($0.rawValue) } ?? "null")}")
+        separator = ",\n"
+      }
+    }
+    write("\n  ]\n")
+  }
+
+  private func json(_ value: GGUFValue) -> JSONValue {
+    if let count = value.elementCount, let type = value.elementType {
+      let shown = (value.elements(limit: InspectionLimits.elements) ?? []).map(json)
+      return [
+        "type": .string("array"), "elementType": .string(type.name), "count": .integer(count),
+        "first": .array(shown),
+      ]
+    }
+    if let length = value.stringLength, length > InspectionLimits.textLength {
+      return .string("(\(length) bytes of text)")
+    }
+    if let text = value.string { return .string(text) }
+    if let flag = value.bool { return .bool(flag) }
+    if let integer = value.integer { return .integer(integer) }
+    if let unsigned = value.unsigned { return .string("\(unsigned)") }
+    return value.double.map { .double($0) } ?? .null
+  }
+
+  private mutating func list(_ key: String, _ values: [JSONValue]) {
+    write("  \"\(key)\": \(JSONValue.array(values).text()),\n")
+  }
+
+  private mutating func write(_ text: String) { output.write(text) }
+}

@@ -1,0 +1,98 @@
+import Checkpoints
+import ModelFiles
+
+/// What is shown of long metadata.
+enum InspectionLimits {
+  /// Elements of an array.
+  static let elements = 8
+  /// Code points of a name or text, for people.
+  static let characters = 200
+  /// Bytes of a text from which only its length is shown.
+  static let textLength = 1 << 20
+}
+
+/// The inspection as text for a person.
+struct InspectionText {
+  private let inspection: ModelInspection
+  private var output = BufferedOutput()
+
+  init(_ inspection: ModelInspection) { self.inspection = inspection }
+
+  /// Prints line by line.
+  mutating func print() {
+    line("\(inspection.path): \(inspection.layout)")
+    line("architecture: \(inspection.architecture ?? "not stated")")
+    for part in inspection.parts {
+      let prefix = part.prefix.isEmpty ? "" : ", prefix '\(part.prefix)'"
+      line("\(part.part.rawValue): \(part.path) (\(part.scheme) names\(prefix))")
+    }
+    for content in inspection.contents {
+      printMetadata(content.archive)
+      line("")
+      line("tensors of \(content.archive.path): \(content.archive.tensors.records.count)")
+      for record in content.archive.tensors.records {
+        line(
+          "  \(shortened(record.name))  \(record.type.name)  \(record.shape)  \(record.byteCount) bytes"
+        )
+      }
+      if content.archive.unlistedCount > 0 {
+        line("the last \(content.archive.unlistedCount) of them are not listed in the index")
+      }
+    }
+    line("")
+    printTotals("types", Total.byType(inspection.contents))
+    printTotals("parts", Total.byPart(inspection.contents))
+    line(
+      inspection.missing.isEmpty
+        ? "all parts are here; generate checks every tensor when it opens them"
+        : "to run it, these are missing here: \(inspection.missing.joined(separator: ", "))")
+    output.flush()
+  }
+
+  private mutating func printMetadata(_ archive: TensorArchive) {
+    let count = archive.gguf?.metadata.count ?? archive.safetensorsMetadata.count
+    guard count > 0 else { return }
+    line("")
+    line("metadata of \(archive.path): \(count)")
+    for (key, value) in archive.gguf?.metadata ?? [] {
+      line("  \(shortened(key)) = \(describe(value))")
+    }
+    for (key, value) in archive.safetensorsMetadata {
+      line("  \(shortened(key)) = \(shortened(value))")
+    }
+  }
+
+  private mutating func printTotals(_ title: String, _ totals: [Total]) {
+    line("\(title):")
+    for total in totals {
+      line(
+        "  \(total.name): \(total.tensors) tensors, \(total.elements) elements, "
+          + formattedBytes(total.bytes))
+    }
+  }
+
+  private func describe(_ value: GGUFValue) -> String {
+    if let count = value.elementCount, let type = value.elementType {
+      let shown = (value.elements(limit: InspectionLimits.elements) ?? []).map(describe)
+      let rest = count > InspectionLimits.elements ? ", ..." : ""
+      return "\(count) x \(type.name) [\(shown.joined(separator: ", "))\(rest)]"
+    }
+    if let length = value.stringLength, length > InspectionLimits.textLength {
+      return "(\(length) bytes of text)"
+    }
+    if let text = value.string { return shortened(text) }
+    if let flag = value.bool { return "\(flag)" }
+    if let integer = value.integer { return "\(integer)" }
+    if let unsigned = value.unsigned { return "\(unsigned)" }
+    return value.double.map { "\($0)" } ?? ""
+  }
+
+  private func shortened(_ text: String) -> String {
+    // Code points, not characters: a single character may be as long as the whole text.
+    text.utf8.count > InspectionLimits.characters
+      ? String(String.UnicodeScalarView(text.unicodeScalars.prefix(InspectionLimits.characters)))
+        + "..." : text
+  }
+
+  private mutating func line(_ text: String) { output.write(text.withoutControlCharacters + "\n") }
+}
