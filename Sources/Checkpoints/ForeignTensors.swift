@@ -14,11 +14,12 @@ enum ForeignTensors {
     "dec.", "decoder.block.", "encoder.layers.", "model_ema.",
   ]
 
-  /// The first tensor of no use in file order, or nil.
+  /// Finds a tensor of no use.
   ///
   /// - Parameters:
   ///   - archive: an opened checkpoint.
   ///   - places: the parts that were found in it.
+  /// - Returns: the index of the first one in file order, or nil.
   static func first(in archive: TensorArchive, besides places: [PartLocation]) -> Int? {
     var isClaimed = [Bool](repeating: false, count: archive.tensors.records.count)
     var textEncoderPrefix = ""

@@ -28,7 +28,7 @@ struct GenerateCommand: AsyncParsableCommand {
   func run() async throws {
     try await reportingFailure {
       let console = Console(common)
-      let interruption = Interruption()
+      let interruption = Interruption(clearsLine: console.showsProgress)
       let initial = try picture.latents.map { try LatentFile(path: $0) }
       // Wrong names must be found before hours of work, not after.
       let count = picture.numImages ?? initial?.shape[0] ?? 1

@@ -143,6 +143,29 @@ struct GenerateCommandTests {
     #expect(try files().isEmpty)
   }
 
+  @Test("a signal at any moment after the start ends it", arguments: [2, 15])
+  func earlyInterrupt(signal: Int32) throws {
+    for delay in 0...50 {
+      let process = try CommandLine.start(
+        ["generate", "-p", "a cat", "--steps", "5000", "-o", "cat.png"], in: folder.url,
+        output: FileHandle.nullDevice, errors: FileHandle.nullDevice)
+      usleep(UInt32(delay) * 1000)
+      kill(process.processIdentifier, signal)
+      // A lost signal would be minutes of work.
+      let deadline = ContinuousClock.now + .seconds(4)
+      while process.isRunning, ContinuousClock.now < deadline { usleep(1000) }
+      let wasLost = process.isRunning
+      if wasLost { kill(process.processIdentifier, SIGKILL) }
+      process.waitUntilExit()
+      #expect(!wasLost, "after \(delay) ms")
+      // Before the program has taken over its signals, the system ends it.
+      let status = process.terminationStatus
+      let expected = process.terminationReason == .uncaughtSignal ? signal : 128 + signal
+      #expect(wasLost || status == expected, "after \(delay) ms")
+    }
+    #expect(try files().isEmpty)
+  }
+
   @Test("a device as output is written to, not replaced")
   func device() throws {
     #expect(try run(quick + ["-o", "/dev/null"]).status == 0)
