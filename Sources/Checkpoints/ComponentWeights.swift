@@ -179,6 +179,13 @@ package final class ComponentWeights {
         + "the other tensors describe has none of this name")
   }
 
+  /// The error about a tensor without which the part's sizes cannot be told: it is missing, or its
+  /// shape is none that it could have.
+  package func unfit(_ name: String, expected: String) -> ModelFileError {
+    guard let entry = entries[name] else { return missing(name, expected: expected) }
+    return wrongShape(archive.tensors.records[entry.index], expected: expected)
+  }
+
   /// An error about this part's file.
   package func malformed(_ fault: String) -> ModelFileError {
     ModelFileError(path: path, kind: .malformed, fault: fault)
@@ -193,16 +200,18 @@ package final class ComponentWeights {
   // MARK: Parts
 
   private func entry(_ name: String, expected: String) throws(ModelFileError) -> Entry {
-    guard let entry = entries[name] else {
-      throw malformed(
-        "tensor '\(storedName(name))' is missing, expected shape \(expected): "
-          + "the \(part.rawValue) is incomplete or of another architecture")
-    }
+    guard let entry = entries[name] else { throw missing(name, expected: expected) }
     let record = archive.tensors.records[entry.index]
     // An empty tensor may have huge dimensions beside its zero; none is of use.
     guard record.elementCount > 0 else { throw wrongShape(record, expected: expected) }
     used.insert(name)
     return entry
+  }
+
+  private func missing(_ name: String, expected: String) -> ModelFileError {
+    malformed(
+      "tensor '\(storedName(name))' is missing, expected shape \(expected): "
+        + "the \(part.rawValue) is incomplete or of another architecture")
   }
 
   private func wrongShape(_ record: TensorRecord, expected: String) -> ModelFileError {

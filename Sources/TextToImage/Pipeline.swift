@@ -98,10 +98,10 @@ public final class Pipeline: Sendable {
           + "\(sizes.latentChannels): they belong to different models")
     }
     guard Int(tokenizer.largestID) < textEncoder.configuration.vocabularySize else {
-      throw ModelFileError(
-        path: sources.tokenizer.path, kind: .malformed,
-        fault: "the tokenizer's ids reach \(tokenizer.largestID), the text encoder knows "
-          + "\(textEncoder.configuration.vocabularySize): they belong to different models")
+      throw sources.textEncoder.weights.unfit(
+        "token_embd.weight",
+        expected: "at least \(Int(tokenizer.largestID) + 1) rows for the ids of the tokenizer "
+          + "\(sources.tokenizer.path): a row is missing, or they belong to different models")
     }
   }
 

@@ -14,23 +14,8 @@ struct CheckpointLayoutTests {
     request = try GoldenRequest("quantizable").request
   }
 
-  /// What the configurations beside the weights say, for files that have none.
-  private var hints: ArchitectureHints {
-    get throws {
-      var hints = ArchitectureHints()
-      let transformer = try Fixtures.json("pipelines/quantizable/transformer/config.json")
-      let vae = try Fixtures.json("pipelines/quantizable/vae/config.json")
-      let text = try Fixtures.json("pipelines/quantizable/text_encoder/config.json")
-      hints.headDimension = transformer["attention_head_dim"]?.integerValue
-      hints.normGroups = vae["norm_num_groups"]?.integerValue
-      hints.scalingFactor = vae["scaling_factor"]?.doubleValue
-      hints.relativeMaxDistance = text["relative_attention_max_distance"]?.integerValue
-      return hints
-    }
-  }
-
   private func latents(_ paths: ModelPaths) async throws -> [Float] {
-    let pipeline = try Pipeline(paths, hints: try hints)
+    let pipeline = try Pipeline(paths, hints: try SeededWeights.hints("quantizable"))
     var request = request
     // The schedule's shift lies in the scheduler's configuration, which files do not carry.
     request.shift = try Fixtures.json(

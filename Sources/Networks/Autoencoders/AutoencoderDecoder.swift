@@ -210,11 +210,11 @@ extension AutoencoderDecoder {
         let latentChannels = storedChannels
           ?? mostCommon([
             shape("decoder.conv_in.weight", 1), shape("post_quant_conv.bias", 0),
+            weights.dimension("post_quant_conv.weight", 0, rank: 4),
           ])
       else {
-        throw weights.malformed(
-          "tensor '\(weights.storedName("decoder.conv_in.weight"))' is missing: the VAE is "
-            + "incomplete")
+        throw weights.unfit(
+          "decoder.conv_in.weight", expected: "[channels, latent channels, 3, 3]")
       }
       guard (1...65_536).contains(channels), (1...1024).contains(latentChannels) else {
         throw weights.malformed("the VAE's sizes are beyond all known models")

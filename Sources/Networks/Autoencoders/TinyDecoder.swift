@@ -34,9 +34,7 @@ package struct TinyDecoder: LatentDecoder {
   package init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
     guard let shape = weights.shape(of: "1.weight"), shape.count == 4 else {
-      throw weights.malformed(
-        "tensor '\(weights.storedName("1.weight"))' is missing or no convolution: the tiny VAE is "
-          + "incomplete")
+      throw weights.unfit("1.weight", expected: "[channels, latent channels, 3, 3]")
     }
     latentChannels = shape[1]
     let count = weights.layerCount("")

@@ -152,57 +152,6 @@ package struct UMT5Encoder: Sendable {
   }
 }
 
-extension UMT5Encoder.Configuration {
-  /// Reads the sizes.
-  ///
-  /// - Throws: `ModelFileError` if the tensors or the configuration describe no usable encoder.
-  init(_ source: PartSource) throws(ModelFileError) {
-    let weights = source.weights
-    try source.requireConfigured("feed_forward_proj", only: "gated-gelu")
-    let found = weights.layerCount("enc.blk.")
-    let layerCount = try source.configured("num_layers", in: 1...1024) ?? found
-    guard (1...1024).contains(layerCount) else {
-      throw weights.malformed("the text encoder has \(layerCount) layers, expected 1...1024")
-    }
-    func common(_ name: String, _ index: Int) -> [Int?] {
-      (0..<layerCount).map { layer in
-        weights.dimension(
-          "enc.blk.\(layer).\(name).weight", index, rank: name.hasSuffix("norm") ? 1 : 2)
-      }
-    }
-    let storedBuckets = try source.configured("relative_attention_num_buckets", in: 4...65_536)
-    let storedHeads = try source.configured("num_heads", in: 1...65_536)
-    let storedVocabulary = try source.configured("vocab_size", in: 1...1 << 24)
-    let storedWidth = try source.configured("d_model", in: 1...1 << 20)
-    guard
-      let vocabularySize = storedVocabulary ?? weights.dimension("token_embd.weight", 0, rank: 2),
-      let width = storedWidth
-        ?? mostCommon(common("attn_norm", 0) + common("attn_q", 1) + common("ffn_gate", 1)),
-      let inner = mostCommon(common("attn_q", 0) + common("attn_k", 0) + common("attn_v", 0)),
-      let feedForwardWidth = mostCommon(common("ffn_gate", 0) + common("ffn_up", 0)),
-      let bucketCount = storedBuckets ?? mostCommon(common("attn_rel_b", 0)),
-      let headCount = storedHeads ?? mostCommon(common("attn_rel_b", 1))
-    else {
-      let names = ["token_embd.weight", "enc.blk.0.attn_rel_b.weight", "enc.blk.0.attn_q.weight"]
-      let missing = names.first { !weights.has($0) } ?? names[0]
-      throw weights.malformed(
-        "tensor '\(weights.storedName(missing))' is missing or misshapen: the text encoder is "
-          + "incomplete")
-    }
-    guard headCount > 0, inner % headCount == 0, bucketCount >= 4, bucketCount % 2 == 0 else {
-      throw weights.malformed(
-        "\(inner) attention features, \(headCount) heads and \(bucketCount) position buckets do "
-          + "not fit together")
-    }
-    self.init(
-      vocabularySize: vocabularySize, width: width, layerCount: layerCount, headCount: headCount,
-      headDimension: inner / headCount, feedForwardWidth: feedForwardWidth,
-      bucketCount: bucketCount,
-      maxDistance: try source.integer(.relativeMaxDistance, in: 2...1_000_000),
-      epsilon: Float(try source.value(.textEpsilon, in: 0...1)))
-  }
-}
-
 /// T5's relative positions: exact nearby, in logarithmic steps farther away.
 package enum RelativePosition {
   /// The bucket of a distance, for attention in both directions.

@@ -91,9 +91,12 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
           + "set --head-dimension to this model's")
     }
     guard gridSide * gridSide == positionCount else {
-      throw weights.malformed(
-        "tensor '\(weights.storedName("positional_encoding"))' has \(positionCount) positions, "
-          + "expected a square number of them")
+      guard weights.dimension("positional_encoding", 0, rank: 2) == positionCount else {
+        throw weights.malformed(
+          "'pos_embed_max_size' \(positionCount) of its configuration is no square number")
+      }
+      throw weights.unfit(
+        "positional_encoding", expected: "[positions of a square grid, \(hiddenSize)]")
     }
     guard doubleLayerCount + singleLayerCount > 0, timeWidth % 2 == 0, timeWidth > 0 else {
       throw weights.malformed("the transformer has no layers or an odd time embedding")
@@ -136,16 +139,8 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
       ("cond_seq_linear.weight", "[hidden, text width]"),
       ("init_x_linear.weight", "[hidden, patch]"), ("final_linear.weight", "[patch, hidden]"),
     ]
-    for (name, expected) in sources {
-      guard let shape = weights.shape(of: name) else {
-        return weights.malformed(
-          "tensor '\(weights.storedName(name))' is missing, expected shape \(expected): "
-            + "the transformer is incomplete")
-      }
-      if shape.count != 2 {
-        return weights.malformed(
-          "tensor '\(weights.storedName(name))' has shape \(shape), expected \(expected)")
-      }
+    for (name, expected) in sources where weights.shape(of: name)?.count != 2 {
+      return weights.unfit(name, expected: expected)
     }
     return weights.malformed("the tensors describe no AuraFlow transformer")
   }
