@@ -26,6 +26,10 @@ package struct Setting: Sendable {
   package static let scalingFactor = Setting(
     metadataKeys: ["aura.vae.scaling_factor"], configKey: "scaling_factor",
     flag: "--vae-scaling-factor", published: 0.13025)
+  /// The same of a tiny autoencoder, which is trained on scaled latents.
+  package static let tinyScalingFactor = Setting(
+    metadataKeys: scalingFactor.metadataKeys, configKey: scalingFactor.configKey,
+    flag: scalingFactor.flag, published: 1)
   package static let relativeMaxDistance = Setting(
     metadataKeys: ["aura.text_encoder.relative_max_distance"],
     configKey: "relative_attention_max_distance", flag: "--relative-max-distance", published: 128)
@@ -58,14 +62,28 @@ package struct PartSource {
     if stored == nil { stored = try configurationValue(setting, range) }
     guard let hint = hint(for: setting) else { return stored ?? setting.published }
     guard range.contains(hint) else {
-      throw weights.malformed(
-        "\(setting.flag ?? setting.configKey) \(hint) is outside of \(range)")
+      throw contradicted(setting, "\(hint) is outside of \(range)")
     }
     if let stored, stored != hint {
-      throw weights.malformed(
-        "\(setting.flag ?? setting.configKey) \(hint) contradicts the model's own value \(stored)")
+      throw contradicted(setting, "\(hint) contradicts the model's own value \(stored)")
     }
     return hint
+  }
+
+  /// Refuses a flag about something that this kind of part does not have.
+  ///
+  /// - Parameters:
+  ///   - setting: what the flag would set.
+  ///   - reason: why there is no such thing.
+  /// - Throws: `ModelFileError` if the flag was given.
+  package func refuseHint(_ setting: Setting, _ reason: String) throws(ModelFileError) {
+    if hint(for: setting) != nil { throw contradicted(setting, "cannot apply: \(reason)") }
+  }
+
+  private func contradicted(_ setting: Setting, _ fault: String) -> ModelFileError {
+    ModelFileError(
+      path: weights.path, kind: .contradicted,
+      fault: "\(setting.flag ?? setting.configKey) \(fault)")
   }
 
   /// Looks up a whole number.

@@ -46,6 +46,7 @@ private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
   case .unsupported: ExitStatus.unsupported
   case .unreadable: ExitStatus.inputOutput
   case .unwritable: ExitStatus.cannotWrite
+  case .contradicted: ExitStatus.usage
   }
 }
 

@@ -12,6 +12,8 @@ public struct ModelFileError: Error, Equatable, CustomStringConvertible {
     case unreadable
     /// The file could not be written.
     case unwritable
+    /// The caller said something about the file that cannot be so.
+    case contradicted
   }
 
   /// The file, as it was named by the caller.

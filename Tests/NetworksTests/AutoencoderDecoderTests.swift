@@ -45,6 +45,41 @@ struct AutoencoderDecoderTests {
     }
   }
 
+  @Test("a tiny decoder divides by a scaling factor, from its configuration or a flag")
+  func scaledTiny() throws {
+    let fixture = try ComponentFixture(.autoencoder, "vae/tiny")
+    let latents = try image(fixture.golden, "\(try #require(fixture.runs.first)).latents")
+    let halved = ImagePlanes(
+      planes: try Matrix(
+        latents.planes.values.map { $0 / 0.5 }, rows: latents.channels,
+        columns: latents.planes.columns), height: latents.height, width: latents.width)
+    let expected = try TinyDecoder(fixture.source)(halved, on: pool).planes.values
+    let folder = try TemporaryFolder()
+    let tensors = try SeededWeights.tensors(try Fixtures.json("vae/tiny/weights.json"))
+    let path = try folder.write(SafetensorsWriter.encode(tensors), to: "tiny.safetensors")
+    var hints = ArchitectureHints()
+    hints.scalingFactor = 0.5
+    let flagged = try TinyDecoder(try PartSource(.autoencoder, path: path, hints: hints))
+    #expect(try flagged(latents, on: pool).planes.values == expected)
+    try folder.write(
+      Array(#"{"_class_name": "AutoencoderTiny", "scaling_factor": 0.5}"#.utf8), to: "config.json")
+    let configured = try TinyDecoder(try PartSource(.autoencoder, path: path))
+    #expect(try configured(latents, on: pool).planes.values == expected)
+  }
+
+  @Test("a number of normalization groups cannot apply to a tiny decoder")
+  func groupsOfTiny() throws {
+    let folder = try TemporaryFolder()
+    let tensors = try SeededWeights.tensors(try Fixtures.json("vae/tiny/weights.json"))
+    let path = try folder.write(SafetensorsWriter.encode(tensors), to: "tiny.safetensors")
+    var hints = ArchitectureHints()
+    hints.normGroups = 8
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try TinyDecoder(try PartSource(.autoencoder, path: path, hints: hints))
+    }
+    #expect(error?.kind == .contradicted && error?.fault.contains("--vae-norm-groups") == true)
+  }
+
   @Test("a tiny decoder without one of its layers is refused", arguments: ["7.", "9.", "12."])
   func incompleteTiny(prefix: String) throws {
     let folder = try TemporaryFolder()

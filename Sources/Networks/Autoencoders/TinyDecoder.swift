@@ -6,7 +6,7 @@ import Tensors
 /// The decoder of a tiny autoencoder (TAESD family): a plain chain of small convolutions that
 /// approximates a large decoder in a fraction of its time and memory.
 ///
-/// It takes the transformer's latents as they are, without scaling factor.
+/// It takes the transformer's latents as they are, unless its configuration names a scaling factor.
 ///
 /// - SeeAlso: TAESD `taesd.py`; diffusers `models/autoencoders/vae.py` `DecoderTiny`, commit
 ///   58eb52c0.
@@ -21,6 +21,8 @@ package struct TinyDecoder: LatentDecoder {
 
   package let latentChannels: Int
   package let upscaling: Int
+  /// What latents are divided by before decoding; 1 for all published ones.
+  private let scalingFactor: Float
   private let layers: [Layer]
 
   /// Whether a VAE part is a tiny decoder.
@@ -33,6 +35,8 @@ package struct TinyDecoder: LatentDecoder {
   /// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous.
   package init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
+    try source.refuseHint(.normGroups, "a tiny VAE has no normalizations")
+    scalingFactor = Float(try source.value(.tinyScalingFactor, in: 1e-6...1e6))
     guard let shape = weights.shape(of: "1.weight"), shape.count == 4 else {
       throw weights.unfit("1.weight", expected: "[channels, latent channels, 3, 3]")
     }
@@ -119,7 +123,8 @@ package struct TinyDecoder: LatentDecoder {
       channels: latents.channels, height: latents.height, width: latents.width)
     for channel in 0..<x.channels {
       for pixel in 0..<x.planes.columns {
-        x.planes.row(channel)[pixel] = tanhf(latents.planes.row(channel)[pixel] / 3) * 3
+        x.planes.row(channel)[pixel] =
+          tanhf(latents.planes.row(channel)[pixel] / scalingFactor / 3) * 3
       }
     }
     var isDoubled = false
