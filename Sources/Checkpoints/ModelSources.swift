@@ -23,6 +23,7 @@ package struct ModelSources {
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   package init(_ paths: ModelPaths, hints: ArchitectureHints) throws(ModelFileError) {
     var opener = ModelOpener(paths: paths, hints: hints)
+    try opener.openModel()
     transformer = try opener.part(.transformer)
     textEncoder = try opener.part(.textEncoder)
     autoencoder = try opener.part(.autoencoder)
@@ -32,7 +33,8 @@ package struct ModelSources {
     defaults = opener.modelArchive?.gguf ?? transformer.weights.archive.gguf
     let parts = [transformer, textEncoder, autoencoder]
     files =
-      parts.flatMap { $0.weights.archive.files.map(\.path) }
+      (parts.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
+      .flatMap { $0.files.map(\.path) }
       + parts.compactMap { $0.configuration?.path }
       + parts.map(\.weights.path) + [tokenizer.path] + [scheduler?.path].compactMap { $0 }
   }
@@ -76,6 +78,17 @@ private struct ModelOpener {
 
   // MARK: Parts
 
+  /// Opens the model's own file, also if every part is named by itself: its tokenizer and defaults
+  /// are used then.
+  mutating func openModel() throws(ModelFileError) {
+    guard let model = paths.model else { return }
+    if ModelFolder.isFolder(model) {
+      try checkPipelineClass(model)
+    } else {
+      modelArchive = try open(model)
+    }
+  }
+
   mutating func part(_ part: ModelPart) throws(ModelFileError) -> PartSource {
     guard let path = try weightsPath(of: part) else {
       throw ModelFileError(
@@ -99,11 +112,7 @@ private struct ModelOpener {
       return try ModelFolder.weights(in: ModelFolder.isFolder(inner) ? inner : path)
     }
     guard let model = paths.model else { return nil }
-    guard ModelFolder.isFolder(model) else {
-      modelArchive = try open(model)
-      return model
-    }
-    try checkPipelineClass(model)
+    guard ModelFolder.isFolder(model) else { return model }
     let folder = ModelFolder.join(model, Self.folderName(of: part))
     if ModelFolder.isFolder(folder) { return try ModelFolder.weights(in: folder) }
     if FileManager.default.fileExists(atPath: ModelFolder.join(model, "model_index.json")) {

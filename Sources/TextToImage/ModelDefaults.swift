@@ -12,16 +12,17 @@ struct ModelDefaults {
   ///
   /// - Throws: `ModelFileError` if a value is of the wrong kind or the scheduler another one.
   init(_ sources: ModelSources) throws(ModelFileError) {
-    if let gguf = sources.defaults { try read(gguf, path: sources.transformer.weights.path) }
+    if let gguf = sources.defaults { try read(gguf) }
     if let scheduler = sources.scheduler { try read(scheduler) }
   }
 
-  private mutating func read(_ gguf: GGUFFile, path: String) throws(ModelFileError) {
+  private mutating func read(_ gguf: GGUFFile) throws(ModelFileError) {
     func number(_ key: String, _ range: ClosedRange<Double>) throws(ModelFileError) -> Double? {
       guard let stored = gguf.value(for: key) else { return nil }
       guard let value = stored.double, range.contains(value) else {
         throw ModelFileError(
-          path: path, kind: .malformed, fault: "metadata '\(key)' is no number in \(range)")
+          path: gguf.file.path, kind: .malformed,
+          fault: "metadata '\(key)' is no number in \(range)")
       }
       // Stored in float32: 3.5 and 1.73 are meant, not their nearest neighbours in float64.
       return stored.type == .float32 ? Double("\(Float(value))") ?? value : value

@@ -80,6 +80,30 @@ struct CheckpointLayoutTests {
       "both_Q8_0")
   }
 
+  /// The parts of the folder by themselves.
+  private var partPaths: ModelPaths {
+    ModelPaths(
+      transformer: folder.path("transformer"), textEncoder: folder.path("text_encoder"),
+      autoencoder: folder.path("vae"))
+  }
+
+  @Test("beside separate files for all parts the model gives what they lack, the tokenizer")
+  func modelBesideParts() async throws {
+    var paths = partPaths
+    paths.model = Fixtures.path("checkpoints/text_encoder_llamacpp_F16.gguf")
+    try await expectGolden(paths)
+  }
+
+  @Test("a faulty default is blamed on the file that has it")
+  func faultyDefault() throws {
+    var paths = partPaths
+    paths.tokenizer = folder.path("tokenizer")
+    paths.model = try folder.write(
+      MinimalGGUF(integers: [("aura.default.steps", 0)]).bytes, to: "defaults.gguf")
+    let error = #expect(throws: ModelFileError.self) { _ = try Pipeline(paths) }
+    #expect(error?.path == paths.model && error?.fault.contains("aura.default.steps") == true)
+  }
+
   @Test("a flag that contradicts the model's configuration is refused")
   func contradiction() throws {
     var hints = ArchitectureHints()
