@@ -79,6 +79,24 @@ struct FaultyModelTests {
     }
   }
 
+  @Test("a tensor that only a shard names, not the index, counts like any other")
+  func extraTensorOfShard() throws {
+    let folder = try SeededWeights.pipelineFolder("quantizable")
+    let tensors = try SeededWeights.tensors(
+      try Fixtures.json("pipelines/quantizable/vae/weights.json"))
+    let map = tensors.map { "\"\($0.name)\": \"1.safetensors\"" }.joined(separator: ",")
+    let extra = SafetensorsWriter.FloatTensor(name: "surprise.weight", shape: [1], values: [1])
+    try folder.write(SafetensorsWriter.encode(tensors + [extra]), to: "vae/1.safetensors")
+    try folder.write(
+      Array("{\"weight_map\": {\(map)}}".utf8),
+      to: "vae/diffusion_pytorch_model.safetensors.index.json")
+    let error = #expect(throws: ModelFileError.self) { _ = try Pipeline(path: folder.path) }
+    #expect(error?.description.contains("'surprise.weight'") == true)
+    var hints = ArchitectureHints()
+    hints.allowsExtraTensors = true
+    _ = try Pipeline(ModelPaths(model: folder.path), hints: hints)
+  }
+
   @Test("NaN weights end in an error that names the step, not in a black picture")
   func notANumber() async throws {
     let folder = try SeededWeights.pipelineFolder("quantizable")
