@@ -6,30 +6,15 @@ import StrictJSON
 package struct ConfigurationFile: Sendable {
   /// Largest file that is taken for a configuration, in bytes.
   package static let maximumLength = 1 << 20
-  /// Largest `tokenizer.json`, in bytes (AuraFlow's has 3.6 MB).
-  package static let maximumTokenizerLength = 16 << 20
 
   package let path: String
   package let json: JSONValue
 
   /// Reads a file.
   ///
-  /// - Parameters:
-  ///   - path: the file.
-  ///   - limit: most bytes that it may have.
   /// - Throws: `ModelFileError` if it cannot be read, is too long or is no JSON object.
-  package init(path: String, limit: Int = maximumLength) throws(ModelFileError) {
-    let file = try MappedFile(path: path)
-    guard file.bytes.count <= limit else {
-      throw file.malformed(
-        "is \(file.bytes.count) bytes long, at most \(limit) are allowed for such a file")
-    }
-    do {
-      json = try JSONValue(parsing: file.bytes)
-    } catch {
-      throw file.malformed("\(error)")
-    }
-    guard json.members != nil else { throw file.malformed("is not a JSON object") }
+  package init(path: String) throws(ModelFileError) {
+    json = try JSONDocument(path: path, limit: Self.maximumLength).parsed()
     self.path = path
   }
 

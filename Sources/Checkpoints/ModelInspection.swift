@@ -24,33 +24,37 @@ package struct ModelInspection {
   package let architecture: String?
   package let contents: [Contents]
   package let parts: [FoundPart]
+  /// The file that describes the tokenizer; nil if there is none.
+  package let tokenizer: String?
   /// What a run would need and this path does not have.
   package let missing: [String]
 
   /// Opens and checks everything at a path.
   ///
-  /// - Throws: `ModelFileError` for the first malformed file.
+  /// - Throws: `ModelFileError` for the first malformed file, or if a folder holds nothing of a model.
   package init(path: String) throws(ModelFileError) {
     self.path = path
-    var archives: [TensorArchive] = []
-    var hasTokenizer = false
+    let archives: [TensorArchive]
+    var tokenizer: String?
     if ModelFolder.isFolder(path) {
-      for file in try Self.weightFiles(in: path) { archives.append(try TensorArchive(path: file)) }
+      archives = try Self.archives(in: path)
       let index = try ConfigurationFile.ifPresent(ModelFolder.join(path, "model_index.json"))
       layout = index == nil ? "folder" : "diffusers folder"
-      hasTokenizer = try Self.checkFolder(path)
-      for archive in archives where try TokenizerSource.inArchive(archive) != nil {
-        hasTokenizer = true
-      }
       architecture = index?.json["_class_name"]?.stringValue
+      tokenizer = try Self.checkFolder(path)
+      guard !archives.isEmpty || tokenizer != nil else { throw ModelFolder.noWeights(in: path) }
     } else {
       let archive = try TensorArchive(path: path)
       archives = [archive]
       layout = archive.format.rawValue
-      hasTokenizer = try TokenizerSource.inArchive(archive) != nil
       let stated = archive.gguf?.value(for: "general.architecture")
       architecture = (stated?.stringLength ?? 0) <= 256 ? stated?.string : nil
     }
+    for archive in archives {
+      let carried = try TokenizerSource.inArchive(archive)?.path
+      tokenizer = tokenizer ?? carried
+    }
+    self.tokenizer = tokenizer
     var parts: [FoundPart] = []
     contents = archives.map { archive in
       var owners = [ModelPart?](repeating: nil, count: archive.tensors.records.count)
@@ -67,32 +71,49 @@ package struct ModelInspection {
     let found = Set(parts.map(\.part))
     missing =
       ModelPart.allCases.filter { !found.contains($0) }.map(\.rawValue)
-      + (hasTokenizer ? [] : ["tokenizer"])
+      + (tokenizer == nil ? ["tokenizer"] : [])
   }
 
-  /// The weight files of a folder and of the component folders in it.
-  private static func weightFiles(in path: String) throws(ModelFileError) -> [String] {
+  /// The weights of a folder: of the component folders in it, and its own files unless it is a
+  /// pipeline's, which uses the former only.
+  private static func archives(in path: String) throws(ModelFileError) -> [TensorArchive] {
     let inner = ["transformer", "text_encoder", "vae"].map { ModelFolder.join(path, $0) }
       .filter(ModelFolder.isFolder)
-    var files: [String] = []
-    for folder in inner.isEmpty ? [path] : inner {
-      files.append(try ModelFolder.weights(in: folder))
+    var archives: [TensorArchive] = []
+    for folder in inner {
+      if let known = ModelFolder.knownWeights(in: folder) {
+        archives.append(try TensorArchive(path: known))
+      } else {
+        archives += try ownArchives(of: folder)
+      }
     }
-    return files
+    let isPipeline = !inner.isEmpty && ModelFolder.has("model_index.json", in: path)
+    return isPipeline ? archives : archives + (try ownArchives(of: path))
   }
 
-  /// Parses the small files of a folder; returns whether there is a tokenizer.
-  private static func checkFolder(_ path: String) throws(ModelFileError) -> Bool {
+  /// Every model file of a folder, shards by their index.
+  private static func ownArchives(of folder: String) throws(ModelFileError) -> [TensorArchive] {
+    var archives: [TensorArchive] = []
+    var shards: Set<String> = []
+    for file in ModelFolder.modelFiles(in: folder) where !shards.contains(file) {
+      let archive = try TensorArchive(path: file)
+      if archive.format == .shardedSafetensors { shards.formUnion(archive.files.map(\.path)) }
+      archives.append(archive)
+    }
+    return archives
+  }
+
+  /// Parses the small files of a folder; returns the path of its tokenizer.
+  private static func checkFolder(_ path: String) throws(ModelFileError) -> String? {
     for name in [
       "config.json", "transformer/config.json", "text_encoder/config.json", "vae/config.json",
       "scheduler/scheduler_config.json",
     ] {
       _ = try ConfigurationFile.ifPresent(ModelFolder.join(path, name))
     }
-    for folder in [ModelFolder.join(path, "tokenizer"), path]
-    where try TokenizerSource.inFolder(folder, className: nil) != nil {
-      return true
+    for folder in [ModelFolder.join(path, "tokenizer"), path] {
+      if let source = try TokenizerSource.inFolder(folder, className: nil) { return source.path }
     }
-    return false
+    return nil
   }
 }

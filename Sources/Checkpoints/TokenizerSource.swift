@@ -4,12 +4,15 @@ import StrictJSON
 
 /// Where a model's tokenizer is described; parsing it is the tokenizer's business.
 package enum TokenizerSource {
+  /// Longest description of a tokenizer, in bytes (AuraFlow's has 3.6 MB).
+  private static let maximumLength = 16 << 20
+
   /// `tokenizer.json` with what lies beside it.
-  case json(ConfigurationFile, companions: Companions)
+  case json(JSONDocument, companions: Companions)
   /// A SentencePiece model.
   case sentencePiece(MappedFile)
   /// `tokenizer.huggingface.json` inside a GGUF file.
-  case embeddedJSON(JSONValue, path: String)
+  case embeddedJSON(JSONDocument)
   /// `tokenizer.ggml.*` inside a GGUF file.
   case vocabulary(GGUFFile, path: String)
   /// A SentencePiece model stored as a tensor of bytes (ComfyUI).
@@ -36,9 +39,9 @@ package enum TokenizerSource {
   /// The file to name in messages.
   package var path: String {
     switch self {
-    case .json(let file, _): file.path
+    case .json(let document, _), .embeddedJSON(let document): document.path
     case .sentencePiece(let file): file.path
-    case .embeddedJSON(_, let path), .vocabulary(_, let path), .embeddedSentencePiece(_, let path):
+    case .vocabulary(_, let path), .embeddedSentencePiece(_, let path):
       path
     }
   }
@@ -60,7 +63,7 @@ package enum TokenizerSource {
     let folder = ModelFolder.folder(of: path)
     if path.hasSuffix(".json") {
       return .json(
-        try ConfigurationFile(path: path, limit: ConfigurationFile.maximumTokenizerLength),
+        try JSONDocument(path: path, limit: maximumLength),
         companions: try Companions(in: folder, className: className))
     }
     let file = try MappedFile(path: path)
@@ -79,7 +82,7 @@ package enum TokenizerSource {
     let json = ModelFolder.join(folder, "tokenizer.json")
     if FileManager.default.fileExists(atPath: json) {
       return .json(
-        try ConfigurationFile(path: json, limit: ConfigurationFile.maximumTokenizerLength),
+        try JSONDocument(path: json, limit: maximumLength),
         companions: try Companions(in: folder, className: className))
     }
     for name in ["tokenizer.model", "spiece.model"] {
@@ -94,20 +97,10 @@ package enum TokenizerSource {
   /// The tokenizer that a checkpoint carries.
   static func inArchive(_ archive: TensorArchive) throws(ModelFileError) -> TokenizerSource? {
     if let gguf = archive.gguf {
-      if let stored = gguf.value(for: "tokenizer.huggingface.json"),
-        let length = stored.stringLength
-      {
-        guard length <= ConfigurationFile.maximumTokenizerLength else {
-          throw gguf.file.malformed(
-            "metadata 'tokenizer.huggingface.json' has \(length) bytes, at most "
-              + "\(ConfigurationFile.maximumTokenizerLength) are allowed")
-        }
-        let text = stored.string ?? ""
-        do {
-          return .embeddedJSON(try JSONValue(parsing: text), path: archive.path)
-        } catch {
-          throw gguf.file.malformed("metadata 'tokenizer.huggingface.json': \(error)")
-        }
+      let key = "tokenizer.huggingface.json"
+      if let (range, file) = gguf.value(for: key)?.textRange {
+        return .embeddedJSON(
+          try JSONDocument(range, of: file, what: "metadata '\(key)'", limit: maximumLength))
       }
       return gguf.value(for: "tokenizer.ggml.tokens") == nil
         ? nil : .vocabulary(gguf, path: archive.path)
@@ -116,7 +109,7 @@ package enum TokenizerSource {
       let index = archive.tensors.records.firstIndex(where: {
         ($0.name == "spiece_model" || $0.name.hasSuffix(".spiece_model")) && $0.shape.count == 1
           && ($0.type == .u8 || $0.type == .i8)
-          && $0.byteCount <= ConfigurationFile.maximumTokenizerLength
+          && $0.byteCount <= maximumLength
       })
     else { return nil }
     return .embeddedSentencePiece([UInt8](archive.contents(of: index).bytes), path: archive.path)

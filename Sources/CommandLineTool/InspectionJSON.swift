@@ -26,6 +26,7 @@ struct InspectionJSON {
           "prefix": .string($0.prefix),
         ]
       })
+    write("  \"tokenizer\": \(inspection.tokenizer.map(JSONText.quoted) ?? "null"),\n")
     list("missing", inspection.missing.map { .string($0) })
     write(
       "  \"tensorsNotInIndex\": "

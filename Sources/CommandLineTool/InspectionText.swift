@@ -26,6 +26,7 @@ struct InspectionText {
       let prefix = part.prefix.isEmpty ? "" : ", prefix '\(part.prefix)'"
       line("\(part.part.rawValue): \(part.path) (\(part.scheme) names\(prefix))")
     }
+    if let tokenizer = inspection.tokenizer { line("tokenizer: \(tokenizer)") }
     for content in inspection.contents {
       printMetadata(content.archive)
       line("")

@@ -11,13 +11,19 @@ extension Tokenizer {
   ///
   /// - Throws: `ModelFileError` naming the file and the fault.
   init(_ source: TokenizerSource) throws(ModelFileError) {
+    // A tree of up to 16 MB of text: parsed here, where it is used and dropped.
+    let json: JSONValue? =
+      switch source {
+      case .json(let document, _), .embeddedJSON(let document): try document.parsed()
+      case .sentencePiece, .embeddedSentencePiece, .vocabulary: nil
+      }
     do throws(TokenizerError) {
       switch source {
-      case .json(let file, let companions):
+      case .json(_, let companions):
         try self.init(
-          tokenizerJSON: file.json, llamaOverrides: try Self.llamaOverrides(companions))
-      case .embeddedJSON(let json, _):
-        try self.init(tokenizerJSON: json, llamaOverrides: nil)
+          tokenizerJSON: json ?? .null, llamaOverrides: try Self.llamaOverrides(companions))
+      case .embeddedJSON:
+        try self.init(tokenizerJSON: json ?? .null, llamaOverrides: nil)
       case .sentencePiece(let file):
         try self.init(sentencePieceModel: [UInt8](file.bytes))
       case .embeddedSentencePiece(let bytes, _):

@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 import StrictJSON
 import TestSupport
 import TextToImage
@@ -47,6 +48,59 @@ struct InspectCommandTests {
     let whole = try JSONValue(parsing: outcome.output)
     #expect(whole["layout"]?.stringValue == "sharded safetensors")
     #expect(try #require(whole["tensors"]?.arrayValue).count > 20)
+  }
+
+  @Test("a folder of several files lists all of them, shards once")
+  func severalFiles() throws {
+    let folder = try TemporaryFolder()
+    for name in ["checkpoints/transformer_Q8_0.gguf", "checkpoints/vae_ldm.safetensors"] {
+      let source = URL(fileURLWithPath: Fixtures.path(name))
+      try FileManager.default.copyItem(
+        at: source, to: folder.url.appendingPathComponent(source.lastPathComponent))
+    }
+    let shards = Fixtures.path("checkpoints/transformer_sharded")
+    for name in try FileManager.default.contentsOfDirectory(atPath: shards) {
+      try FileManager.default.copyItem(atPath: shards + "/" + name, toPath: folder.path(name))
+    }
+    let outcome = try run([folder.path, "--json"])
+    #expect(outcome.status == 0)
+    let json = try JSONValue(parsing: outcome.output)
+    let names = try #require(json["files"]?.arrayValue).compactMap {
+      $0.stringValue?.split(separator: "/").last.map(String.init)
+    }
+    #expect(
+      names == [
+        "diffusion_pytorch_model.safetensors.index.json", "transformer_Q8_0.gguf",
+        "vae_ldm.safetensors",
+      ])
+    #expect(
+      json["missing"]?.arrayValue?.compactMap(\.stringValue) == ["text encoder", "tokenizer"])
+  }
+
+  @Test("a folder with a tokenizer only says so; one with nothing is an error")
+  func tokenizerOnly() throws {
+    let tokenizer = Fixtures.path("pipelines/quantizable/tokenizer")
+    for flags in [[], ["--json"]] {
+      let outcome = try run([tokenizer] + flags)
+      #expect(outcome.status == 0)
+      #expect(outcome.output.contains(tokenizer + "/tokenizer.json"))
+    }
+    let empty = try run([try TemporaryFolder().path])
+    #expect(empty.status == 66 && empty.errorLines.count == 1)
+  }
+
+  @Test("tensors of shards that the index does not list are counted")
+  func unlisted() throws {
+    let folder = try TemporaryFolder()
+    try folder.write(
+      SafetensorsWriter.encode([
+        .init(name: "a", shape: [1], values: [1]), .init(name: "b", shape: [1], values: [1]),
+      ]), to: "1.safetensors")
+    let index = try folder.write(
+      Array(#"{"weight_map": {"b": "1.safetensors"}}"#.utf8), to: "m.safetensors.index.json")
+    #expect(
+      try run([index]).output.contains("the last 1 of them are not listed in the index"))
+    #expect(try run([index, "--json"]).output.contains("\"tensorsNotInIndex\": 1"))
   }
 
   @Test("malformed files end with one harmless line and code 65")

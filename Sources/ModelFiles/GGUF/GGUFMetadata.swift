@@ -61,6 +61,11 @@ public struct GGUFValue: Sendable {
   /// A text.
   public var string: String? { type == .string ? file.text(range) : nil }
 
+  /// Where the bytes of a text lie in the file.
+  package var textRange: (range: Range<Int>, file: MappedFile)? {
+    type == .string ? (range, file) : nil
+  }
+
   /// Bytes of a text, without reading it.
   public var stringLength: Int? { type == .string ? range.count : nil }
 
