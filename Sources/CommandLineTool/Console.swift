@@ -34,9 +34,14 @@ struct Console: Sendable {
     if showsProgress { Self.writeError("\r\u{1B}[K") }
   }
 
-  /// Prints a part of the result.
-  func result(_ text: String) {
-    if !isQuiet { Self.writeOutput(text + "\n") }
+  /// Prints a part of the result; on stderr where a file of the result itself goes to stdout.
+  func result(_ text: String, beside files: OutputOptions.Files) {
+    guard !isQuiet else { return }
+    if files.all.contains(where: OutputOptions.Files.isStandardOutput) {
+      Self.writeError(text + "\n")
+    } else {
+      Self.writeOutput(text + "\n")
+    }
   }
 
   private var clearing: String { showsProgress ? "\r\u{1B}[K" : "" }

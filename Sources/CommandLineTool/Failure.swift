@@ -44,7 +44,7 @@ private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
   case .notFound: ExitStatus.missingInput
   case .malformed: ExitStatus.badData
   case .unsupported: ExitStatus.unsupported
-  case .unreadable: ExitStatus.inputOutput
+  case .unreadable, .unwritten: ExitStatus.inputOutput
   case .unwritable: ExitStatus.cannotWrite
   case .contradicted: ExitStatus.usage
   }

@@ -60,11 +60,11 @@ struct GenerateCommand: AsyncParsableCommand {
     interruption.beginComputing { task.cancel() }
     let outcome = await task.result
     console.endProgress()
-    if request.guidanceScale.map({ $0 <= 1 }) ?? false, !request.negativePrompt.isEmpty {
-      console.note("the negative prompt has no effect at a guidance scale of 1 or less")
-    }
     if let code = interruption.exitCode { throw ExitCode(code) }
     let result = try outcome.get()
+    if !result.settings.usesGuidance, !request.negativePrompt.isEmpty {
+      console.note("the negative prompt has no effect at a guidance scale of 1 or less")
+    }
     for (name, dropped) in [
       ("prompt", result.droppedTokens.prompt),
       ("negative prompt", result.droppedTokens.negativePrompt),
@@ -86,7 +86,9 @@ struct GenerateCommand: AsyncParsableCommand {
         settings: result.settings, seed: result.settings.seeds[index], model: modelName)
       try AtomicFile.write(
         try image.pngData(texts: metadata.texts), to: files.images[index], overwrite: common.force)
-      if !common.json { console.result(files.images[index].withoutControlCharacters) }
+      if !common.json {
+        console.result(files.images[index].withoutControlCharacters, beside: files)
+      }
     }
     if let path = files.latents {
       try AtomicFile.write(LatentFile.encode(result), to: path, overwrite: common.force)
@@ -96,7 +98,7 @@ struct GenerateCommand: AsyncParsableCommand {
       try AtomicFile.write(
         Array((report.json.text(indentation: 2) + "\n").utf8), to: path, overwrite: common.force)
     }
-    if common.json { console.result(report.json.text(indentation: 2)) }
+    if common.json { console.result(report.json.text(indentation: 2), beside: files) }
     console.detail(report.summary)
     if let code = interruption.exitCode { throw ExitCode(code) }
   }

@@ -17,41 +17,59 @@ struct OutputNames {
     guard !["jpg", "jpeg", "webp", "gif", "bmp", "tiff"].contains(fileExtension) else {
       throw ValidationError("--output \(pattern): only PNG files are written")
     }
-    if let placeholder = try numberPlaceholder() {
-      return (0..<count).map {
-        pattern.replacingCharacters(in: placeholder.range, with: placeholder.format($0))
-          .replacingOccurrences(of: "%%", with: "%")
+    let parts = try parts()
+    if parts.contains(where: { if case .number = $0 { true } else { false } }) {
+      return (0..<count).map { index in parts.map { $0.text(index) }.joined() }
+    }
+    let name = parts.map { $0.text(0) }.joined()
+    guard count > 1 else { return [name] }
+    let slash = name.lastIndex(of: "/") ?? name.startIndex
+    let dot = name[slash...].lastIndex(of: ".") ?? name.endIndex
+    return (0..<count).map { index in
+      name[..<dot] + "_" + Self.padded(index, width: 3) + name[dot...]
+    }
+  }
+
+  private enum Part {
+    case literal(String)
+    case number(width: Int, isZeroPadded: Bool)
+
+    func text(_ index: Int) -> String {
+      switch self {
+      case .literal(let text): text
+      case .number(let width, true): OutputNames.padded(index, width: width)
+      case .number(let width, false):
+        String(repeating: " ", count: max(0, width - "\(index)".count)) + "\(index)"
       }
     }
-    guard count > 1 else { return [pattern] }
-    let slash = pattern.lastIndex(of: "/") ?? pattern.startIndex
-    let dot = pattern[slash...].lastIndex(of: ".") ?? pattern.endIndex
-    return (0..<count).map { index in
-      pattern[..<dot] + "_" + Self.padded(index, width: 3) + pattern[dot...]
-    }
   }
 
-  private struct Placeholder {
-    let range: Range<String.Index>
-    let width: Int
-    let isZeroPadded: Bool
-
-    func format(_ index: Int) -> String {
-      isZeroPadded
-        ? OutputNames.padded(index, width: width)
-        : String(repeating: " ", count: max(0, width - "\(index)".count)) + "\(index)"
+  /// The pattern as printf reads it: `%%` is a percent sign, `%d`, `%3d` or `%03d` the number, and
+  /// any other percent sign itself. The pattern never reaches printf.
+  private func parts() throws -> [Part] {
+    var parts: [Part] = []
+    var numbers = 0
+    var rest = pattern[...]
+    while let percent = rest.firstIndex(of: "%") {
+      parts.append(.literal(String(rest[..<percent])))
+      rest = rest[percent...]
+      if rest.hasPrefix("%%") {
+        parts.append(.literal("%"))
+        rest = rest.dropFirst(2)
+      } else if let match = rest.prefixMatch(of: /%(0?)([0-9]{0,2})[diu]/) {
+        numbers += 1
+        parts.append(
+          .number(width: Int(match.output.2) ?? 1, isZeroPadded: !match.output.1.isEmpty))
+        rest = rest[match.range.upperBound...]
+      } else {
+        parts.append(.literal("%"))
+        rest = rest.dropFirst()
+      }
     }
-  }
-
-  /// The `%d`, `%3d` or `%03d` of the pattern. The pattern never reaches printf itself.
-  private func numberPlaceholder() throws -> Placeholder? {
-    let matches = pattern.matches(of: /%(0?)([0-9]{0,2})[diu]/)
-    guard let match = matches.first else { return nil }
-    guard matches.count == 1 else {
+    guard numbers <= 1 else {
       throw ValidationError("--output \(pattern): more than one number placeholder")
     }
-    return Placeholder(
-      range: match.range, width: Int(match.output.2) ?? 1, isZeroPadded: !match.output.1.isEmpty)
+    return parts + [.literal(String(rest))]
   }
 
   private static func padded(_ index: Int, width: Int) -> String {

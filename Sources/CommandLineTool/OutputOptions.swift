@@ -27,6 +27,8 @@ struct OutputOptions: ParsableArguments {
     let images: [String]
     let latents: String?
     let statistics: String?
+
+    var all: [String] { images + [latents, statistics].compactMap { $0 } }
   }
 
   /// Checks every output before the work begins.
@@ -38,7 +40,7 @@ struct OutputOptions: ParsableArguments {
       images: try OutputNames(output).names(count: imageCount), latents: saveLatents,
       statistics: stats)
     var seen: Set<String> = []
-    for path in files.images + [files.latents, files.statistics].compactMap({ $0 }) {
+    for path in files.all {
       guard Self.isDevice(path) || seen.insert(Self.identity(path)).inserted else {
         throw ValidationError("'\(path)' is named for two outputs")
       }
@@ -69,11 +71,18 @@ extension OutputOptions.Files {
   /// - Throws: `ModelFileError` naming the output.
   func expectApart(from inputs: [String]) throws {
     let read = Set(inputs.compactMap(Self.inode))
-    for path in images + [latents, statistics].compactMap({ $0 }) {
+    for path in all {
       guard let inode = Self.inode(path), read.contains(inode) else { continue }
       throw ModelFileError(
         path: path, kind: .unwritable, fault: "is one of the input files: name another output")
     }
+  }
+
+  /// Whether a path is where results are printed, such as `/dev/stdout`.
+  static func isStandardOutput(_ path: String) -> Bool {
+    var (file, output) = (stat(), stat())
+    return stat(path, &file) == 0 && fstat(STDOUT_FILENO, &output) == 0
+      && file.st_dev == output.st_dev && file.st_ino == output.st_ino
   }
 
   private struct Inode: Hashable {

@@ -10,10 +10,24 @@ package enum AtomicFile {
   ///   - overwrite: whether an existing file may be replaced.
   /// - Throws: `ModelFileError` if the name is taken, the folder missing or not writable.
   package static func check(_ path: String, overwrite: Bool) throws(ModelFileError) {
-    if try existingKind(of: path, overwrite: overwrite) == .device { return }
+    if try existingKind(of: path, overwrite: overwrite) == .device { return try checkDevice(path) }
     let temporary = try createTemporary(for: path)
     close(temporary.descriptor)
     unlink(temporary.path)
+  }
+
+  /// What can be told of a device without opening it: a pipe's reader would take the end of a mere
+  /// check for the end of the content.
+  private static func checkDevice(_ path: String) throws(ModelFileError) {
+    guard access(path, W_OK) == 0 else { throw failure(path, "cannot write") }
+    var status = stat()
+    // Device 1:7 is /dev/full: no byte ever gets in, so trying costs nothing.
+    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFCHR, status.st_rdev == 0x107
+    else { return }
+    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    guard descriptor >= 0 else { throw failure(path, "cannot open") }
+    defer { close(descriptor) }
+    guard Foundation.write(descriptor, [0], 1) == 1 else { throw failure(path, "cannot write") }
   }
 
   /// Writes a whole file.
@@ -30,7 +44,7 @@ package enum AtomicFile {
   ) throws(ModelFileError) {
     if try existingKind(of: path, overwrite: overwrite) == .device {
       // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
-      let descriptor = open(path, O_WRONLY | O_CLOEXEC | O_NONBLOCK)
+      let descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
       guard descriptor >= 0 else { throw failure(path, "cannot open") }
       defer { close(descriptor) }
       _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
@@ -39,14 +53,16 @@ package enum AtomicFile {
     let temporary = try createTemporary(for: path)
     do throws(ModelFileError) {
       try writeAll(bytes, to: temporary.descriptor, path: path)
-      guard fsync(temporary.descriptor) == 0 else { throw failure(path, "cannot flush") }
+      guard fsync(temporary.descriptor) == 0 else {
+        throw failure(path, "cannot flush", .unwritten)
+      }
     } catch {
       close(temporary.descriptor)
       unlink(temporary.path)
       throw error
     }
     guard close(temporary.descriptor) == 0, rename(temporary.path, resolved(path)) == 0 else {
-      let error = failure(path, "cannot finish")
+      let error = failure(path, "cannot finish", .unwritten)
       unlink(temporary.path)
       throw error
     }
@@ -73,6 +89,7 @@ package enum AtomicFile {
     switch status.st_mode & S_IFMT {
     case S_IFDIR:
       throw ModelFileError(path: path, kind: .unwritable, fault: "is a folder, not a file name")
+    case S_IFREG where isDescriptor(path): return .device
     case S_IFREG:
       guard overwrite else {
         throw ModelFileError(
@@ -81,6 +98,12 @@ package enum AtomicFile {
       return .regular
     default: return .device
     }
+  }
+
+  /// Whether a path stands for something that the caller has opened already, maybe a file.
+  private static func isDescriptor(_ path: String) -> Bool {
+    ["/dev/stdout", "/dev/stderr"].contains(path) || path.hasPrefix("/dev/fd/")
+      || path.hasPrefix("/proc/self/fd/")
   }
 
   /// A symbolic link's target, so that writing through a link keeps the link, even one whose target
@@ -130,7 +153,7 @@ package enum AtomicFile {
       }
       return false
     }
-    if failed { throw failure(path, "cannot write \(bytes.count) bytes") }
+    if failed { throw failure(path, "cannot write \(bytes.count) bytes", .unwritten) }
   }
 
   private static func flushFolder(of path: String) {
@@ -142,8 +165,10 @@ package enum AtomicFile {
     close(descriptor)
   }
 
-  private static func failure(_ path: String, _ what: String) -> ModelFileError {
+  private static func failure(
+    _ path: String, _ what: String, _ kind: ModelFileError.Kind = .unwritable
+  ) -> ModelFileError {
     ModelFileError(
-      path: path, kind: .unwritable, fault: "\(what): \(String(cString: strerror(errno)))")
+      path: path, kind: kind, fault: "\(what): \(String(cString: strerror(errno)))")
   }
 }

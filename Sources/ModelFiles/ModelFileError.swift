@@ -10,8 +10,10 @@ public struct ModelFileError: Error, Equatable, CustomStringConvertible {
     case unsupported
     /// The operating system failed to read or map the file.
     case unreadable
-    /// The file could not be written.
+    /// The file cannot be created or opened for writing.
     case unwritable
+    /// The operating system failed to write the content.
+    case unwritten
     /// The caller said something about the file that cannot be so.
     case contradicted
   }

@@ -1,4 +1,5 @@
 import Foundation
+import Images
 import ModelFiles
 import TestSupport
 import Testing
@@ -47,6 +48,32 @@ struct HostileUseTests {
     #expect(mkfifo(folder.path("pipe"), 0o600) == 0)
     let outcome = try run(["generate", "-p", "x", "--steps", "1", "-o", "pipe"])
     #expect(outcome.status == 73 && outcome.errorLines.count == 1)
+  }
+
+  @Test("a picture on standard output is alone there", arguments: ["> a.png", "| cat > a.png"])
+  func standardOutput(redirection: String) throws {
+    for flags in ["", "--json"] {
+      let line = "\"$1\" generate -p x --steps 1 -o /dev/stdout \(flags) \(redirection)"
+      #expect(try shell(line, []) == 0)
+      let bytes = [UInt8](try Data(contentsOf: folder.url.appendingPathComponent("a.png")))
+      #expect(bytes.suffix(8).starts(with: "IEND".utf8))
+      #expect(try RGBImage(pngData: bytes).width == 128)
+    }
+  }
+
+  @Test("statistics that cannot be written are noticed before the work")
+  func fullStatistics() throws {
+    let outcome = try run(["generate", "-p", "x", "--stats", "/dev/full", "-o", "a.png"])
+    #expect(outcome.status == 73 && outcome.errorLines.count == 1)
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a.png")))
+  }
+
+  @Test("statistics that fail at the end leave the picture")
+  func lostStatistics() throws {
+    #expect(mkfifo(folder.path("pipe"), 0o600) == 0)
+    let outcome = try run(["generate", "-p", "x", "--steps", "1", "--stats", "pipe", "-o", "a.png"])
+    #expect(outcome.status == 73 && outcome.errorLines.count == 1)
+    #expect(FileManager.default.fileExists(atPath: folder.path("a.png")))
   }
 
   @Test("two names for one output are noticed before the work")

@@ -131,7 +131,11 @@ import Testing
     let error = #expect(throws: ModelFileError.self) {
       try AtomicFile.write([1, 2, 3], to: "/dev/full", overwrite: false)
     }
-    #expect(error?.kind == .unwritable)
+    #expect(error?.kind == .unwritten)
     #expect(error?.fault.hasPrefix("cannot write 3 bytes: ") == true)
+    let early = #expect(throws: ModelFileError.self) {
+      try AtomicFile.check("/dev/full", overwrite: false)
+    }
+    #expect(early?.kind == .unwritable)
   }
 }
