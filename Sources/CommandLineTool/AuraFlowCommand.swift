@@ -6,7 +6,8 @@ import Foundation
 enum Program {
   static func main() async {
     do {
-      var command = try AuraFlowCommand.parseAsRoot()
+      var command = try AuraFlowCommand.parseAsRoot(
+        CommandLineArguments.joiningDashes(Array(CommandLine.arguments.dropFirst())))
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
       } else {

@@ -13,11 +13,12 @@ struct ImageMetadata {
     [("parameters", parameters), ("auraflow", json.text())]
   }
 
+  /// The negative prompt, if it took part.
+  private var negativePrompt: String { settings.usesGuidance ? settings.negativePrompt : "" }
+
   private var parameters: String {
     var lines = [settings.prompt]
-    if !settings.negativePrompt.isEmpty {
-      lines.append("Negative prompt: \(settings.negativePrompt)")
-    }
+    if !negativePrompt.isEmpty { lines.append("Negative prompt: \(negativePrompt)") }
     lines.append(
       [
         "Steps: \(settings.steps)", "Sampler: Euler", "CFG scale: \(settings.guidanceScale)",
@@ -30,7 +31,7 @@ struct ImageMetadata {
   /// The same as JSON.
   var json: JSONValue {
     [
-      "prompt": .string(settings.prompt), "negativePrompt": .string(settings.negativePrompt),
+      "prompt": .string(settings.prompt), "negativePrompt": .string(negativePrompt),
       "width": .integer(settings.width), "height": .integer(settings.height),
       "steps": .integer(settings.steps), "guidanceScale": .double(settings.guidanceScale),
       "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),

@@ -71,6 +71,35 @@ struct GenerateCommandTests {
     #expect(!text.contains("models/") && !text.contains(folder.path))
   }
 
+  @Test("a negative prompt that took no part is not in the metadata")
+  func unusedNegativePrompt() throws {
+    let outcome = try run(quick + ["-n", "blurry", "-o", "m.png", "--cfg-scale", "1"])
+    #expect(outcome.status == 0 && outcome.errors.contains("no effect"))
+    #expect(!String(decoding: try bytes("m.png"), as: UTF8.self).contains("blurry"))
+  }
+
+  @Test("any text is a prompt, even two dashes", arguments: [["--prompt"], ["-n", "x", "-p"]])
+  func dashes(arguments: [String]) throws {
+    let outcome = try run(["generate"] + arguments + ["--", "--steps", "1", "-o", "m.png"])
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(String(decoding: try bytes("m.png"), as: UTF8.self).contains("\"prompt\":\"--\""))
+  }
+
+  @Test("percent signs in output names mean what they mean to printf")
+  func percentSigns() throws {
+    let short = ["generate", "-p", "x", "--steps", "1", "-o"]
+    for (pattern, more) in [
+      ("a%%d.png", []), ("b%%.png", []), ("c%%%02d%%.png", ["-b", "2"]), ("d%%.png", ["-b", "2"]),
+      ("e%x.png", []),
+    ] {
+      #expect(try run(short + [pattern] + more).status == 0)
+    }
+    #expect(
+      try files() == [
+        "a%d.png", "b%.png", "c%00%.png", "c%01%.png", "d%_000.png", "d%_001.png", "e%x.png",
+      ])
+  }
+
   @Test("latents go out and come in again")
   func latents() throws {
     #expect(
