@@ -45,9 +45,6 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
   /// Bytes of one block.
   public var bytesPerBlock: Int { traits.bytesPerBlock }
 
-  /// Storage cost, with the share of the block's scales.
-  public var bitsPerElement: Double { Double(bytesPerBlock) * 8 / Double(elementsPerBlock) }
-
   /// Whether several elements share scales, so that rows must be whole blocks.
   public var isBlockQuantized: Bool { ggufID != nil && elementsPerBlock > 1 }
 

@@ -52,7 +52,6 @@ private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
 
 private func exitCode(_ error: GenerationError) -> Int32 {
   switch error {
-  case .model(let error): exitCode(error.kind)
   case .invalidRequest: ExitStatus.usage
   case .notFinite, .notFiniteImage: ExitStatus.badData
   case .outOfMemory: ExitStatus.outOfMemory

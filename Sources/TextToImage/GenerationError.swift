@@ -1,10 +1,7 @@
-import ModelFiles
 import Tensors
 
 /// Why a picture could not be made.
 public enum GenerationError: Error, CustomStringConvertible {
-  /// A model file is missing, damaged or of the wrong kind.
-  case model(ModelFileError)
   /// The request asks for something impossible.
   case invalidRequest(String)
   /// The latents became infinite or undefined in a step (counted from 1).
@@ -19,7 +16,6 @@ public enum GenerationError: Error, CustomStringConvertible {
   /// One line for the user.
   public var description: String {
     switch self {
-    case .model(let error): error.description
     case .invalidRequest(let fault): fault
     case .notFinite(let step, let count):
       "step \(step) of \(count): the latents hold NaN or infinite values; the weights are damaged "

@@ -50,11 +50,12 @@ import Testing
 
   @Test("Block sizes follow from the layouts")
   func storageCosts() {
-    #expect(ElementType.q4_0.bitsPerElement == 4.5)
-    #expect(ElementType.q6_K.bitsPerElement == 6.5625)
-    #expect(ElementType.iq4_xs.bitsPerElement == 4.25)
-    #expect(ElementType.f4.bitsPerElement == 4)
-    #expect(ElementType.f32.bitsPerElement == 32)
+    // A scale of two bytes, then half a byte for each element.
+    #expect(ElementType.q4_0.bytesPerBlock == 2 + ElementType.q4_0.elementsPerBlock / 2)
+    #expect(ElementType.q6_K.byteCount(elements: 256) == 210)
+    #expect(ElementType.iq4_xs.byteCount(elements: 256) == 136)
+    #expect(ElementType.f4.byteCount(elements: 2) == 1)
+    #expect(ElementType.f32.byteCount(elements: 1) == 4)
     #expect(!ElementType.f4.isBlockQuantized && !ElementType.f16.isBlockQuantized)
   }
 
