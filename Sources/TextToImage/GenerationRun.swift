@@ -54,8 +54,8 @@ struct GenerationRun: Sendable {
   }
 
   private func encode(_ text: String) throws(GenerationError) -> EncodedPrompt {
-    let all = pipeline.tokenizer.encode(text, maximumLength: nil)
-    let ids = pipeline.tokenizer.encode(text, maximumLength: settings.maxSequenceLength)
+    let (ids, droppedCount) = pipeline.tokenizer.encodeCounting(
+      text, maximumLength: settings.maxSequenceLength)
     let context = try computing { () throws(ComputeError) in
       let embedding =
         ids.isEmpty
@@ -64,7 +64,7 @@ struct GenerationRun: Sendable {
       return try pipeline.transformer.context(
         text: embedding, padding: max(0, settings.maxSequenceLength - ids.count), on: pool)
     }
-    return EncodedPrompt(context: context, droppedTokens: all.count - ids.count)
+    return EncodedPrompt(context: context, droppedTokens: droppedCount)
   }
 
   // MARK: Denoising

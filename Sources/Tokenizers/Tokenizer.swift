@@ -101,12 +101,30 @@ package struct Tokenizer: Sendable {
   ///     that they fit. Nil cuts nothing.
   /// - Returns: ids from 0 to ``largestID``.
   package func encode(_ text: String, maximumLength: Int? = nil) -> [Int32] {
+    postProcessor.process(textIDs(text), maximumLength: maximumLength, keepsEnd: keepsEnd)
+  }
+
+  /// The ids of a text, and how many were cut off.
+  ///
+  /// - Parameters:
+  ///   - text: the text.
+  ///   - maximumLength: the most ids to return, special tokens included.
+  /// - Returns: what `encode` returns, and how many ids more it would be without the limit.
+  package func encodeCounting(
+    _ text: String, maximumLength: Int
+  ) -> (ids: [Int32], droppedCount: Int) {
+    let textIDs = textIDs(text)
+    let whole = postProcessor.process(textIDs, maximumLength: nil, keepsEnd: keepsEnd)
+    let ids = postProcessor.process(textIDs, maximumLength: maximumLength, keepsEnd: keepsEnd)
+    return (ids, whole.count - ids.count)
+  }
+
+  /// The ids of the text alone.
+  private func textIDs(_ text: String) -> [Int32] {
     let bytes = Array(text.utf8)
-    let ids =
-      switch pipeline {
-      case .tokenizerJSON(let pipeline): pipeline.encode(bytes)
-      case .sentencePiece(let encoder): encoder.encode(bytes)
-      }
-    return postProcessor.process(ids, maximumLength: maximumLength, keepsEnd: keepsEnd)
+    return switch pipeline {
+    case .tokenizerJSON(let pipeline): pipeline.encode(bytes)
+    case .sentencePiece(let encoder): encoder.encode(bytes)
+    }
   }
 }
