@@ -149,11 +149,10 @@ package struct PartSource {
     guard let gguf = weights.archive.gguf else { return nil }
     for key in setting.metadataKeys {
       guard let stored = gguf.value(for: key) else { continue }
-      guard let value = stored.double, range.contains(value) else {
+      guard let value = stored.decimal, range.contains(value) else {
         throw weights.malformed("metadata '\(key)' is no number in \(range)")
       }
-      // float32 in files, decimal in configurations: 0.13025 must stay 0.13025.
-      return stored.type == .float32 ? Double("\(Float(value))") ?? value : value
+      return value
     }
     return nil
   }

@@ -19,13 +19,12 @@ struct ModelDefaults {
   private mutating func read(_ gguf: GGUFFile) throws(ModelFileError) {
     func number(_ key: String, _ range: ClosedRange<Double>) throws(ModelFileError) -> Double? {
       guard let stored = gguf.value(for: key) else { return nil }
-      guard let value = stored.double, range.contains(value) else {
+      guard let value = stored.decimal, range.contains(value) else {
         throw ModelFileError(
           path: gguf.file.path, kind: .malformed,
           fault: "metadata '\(key)' is no number in \(range)")
       }
-      // Stored in float32: 3.5 and 1.73 are meant, not their nearest neighbours in float64.
-      return stored.type == .float32 ? Double("\(Float(value))") ?? value : value
+      return value
     }
     func set(
       _ field: WritableKeyPath<GenerationDefaults, Int>, _ key: String, _ range: ClosedRange<Double>

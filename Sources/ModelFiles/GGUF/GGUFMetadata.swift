@@ -55,6 +55,13 @@ public struct GGUFValue: Sendable {
     }
   }
 
+  /// The number as a person wrote it: a float32 of 3.5 or 0.13025 stands for that decimal, not for
+  /// its nearest neighbour in float64.
+  package var decimal: Double? {
+    guard let double else { return nil }
+    return type == .float32 ? Double("\(Float(double))") ?? double : double
+  }
+
   /// A truth value.
   public var bool: Bool? { type == .bool ? load(UInt8.self) == 1 : nil }
 
