@@ -15,7 +15,7 @@ import pathlib
 import re
 
 import numpy as np
-from gguf import GGUFWriter, LlamaFileType
+from gguf import GGML_QUANT_VERSION, GGUFWriter, LlamaFileType
 from safetensors.numpy import load_file
 from transformers import LlamaTokenizer
 
@@ -143,6 +143,7 @@ def main() -> None:
     writer = GGUFWriter(str(arguments.output), "aura")
     writer.add_name(arguments.name)
     writer.add_file_type(LlamaFileType.MOSTLY_F16)
+    writer.add_quantization_version(GGML_QUANT_VERSION)
     writer.add_uint32("aura.default.width", arguments.width)
     writer.add_uint32("aura.default.height", arguments.height)
     writer.add_uint32("aura.default.steps", arguments.steps)
