@@ -43,9 +43,10 @@ package struct FlowMatchEulerScheduler: Sendable {
     custom.map { shifted(Float($0)) } + [0]
   }
 
-  /// The time that the network is given at a level, in 0...1.
+  /// The time that the network is given at a level: 0...1 for the usual 1000 training steps.
   ///
-  /// The reference multiplies by the number of training steps and divides again, in float32.
+  /// The reference multiplies by the number of training steps in the scheduler and divides by 1000,
+  /// whatever that number is, in the pipeline; both in float32.
   package func modelTime(sigma: Float) -> Float {
     sigma * Float(trainTimesteps) / 1000
   }

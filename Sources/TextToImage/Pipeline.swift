@@ -9,7 +9,8 @@ import Tokenizers
 /// An AuraFlow model, opened and checked, that turns prompts into pictures.
 ///
 /// Opening maps the files and checks every tensor against the architecture; weights are read while
-/// they are used. One pipeline may serve several tasks; each generation computes on its own threads.
+/// they are used. One pipeline may serve several tasks at once; their work shares the threads of the
+/// system's dispatch pool.
 ///
 /// ```swift
 /// let pipeline = try Pipeline(path: "aura_flow_0.3.gguf")
@@ -29,7 +30,7 @@ public final class Pipeline: Sendable {
   public let largestSide: Int
   /// The files that the model consists of.
   public let files: [String]
-  /// Threads that each generation uses.
+  /// Most threads that each generation computes on at a time.
   public let threadCount: Int
 
   let tokenizer: Tokenizer
@@ -107,7 +108,8 @@ public final class Pipeline: Sendable {
 
   /// Makes the pictures of a request.
   ///
-  /// The work runs on threads of its own; cancelling the task ends it within a fraction of a layer.
+  /// The work runs on the system's dispatch pool, off the cooperative threads of Swift's tasks;
+  /// cancelling the task ends it within a fraction of a layer.
   ///
   /// - Parameters:
   ///   - request: what to generate.
