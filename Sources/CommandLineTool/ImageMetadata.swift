@@ -30,15 +30,15 @@ struct ImageMetadata {
 
   /// The same as JSON.
   var json: JSONValue {
-    [
-      "prompt": .string(settings.prompt), "negativePrompt": .string(negativePrompt),
-      "width": .integer(settings.width), "height": .integer(settings.height),
-      "steps": .integer(settings.steps), "guidanceScale": .double(settings.guidanceScale),
-      "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
-      "shift": .double(settings.shift),
-      "maxSequenceLength": .integer(settings.maxSequenceLength),
-      "sigmas": .array(settings.sigmas.map { .double(Double($0)) }),
-      "model": .string(model), "version": .string(AuraFlowCommand.configuration.version),
-    ]
+    .object(
+      [
+        .init(key: "prompt", value: .string(settings.prompt)),
+        .init(key: "negativePrompt", value: .string(negativePrompt)),
+        .init(key: "seed", value: .seed(seed)),
+      ] + settings.commonMembers + [
+        .init(key: "sigmas", value: .array(settings.sigmas.map { .double(Double($0)) })),
+        .init(key: "model", value: .string(model)),
+        .init(key: "version", value: .string(AuraFlowCommand.configuration.version)),
+      ])
   }
 }

@@ -18,31 +18,27 @@ struct RunReport {
   var json: JSONValue {
     let statistics = result.statistics
     let settings = result.settings
-    return [
-      "images": .array(
-        zip(images, settings.seeds).map { name, seed in
-          [
-            "file": .string(name),
-            "seed": Int(exactly: seed).map { .integer($0) } ?? .string("\(seed)"),
-          ]
-        }),
-      "model": .string(model),
-      "width": .integer(settings.width), "height": .integer(settings.height),
-      "steps": .integer(settings.steps), "guidanceScale": .double(settings.guidanceScale),
-      "shift": .double(settings.shift),
-      "maxSequenceLength": .integer(settings.maxSequenceLength),
-      "droppedTokens": .integer(result.droppedTokens.prompt),
-      "seconds": [
-        "textEncoder": .double(statistics.textEncoderSeconds),
-        "schedule": .double(statistics.scheduleSeconds),
-        "steps": .array(statistics.stepSeconds.map { .double($0) }),
-        "decoder": .double(statistics.decoderSeconds),
-        "total": .double(statistics.totalSeconds),
-      ],
-      "secondsPerStep": .double(
-        statistics.stepSeconds.reduce(0, +) / Double(max(1, statistics.stepSeconds.count))),
-      "peakResidentBytes": .integer(statistics.peakResidentBytes),
+    let images: [JSONValue] = zip(images, settings.seeds).map { name, seed in
+      ["file": .string(name), "seed": .seed(seed)]
+    }
+    let seconds: JSONValue = [
+      "textEncoder": .double(statistics.textEncoderSeconds),
+      "schedule": .double(statistics.scheduleSeconds),
+      "steps": .array(statistics.stepSeconds.map { .double($0) }),
+      "decoder": .double(statistics.decoderSeconds),
+      "total": .double(statistics.totalSeconds),
     ]
+    let perStep =
+      statistics.stepSeconds.reduce(0, +) / Double(max(1, statistics.stepSeconds.count))
+    return .object(
+      [
+        .init(key: "images", value: .array(images)), .init(key: "model", value: .string(model)),
+      ] + settings.commonMembers + [
+        .init(key: "droppedTokens", value: .integer(result.droppedTokens.prompt)),
+        .init(key: "seconds", value: seconds),
+        .init(key: "secondsPerStep", value: .double(perStep)),
+        .init(key: "peakResidentBytes", value: .integer(statistics.peakResidentBytes)),
+      ])
   }
 
   /// One line for `--verbose`.
