@@ -24,13 +24,12 @@ public struct TensorRecord: Sendable {
 /// Computes the size of a tensor with checked arithmetic.
 ///
 /// - Parameters:
-///   - shape: row-major dimensions.
+///   - shape: dimensions in the order in which the file has them.
 ///   - type: how the elements are encoded.
 /// - Returns: elements and bytes, or nil where a product overflows or rows are no whole blocks.
 func tensorSize(shape: [UInt64], type: ElementType) -> (elements: Int, bytes: Int)? {
   var elements: UInt64 = 1
-  // A zero anywhere makes the size zero, whatever the other dimensions are.
-  if shape.contains(0) { return (0, 0) }
+  // In order, as the reference does: after a zero nothing overflows, before it everything counts.
   for dimension in shape {
     let (product, overflow) = elements.multipliedReportingOverflow(by: dimension)
     if overflow { return nil }

@@ -102,6 +102,7 @@ import Testing
     tensor("scalar of blocks", "rows of 1 elements, Q8_0", [], type: GGUFBuilder.q8_0),
     tensor("elements overflow", "impossible dimensions", [1 << 32, 1 << 32]),
     tensor("bytes overflow", "impossible dimensions", [1 << 62]),
+    tensor("overflow before a zero", "impossible dimensions", [1 << 40, 1 << 40, 0]),
     tensor("dimension above Int", "impossible dimensions", [0, .max]),
     tensor("elements above Int", "impossible dimensions", [1 << 63]),
     tensor("unaligned offset", "starts at offset 4, expected a multiple of 32", [1], offset: 4),

@@ -92,6 +92,9 @@ import Testing
       "elements overflow", "impossible shape",
       dtype(shape: "[4294967296,4294967296]", offsets: "[0,0]")),
     entry(
+      "overflow before a zero", "impossible shape",
+      dtype(shape: "[4294967296,4294967296,0]", offsets: "[0,0]")),
+    entry(
       "dimension above Int", "impossible shape",
       dtype(shape: "[0,9223372036854775808]", offsets: "[0,0]")),
     entry(

@@ -186,7 +186,7 @@ public struct GGUFFile: Sendable {
         "tensor '\(info.name)' has rows of \(rowLength) elements, \(info.type.name) needs a "
           + "multiple of \(info.type.elementsPerBlock)")
     }
-    guard let size = tensorSize(shape: shape, type: info.type),
+    guard let size = tensorSize(shape: info.dimensions, type: info.type),
       info.dimensions.allSatisfy({ $0 <= UInt64(Int.max) })
     else {
       throw file.malformed("tensor '\(info.name)' has impossible dimensions \(info.dimensions)")
