@@ -44,8 +44,8 @@ struct AuraFlowCommand: AsyncParsableCommand {
         auraflow generate --prompt "a red apple on a blue background" --output apple.png
 
       Exit codes: 0 done, 64 wrong usage, 65 damaged or unfit model, 66 file missing, 69 kind of
-      model not supported, 71 out of memory, 73 cannot create a file, 74 cannot read or write, 130
-        interrupted.
+      model not supported, 71 out of memory, 73 cannot create a file, 74 cannot read or write,
+      130 interrupted.
       """,
     version: "auraflow 0.1.0",
     subcommands: [GenerateCommand.self, InspectCommand.self])

@@ -8,9 +8,9 @@ struct SafetensorsIndex {
   static let maximumShardCount = 4096
 
   /// Names of the shards, in the order in which they are first named.
-  let shards: [String]
+  private(set) var shards: [String] = []
   /// The tensors in file order, each with the position of its shard in `shards`.
-  let tensors: [(name: String, shard: Int)]
+  private(set) var tensors: [(name: String, shard: Int)] = []
 
   /// Parses an index.
   ///
@@ -19,10 +19,6 @@ struct SafetensorsIndex {
     guard file.bytes.count <= Self.maximumLength else {
       throw file.malformed("index of \(file.bytes.count) bytes, the limit is \(Self.maximumLength)")
     }
-    var shards: [String] = []
-    var tensors: [(name: String, shard: Int)] = []
-    var positions: [ExactName: Int] = [:]
-    var nameBytes = 0
     var hasMap = false
     do {
       var scanner = JSONScanner(file.bytes)
@@ -30,37 +26,41 @@ struct SafetensorsIndex {
         guard key == "weight_map" else { return try scanner.skipValue() }
         guard !hasMap else { throw scanner.error("'weight_map' occurs twice") }
         hasMap = true
-        try scanner.readObject { (scanner, tensor) throws(JSONError) in
-          guard tensors.count < TensorTable.maximumCount else {
-            throw scanner.error("more than \(TensorTable.maximumCount) tensors")
-          }
-          nameBytes += tensor.utf8.count
-          guard nameBytes <= NameBudget.maximumBytes else {
-            throw scanner.error(NameBudget.fault("tensor names"))
-          }
-          let shard = try scanner.readString(limit: 4096)
-          guard Self.isPlainFileName(shard) else {
-            throw scanner.error(
-              "tensor '\(tensor)' lies in '\(shard)', which is no plain file name")
-          }
-          let position = positions[ExactName(shard), default: shards.count]
-          if position == shards.count {
-            guard shards.count < Self.maximumShardCount else {
-              throw scanner.error("more than \(Self.maximumShardCount) files")
-            }
-            positions[ExactName(shard)] = position
-            shards.append(shard)
-          }
-          tensors.append((tensor, position))
-        }
+        try readMap(&scanner)
       }
       try scanner.expectEnd()
     } catch {
       throw file.malformed("\(error)")
     }
     guard hasMap else { throw file.malformed("has no 'weight_map'") }
-    self.shards = shards
-    self.tensors = tensors
+  }
+
+  private mutating func readMap(_ scanner: inout JSONScanner) throws(JSONError) {
+    var positions: [ExactName: Int] = [:]
+    var nameBytes = 0
+    try scanner.readObject { (scanner, tensor) throws(JSONError) in
+      guard tensors.count < TensorTable.maximumCount else {
+        throw scanner.error("more than \(TensorTable.maximumCount) tensors")
+      }
+      nameBytes += tensor.utf8.count
+      guard nameBytes <= NameBudget.maximumBytes else {
+        throw scanner.error(NameBudget.fault("tensor names"))
+      }
+      let shard = try scanner.readString(limit: 4096)
+      guard Self.isPlainFileName(shard) else {
+        throw scanner.error("tensor '\(tensor)' lies in '\(shard)', which is no plain file name")
+      }
+      // Each name is kept once, however many tensors lie there.
+      let position = positions[ExactName(shard), default: shards.count]
+      if position == shards.count {
+        guard shards.count < Self.maximumShardCount else {
+          throw scanner.error("more than \(Self.maximumShardCount) files")
+        }
+        positions[ExactName(shard)] = position
+        shards.append(shard)
+      }
+      tensors.append((tensor, position))
+    }
   }
 
   /// Shards may only be neighbours of the index: a path could lead anywhere on the machine.
