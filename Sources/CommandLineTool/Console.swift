@@ -78,15 +78,23 @@ extension String {
   /// Names in model files are chosen by strangers; a terminal must not obey them.
   var withoutControlCharacters: String {
     if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
-    var result = ""
+    var result: [UInt8] = []
+    result.reserveCapacity(utf8.count)
     for scalar in unicodeScalars {
       if scalar.isInvisible {
-        result += "\\u{\(String(scalar.value, radix: 16))}"
+        result.append(contentsOf: "\\u{".utf8)
+        var shift = 28
+        while shift > 0, scalar.value >> shift == 0 { shift -= 4 }
+        for shift in stride(from: shift, through: 0, by: -4) {
+          let digit = UInt8(truncatingIfNeeded: scalar.value >> shift & 0xF)
+          result.append(digit < 10 ? UInt8(ascii: "0") + digit : UInt8(ascii: "a") + digit - 10)
+        }
+        result.append(UInt8(ascii: "}"))
       } else {
-        result.unicodeScalars.append(scalar)
+        result.append(contentsOf: UTF8.encode(scalar) ?? .init())
       }
     }
-    return result
+    return String(decoding: result, as: UTF8.self)
   }
 }
 

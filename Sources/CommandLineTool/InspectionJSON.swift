@@ -6,6 +6,7 @@ import StrictJSON
 struct InspectionJSON {
   private let inspection: ModelInspection
   private var output = BufferedOutput()
+  private var limits = InspectionLimits()
 
   init(_ inspection: ModelInspection) { self.inspection = inspection }
 
@@ -43,7 +44,7 @@ struct InspectionJSON {
     write("  \"metadata\": {")
     var separator = "\n"
     for content in inspection.contents {
-      for (key, value) in content.archive.gguf?.metadata ?? [] {
+      content.archive.gguf?.forEachPair { key, value in
         write("\(separator)    \(JSONText.quoted(key)): \(json(value).text())")
         separator = ",\n"
       }
@@ -70,18 +71,21 @@ struct InspectionJSON {
     write("\n  ]\n")
   }
 
-  private func json(_ value: GGUFValue) -> JSONValue {
+  private mutating func json(_ value: GGUFValue) -> JSONValue {
     if let count = value.elementCount, let type = value.elementType {
-      let shown = (value.elements(limit: InspectionLimits.elements) ?? []).map(json)
+      let elements = value.elements(limit: InspectionLimits.elements) ?? []
+      var shown: [JSONValue] = []
+      for element in elements { shown.append(json(element)) }
       return [
         "type": .string("array"), "elementType": .string(type.name), "count": .integer(count),
         "first": .array(shown),
       ]
     }
-    if let length = value.stringLength, length > InspectionLimits.textLength {
-      return .string("(\(length) bytes of text)")
+    if let length = value.stringLength {
+      guard length <= InspectionLimits.textLength, limits.allows(length), let text = value.string
+      else { return .string("(\(length) bytes of text)") }
+      return .string(text)
     }
-    if let text = value.string { return .string(text) }
     if let flag = value.bool { return .bool(flag) }
     if let integer = value.integer { return .integer(integer) }
     if let unsigned = value.unsigned { return .string("\(unsigned)") }

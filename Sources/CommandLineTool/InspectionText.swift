@@ -2,19 +2,30 @@ import Checkpoints
 import ModelFiles
 
 /// What is shown of long metadata.
-enum InspectionLimits {
+struct InspectionLimits {
   /// Elements of an array.
   static let elements = 8
   /// Code points of a name or text, for people.
   static let characters = 200
   /// Bytes of a text from which only its length is shown.
   static let textLength = 1 << 20
+
+  /// Bytes of metadata texts that are shown in all; escaped, they may take six times as much.
+  private var allowance = 4 << 20
+
+  /// Whether a text of so many bytes is shown, and not its length only.
+  mutating func allows(_ bytes: Int) -> Bool {
+    guard bytes <= allowance else { return false }
+    allowance -= bytes
+    return true
+  }
 }
 
 /// The inspection as text for a person.
 struct InspectionText {
   private let inspection: ModelInspection
   private var output = BufferedOutput()
+  private var limits = InspectionLimits()
 
   init(_ inspection: ModelInspection) { self.inspection = inspection }
 
@@ -55,7 +66,7 @@ struct InspectionText {
     guard count > 0 else { return }
     line("")
     line("metadata of \(archive.path): \(count)")
-    for (key, value) in archive.gguf?.metadata ?? [] {
+    archive.gguf?.forEachPair { key, value in
       line("  \(shortened(key)) = \(describe(value))")
     }
     for (key, value) in archive.safetensorsMetadata {
@@ -72,16 +83,22 @@ struct InspectionText {
     }
   }
 
-  private func describe(_ value: GGUFValue) -> String {
+  private mutating func describe(_ value: GGUFValue) -> String {
     if let count = value.elementCount, let type = value.elementType {
-      let shown = (value.elements(limit: InspectionLimits.elements) ?? []).map(describe)
+      let elements = value.elements(limit: InspectionLimits.elements) ?? []
+      var shown: [String] = []
+      for element in elements { shown.append(describe(element)) }
       let rest = count > InspectionLimits.elements ? ", ..." : ""
       return "\(count) x \(type.name) [\(shown.joined(separator: ", "))\(rest)]"
     }
-    if let length = value.stringLength, length > InspectionLimits.textLength {
-      return "(\(length) bytes of text)"
+    if let length = value.stringLength {
+      // A code point has four bytes at most.
+      let shown = min(length, 4 * InspectionLimits.characters + 1)
+      guard length <= InspectionLimits.textLength, limits.allows(shown),
+        let text = value.textPrefix(shown)
+      else { return "(\(length) bytes of text)" }
+      return shortened(text)
     }
-    if let text = value.string { return shortened(text) }
     if let flag = value.bool { return "\(flag)" }
     if let integer = value.integer { return "\(integer)" }
     if let unsigned = value.unsigned { return "\(unsigned)" }

@@ -4,7 +4,7 @@
 /// megabytes of distinct names would all be held at once.
 struct NameBudget {
   /// Most bytes of all names of one kind; no known checkpoint has a hundredth of it.
-  static let maximumBytes = 32 << 20
+  static let maximumBytes = 16 << 20
 
   private let what: String
   private let file: MappedFile

@@ -45,8 +45,14 @@ package enum JSONText {
 extension Unicode.Scalar {
   /// Whether the character steers a terminal or the direction of text instead of showing itself.
   package var isInvisible: Bool {
-    // Most text is ASCII, and the tables of Unicode cost ten times as much.
-    if isASCII { return value < 0x20 || value == 0x7F }
+    // Unicode's tables cost ten times as much as these comparisons, which settle most text.
+    switch value {
+    case 0x20...0x7E: return false
+    case 0...0x9F: return true
+    case 0xA0...0x5FF: return value == 0xAD
+    case 0x2070...0xFEFE: return false
+    default: break
+    }
     return switch properties.generalCategory {
     case .control, .format, .lineSeparator, .paragraphSeparator: true
     default: false

@@ -95,7 +95,7 @@ struct HostileUseTests {
 
   @Test("names of nothing but dots or escapes cost neither time nor memory to list")
   func costlyNames() throws {
-    let dots = (0..<60_000).map { String(repeating: ".", count: 480) + "\($0).weight" }
+    let dots = (0..<30_000).map { String(repeating: ".", count: 480) + "\($0).weight" }
     let escapes = (0..<250).map { "\($0)" + String(repeating: "\u{1B}", count: 65_000) }
     for (names, flags) in [(dots, ""), (escapes, "--json")] {
       try folder.write(MinimalGGUF(emptyTensors: names).bytes, to: "names.gguf")

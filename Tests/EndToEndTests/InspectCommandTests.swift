@@ -103,6 +103,21 @@ struct InspectCommandTests {
     #expect(try run([index, "--json"]).output.contains("\"tensorsNotInIndex\": 1"))
   }
 
+  @Test("of very long metadata the first texts are shown, of the others the length")
+  func longMetadata() throws {
+    let folder = try TemporaryFolder()
+    let text = String(repeating: "\u{1B}", count: 1 << 20)
+    let path = try folder.write(
+      MinimalGGUF(texts: (0..<6).map { ("k\($0)", text) }).bytes, to: "long.gguf")
+    let outcome = try run([path, "--json"])
+    #expect(outcome.status == 0)
+    let metadata = try JSONValue(parsing: outcome.output)["metadata"]
+    #expect(metadata?["k3"]?.stringValue == text)
+    #expect(metadata?["k4"]?.stringValue == "(1048576 bytes of text)")
+    let shown = try run([path]).output
+    #expect(shown.contains("k5 = \\u{1b}\\u{1b}") && shown.utf8.count < 20_000)
+  }
+
   @Test("malformed files end with one harmless line and code 65")
   func malformed() throws {
     let folder = try TemporaryFolder()

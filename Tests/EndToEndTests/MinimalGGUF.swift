@@ -2,15 +2,20 @@
 struct MinimalGGUF {
   /// Metadata of type uint32.
   var integers: [(key: String, value: UInt32)] = []
+  /// Metadata of type string.
+  var texts: [(key: String, text: String)] = []
   /// Names of tensors without elements.
   var emptyTensors: [String] = []
 
   var bytes: [UInt8] {
     var bytes = Array("GGUF".utf8) + Self.littleEndian(UInt32(3))
     bytes += Self.littleEndian(UInt64(emptyTensors.count))
-    bytes += Self.littleEndian(UInt64(integers.count))
+    bytes += Self.littleEndian(UInt64(integers.count + texts.count))
     for (key, value) in integers {
       bytes += Self.text(key) + Self.littleEndian(UInt32(4)) + Self.littleEndian(value)
+    }
+    for (key, text) in texts {
+      bytes += Self.text(key) + Self.littleEndian(UInt32(8)) + Self.text(text)
     }
     for name in emptyTensors {
       // One dimension of 0, float32, offset 0.

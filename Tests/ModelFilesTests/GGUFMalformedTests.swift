@@ -38,9 +38,9 @@ import Testing
       littleEndian(UInt32(0x4655_4747)) + littleEndian(UInt32(3)) + littleEndian(UInt64(65_537))
         + Array(repeating: 0, count: 8 + 24 * 65_537)),
     MalformedFile(
-      "pairs above the limit", "the limit is 262144",
+      "pairs above the limit", "the limit is 65536",
       littleEndian(UInt32(0x4655_4747)) + littleEndian(UInt32(3)) + littleEndian(UInt64(0))
-        + littleEndian(UInt64(262_145)) + Array(repeating: 0, count: 13 * 262_145)),
+        + littleEndian(UInt64(65_537)) + Array(repeating: 0, count: 13 * 65_537)),
     MalformedFile("magic only", "version needs 4 bytes at byte 4", Array("GGUF".utf8)),
     MalformedFile(
       "no counts", "tensor count needs 8 bytes at byte 8, only 0 are left",

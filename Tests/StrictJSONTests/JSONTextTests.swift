@@ -71,4 +71,18 @@ import Testing
     let parsed = try JSONValue(parsing: JSONValue.double(value).text())
     #expect(parsed.doubleValue?.bitPattern == value.bitPattern)
   }
+
+  @Test("The shortcuts agree with Unicode's own tables for every character")
+  func invisibleCharacters() {
+    let scalars = (0...0x10FFFF as ClosedRange<UInt32>).lazy.compactMap { Unicode.Scalar($0) }
+    let wrong = scalars.filter { scalar in
+      let expected =
+        switch scalar.properties.generalCategory {
+        case .control, .format, .lineSeparator, .paragraphSeparator: true
+        default: false
+        }
+      return scalar.isInvisible != expected
+    }
+    #expect(wrong.map(\.value).isEmpty)
+  }
 }

@@ -8,7 +8,7 @@ import StrictJSON
 /// overlap, names and keys are unique non-empty UTF-8.
 public struct GGUFFile: Sendable {
   /// Most metadata pairs that a file may hold.
-  public static let maximumPairCount = 1 << 18
+  public static let maximumPairCount = 1 << 16
   /// Deepest nesting of metadata arrays.
   public static let maximumArrayDepth = 4
   /// Longest tensor name and metadata key, in bytes.
@@ -50,6 +50,21 @@ public struct GGUFFile: Sendable {
   /// The value of a metadata key.
   public func value(for key: String) -> GGUFValue? {
     indexByKey[ExactName(key)].map { metadata[$0].value }
+  }
+
+  /// Goes through the metadata in file order.
+  ///
+  /// Pages that lie behind are given back, so that showing hundreds of megabytes of values does not
+  /// make them resident.
+  package func forEachPair(_ body: (_ key: String, _ value: GGUFValue) -> Void) {
+    var released = 0
+    for (key, value) in metadata {
+      body(key, value)
+      if value.range.upperBound - released > 8 << 20 {
+        file.release(released..<value.range.upperBound)
+        released = value.range.upperBound
+      }
+    }
   }
 
   // MARK: Sections

@@ -68,6 +68,19 @@ public struct GGUFValue: Sendable {
   /// A text.
   public var string: String? { type == .string ? file.text(range) : nil }
 
+  /// The beginning of a text.
+  ///
+  /// - Parameter limit: most bytes of it; a character is never cut.
+  /// - Returns: the text; nil for other types.
+  package func textPrefix(_ limit: Int) -> String? {
+    guard type == .string else { return nil }
+    var end = range.lowerBound + min(limit, range.count)
+    while end < range.upperBound, end > range.lowerBound, file.bytes[end] & 0xC0 == 0x80 {
+      end -= 1
+    }
+    return file.text(range.lowerBound..<end)
+  }
+
   /// Where the bytes of a text lie in the file.
   package var textRange: (range: Range<Int>, file: MappedFile)? {
     type == .string ? (range, file) : nil

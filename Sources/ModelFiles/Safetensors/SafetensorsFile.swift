@@ -11,7 +11,7 @@ public struct SafetensorsFile: Sendable {
   /// Most dimensions of a tensor.
   public static let maximumDimensions = 64
   /// Most `__metadata__` pairs.
-  public static let maximumPairCount = 1 << 18
+  public static let maximumPairCount = 1 << 16
   /// Longest `__metadata__` text that is kept, in bytes; longer ones are checked and left out.
   public static let maximumTextLength = 1 << 20
   /// Most bytes of `__metadata__` texts that are kept in all; the other texts are left out.
