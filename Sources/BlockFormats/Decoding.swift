@@ -1,20 +1,3 @@
-/// The byte layout of one quantized block and how its elements are recovered.
-///
-/// Every conformer states its layout, follows ggml's `dequantize_row_*` (commit d99724f2) and is
-/// bit-exact with gguf-py's `quants.dequantize`: products and sums are rounded one by one, in the
-/// same order.
-protocol BlockFormat {
-  static var elementsPerBlock: Int { get }
-  static var bytesPerBlock: Int { get }
-
-  /// Decodes one block.
-  ///
-  /// - Parameters:
-  ///   - block: `bytesPerBlock` readable bytes, of any alignment.
-  ///   - values: room for `elementsPerBlock` floats.
-  static func decode(_ block: UnsafeRawPointer, into values: UnsafeMutablePointer<Float>)
-}
-
 extension ElementType {
   /// Whether `decode` knows the type's values.
   ///
@@ -86,26 +69,38 @@ private func decodeNumbers<Number>(
   }
 }
 
+/// Decodes block by block, from codes and scales that stay in the nearest cache.
 @inline(__always)
 private func decodeBlocks<Format: BlockFormat>(
   _ source: UnsafeRawPointer, as format: Format.Type, _ count: Int,
   _ values: UnsafeMutablePointer<Float>
 ) {
-  for block in 0..<count / Format.elementsPerBlock {
-    Format.decode(
-      source + block &* Format.bytesPerBlock, into: values + block &* Format.elementsPerBlock)
+  // One scale and one minimum for each 16 elements are the most that a format has.
+  withUnsafeTemporaryAllocation(of: Int8.self, capacity: Format.elementsPerBlock) { codes in
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: Format.elementsPerBlock / 8) { factors in
+      guard let codes = codes.baseAddress, let scales = factors.baseAddress else { return }
+      let minimums = scales + Format.elementsPerBlock / 16
+      for block in 0..<count / Format.elementsPerBlock {
+        Format.unpack(
+          source + block &* Format.bytesPerBlock, codes: codes, scales: scales,
+          minimums: minimums)
+        combine(format, codes, scales, minimums, values + block &* Format.elementsPerBlock)
+      }
+    }
   }
 }
 
-extension UnsafeRawPointer {
-  /// The byte at an offset.
-  @inline(__always)
-  func byte(_ offset: Int) -> UInt8 { load(fromByteOffset: offset, as: UInt8.self) }
-
-  /// The little-endian float16 at an offset, as float32.
-  @inline(__always)
-  func half(_ offset: Int) -> Float {
-    Float16Bits.float(
-      UInt16(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+/// The values of one block.
+@inline(__always)
+private func combine<Format: BlockFormat>(
+  _ format: Format.Type, _ codes: UnsafePointer<Int8>, _ scales: UnsafePointer<Float>,
+  _ minimums: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>
+) {
+  for group in 0..<Format.elementsPerBlock / Format.groupWidth {
+    for index in group &* Format.groupWidth..<(group &+ 1) &* Format.groupWidth {
+      let value = scales[group] * Float(codes[index])
+      // Adding a zero minimum would turn -0 into +0.
+      values[index] = Format.hasMinimums ? value + minimums[group] : value
+    }
   }
 }

@@ -1,0 +1,98 @@
+// The files of this folder state how ggml lays out its quantized blocks. They are compiled into
+// `BlockFormats` and, through a link to the folder, into each target that holds kernels for one
+// kind of CPU, so that unpacking uses that CPU's registers. Therefore they take and return raw
+// memory only.
+
+/// The byte layout of one quantized block: small integer codes, and a scale for each group of them.
+///
+/// The value of an element is `scale · code`, or `scale · code + minimum` in formats that have
+/// minimums. Products and sums are rounded one by one, which makes values bit-exact with gguf-py's
+/// `quants.dequantize`. Layouts follow ggml's `dequantize_row_*` (commit d99724f2).
+protocol BlockFormat {
+  static var elementsPerBlock: Int { get }
+  static var bytesPerBlock: Int { get }
+  /// Elements that share a scale: 16 or 32.
+  static var groupWidth: Int { get }
+  /// Whether values have a minimum, which makes codes unsigned.
+  static var hasMinimums: Bool { get }
+  /// The middle of the range of codes: what lies half way between the least and the largest.
+  static var center: Int8 { get }
+
+  /// Takes one block apart.
+  ///
+  /// - Parameters:
+  ///   - block: `bytesPerBlock` readable bytes, of any alignment.
+  ///   - codes: room for `elementsPerBlock` codes, in the order of the elements.
+  ///   - scales: room for one scale a group.
+  ///   - minimums: room for one minimum a group; not written unless `hasMinimums`.
+  static func unpack(
+    _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
+    scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>)
+}
+
+extension BlockFormat {
+  static var hasMinimums: Bool { false }
+  static var center: Int8 { 0 }
+}
+
+extension UnsafeRawPointer {
+  /// The byte at an offset.
+  @inline(__always)
+  func byte(_ offset: Int) -> UInt8 { load(fromByteOffset: offset, as: UInt8.self) }
+
+  /// The little-endian number at an offset.
+  @inline(__always)
+  func word32(_ offset: Int) -> UInt32 {
+    UInt32(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt32.self))
+  }
+
+  /// The little-endian float16 at an offset, as float32.
+  @inline(__always)
+  func half(_ offset: Int) -> Float {
+    Float16Bits.float(
+      UInt16(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
+  }
+
+  @inline(__always)
+  func bytes16(_ offset: Int) -> SIMD16<UInt8> {
+    loadUnaligned(fromByteOffset: offset, as: SIMD16<UInt8>.self)
+  }
+
+  @inline(__always)
+  func bytes32(_ offset: Int) -> SIMD32<UInt8> {
+    loadUnaligned(fromByteOffset: offset, as: SIMD32<UInt8>.self)
+  }
+}
+
+extension UnsafeMutablePointer<Int8> {
+  /// Writes 16 codes, `offset` modulo 256.
+  @inline(__always)
+  func store(_ codes: SIMD16<UInt8>, minus offset: UInt8 = 0, at index: Int) {
+    UnsafeMutableRawPointer(self + index).storeBytes(
+      of: codes &- SIMD16(repeating: offset), as: SIMD16<UInt8>.self)
+  }
+
+  /// Writes 32 codes, `offset` modulo 256.
+  @inline(__always)
+  func store(_ codes: SIMD32<UInt8>, minus offset: UInt8 = 0, at index: Int) {
+    UnsafeMutableRawPointer(self + index).storeBytes(
+      of: codes &- SIMD32(repeating: offset), as: SIMD32<UInt8>.self)
+  }
+}
+
+extension UnsafeMutablePointer<Float> {
+  /// Writes `factor` times each of eight signed bytes.
+  @inline(__always)
+  func storeProducts(_ factor: Float, signed bytes: UInt64, at index: Int) {
+    let numbers = SIMD8<Int32>(truncatingIfNeeded: unsafeBitCast(bytes, to: SIMD8<Int8>.self))
+    UnsafeMutableRawPointer(self + index).storeBytes(
+      of: SIMD8<Float>(numbers) * factor, as: SIMD8<Float>.self)
+  }
+}
+
+/// The bits of a byte as eight bytes of 0 or 1, the lowest bit first.
+@inline(__always)
+func spreadBits(_ byte: UInt8) -> UInt64 {
+  let selected = (UInt64(byte) &* 0x0101_0101_0101_0101) & 0x8040_2010_0804_0201
+  return ((selected &+ 0x7F7F_7F7F_7F7F_7F7F) >> 7) & 0x0101_0101_0101_0101
+}

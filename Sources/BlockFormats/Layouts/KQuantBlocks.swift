@@ -1,0 +1,179 @@
+// ggml's k-quants: super-blocks of 256 elements, with small integer scales for each 16 or 32
+// elements and one or two float16 scales for the whole.
+
+/// `16 × (scale 4 bits, minimum 4 bits) | 64 bytes of 2-bit codes | d f16 | dmin f16`;
+/// value = d · scale · code − dmin · minimum, per 16 elements.
+enum Q2_K: BlockFormat {
+  static let elementsPerBlock = 256
+  static let bytesPerBlock = 84
+  static let groupWidth = 16
+  static let hasMinimums = true
+  static let center: Int8 = 2
+
+  @inline(__always)
+  static func unpack(
+    _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
+    scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
+  ) {
+    let superScale = block.half(80)
+    let superMinimum = -block.half(82)
+    let packed = block.bytes16(0)
+    let low = unsafeBitCast(packed & 15, to: SIMD2<UInt64>.self)
+    let high = unsafeBitCast(packed &>> 4, to: SIMD2<UInt64>.self)
+    scales.storeProducts(superScale, signed: low[0], at: 0)
+    scales.storeProducts(superScale, signed: low[1], at: 8)
+    minimums.storeProducts(superMinimum, signed: high[0], at: 0)
+    minimums.storeProducts(superMinimum, signed: high[1], at: 8)
+    for half in 0..<2 {
+      // 32 bytes hold 128 elements, four runs of 32 one above the other.
+      let bytes = block.bytes32(16 &+ 32 &* half)
+      codes.store(bytes & 3, at: 128 &* half)
+      codes.store(bytes &>> 2 & 3, at: 128 &* half &+ 32)
+      codes.store(bytes &>> 4 & 3, at: 128 &* half &+ 64)
+      codes.store(bytes &>> 6, at: 128 &* half &+ 96)
+    }
+  }
+}
+
+/// `32 bytes of third bits | 64 bytes of 2-bit codes | 12 bytes of 6-bit scales | d f16`;
+/// value = d · (scale − 32) · (code − 4 where the third bit is clear), per 16 elements.
+enum Q3_K: BlockFormat {
+  static let elementsPerBlock = 256
+  static let bytesPerBlock = 110
+  static let groupWidth = 16
+
+  @inline(__always)
+  static func unpack(
+    _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
+    scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
+  ) {
+    unpackScales(block, into: scales)
+    let third = block.bytes32(0)
+    // The bit of run r is the bit of value 2^r; shifted to 4 and subtracted as 4 if it is clear.
+    let low = block.bytes32(32)
+    codes.store((low & 3) | ((third & 1) &<< 2), minus: 4, at: 0)
+    codes.store((low &>> 2 & 3) | ((third & 2) &<< 1), minus: 4, at: 32)
+    codes.store((low &>> 4 & 3) | (third & 4), minus: 4, at: 64)
+    codes.store((low &>> 6) | (third &>> 1 & 4), minus: 4, at: 96)
+    let high = block.bytes32(64)
+    codes.store((high & 3) | (third &>> 2 & 4), minus: 4, at: 128)
+    codes.store((high &>> 2 & 3) | (third &>> 3 & 4), minus: 4, at: 160)
+    codes.store((high &>> 4 & 3) | (third &>> 4 & 4), minus: 4, at: 192)
+    codes.store((high &>> 6) | (third &>> 5 & 4), minus: 4, at: 224)
+  }
+
+  /// The 16 scales, low nibbles in 8 bytes and upper bit pairs in 4.
+  @inline(__always)
+  private static func unpackScales(
+    _ block: UnsafeRawPointer, into scales: UnsafeMutablePointer<Float>
+  ) {
+    let superScale = block.half(108)
+    let low = UInt64(block.word32(96)) | UInt64(block.word32(100)) << 32
+    let pairs = UInt64(block.word32(104))
+    let mask: UInt64 = 0x0303_0303_0303_0303
+    let first = (pairs | pairs << 30) & mask
+    let second = (pairs >> 4 | pairs << 26) & mask
+    let bytes = SIMD2<UInt64>(
+      low & 0x0F0F_0F0F_0F0F_0F0F | first << 4, low >> 4 & 0x0F0F_0F0F_0F0F_0F0F | second << 4)
+    let signed = unsafeBitCast(
+      unsafeBitCast(bytes, to: SIMD16<UInt8>.self) &- 32, to: SIMD2<UInt64>.self)
+    scales.storeProducts(superScale, signed: signed[0], at: 0)
+    scales.storeProducts(superScale, signed: signed[1], at: 8)
+  }
+}
+
+/// `d f16 | dmin f16 | 12 bytes of 6-bit scales and minimums | 128 bytes of nibbles`;
+/// value = d · scale · code − dmin · minimum, per 32 elements.
+enum Q4_K: BlockFormat {
+  static let elementsPerBlock = 256
+  static let bytesPerBlock = 144
+  static let groupWidth = 32
+  static let hasMinimums = true
+  static let center: Int8 = 8
+
+  @inline(__always)
+  static func unpack(
+    _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
+    scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
+  ) {
+    unpackScales(block, scales: scales, minimums: minimums)
+    for pair in 0..<4 {
+      let bytes = block.bytes32(16 &+ 32 &* pair)
+      codes.store(bytes & 15, at: 64 &* pair)
+      codes.store(bytes &>> 4, at: 64 &* pair &+ 32)
+    }
+  }
+
+  /// The scales and minimums that Q4_K and Q5_K share: 8 of 6 bits each in 12 bytes, the first
+  /// four in one piece, of the others the upper bit pairs above the first and the nibbles last.
+  @inline(__always)
+  static func unpackScales(
+    _ block: UnsafeRawPointer, scales: UnsafeMutablePointer<Float>,
+    minimums: UnsafeMutablePointer<Float>
+  ) {
+    let (first, second, third) = (block.word32(4), block.word32(8), block.word32(12))
+    let (six, nibble, pair): (UInt32, UInt32, UInt32) = (0x3F3F_3F3F, 0x0F0F_0F0F, 0x0303_0303)
+    let upperScales = third & nibble | (first >> 6 & pair) << 4
+    let upperMinimums = third >> 4 & nibble | (second >> 6 & pair) << 4
+    scales.storeProducts(
+      block.half(0), signed: UInt64(first & six) | UInt64(upperScales) << 32, at: 0)
+    minimums.storeProducts(
+      -block.half(2), signed: UInt64(second & six) | UInt64(upperMinimums) << 32, at: 0)
+  }
+}
+
+/// `d f16 | dmin f16 | 12 bytes as Q4_K | 32 bytes of fifth bits | 128 bytes of nibbles`;
+/// value = d · scale · code − dmin · minimum, per 32 elements.
+enum Q5_K: BlockFormat {
+  static let elementsPerBlock = 256
+  static let bytesPerBlock = 176
+  static let groupWidth = 32
+  static let hasMinimums = true
+  static let center: Int8 = 16
+
+  @inline(__always)
+  static func unpack(
+    _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
+    scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
+  ) {
+    Q4_K.unpackScales(block, scales: scales, minimums: minimums)
+    // Bit g of byte i is the fifth bit of element i of group g.
+    var fifth = block.bytes32(16)
+    for pair in 0..<4 {
+      let bytes = block.bytes32(48 &+ 32 &* pair)
+      codes.store(bytes & 15 | (fifth & 1) &<< 4, at: 64 &* pair)
+      codes.store(bytes &>> 4 | (fifth & 2) &<< 3, at: 64 &* pair &+ 32)
+      fifth &>>= 2
+    }
+  }
+}
+
+/// `128 bytes of low nibbles | 64 bytes of upper bit pairs | 16 signed scales | d f16`;
+/// value = d · scale · (code − 32), per 16 elements.
+enum Q6_K: BlockFormat {
+  static let elementsPerBlock = 256
+  static let bytesPerBlock = 210
+  static let groupWidth = 16
+
+  @inline(__always)
+  static func unpack(
+    _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
+    scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
+  ) {
+    let superScale = block.half(208)
+    let packed = block.loadUnaligned(fromByteOffset: 192, as: SIMD2<UInt64>.self)
+    scales.storeProducts(superScale, signed: packed[0], at: 0)
+    scales.storeProducts(superScale, signed: packed[1], at: 8)
+    for half in 0..<2 {
+      // Each half of 128 is four runs of 32: low nibbles of two, high nibbles of two.
+      let first = block.bytes32(64 &* half)
+      let second = block.bytes32(64 &* half &+ 32)
+      let pairs = block.bytes32(128 &+ 32 &* half)
+      let index = 128 &* half
+      codes.store(first & 15 | (pairs & 3) &<< 4, minus: 32, at: index)
+      codes.store(second & 15 | (pairs & 12) &<< 2, minus: 32, at: index &+ 32)
+      codes.store(first &>> 4 | (pairs & 48), minus: 32, at: index &+ 64)
+      codes.store(second &>> 4 | (pairs &>> 2 & 48), minus: 32, at: index &+ 96)
+    }
+  }
+}
