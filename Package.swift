@@ -1,6 +1,13 @@
 // swift-tools-version: 6.2
 import PackageDescription
 
+/// Lets a target use instructions that not every CPU has. What such a target contains runs only
+/// after `Kernels` has found them; tools/check-kernel-symbols.sh sees to it that none of its code
+/// can be called otherwise.
+func instructions(_ features: String...) -> [SwiftSetting] {
+  [.unsafeFlags(features.flatMap { ["-Xcc", "-m\($0)"] }, .when(platforms: [.linux]))]
+}
+
 let package = Package(
   name: "auraflow",
   products: [
@@ -24,7 +31,24 @@ let package = Package(
     .target(name: "Sampling"),
     .target(name: "Images", dependencies: ["CLibPNG"]),
     .target(name: "ModelFiles", dependencies: ["BlockFormats", "StrictJSON"]),
-    .target(name: "Tensors", dependencies: ["BlockFormats", "COpenBLAS"]),
+    // Vector instructions, as the compiler's headers name them.
+    .systemLibrary(name: "CIntrinsics"),
+    .target(name: "KernelInterface", dependencies: ["BlockFormats"]),
+    .target(name: "KernelsPortable", dependencies: ["BlockFormats", "KernelInterface"]),
+    .target(
+      name: "KernelsAVX2", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
+      swiftSettings: instructions("avx2", "fma", "f16c")),
+    .target(
+      name: "KernelsAVX512", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
+      swiftSettings: instructions(
+        "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni")),
+    .target(
+      name: "Kernels",
+      dependencies: [
+        "CIntrinsics", "KernelInterface", "KernelsAVX2", "KernelsAVX512", "KernelsPortable",
+      ]),
+    .target(
+      name: "Tensors", dependencies: ["BlockFormats", "COpenBLAS", "KernelInterface", "Kernels"]),
     .target(
       name: "Checkpoints", dependencies: ["BlockFormats", "ModelFiles", "Tensors", "StrictJSON"]),
     .target(name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "Tensors"]),
@@ -34,10 +58,12 @@ let package = Package(
         "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
         "Tokenizers",
       ]),
+    .target(name: "Benchmarks", dependencies: ["BlockFormats", "Tensors"]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "TextToImage",
+        "Benchmarks", "BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors",
+        "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -50,7 +76,7 @@ let package = Package(
     .testTarget(name: "SamplingTests", dependencies: ["Sampling", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
-    .testTarget(name: "TensorsTests", dependencies: ["BlockFormats", "Tensors", "TestSupport"]),
+    .testTarget(name: "TensorsTests", dependencies: ["Benchmarks", "BlockFormats", "KernelInterface", "Kernels", "Tensors", "TestSupport"]),
     .testTarget(
       name: "CheckpointsTests", dependencies: ["Checkpoints", "ModelFiles", "TestSupport"]),
     .testTarget(

@@ -16,7 +16,8 @@ import sys
 # From the bottom up. A new target gets its place here.
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ModelFiles",
-    "Tensors", "Checkpoints", "Networks", "TextToImage", "CommandLineTool",
+    "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVX512", "Kernels",
+    "Tensors", "Checkpoints", "Networks", "TextToImage", "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(
     r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"

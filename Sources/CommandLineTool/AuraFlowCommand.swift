@@ -48,7 +48,7 @@ struct AuraFlowCommand: AsyncParsableCommand {
       130 interrupted.
       """,
     version: "auraflow 0.1.0",
-    subcommands: [GenerateCommand.self, InspectCommand.self])
+    subcommands: [GenerateCommand.self, InspectCommand.self, BenchCommand.self])
 }
 
 /// Options that every verb has.

@@ -1,17 +1,20 @@
-import COpenBLAS
+import BlockFormats
+import KernelInterface
 
-/// Most floats of a decoded weight tile: it must stay in cache while all activation rows use it.
-private let tileFloats = 3 << 18
+/// Most rows of activations that are packed at once, to bound the memory that takes.
+private let rowsPerPass = 4608
 
 /// Multiplies activations by a stored weight: `y = x · weightᵀ + bias`.
 ///
-/// The weight is decoded tile by tile (some of its rows at a time), never as a whole.
+/// Activations are packed (and rounded, see `ActivationPrecision`) once, then each thread takes
+/// tiles of outputs: it unpacks a panel of the weight into its cache and uses it for all rows.
+/// The result does not depend on the number of threads, nor a row on the rows beside it.
 ///
 /// - Parameters:
 ///   - x: `[rows, weight.columns]`.
 ///   - weight: `[out, in]`.
 ///   - bias: `[out]`, or nil.
-///   - y: `[rows, weight.rows]`, overwritten.
+///   - y: `[rows, weight.rows]`, overwritten; must not overlap `x`.
 ///   - pool: threads to compute on.
 /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func multiply(
@@ -19,28 +22,126 @@ package func multiply(
 ) throws(ComputeError) {
   precondition(x.columns == weight.columns && y.columns == weight.rows && x.rows == y.rows)
   precondition(bias.map { $0.count == weight.rows } ?? true)
-  guard x.rows > 0 else { return }
-  let inner = weight.columns
-  // Enough tiles to occupy every core, but none so thin that the product loses its speed.
-  let tileRows = max(8, min(tileFloats / max(1, inner), max(32, (weight.rows + 7) / 8), 256))
-  let tileCount = (weight.rows + tileRows - 1) / tileRows
-  try pool.run(tileCount, scratchCount: tileRows * inner) { tile, scratch in
-    let range = tile * tileRows..<min(weight.rows, (tile + 1) * tileRows)
-    let floats: UnsafePointer<Float>
-    if let stored = weight.floats(rows: range) {
-      floats = stored
-    } else {
-      weight.decode(rows: range, into: scratch)
-      floats = UnsafePointer(scratch)
+  for start in stride(from: 0, to: x.rows, by: rowsPerPass) {
+    let rows = start..<min(x.rows, start + rowsPerPass)
+    var packed: PackedActivations?
+    var first = 0
+    for segment in weight.segments {
+      let product = SegmentProduct(
+        segment, columns: weight.columns, scale: weight.scale, precision: pool.activations,
+        kernels: pool.kernels)
+      if packed?.kind != product.kind || packed?.sumWidth != product.sumWidth {
+        packed = try PackedActivations(
+          x.rows(rows), kind: product.kind, sumWidth: product.sumWidth, on: pool)
+      }
+      let outputs = first..<first + segment.rows
+      if let packed {
+        try product.run(
+          packed, bias: bias.map { Array($0[outputs]) },
+          into: y.rows(rows).columns(outputs), on: pool)
+      }
+      first += segment.rows
     }
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, CblasTrans, Int32(x.rows), Int32(range.count), Int32(inner),
-      1, x.pointer, Int32(x.stride), floats, Int32(inner),
-      0, y.pointer + range.lowerBound, Int32(y.stride))
-    if let bias {
-      for row in 0..<y.rows {
-        let values = y.row(row)
-        for column in range { values[column] += bias[column] }
+  }
+}
+
+/// The product with rows of a weight that lie together.
+private struct SegmentProduct {
+  let segment: WeightMatrix.Segment
+  let kind: ProductKind
+  /// Elements for which one sum of activations is needed; 0 for none.
+  let sumWidth: Int
+  private let columns: Int
+  private let rowBytes: Int
+  private let scale: Float
+  private let kernels: KernelSet
+  private let panelWidth: Int
+
+  init(
+    _ segment: WeightMatrix.Segment, columns: Int, scale: Float, precision: ActivationPrecision,
+    kernels: KernelSet
+  ) {
+    self.segment = segment
+    self.columns = columns
+    self.scale = scale
+    self.kernels = kernels
+    // A factor on every element fits into decoding only.
+    kind = scale == 1 ? ProductKind(segment.type, precision, kernels) : .float
+    if kind != .float, let layout = segment.type.codeLayout, layout.hasMinimums {
+      sumWidth = layout.groupWidth
+    } else {
+      sumWidth = 0
+    }
+    rowBytes = segment.type.byteCount(elements: columns) ?? 0
+    panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
+  }
+
+  func run(
+    _ x: PackedActivations, bias: [Float]?, into y: Matrix, on pool: ThreadPool
+  ) throws(ComputeError) {
+    let outputTiles = (segment.rows + kernels.columnTile - 1) / kernels.columnTile
+    let rowTiles = (x.rows + kernels.rowTile - 1) / kernels.rowTile
+    // Few outputs and many rows: the rows are shared out too.
+    let parts = max(1, min(rowTiles / 8, (4 * pool.threadCount + outputTiles - 1) / outputTiles))
+    let partTiles = (rowTiles + parts - 1) / parts
+    let ragged = kernels.rowTile * kernels.columnTile
+    let panelCount = WeightPanel.scratchCount(kind: kind, width: panelWidth, kernels: kernels)
+    try pool.run(outputTiles * parts, scratchCount: panelCount + ragged) { index, scratch in
+      let first = index / parts * kernels.columnTile
+      let part = index % parts * partTiles
+      let panel = WeightPanel(
+        segment.type, kind: kind, width: panelWidth, scratch: scratch + ragged, kernels: kernels)
+      multiply(
+        x, tiles: part..<max(part, min(rowTiles, part + partTiles)),
+        outputs: first..<min(segment.rows, first + kernels.columnTile), panel, bias, y,
+        ragged: scratch)
+    }
+    // The segment, and with it the mapping, must outlive the loops above.
+    withExtendedLifetime(segment) {}
+  }
+
+  /// One tile of outputs for some tiles of rows.
+  private func multiply(
+    _ x: PackedActivations, tiles: Range<Int>, outputs: Range<Int>, _ panel: WeightPanel,
+    _ bias: [Float]?, _ y: Matrix, ragged: UnsafeMutablePointer<Float>
+  ) {
+    let weights = segment.bytes + outputs.lowerBound * rowBytes
+    for start in stride(from: 0, to: max(columns, 1), by: max(panelWidth, 1)) {
+      let part = start..<min(columns, start + panelWidth)
+      panel.fill(weights, rowBytes: rowBytes, count: outputs.count, columns: part, scale: scale)
+      for tile in tiles {
+        let firstRow = tile * kernels.rowTile
+        let rows = min(kernels.rowTile, x.rows - firstRow)
+        let target = y.row(firstRow) + outputs.lowerBound
+        if start == 0 { initialize(target, stride: y.stride, rows: rows, outputs, bias) }
+        if rows == kernels.rowTile, outputs.count == kernels.columnTile {
+          panel.multiply(x, tile: tile, rows: rows, columns: part, into: target, stride: y.stride)
+        } else {
+          // Kernels write whole tiles: a ragged one goes through scratch memory.
+          let width = kernels.columnTile
+          for row in 0..<rows {
+            (ragged + row * width).update(from: target + row * y.stride, count: outputs.count)
+          }
+          panel.multiply(x, tile: tile, rows: rows, columns: part, into: ragged, stride: width)
+          for row in 0..<rows {
+            (target + row * y.stride).update(from: ragged + row * width, count: outputs.count)
+          }
+        }
+      }
+    }
+  }
+
+  private func initialize(
+    _ target: UnsafeMutablePointer<Float>, stride: Int, rows: Int, _ outputs: Range<Int>,
+    _ bias: [Float]?
+  ) {
+    for row in 0..<rows {
+      if let bias {
+        for (column, output) in outputs.enumerated() {
+          target[row * stride + column] = bias[output]
+        }
+      } else {
+        (target + row * stride).update(repeating: 0, count: outputs.count)
       }
     }
   }

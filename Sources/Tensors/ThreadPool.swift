@@ -1,6 +1,8 @@
 import COpenBLAS
 import Dispatch
 import Foundation
+import KernelInterface
+import Kernels
 import Synchronization
 
 /// Runs numbered tasks on a fixed number of threads, each with scratch memory of its own.
@@ -10,12 +12,25 @@ import Synchronization
 package final class ThreadPool: Sendable {
   /// Threads that work at once, the caller among them.
   package let threadCount: Int
+  /// Inner loops for this CPU.
+  package let kernels: KernelSet
+  /// How products round their activations.
+  package let activations: ActivationPrecision
   /// Scratch memory by worker; the lock also keeps concurrent callers apart.
   private let scratch: Mutex<[FloatBuffer?]>
   private let isCancelled = Atomic(false)
 
-  package init(threadCount: Int) {
+  /// - Parameters:
+  ///   - threadCount: threads to work on; at least 1 is taken.
+  ///   - activations: how products with quantized weights round their activations.
+  ///   - kernels: inner loops that this CPU can run.
+  package init(
+    threadCount: Int, activations: ActivationPrecision = .auto,
+    kernels: KernelSet = KernelSelection.current
+  ) {
     self.threadCount = max(1, threadCount)
+    self.activations = activations
+    self.kernels = kernels
     scratch = Mutex(Array(repeating: nil, count: max(1, threadCount)))
     // Tasks are shared out here; a BLAS with threads of its own would fight with them.
     openblas_set_num_threads(1)

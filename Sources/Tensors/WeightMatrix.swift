@@ -34,7 +34,7 @@ package struct WeightMatrix: Sendable {
   package let columns: Int
   /// Factor on every element (scaled fp8 checkpoints); 1 otherwise.
   package let scale: Float
-  private let segments: [Segment]
+  let segments: [Segment]
 
   /// - Precondition: each segment's rows are whole blocks of its type.
   package init(segments: [Segment], columns: Int, scale: Float = 1) {

@@ -1,0 +1,60 @@
+import BlockFormats
+import Tensors
+
+/// Stored weights with random codes and small scales, for measuring speed.
+package final class RandomBlocks: @unchecked Sendable {
+  // Written by the initializer only.
+  private let bytes: UnsafeMutableRawBufferPointer
+  package let type: ElementType
+
+  /// - Parameters:
+  ///   - type: a decodable type.
+  ///   - rows: rows of the weight.
+  ///   - columns: whole blocks.
+  ///   - seed: the same seed gives the same weights.
+  package init(_ type: ElementType, rows: Int, columns: Int, seed: UInt64 = 1) {
+    self.type = type
+    let count = rows * (type.byteCount(elements: columns) ?? 0)
+    var state = seed
+    bytes = .allocate(byteCount: max(count, 1), alignment: 64)
+    for index in 0..<count {
+      state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
+      bytes[index] = UInt8(truncatingIfNeeded: state >> 56)
+    }
+    for block in stride(from: 0, to: count, by: type.bytesPerBlock) {
+      for (offset, value) in Self.patches(type) { bytes[block + offset] = value }
+    }
+  }
+
+  deinit { bytes.deallocate() }
+
+  /// The bytes that decide about magnitude: float16 scales of 2⁻⁷, upper bytes of plain floats.
+  private static func patches(_ type: ElementType) -> [(offset: Int, value: UInt8)] {
+    switch type {
+    case .q2_K: [(80, 0), (81, 0x20), (82, 0), (83, 0x20)]
+    case .q3_K: [(108, 0), (109, 0x20)]
+    case .q6_K: [(208, 0), (209, 0x20)]
+    case .q4_1, .q5_1, .q4_K, .q5_K: [(0, 0), (1, 0x20), (2, 0), (3, 0x20)]
+    case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [(0, 0), (1, 0x20)]
+    case .f16: [(1, 0x28)]
+    case .bf16: [(1, 0x3D)]
+    case .f32: [(3, 0x3D)]
+    case .f64: [(6, 0x90), (7, 0x3F)]
+    case .f8_e4m3: [(0, 0x18)]
+    default: []
+    }
+  }
+
+  /// The stored bytes of one row.
+  package func row(_ index: Int, byteCount: Int) -> [UInt8] {
+    Array(bytes[index * byteCount..<(index + 1) * byteCount])
+  }
+
+  /// The weight as networks see it.
+  package func matrix(rows: Int, columns: Int) -> WeightMatrix {
+    let segments = bytes.baseAddress.map {
+      [WeightMatrix.Segment(bytes: UnsafeRawPointer($0), type: type, rows: rows, owner: self)]
+    }
+    return WeightMatrix(segments: segments ?? [], columns: columns)
+  }
+}

@@ -1,0 +1,132 @@
+import ArgumentParser
+import Benchmarks
+import BlockFormats
+import Foundation
+import Tensors
+
+/// Measures the machine with the shapes of the real models.
+struct BenchCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "bench",
+    abstract: "Measure this machine: products with weights of each type, attention, decoder.",
+    subcommands: [MatrixProducts.self])
+
+  /// `bench matmul`.
+  struct MatrixProducts: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "matmul",
+      abstract: "Products of activations with stored weights, for each type.",
+      discussion: """
+        Shapes are those of AuraFlow's blocks at 512x512 (1088 rows) and 1024x1024 (4200 rows).
+
+          auraflow bench matmul
+          auraflow bench matmul --types q4_K,q8_0 --rows 1,1088 --json
+        """)
+
+    @Option(
+      name: .long, help: ArgumentHelp("Types, separated by commas (default: all).", valueName: "list"))
+    var types: String?
+
+    @Option(
+      name: .long, help: ArgumentHelp("Rows of activations, separated by commas.", valueName: "list"))
+    var rows = "1088,4200"
+
+    @Option(
+      name: .long, help: ArgumentHelp("Weights as OUTxIN, separated by commas.", valueName: "list"))
+    var shapes = "3072x3072,8192x3072"
+
+    @Option(name: .long, help: "Runs of which the median counts.")
+    var repetitions = 5
+
+    @OptionGroup var precision: PrecisionOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+      try await reportingFailure {
+        let types = try types.map { try Self.parseTypes($0) } ?? Self.allTypes
+        let rows = try rows.split(separator: ",").map { try Self.number($0, "--rows") }
+        let shapes = try shapes.split(separator: ",").map { try Self.shape($0) }
+        let pool = ThreadPool(
+          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+          activations: precision.activations)
+        var results: [MatrixProductResult] = []
+        for shape in shapes {
+          for count in rows {
+            for type in types {
+              guard type.byteCount(elements: shape.input) != nil else {
+                throw ValidationError(
+                  "--shapes: \(shape.input) columns are no whole blocks of \(type.name)")
+              }
+              let benchmark = MatrixProductBenchmark(
+                type: type, input: shape.input, output: shape.output, rows: count)
+              let result = try benchmark.run(repetitions: repetitions, on: pool)
+              results.append(result)
+              if !common.json { Self.printLine(result) }
+            }
+          }
+        }
+        if common.json { try Self.printJSON(results) }
+      }
+    }
+
+    static let allTypes: [ElementType] = [
+      .q4_0, .q4_1, .q4_K, .q2_K, .q3_K, .q5_0, .q5_1, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .q8_0, .f16,
+      .bf16, .f32,
+    ]
+
+    private static func parseTypes(_ list: String) throws -> [ElementType] {
+      try list.split(separator: ",").map { name in
+        guard let type = allTypes.first(where: { $0.name.lowercased() == name.lowercased() }) else {
+          throw ValidationError(
+            "--types: '\(name)' is none of " + allTypes.map(\.name).joined(separator: ", "))
+        }
+        return type
+      }
+    }
+
+    private static func number(_ text: Substring, _ option: String) throws -> Int {
+      guard let number = Int(text), (1...1_000_000).contains(number) else {
+        throw ValidationError("\(option): '\(text)' is no number from 1 to 1000000")
+      }
+      return number
+    }
+
+    private static func shape(_ text: Substring) throws -> (output: Int, input: Int) {
+      let parts = text.split(separator: "x", omittingEmptySubsequences: false)
+      guard parts.count == 2 else {
+        throw ValidationError("--shapes: '\(text)' is not of the form OUTxIN")
+      }
+      return (try number(parts[0], "--shapes"), try number(parts[1], "--shapes"))
+    }
+
+    private static func printLine(_ result: MatrixProductResult) {
+      let type = result.type.padding(toLength: 7, withPad: " ", startingAt: 0)
+      let shape = "\(result.out)x\(result.in) * \(result.rows)"
+        .padding(toLength: 18, withPad: " ", startingAt: 0)
+      Console.writeOutput(
+        String(
+          format: "%@ %@ %8.1f GFLOP/s %7.2f GB/s  %@\n", type, shape, result.gflops,
+          result.gigabytesPerSecond, result.activations))
+    }
+
+    private static func printJSON(_ results: [MatrixProductResult]) throws {
+      struct Report: Encodable { let results: [MatrixProductResult] }
+      let encoder = JSONEncoder()
+      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+      let data = try encoder.encode(Report(results: results))
+      Console.writeOutput(String(decoding: data, as: UTF8.self) + "\n")
+    }
+  }
+}
+
+/// How quantized products round their activations.
+struct PrecisionOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How products with quantized weights round activations: auto, int8 or exact.",
+      valueName: "mode"))
+  var activations = ActivationPrecision.auto
+}
+
+extension ActivationPrecision: ExpressibleByArgument {}

@@ -1,0 +1,64 @@
+import BlockFormats
+
+/// The inner loops of one kind of CPU, as a table that is filled once.
+///
+/// Products are made tile by tile: `rowTile` rows of activations times `columnTile` rows of the
+/// weight (outputs). Both sides are packed first, so that a tile reads them from end to end. All
+/// functions take raw memory, which the caller has made large enough.
+///
+/// Each element of a product is summed in the same order whatever tile it falls into and whatever
+/// rows are computed beside it, so results do not depend on how work is cut up.
+package struct KernelSet: Sendable {
+  /// The name that `AURAFLOW_KERNELS` takes.
+  package let name: String
+  /// Rows of activations in one tile.
+  package let rowTile: Int
+  /// Outputs in one tile.
+  package let columnTile: Int
+  /// The largest magnitude of codes that `multiplyInt8` takes; types with larger ones use
+  /// `multiplyInt16`.
+  package let largestInt8Code: Int
+  /// Multiplies one tile in float32.
+  package let multiplyFloats: @Sendable (UnsafePointer<FloatTile>) -> Void
+  /// Multiplies one tile of weight codes by 8-bit activations.
+  package let multiplyInt8: @Sendable (UnsafePointer<IntegerTile>) -> Void
+  /// Multiplies one tile of weight codes by 16-bit activations.
+  package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void
+  /// Writes the transpose of a matrix of 4-byte elements.
+  package let transpose: @Sendable (UnsafePointer<Transposition>) -> Void
+  /// Takes part of a weight's row apart into codes and scales.
+  package let unpack: @Sendable (UnsafePointer<UnpackedRow>) -> Void
+  /// Decodes F16 or BF16 elements to float32: type, source, count, values.
+  package let decode:
+    @Sendable (ElementType, UnsafeRawPointer, Int, UnsafeMutablePointer<Float>) -> Void
+  /// Rounds one row of activations to 8 bits.
+  package let roundToInt8: @Sendable (UnsafePointer<RoundedRow>) -> Void
+  /// Rounds one row of activations to 16 bits.
+  package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
+
+  package init(
+    name: String, rowTile: Int, columnTile: Int, largestInt8Code: Int,
+    multiplyFloats: @escaping @Sendable (UnsafePointer<FloatTile>) -> Void,
+    multiplyInt8: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
+    multiplyInt16: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
+    transpose: @escaping @Sendable (UnsafePointer<Transposition>) -> Void,
+    unpack: @escaping @Sendable (UnsafePointer<UnpackedRow>) -> Void,
+    decode:
+      @escaping @Sendable (ElementType, UnsafeRawPointer, Int, UnsafeMutablePointer<Float>) -> Void,
+    roundToInt8: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
+    roundToInt16: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void
+  ) {
+    self.name = name
+    self.rowTile = rowTile
+    self.columnTile = columnTile
+    self.largestInt8Code = largestInt8Code
+    self.multiplyFloats = multiplyFloats
+    self.multiplyInt8 = multiplyInt8
+    self.multiplyInt16 = multiplyInt16
+    self.transpose = transpose
+    self.unpack = unpack
+    self.decode = decode
+    self.roundToInt8 = roundToInt8
+    self.roundToInt16 = roundToInt16
+  }
+}

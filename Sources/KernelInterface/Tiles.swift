@@ -1,0 +1,178 @@
+import BlockFormats
+
+/// Arguments of `KernelSet.multiplyFloats`: `result += activations · weightsᵀ`, each element
+/// summed in order with fused multiply-adds where the CPU has them.
+package struct FloatTile {
+  /// `[width, rowTile]`.
+  package var activations: UnsafePointer<Float>
+  /// `[width, columnTile]`.
+  package var weights: UnsafePointer<Float>
+  /// Length of the sums.
+  package var width: Int
+  /// Rows that count. The kernel may write up to `rowTile`.
+  package var rows: Int
+  /// `[rowTile, columnTile]`, added to.
+  package var result: UnsafeMutablePointer<Float>
+  /// Floats from one row of the result to the next.
+  package var resultStride: Int
+
+  package init(
+    activations: UnsafePointer<Float>, weights: UnsafePointer<Float>, width: Int, rows: Int,
+    result: UnsafeMutablePointer<Float>, resultStride: Int
+  ) {
+    self.activations = activations
+    self.weights = weights
+    self.width = width
+    self.rows = rows
+    self.result = result
+    self.resultStride = resultStride
+  }
+}
+
+/// Arguments of `KernelSet.multiplyInt8` and `multiplyInt16`: for each group of `groupWidth`
+/// elements, `result += (start + Σ activation code · weight code) · scale · activation scale`.
+package struct IntegerTile {
+  /// `[width / 4, rowTile, 4]` of `UInt8`, each 128 more than the value that it stands for, or
+  /// `[width / 2, rowTile, 2]` of `Int16`.
+  package var activations: UnsafeRawPointer
+  /// `[width / 32, rowTile]`.
+  package var activationScales: UnsafePointer<Float>
+  /// `[width / 4, columnTile, 4]` of `Int8`, or `[width / 2, columnTile, 2]` of `Int16`.
+  package var codes: UnsafeRawPointer
+  /// `[groups, columnTile]`.
+  package var scales: UnsafePointer<Float>
+  /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
+  /// the activations. Not read by `multiplyInt16`.
+  package var starts: UnsafePointer<Int32>
+  /// `width / groupWidth`; even for groups of 16.
+  package var groups: Int
+  /// 16 or 32.
+  package var groupWidth: Int
+  /// Bound on the magnitude of the codes.
+  package var largestCode: Int
+  /// Rows that count. The kernel may write up to `rowTile`.
+  package var rows: Int
+  /// `[rowTile, columnTile]`, added to.
+  package var result: UnsafeMutablePointer<Float>
+  /// Floats from one row of the result to the next.
+  package var resultStride: Int
+
+  package init(
+    activations: UnsafeRawPointer, activationScales: UnsafePointer<Float>, codes: UnsafeRawPointer,
+    scales: UnsafePointer<Float>, starts: UnsafePointer<Int32>, groups: Int, groupWidth: Int,
+    largestCode: Int, rows: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
+  ) {
+    self.activations = activations
+    self.activationScales = activationScales
+    self.codes = codes
+    self.scales = scales
+    self.starts = starts
+    self.groups = groups
+    self.groupWidth = groupWidth
+    self.largestCode = largestCode
+    self.rows = rows
+    self.result = result
+    self.resultStride = resultStride
+  }
+}
+
+/// Arguments of `KernelSet.transpose`.
+package struct Transposition {
+  /// `[rows, columns]` of 4-byte elements.
+  package var source: UnsafeRawPointer
+  /// Elements from one row of the source to the next.
+  package var sourceStride: Int
+  package var rows: Int
+  package var columns: Int
+  /// `[columns, rows]`.
+  package var destination: UnsafeMutableRawPointer
+  /// Elements from one row of the destination to the next.
+  package var destinationStride: Int
+
+  package init(
+    source: UnsafeRawPointer, sourceStride: Int, rows: Int, columns: Int,
+    destination: UnsafeMutableRawPointer, destinationStride: Int
+  ) {
+    self.source = source
+    self.sourceStride = sourceStride
+    self.rows = rows
+    self.columns = columns
+    self.destination = destination
+    self.destinationStride = destinationStride
+  }
+}
+
+/// Arguments of `KernelSet.unpack`: codes and scales of some blocks of a weight's row.
+///
+/// Codes of types with minimums are centred: their middle is taken from the codes and, times the
+/// scale, added to the minimums. That halves the codes and with them what rounded activations cost.
+package struct UnpackedRow {
+  /// A type with blocks of codes.
+  package var type: ElementType
+  /// The first block.
+  package var source: UnsafeRawPointer
+  package var blocks: Int
+  /// Whether codes are written as `Int16` instead of `Int8`.
+  package var isWide: Bool
+  /// Codes in the order of the elements.
+  package var codes: UnsafeMutableRawPointer
+  /// One scale a group.
+  package var scales: UnsafeMutablePointer<Float>
+  /// One minimum a group, for types that have them.
+  package var minimums: UnsafeMutablePointer<Float>
+  /// −128 times the sum of each group's codes, unless `isWide`.
+  package var starts: UnsafeMutablePointer<Int32>
+  /// Elements from one group's scale, minimum and start to the next's.
+  package var stride: Int
+
+  package init(
+    type: ElementType, source: UnsafeRawPointer, blocks: Int, isWide: Bool,
+    codes: UnsafeMutableRawPointer, scales: UnsafeMutablePointer<Float>,
+    minimums: UnsafeMutablePointer<Float>, starts: UnsafeMutablePointer<Int32>, stride: Int
+  ) {
+    self.type = type
+    self.source = source
+    self.blocks = blocks
+    self.isWide = isWide
+    self.codes = codes
+    self.scales = scales
+    self.minimums = minimums
+    self.starts = starts
+    self.stride = stride
+  }
+}
+
+/// Arguments of `KernelSet.roundToInt8` and `roundToInt16`: one row of activations as integers
+/// with a scale for each 32.
+///
+/// A scale is NaN where one of its activations is not finite.
+package struct RoundedRow {
+  /// `[count]`.
+  package var source: UnsafePointer<Float>
+  /// A multiple of 32.
+  package var count: Int
+  /// `UInt8`, 128 more than the rounded value, or `Int16`.
+  package var codes: UnsafeMutableRawPointer
+  /// One a group of 32.
+  package var scales: UnsafeMutablePointer<Float>
+  /// Sums of the unrounded activations of each `sumWidth` elements; not written if that is 0.
+  package var sums: UnsafeMutablePointer<Float>
+  /// 0, 16 or 32.
+  package var sumWidth: Int
+  /// Elements from one group's scale or sum to the next's.
+  package var stride: Int
+
+  package init(
+    source: UnsafePointer<Float>, count: Int, codes: UnsafeMutableRawPointer,
+    scales: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>, sumWidth: Int,
+    stride: Int
+  ) {
+    self.source = source
+    self.count = count
+    self.codes = codes
+    self.scales = scales
+    self.sums = sums
+    self.sumWidth = sumWidth
+    self.stride = stride
+  }
+}

@@ -1,0 +1,96 @@
+import BlockFormats
+import CIntrinsics
+import KernelInterface
+
+/// See `KernelSet.unpack`.
+func unpack(_ arguments: UnsafePointer<UnpackedRow>) {
+  let row = arguments.pointee
+  switch row.type {
+  case .q4_0: unpack(row, as: Q4_0.self)
+  case .q4_1: unpack(row, as: Q4_1.self)
+  case .q5_0: unpack(row, as: Q5_0.self)
+  case .q5_1: unpack(row, as: Q5_1.self)
+  case .q8_0: unpack(row, as: Q8_0.self)
+  case .q2_K: unpack(row, as: Q2_K.self)
+  case .q3_K: unpack(row, as: Q3_K.self)
+  case .q4_K: unpack(row, as: Q4_K.self)
+  case .q5_K: unpack(row, as: Q5_K.self)
+  case .q6_K: unpack(row, as: Q6_K.self)
+  case .iq4_nl: unpack(row, as: IQ4_NL.self)
+  case .iq4_xs: unpack(row, as: IQ4_XS.self)
+  default: preconditionFailure("a type without codes")
+  }
+}
+
+@inline(__always)
+private func unpack<Format: BlockFormat>(_ row: UnpackedRow, as format: Format.Type) {
+  let groups = Format.elementsPerBlock / Format.groupWidth
+  // Room for one block's codes, scales and minimums: 256 bytes and twice 16 floats.
+  var room = (SIMD64<UInt8>(), SIMD64<UInt8>(), SIMD64<UInt8>(), SIMD64<UInt8>())
+  var factors = (SIMD16<Float>(), SIMD16<Float>())
+  withUnsafeMutableBytes(of: &room) { room in
+    withUnsafeMutableBytes(of: &factors) { factors in
+      guard let codes = room.baseAddress?.assumingMemoryBound(to: Int8.self),
+        let scales = factors.baseAddress?.assumingMemoryBound(to: Float.self)
+      else { return }
+      let minimums = scales + 16
+      for block in 0..<row.blocks {
+        Format.unpack(
+          row.source + block &* Format.bytesPerBlock, codes: codes, scales: scales,
+          minimums: minimums)
+        let first = block &* groups &* row.stride
+        for group in 0..<groups {
+          let index = first &+ group &* row.stride
+          row.scales[index] = scales[group]
+          if Format.hasMinimums {
+            row.minimums[index] = minimums[group] + Float(Format.center) * scales[group]
+          }
+        }
+        finish(row, format, codes, block: block)
+      }
+    }
+  }
+}
+
+/// Centres and writes the codes of one block, and what undoes the 128 in activations.
+@inline(__always)
+private func finish<Format: BlockFormat>(
+  _ row: UnpackedRow, _ format: Format.Type, _ codes: UnsafePointer<Int8>, block: Int
+) {
+  let center = _mm256_set1_epi8(Format.center)
+  let codes = UnsafeRawPointer(codes)
+  for run in 0..<Format.elementsPerBlock / 32 {
+    var bytes = codes.loadUnaligned(fromByteOffset: 32 &* run, as: SIMD4<Int64>.self)
+    if Format.hasMinimums { bytes = _mm256_sub_epi8(bytes, center) }
+    let element = block &* Format.elementsPerBlock &+ 32 &* run
+    if row.isWide {
+      let low = _mm256_cvtepi8_epi16(bytes.lowHalf)
+      let high = _mm256_cvtepi8_epi16(bytes.highHalf)
+      row.codes.storeBytes(of: low, toByteOffset: 2 &* element, as: SIMD4<Int64>.self)
+      row.codes.storeBytes(of: high, toByteOffset: 2 &* element &+ 32, as: SIMD4<Int64>.self)
+    } else {
+      row.codes.storeBytes(of: bytes, toByteOffset: element, as: SIMD4<Int64>.self)
+      // Sums of 8 bytes, each made positive by adding 128.
+      let positive = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128))
+      let sums = _mm256_sad_epu8(positive, _mm256_setzero_si256())
+      let first = Int32(truncatingIfNeeded: sums[0] &+ sums[1]) &- 2048
+      let second = Int32(truncatingIfNeeded: sums[2] &+ sums[3]) &- 2048
+      let group = element / Format.groupWidth &* row.stride
+      if Format.groupWidth == 32 {
+        row.starts[group] = -128 &* (first &+ second)
+      } else {
+        row.starts[group] = -128 &* first
+        row.starts[group &+ row.stride] = -128 &* second
+      }
+    }
+  }
+}
+
+/// The table's entries at sixteen indices below 16.
+@inline(__always)
+func lookUp(_ indices: SIMD16<UInt8>, in table: SIMD16<Int8>) -> SIMD16<UInt8> {
+  unsafeBitCast(
+    _mm_shuffle_epi8(
+      unsafeBitCast(table, to: SIMD2<Int64>.self), unsafeBitCast(indices, to: SIMD2<Int64>.self)),
+    to: SIMD16<UInt8>.self)
+}

@@ -1,0 +1,137 @@
+import BlockFormats
+import KernelInterface
+
+/// See `KernelSet.transpose`.
+func transpose(_ arguments: UnsafePointer<Transposition>) {
+  let matrix = arguments.pointee
+  for column in 0..<matrix.columns {
+    for row in 0..<matrix.rows {
+      let value = matrix.source.loadUnaligned(
+        fromByteOffset: 4 &* (row &* matrix.sourceStride &+ column), as: UInt32.self)
+      matrix.destination.storeBytes(
+        of: value, toByteOffset: 4 &* (column &* matrix.destinationStride &+ row), as: UInt32.self)
+    }
+  }
+}
+
+/// See `KernelSet.decode`.
+func decode(
+  _ type: ElementType, _ source: UnsafeRawPointer, _ count: Int,
+  _ values: UnsafeMutablePointer<Float>
+) {
+  type.decode(source, count: count, into: values)
+}
+
+/// See `KernelSet.roundToInt8`.
+func roundToInt8(_ arguments: UnsafePointer<RoundedRow>) {
+  round(arguments.pointee, largest: 127) { codes, index, value in
+    codes.storeBytes(of: UInt8(truncatingIfNeeded: value &+ 128), toByteOffset: index, as: UInt8.self)
+  }
+}
+
+/// See `KernelSet.roundToInt16`.
+func roundToInt16(_ arguments: UnsafePointer<RoundedRow>) {
+  round(arguments.pointee, largest: 32767) { codes, index, value in
+    codes.storeBytes(
+      of: Int16(truncatingIfNeeded: value), toByteOffset: 2 &* index, as: Int16.self)
+  }
+}
+
+@inline(__always)
+private func round(
+  _ row: RoundedRow, largest: Float,
+  _ store: (_ codes: UnsafeMutableRawPointer, _ index: Int, _ value: Int32) -> Void
+) {
+  for group in 0..<row.count / 32 {
+    let x = row.source + 32 * group
+    var magnitude: Float = 0
+    var (first, second): (Float, Float) = (0, 0)
+    for index in 0..<16 {
+      magnitude = max(magnitude, max(abs(x[index]), abs(x[index + 16])))
+      first += x[index]
+      second += x[index + 16]
+    }
+    // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
+    let scale = magnitude / largest + (first + second) * 0
+    row.scales[group * row.stride] = scale
+    if row.sumWidth == 32 {
+      row.sums[group * row.stride] = first + second
+    } else if row.sumWidth == 16 {
+      row.sums[2 * group * row.stride] = first
+      row.sums[(2 * group + 1) * row.stride] = second
+    }
+    // A scale so small that its inverse overflows stands for zeros.
+    let inverse = scale > 0x1p-126 && scale < .infinity ? 1 / scale : 0
+    for index in 0..<32 {
+      let quotient = (x[index] * inverse).rounded(.toNearestOrEven)
+      // Not finite only where the scale is NaN already.
+      store(row.codes, 32 * group + index, abs(quotient) <= largest ? Int32(quotient) : 0)
+    }
+  }
+}
+
+/// See `KernelSet.unpack`.
+func unpack(_ arguments: UnsafePointer<UnpackedRow>) {
+  let row = arguments.pointee
+  switch row.type {
+  case .q4_0: unpack(row, as: Q4_0.self)
+  case .q4_1: unpack(row, as: Q4_1.self)
+  case .q5_0: unpack(row, as: Q5_0.self)
+  case .q5_1: unpack(row, as: Q5_1.self)
+  case .q8_0: unpack(row, as: Q8_0.self)
+  case .q2_K: unpack(row, as: Q2_K.self)
+  case .q3_K: unpack(row, as: Q3_K.self)
+  case .q4_K: unpack(row, as: Q4_K.self)
+  case .q5_K: unpack(row, as: Q5_K.self)
+  case .q6_K: unpack(row, as: Q6_K.self)
+  case .iq4_nl: unpack(row, as: IQ4_NL.self)
+  case .iq4_xs: unpack(row, as: IQ4_XS.self)
+  default: preconditionFailure("a type without codes")
+  }
+}
+
+@inline(__always)
+private func unpack<Format: BlockFormat>(_ row: UnpackedRow, as format: Format.Type) {
+  let groups = Format.elementsPerBlock / Format.groupWidth
+  withUnsafeTemporaryAllocation(of: Int8.self, capacity: 256) { codes in
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { factors in
+      guard let codes = codes.baseAddress, let scales = factors.baseAddress else { return }
+      for block in 0..<row.blocks {
+        Format.unpack(
+          row.source + block * Format.bytesPerBlock, codes: codes, scales: scales,
+          minimums: scales + 16)
+        for group in 0..<groups {
+          let index = (block * groups + group) * row.stride
+          row.scales[index] = scales[group]
+          if Format.hasMinimums {
+            row.minimums[index] = scales[group + 16] + Float(Format.center) * scales[group]
+          }
+          let sum = write(
+            codes + group * Format.groupWidth, count: Format.groupWidth, minus: Format.center,
+            isWide: row.isWide, to: row.codes,
+            at: block * Format.elementsPerBlock + group * Format.groupWidth)
+          if !row.isWide { row.starts[index] = -128 * sum }
+        }
+      }
+    }
+  }
+}
+
+/// Writes centred codes and returns their sum.
+@inline(__always)
+private func write(
+  _ codes: UnsafePointer<Int8>, count: Int, minus center: Int8, isWide: Bool,
+  to destination: UnsafeMutableRawPointer, at first: Int
+) -> Int32 {
+  var sum: Int32 = 0
+  for index in 0..<count {
+    let code = codes[index] &- center
+    sum &+= Int32(code)
+    if isWide {
+      destination.storeBytes(of: Int16(code), toByteOffset: 2 &* (first &+ index), as: Int16.self)
+    } else {
+      destination.storeBytes(of: code, toByteOffset: first &+ index, as: Int8.self)
+    }
+  }
+  return sum
+}

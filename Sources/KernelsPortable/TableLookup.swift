@@ -1,0 +1,1 @@
+../BlockFormats/TableLookup.swift

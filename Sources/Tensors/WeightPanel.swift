@@ -1,0 +1,160 @@
+import BlockFormats
+import KernelInterface
+
+/// Room for `columnTile` rows of a weight, some columns at a time, in the order in which kernels
+/// read them.
+///
+/// It is filled once and used for all activations, so it has to stay in the nearest cache.
+struct WeightPanel {
+  let kind: ProductKind
+  /// Most columns that it takes at once.
+  let width: Int
+  private let type: ElementType
+  private let layout: CodeLayout?
+  private let kernels: KernelSet
+  /// Rows as they are unpacked, before they are transposed.
+  private let rows: UnsafeMutablePointer<Float>
+  private let elements: UnsafeMutablePointer<Float>
+  private let scales: UnsafeMutablePointer<Float>
+  private let minimums: UnsafeMutablePointer<Float>
+  private let starts: UnsafeMutablePointer<Int32>
+
+  /// Bytes of the packed elements: half of the smallest first-level cache there is.
+  private static let panelBytes = 16 << 10
+  /// Rows that are unpacked before they are transposed together.
+  private static let band = 8
+
+  /// Columns that a panel takes: whole blocks of every type.
+  static func width(kind: ProductKind, columns: Int, kernels: KernelSet) -> Int {
+    let fitting = panelBytes / (kernels.columnTile * kind.bytesPerElement)
+    return min(columns, max(256, fitting / 256 * 256))
+  }
+
+  /// Floats of scratch memory for a panel.
+  static func scratchCount(kind: ProductKind, width: Int, kernels: KernelSet) -> Int {
+    let elements = (band + kernels.columnTile) * width * kind.bytesPerElement / 4
+    // Scales, minimums and starts of groups of 16.
+    return elements + (kind == .float ? 0 : 3 * kernels.columnTile * width / 16) + 16
+  }
+
+  init(
+    _ type: ElementType, kind: ProductKind, width: Int, scratch: UnsafeMutablePointer<Float>,
+    kernels: KernelSet
+  ) {
+    self.type = type
+    self.kind = kind
+    self.width = width
+    self.kernels = kernels
+    layout = type.codeLayout
+    elements = scratch
+    rows = elements + kernels.columnTile * width * kind.bytesPerElement / 4
+    scales = rows + Self.band * width * kind.bytesPerElement / 4
+    let groups = kind == .float ? 0 : kernels.columnTile * width / 16
+    minimums = scales + groups
+    starts = UnsafeMutableRawPointer(minimums + groups).assumingMemoryBound(to: Int32.self)
+  }
+
+  /// Unpacks part of a weight.
+  ///
+  /// - Parameters:
+  ///   - bytes: the first row's first byte.
+  ///   - rowBytes: bytes from row to row.
+  ///   - count: rows; the missing ones of a tile count as zero.
+  ///   - columns: whole blocks, at most `width`.
+  func fill(
+    _ bytes: UnsafeRawPointer, rowBytes: Int, count: Int, columns: Range<Int>, scale: Float
+  ) {
+    let offset = columns.lowerBound / type.elementsPerBlock * type.bytesPerBlock
+    if count < kernels.columnTile { clear(columns.count) }
+    for first in stride(from: 0, to: count, by: Self.band) {
+      let band = min(Self.band, count - first)
+      var transposition = Transposition(
+        source: rows, sourceStride: columns.count * kind.bytesPerElement / 4, rows: band,
+        columns: columns.count * kind.bytesPerElement / 4, destination: elements + first,
+        destinationStride: kernels.columnTile)
+      let source = bytes + first * rowBytes + offset
+      if type == .f32, scale == 1, rowBytes % 4 == 0 {
+        transposition.source = source
+        transposition.sourceStride = rowBytes / 4
+      } else {
+        for row in 0..<band {
+          unpack(source + row * rowBytes, row: row, tileRow: first + row, columns.count, scale)
+        }
+      }
+      kernels.transpose(&transposition)
+    }
+  }
+
+  private func unpack(
+    _ source: UnsafeRawPointer, row: Int, tileRow: Int, _ count: Int, _ scale: Float
+  ) {
+    let destination = UnsafeMutableRawPointer(rows) + row * count * kind.bytesPerElement
+    if kind != .float {
+      var unpacked = UnpackedRow(
+        type: type, source: source, blocks: count / type.elementsPerBlock,
+        isWide: kind == .int16, codes: destination, scales: scales + tileRow,
+        minimums: minimums + tileRow, starts: starts + tileRow, stride: kernels.columnTile)
+      kernels.unpack(&unpacked)
+      return
+    }
+    let values = destination.assumingMemoryBound(to: Float.self)
+    if type == .f16 || type == .bf16 {
+      kernels.decode(type, source, count, values)
+    } else {
+      type.decode(source, count: count, into: values)
+    }
+    if scale != 1 {
+      for index in 0..<count { values[index] *= scale }
+    }
+  }
+
+  /// Zeros for the rows that the last tile lacks.
+  private func clear(_ columns: Int) {
+    elements.update(
+      repeating: 0, count: kernels.columnTile * columns * kind.bytesPerElement / 4)
+    guard let layout else { return }
+    let groups = columns / layout.groupWidth * kernels.columnTile
+    scales.update(repeating: 0, count: groups)
+    minimums.update(repeating: 0, count: groups)
+    starts.update(repeating: 0, count: groups)
+  }
+
+  /// Adds the product with one tile of activations to a tile of the result.
+  ///
+  /// - Parameters:
+  ///   - x: packed for this panel's kind.
+  ///   - tile: which tile of `x`.
+  ///   - count: rows of the tile that count.
+  ///   - columns: the columns that the panel was filled with.
+  ///   - result: `[rowTile, columnTile]`.
+  func multiply(
+    _ x: PackedActivations, tile: Int, rows count: Int, columns: Range<Int>,
+    into result: UnsafeMutablePointer<Float>, stride: Int
+  ) {
+    guard let layout, kind != .float else {
+      var floats = FloatTile(
+        activations: x.elements(tile: tile, column: columns.lowerBound)
+          .assumingMemoryBound(to: Float.self),
+        weights: elements, width: columns.count, rows: count, result: result, resultStride: stride)
+      kernels.multiplyFloats(&floats)
+      return
+    }
+    let groups = columns.count / layout.groupWidth
+    if layout.hasMinimums {
+      var floats = FloatTile(
+        activations: x.sums(tile: tile, column: columns.lowerBound), weights: minimums,
+        width: groups, rows: count, result: result, resultStride: stride)
+      kernels.multiplyFloats(&floats)
+    }
+    var integers = IntegerTile(
+      activations: x.elements(tile: tile, column: columns.lowerBound),
+      activationScales: x.scales(tile: tile, column: columns.lowerBound), codes: elements,
+      scales: scales, starts: starts, groups: groups, groupWidth: layout.groupWidth,
+      largestCode: layout.largestCode, rows: count, result: result, resultStride: stride)
+    if kind == .int8 {
+      kernels.multiplyInt8(&integers)
+    } else {
+      kernels.multiplyInt16(&integers)
+    }
+  }
+}
