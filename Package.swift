@@ -62,7 +62,7 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors",
+        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "StrictJSON", "Tensors",
         "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

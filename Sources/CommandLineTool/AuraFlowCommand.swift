@@ -1,10 +1,15 @@
 import ArgumentParser
 import Foundation
+import Kernels
 
 /// Parses the command line, runs the verb and ends the program with its exit code.
 @main
 enum Program {
   static func main() async {
+    if let complaint = KernelSelection.complaint {
+      Console.writeError("error: \(complaint.withoutControlCharacters)\n")
+      end(ExitStatus.usage)
+    }
     do {
       var command = try AuraFlowCommand.parseAsRoot(
         CommandLineArguments.joiningDashes(Array(CommandLine.arguments.dropFirst())))

@@ -21,6 +21,7 @@ struct GenerateCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup var precision: PrecisionOptions
   @OptionGroup(title: "Picture") var picture: PictureOptions
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup var common: CommonOptions
@@ -40,7 +41,8 @@ struct GenerateCommand: AsyncParsableCommand {
       interruption.beginPreparing()
       let paths = try model.paths()
       let pipeline = try Pipeline(
-        paths, hints: model.hints(), threadCount: common.threads)
+        paths, hints: model.hints(), threadCount: common.threads,
+        activations: precision.activations)
       try files.expectApart(from: pipeline.files + [picture.latents].compactMap { $0 })
       let request = try picture.request(count: count, initial: initial, pipeline)
       console.detail("model: \(model.displayName(paths))")

@@ -24,6 +24,8 @@ package struct KernelSet: Sendable {
   package let multiplyInt8: @Sendable (UnsafePointer<IntegerTile>) -> Void
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void
+  /// Goes on with the softmax of one row.
+  package let continueSoftmax: @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void
   /// Writes the transpose of a matrix of 4-byte elements.
   package let transpose: @Sendable (UnsafePointer<Transposition>) -> Void
   /// Takes part of a weight's row apart into codes and scales.
@@ -41,6 +43,7 @@ package struct KernelSet: Sendable {
     multiplyFloats: @escaping @Sendable (UnsafePointer<FloatTile>) -> Void,
     multiplyInt8: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
     multiplyInt16: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
+    continueSoftmax: @escaping @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void,
     transpose: @escaping @Sendable (UnsafePointer<Transposition>) -> Void,
     unpack: @escaping @Sendable (UnsafePointer<UnpackedRow>) -> Void,
     decode:
@@ -55,6 +58,7 @@ package struct KernelSet: Sendable {
     self.multiplyFloats = multiplyFloats
     self.multiplyInt8 = multiplyInt8
     self.multiplyInt16 = multiplyInt16
+    self.continueSoftmax = continueSoftmax
     self.transpose = transpose
     self.unpack = unpack
     self.decode = decode

@@ -1,4 +1,4 @@
-import COpenBLAS
+import KernelInterface
 
 /// The rows that attend to each other: one picture with its text, or one prompt.
 package struct AttentionSequence: Sendable {
@@ -16,12 +16,14 @@ package struct AttentionSequence: Sendable {
   package var count: Int { ranges.reduce(0) { $0 + $1.count } }
 }
 
-/// Most floats of one block of scores: some query rows against all keys.
-private let scoreFloats = 1 << 18
+/// Most floats of packed keys and values that exist at once.
+private let packedFloats = 8 << 20
 
 /// Multi-head softmax attention, `softmax(scale · q kᵀ + bias) v`, for several sequences at once.
 ///
-/// Scores exist only for a block of queries of one head at a time.
+/// Blocks of queries meet blocks of keys, so that scores exist only for one such pair; each row's
+/// softmax goes on from block to block (Milakov and Gimelshein, "Online normalizer calculation for
+/// softmax", 2018). Keys and values are packed once for all queries.
 ///
 /// - Parameters:
 ///   - q: queries `[rows, heads · headDimension]`.
@@ -40,90 +42,55 @@ package func attend(
 ) throws(ComputeError) {
   precondition(q.columns % headDimension == 0 && q.columns == v.columns && q.rows == result.rows)
   precondition(positionBias == nil || sequences.count == 1)
-  let longest = sequences.map(\.count).max() ?? 0
-  let blockRows = max(8, min(256, scoreFloats / max(1, longest)))
-  let blocks = queryBlocks(sequences, heads: q.columns / headDimension, rows: blockRows)
-  try pool.run(blocks.count, scratchCount: blockRows * longest) { index, scores in
-    let block = blocks[index]
-    let sequence = sequences[block.sequence]
-    let keys = sequence.count
-    let columns = block.head * headDimension..<(block.head + 1) * headDimension
-    let queries = q.rows(block.rows).columns(columns)
-    var offset = 0
-    for range in sequence.ranges {
-      product(
-        queries, k.rows(range).columns(columns), scale: scale, into: scores + offset, stride: keys)
-      offset += range.count
-    }
-    for row in 0..<queries.rows {
-      let values = scores + row * keys
-      if let bias = sequence.keyBias { values[bias.position] += bias.value }
-      if let positionBias {
-        let bias = positionBias.row(block.head * keys + block.firstPosition + row)
-        mapLanes(values, bias, into: values, count: keys) { $0 + $1 }
+  for sequence in sequences where sequence.count > 0 {
+    let heads = q.columns / headDimension
+    let headFloats = PackedHead.floatCount(
+      keys: sequence.count, headDimension: headDimension, kernels: pool.kernels)
+    // As many heads at once as fit, so that threads meet seldom.
+    let headsPerPass = max(1, min(heads, packedFloats / max(1, headFloats)))
+    let memory = try FloatBuffer(count: headsPerPass * headFloats)
+    for first in stride(from: 0, to: heads, by: headsPerPass) {
+      let packed = (first..<min(heads, first + headsPerPass)).map { head in
+        let columns = head * headDimension..<(head + 1) * headDimension
+        return PackedHead(
+          head: head, rows: SequenceRows(sequence), keys: k.columns(columns),
+          values: v.columns(columns), memory: memory.pointer + (head - first) * headFloats,
+          kernels: pool.kernels)
       }
-      softmax(values, count: keys)
-    }
-    weightedSum(
-      scores, keys: keys, of: v.columns(columns), in: sequence.ranges,
-      into: result.rows(block.rows).columns(columns))
-  }
-}
-
-/// Queries of one head that are worked on together.
-private struct QueryBlock {
-  let sequence: Int
-  let head: Int
-  /// Rows of the query matrix.
-  let rows: Range<Int>
-  /// Place of the first row among the sequence's keys.
-  let firstPosition: Int
-}
-
-private func queryBlocks(
-  _ sequences: [AttentionSequence], heads: Int, rows blockRows: Int
-) -> [QueryBlock] {
-  var blocks: [QueryBlock] = []
-  for (index, sequence) in sequences.enumerated() {
-    for head in 0..<heads {
-      var position = 0
-      for range in sequence.ranges {
-        for start in stride(from: range.lowerBound, to: range.upperBound, by: blockRows) {
-          let rows = start..<min(range.upperBound, start + blockRows)
-          blocks.append(
-            QueryBlock(
-              sequence: index, head: head, rows: rows,
-              firstPosition: position + start - range.lowerBound))
-        }
-        position += range.count
+      let tiles = packed[0].tileCount
+      try pool.run(packed.count * tiles) { index, _ in
+        packed[index / tiles].pack(tile: index % tiles)
+      }
+      let block = QueryBlock(
+        q: q, result: result, sequence: sequence, scale: scale, positionBias: positionBias,
+        headDimension: headDimension, kernels: pool.kernels)
+      let blocks = block.count
+      try pool.run(packed.count * blocks, scratchCount: block.scratchCount) { index, scratch in
+        block.attend(to: packed[index / blocks], block: index % blocks, scratch: scratch)
       }
     }
   }
-  return blocks
 }
 
-/// `scores = scale · q kᵀ`.
-private func product(
-  _ q: Matrix, _ k: Matrix, scale: Float, into scores: UnsafeMutablePointer<Float>, stride: Int
-) {
-  guard k.rows > 0 else { return }
-  cblas_sgemm(
-    CblasRowMajor, CblasNoTrans, CblasTrans, Int32(q.rows), Int32(k.rows), Int32(q.columns),
-    scale, q.pointer, Int32(q.stride), k.pointer, Int32(k.stride), 0, scores, Int32(stride))
-}
+/// The places of a sequence as runs of consecutive matrix rows.
+struct SequenceRows {
+  private let ranges: [Range<Int>]
 
-/// `result = probabilities · v`, summed over the ranges of keys.
-private func weightedSum(
-  _ probabilities: UnsafeMutablePointer<Float>, keys: Int, of v: Matrix, in ranges: [Range<Int>],
-  into result: Matrix
-) {
-  var offset = 0
-  for range in ranges where !range.isEmpty {
-    let values = v.rows(range)
-    cblas_sgemm(
-      CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(result.rows), Int32(v.columns),
-      Int32(range.count), 1, probabilities + offset, Int32(keys), values.pointer,
-      Int32(values.stride), offset == 0 ? 0 : 1, result.pointer, Int32(result.stride))
-    offset += range.count
+  init(_ sequence: AttentionSequence) { ranges = sequence.ranges }
+
+  var count: Int { ranges.reduce(0) { $0 + $1.count } }
+
+  /// Calls `body` with each run of rows that some places stand for, and with how many places came
+  /// before.
+  func forEachRun(_ places: Range<Int>, _ body: (_ rows: Range<Int>, _ before: Int) -> Void) {
+    var start = 0
+    for range in ranges {
+      let part = places.clamped(to: start..<start + range.count)
+      if !part.isEmpty {
+        let first = range.lowerBound + part.lowerBound - start
+        body(first..<first + part.count, part.lowerBound - places.lowerBound)
+      }
+      start += range.count
+    }
   }
 }

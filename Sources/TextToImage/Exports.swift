@@ -4,3 +4,4 @@
 @_exported import struct Images.PNGError
 @_exported import struct Images.RGBImage
 @_exported import struct ModelFiles.ModelFileError
+@_exported import enum Tensors.ActivationPrecision

@@ -32,6 +32,8 @@ public final class Pipeline: Sendable {
   public let files: [String]
   /// Most threads that each generation computes on at a time.
   public let threadCount: Int
+  /// How products with quantized weights round their activations.
+  public let activations: ActivationPrecision
 
   let tokenizer: Tokenizer
   let textEncoder: UMT5Encoder
@@ -55,9 +57,11 @@ public final class Pipeline: Sendable {
   ///   - paths: where the parts are.
   ///   - hints: facts that neither tensors nor files tell.
   ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
+  ///   - activations: how products with quantized weights round their activations.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   public init(
-    _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil
+    _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil,
+    activations: ActivationPrecision = .auto
   ) throws(ModelFileError) {
     let sources = try ModelSources(paths, hints: hints)
     let modelDefaults = try ModelDefaults(sources)
@@ -75,6 +79,7 @@ public final class Pipeline: Sendable {
     sizeMultiple = decoder.upscaling * transformer.configuration.patchSize
     largestSide = transformer.largestLatentSide * decoder.upscaling
     self.threadCount = threadCount ?? availableCoreCount()
+    self.activations = activations
     files = sources.files
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
@@ -121,7 +126,7 @@ public final class Pipeline: Sendable {
     onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in }
   ) async throws(GenerationError) -> GenerationResult {
     let settings = try settings(for: request)
-    let pool = ThreadPool(threadCount: threadCount)
+    let pool = ThreadPool(threadCount: threadCount, activations: activations)
     let run = GenerationRun(
       pipeline: self, request: request, settings: settings, pool: pool, onProgress: onProgress)
     let result: Result<GenerationResult, GenerationError> = await withTaskCancellationHandler {

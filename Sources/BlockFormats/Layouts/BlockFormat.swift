@@ -59,8 +59,8 @@ extension UnsafeRawPointer {
   }
 
   @inline(__always)
-  func bytes32(_ offset: Int) -> SIMD32<UInt8> {
-    loadUnaligned(fromByteOffset: offset, as: SIMD32<UInt8>.self)
+  func bytes32(_ offset: Int) -> Bytes32 {
+    Bytes32(words: loadUnaligned(fromByteOffset: offset, as: SIMD4<UInt64>.self))
   }
 }
 
@@ -72,11 +72,48 @@ extension UnsafeMutablePointer<Int8> {
       of: codes &- SIMD16(repeating: offset), as: SIMD16<UInt8>.self)
   }
 
-  /// Writes 32 codes, `offset` modulo 256.
+  /// Writes 32 codes.
   @inline(__always)
-  func store(_ codes: SIMD32<UInt8>, minus offset: UInt8 = 0, at index: Int) {
-    UnsafeMutableRawPointer(self + index).storeBytes(
-      of: codes &- SIMD32(repeating: offset), as: SIMD32<UInt8>.self)
+  func store(_ codes: Bytes32, at index: Int) {
+    UnsafeMutableRawPointer(self + index).storeBytes(of: codes.words, as: SIMD4<UInt64>.self)
+  }
+
+  /// Writes 32 codes below 128, each less `offset`.
+  @inline(__always)
+  func store(_ codes: Bytes32, minus offset: UInt8, at index: Int) {
+    // With the upper bit set no byte borrows from the next.
+    let upper = Bytes32.repeating(0x80)
+    let difference = (codes.words | upper) &- Bytes32.repeating(offset)
+    store(Bytes32(words: difference ^ upper), at: index)
+  }
+}
+
+/// 32 bytes in four words: on vectors of more than 16 lanes Swift's operators are loops.
+struct Bytes32 {
+  var words: SIMD4<UInt64>
+
+  @inline(__always)
+  static func repeating(_ byte: UInt8) -> SIMD4<UInt64> {
+    SIMD4(repeating: UInt64(byte) &* 0x0101_0101_0101_0101)
+  }
+
+  @inline(__always)
+  static func & (bytes: Bytes32, mask: UInt8) -> Bytes32 {
+    Bytes32(words: bytes.words & repeating(mask))
+  }
+
+  @inline(__always)
+  static func | (a: Bytes32, b: Bytes32) -> Bytes32 { Bytes32(words: a.words | b.words) }
+
+  @inline(__always)
+  static func &>> (bytes: Bytes32, count: UInt64) -> Bytes32 {
+    Bytes32(words: bytes.words &>> count) & (0xFF &>> UInt8(truncatingIfNeeded: count))
+  }
+
+  /// The bits that leave a byte must be zero.
+  @inline(__always)
+  static func &<< (bytes: Bytes32, count: UInt64) -> Bytes32 {
+    Bytes32(words: bytes.words &<< count)
   }
 }
 

@@ -143,7 +143,7 @@ enum Q5_K: BlockFormat {
       let bytes = block.bytes32(48 &+ 32 &* pair)
       codes.store(bytes & 15 | (fifth & 1) &<< 4, at: 64 &* pair)
       codes.store(bytes &>> 4 | (fifth & 2) &<< 3, at: 64 &* pair &+ 32)
-      fifth &>>= 2
+      fifth = fifth &>> 2
     }
   }
 }
