@@ -49,14 +49,9 @@ package struct MatrixProductBenchmark: Sendable {
     let x = try Matrix(rows: rows, columns: input)
     fillNormal(x)
     let y = try Matrix(rows: rows, columns: output)
-    var seconds: [Double] = []
-    for repetition in 0...repetitions {
-      let start = ContinuousClock.now
+    let median = try medianSeconds(repetitions) { () throws(ComputeError) in
       try multiply(x, by: weight, into: y, on: pool)
-      let time = (ContinuousClock.now - start) / .seconds(1)
-      if repetition > 0 { seconds.append(time) }
     }
-    let median = seconds.sorted()[seconds.count / 2]
     let operations = 2 * Double(rows) * Double(input) * Double(output)
     let bytes = Double(output * (type.byteCount(elements: input) ?? 0))
     return MatrixProductResult(
@@ -64,21 +59,5 @@ package struct MatrixProductBenchmark: Sendable {
       activations: ProductKind(type, pool.activations, pool.kernels).rawValue, threads: pool.threadCount, seconds: median,
       gflops: operations / median / 1e9, gigabytesPerSecond: bytes / median / 1e9,
       shareOfPeak: 0)
-  }
-}
-
-/// Fills a matrix with sums of uniform numbers, nearly normally distributed.
-func fillNormal(_ x: Matrix) {
-  var state: UInt64 = 7
-  for row in 0..<x.rows {
-    let values = x.row(row)
-    for column in 0..<x.columns {
-      var sum: Float = -2
-      for _ in 0..<4 {
-        state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
-        sum += Float(state >> 40) * 0x1p-24
-      }
-      values[column] = sum * 1.732
-    }
   }
 }

@@ -9,7 +9,7 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measure this machine: products with weights of each type, attention, decoder.",
-    subcommands: [MatrixProducts.self])
+    subcommands: [MatrixProducts.self, Attention.self])
 
   /// `bench matmul`.
   struct MatrixProducts: AsyncParsableCommand {
@@ -65,7 +65,7 @@ struct BenchCommand: AsyncParsableCommand {
             }
           }
         }
-        if common.json { try Self.printJSON(results) }
+        if common.json { try BenchCommand.printJSON(results) }
       }
     }
 
@@ -84,7 +84,7 @@ struct BenchCommand: AsyncParsableCommand {
       }
     }
 
-    private static func number(_ text: Substring, _ option: String) throws -> Int {
+    static func number(_ text: Substring, _ option: String) throws -> Int {
       guard let number = Int(text), (1...1_000_000).contains(number) else {
         throw ValidationError("\(option): '\(text)' is no number from 1 to 1000000")
       }
@@ -108,14 +108,56 @@ struct BenchCommand: AsyncParsableCommand {
           format: "%@ %@ %8.1f GFLOP/s %7.2f GB/s  %@\n", type, shape, result.gflops,
           result.gigabytesPerSecond, result.activations))
     }
+  }
 
-    private static func printJSON(_ results: [MatrixProductResult]) throws {
-      struct Report: Encodable { let results: [MatrixProductResult] }
-      let encoder = JSONEncoder()
-      encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
-      let data = try encoder.encode(Report(results: results))
-      Console.writeOutput(String(decoding: data, as: UTF8.self) + "\n")
+  /// `bench attention`.
+  struct Attention: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "attention",
+      abstract: "Softmax attention over a picture's tokens, for AuraFlow's 12 heads of 256.")
+
+    @Option(name: .long, help: ArgumentHelp("Tokens, separated by commas.", valueName: "list"))
+    var tokens = "1088,4200"
+
+    @Option(name: .long, help: "Heads.")
+    var heads = 12
+
+    @Option(name: .long, help: "Elements of one head.")
+    var headDim = 256
+
+    @Option(name: .long, help: "Runs of which the median counts.")
+    var repetitions = 5
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+      try await reportingFailure {
+        let pool = ThreadPool(
+          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        var results: [AttentionResult] = []
+        for count in try tokens.split(separator: ",").map({
+          try MatrixProducts.number($0, "--tokens")
+        }) {
+          let benchmark = AttentionBenchmark(tokens: count, heads: heads, headDimension: headDim)
+          let result = try benchmark.run(repetitions: repetitions, on: pool)
+          results.append(result)
+          if !common.json {
+            Console.writeOutput(
+              String(
+                format: "%d tokens: %8.1f GFLOP/s, %.4f s\n", count, result.gflops, result.seconds))
+          }
+        }
+        if common.json { try BenchCommand.printJSON(results) }
+      }
     }
+  }
+
+  /// Prints a list under `results`.
+  static func printJSON(_ results: [some Encodable]) throws {
+    let encoder = JSONEncoder()
+    encoder.outputFormatting = [.prettyPrinted, .sortedKeys]
+    let data = try encoder.encode(["results": results])
+    Console.writeOutput(String(decoding: data, as: UTF8.self) + "\n")
   }
 }
 
