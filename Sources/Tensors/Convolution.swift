@@ -1,4 +1,4 @@
-import COpenBLAS
+import KernelInterface
 
 /// An image of several channels: a matrix `[channels, height · width]` with its side lengths.
 package struct ImagePlanes: Sendable {
@@ -39,13 +39,16 @@ package struct Convolution: Sendable {
 
   package var outputChannels: Int { weight.rows }
 
-  /// Most floats of one task's patches.
-  private static let patchFloats = 1 << 20
+  /// Bytes of patches that lie ready for one tile of pixels: half of a first-level cache.
+  private static let patchBytes = 24 << 10
+  /// Tiles of pixels that are worked on together, so that filters are read less often.
+  private static let tilesPerTask = 6
 
   /// Convolves an image, enlarged twofold first (nearest neighbour) if asked to.
   ///
-  /// Patches are laid out for a few hundred pixels at a time and multiplied by the weight, so the
-  /// patch matrix of the whole image never exists; enlarging happens while patches are read.
+  /// Filters times patches, with the kernels of matrix products: patches of a few channels and a
+  /// few pixels are laid out at a time, so the patch matrix never exists; enlarging happens while
+  /// patches are read.
   ///
   /// - Parameters:
   ///   - input: `[in, height, width]`.
@@ -60,51 +63,120 @@ package struct Convolution: Sendable {
     let factor = doubled ? 2 : 1
     let output = try ImagePlanes(
       channels: weight.rows, height: input.height * factor, width: input.width * factor)
-    let pixels = output.height * output.width
-    let patchSize = weight.columns
-    let weights = try Matrix(rows: weight.rows, columns: patchSize)
+    let filters = try Matrix(rows: weight.rows, columns: weight.columns)
     try pool.run(ranges: weight.rows, grain: 16) { rows in
-      weight.decode(rows: rows, into: weights.row(rows.lowerBound))
+      weight.decode(rows: rows, into: filters.row(rows.lowerBound))
     }
-    let grain = max(16, min(4096, Self.patchFloats / patchSize))
-    let inPlace = kernel == 1 && !doubled
+    let packed = try PackedActivations(filters, kind: .float, sumWidth: 0, on: pool)
+    let kernels = pool.kernels
+    let patches = PatchLayout(input: input, kernel: kernel, factor: factor)
+    let tile = kernels.columnTile
+    let area = kernel * kernel
+    let channelsAtOnce = max(1, Self.patchBytes / (4 * tile * area))
+    let panelFloats = min(channelsAtOnce, input.channels) * area * tile
+    let pixels = output.height * output.width
+    let grain = tile * Self.tilesPerTask
     try pool.run(
-      (pixels + grain - 1) / grain, scratchCount: inPlace ? 0 : patchSize * grain
+      (pixels + grain - 1) / grain,
+      scratchCount: Self.tilesPerTask * panelFloats + kernels.rowTile * tile
     ) { task, scratch in
       let range = task * grain..<min(pixels, (task + 1) * grain)
-      if !inPlace {
-        layOutPatches(of: input, pixels: range, factor: factor, into: scratch)
+      initialize(output.planes, pixels: range)
+      let ragged = scratch + Self.tilesPerTask * panelFloats
+      for first in stride(from: 0, to: input.channels, by: channelsAtOnce) {
+        let channels = first..<min(input.channels, first + channelsAtOnce)
+        for (index, start) in stride(from: range.lowerBound, to: range.upperBound, by: tile)
+          .enumerated()
+        {
+          patches.layOut(
+            channels, pixels: start..<min(range.upperBound, start + tile),
+            into: scratch + index * panelFloats, pitch: tile)
+        }
+        let product = FilterProduct(
+          filters: packed, columns: channels.lowerBound * area..<channels.upperBound * area,
+          output: output.planes, kernels: kernels)
+        product.add(panels: scratch, panelFloats: panelFloats, pixels: range, ragged: ragged)
       }
-      let patches = inPlace ? input.planes.pointer + range.lowerBound : scratch
-      cblas_sgemm(
-        CblasRowMajor, CblasNoTrans, CblasNoTrans, Int32(weight.rows), Int32(range.count),
-        Int32(patchSize), 1, weights.pointer, Int32(patchSize), patches,
-        Int32(inPlace ? input.planes.stride : range.count),
-        0, output.planes.pointer + range.lowerBound, Int32(pixels))
-      addBias(to: output.planes, pixels: range)
     }
     return output
   }
 
-  private func addBias(to planes: Matrix, pixels: Range<Int>) {
-    guard let bias else { return }
+  /// The bias, or zeros.
+  private func initialize(_ planes: Matrix, pixels: Range<Int>) {
     for channel in 0..<planes.rows {
-      let values = planes.row(channel)
-      let bias = bias[channel]
-      for pixel in pixels { values[pixel] += bias }
+      (planes.row(channel) + pixels.lowerBound).update(
+        repeating: bias?[channel] ?? 0, count: pixels.count)
     }
   }
+}
 
-  /// Writes the patch matrix `[in · kernel · kernel, pixels]` of some output pixels.
-  private func layOutPatches(
-    of input: ImagePlanes, pixels: Range<Int>, factor: Int,
-    into patches: UnsafeMutablePointer<Float>
+/// Adds filters times laid-out patches to some pixels of an image.
+private struct FilterProduct {
+  let filters: PackedActivations
+  /// The part of the filters that the patches are for.
+  let columns: Range<Int>
+  let output: Matrix
+  let kernels: KernelSet
+
+  /// - Parameters:
+  ///   - panels: patches of `columnTile` pixels each, `[columns, columnTile]`.
+  ///   - panelFloats: floats from panel to panel.
+  ///   - pixels: the pixels, a tile for each panel; the last may be short.
+  ///   - ragged: room for a tile.
+  func add(
+    panels: UnsafeMutablePointer<Float>, panelFloats: Int, pixels: Range<Int>,
+    ragged: UnsafeMutablePointer<Float>
+  ) {
+    let (rowTile, width) = (kernels.rowTile, kernels.columnTile)
+    for first in stride(from: 0, to: output.rows, by: rowTile) {
+      let rows = min(rowTile, output.rows - first)
+      let elements = filters.elements(tile: first / rowTile, column: columns.lowerBound)
+        .assumingMemoryBound(to: Float.self)
+      for (index, start) in stride(from: pixels.lowerBound, to: pixels.upperBound, by: width)
+        .enumerated()
+      {
+        let count = min(width, pixels.upperBound - start)
+        let target = output.row(first) + start
+        var tile = FloatTile(
+          activations: elements, weights: panels + index * panelFloats, width: columns.count,
+          rows: rows, result: target, resultStride: output.stride)
+        if rows == rowTile, count == width {
+          kernels.multiplyFloats(&tile)
+          continue
+        }
+        // Kernels write whole tiles: a ragged one goes through scratch memory.
+        for row in 0..<rows {
+          (ragged + row * width).update(from: target + row * output.stride, count: count)
+        }
+        (tile.result, tile.resultStride) = (ragged, width)
+        kernels.multiplyFloats(&tile)
+        for row in 0..<rows {
+          (target + row * output.stride).update(from: ragged + row * width, count: count)
+        }
+      }
+    }
+  }
+}
+
+/// Reads the surroundings of pixels, of an image that may be enlarged twofold on the way.
+private struct PatchLayout {
+  let input: ImagePlanes
+  /// Side of the filters.
+  let kernel: Int
+  /// 2 if rows and columns count twice.
+  let factor: Int
+
+  /// Writes `[channels · kernel · kernel, pitch]`: for each channel and place in the filter, the
+  /// values that some output pixels see there, zero outside of the image.
+  func layOut(
+    _ channels: Range<Int>, pixels: Range<Int>, into patches: UnsafeMutablePointer<Float>,
+    pitch: Int
   ) {
     let width = input.width * factor
     let height = input.height * factor
     let reach = kernel / 2
     var target = patches
-    for channel in 0..<input.channels {
+    for channel in channels {
       let plane = input.planes.row(channel)
       for dy in -reach...reach {
         for dx in -reach...reach {
@@ -112,26 +184,29 @@ package struct Convolution: Sendable {
           while pixel < pixels.upperBound {
             let (y, x) = pixel.quotientAndRemainder(dividingBy: width)
             let count = min(width &- x, pixels.upperBound &- pixel)
+            let part = target + (pixel &- pixels.lowerBound)
             let sourceY = y &+ dy
             if sourceY < 0 || sourceY >= height {
-              target.update(repeating: 0, count: count)
+              part.update(repeating: 0, count: count)
             } else {
               let row = UnsafePointer(plane + sourceY / factor * input.width)
-              copyRow(
-                row, from: x &+ dx, count: count, width: width, factor: factor, into: target)
+              copyRow(row, from: x &+ dx, count: count, width: width, into: part)
             }
-            target += count
             pixel &+= count
           }
+          if pixels.count < pitch {
+            (target + pixels.count).update(repeating: 0, count: pitch &- pixels.count)
+          }
+          target += pitch
         }
       }
     }
   }
 
-  /// Copies part of one (perhaps enlarged) image row, with zeros outside of it.
+  /// Copies part of one image row, with zeros outside of it.
   @inline(__always)
   private func copyRow(
-    _ row: UnsafePointer<Float>, from start: Int, count: Int, width: Int, factor: Int,
+    _ row: UnsafePointer<Float>, from start: Int, count: Int, width: Int,
     into target: UnsafeMutablePointer<Float>
   ) {
     let first = max(0, -start)
