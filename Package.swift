@@ -62,7 +62,8 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "StrictJSON", "Tensors",
+        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "StrictJSON",
+        "Tensors",
         "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
@@ -76,7 +77,11 @@ let package = Package(
     .testTarget(name: "SamplingTests", dependencies: ["Sampling", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
-    .testTarget(name: "TensorsTests", dependencies: ["Benchmarks", "BlockFormats", "KernelInterface", "Kernels", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "TensorsTests",
+      dependencies: [
+        "Benchmarks", "BlockFormats", "KernelInterface", "Kernels", "Tensors", "TestSupport",
+      ]),
     .testTarget(
       name: "CheckpointsTests", dependencies: ["Checkpoints", "ModelFiles", "TestSupport"]),
     .testTarget(

@@ -8,6 +8,7 @@ targets must be declared in Package.swift, and every declared dependency must be
 """
 
 import json
+import os
 import pathlib
 import re
 import subprocess
@@ -39,7 +40,9 @@ def main() -> int:
         declared = {next(iter(d.values()))[0] for d in target["dependencies"]} & set(LAYERS)
         folder = root / (target.get("path") or f"Sources/{name}")
         imported = set()
-        for source in sorted(folder.rglob("*.swift")):
+        # Targets for single kinds of CPU link to folders that they share.
+        files = [pathlib.Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names]
+        for source in sorted(file for file in files if file.suffix == ".swift"):
             for module in IMPORT.findall(source.read_text()):
                 if module not in LAYERS or module == name:
                     continue

@@ -31,7 +31,9 @@ package struct AttentionBenchmark: Sendable {
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func run(repetitions: Int, on pool: ThreadPool) throws(ComputeError) -> AttentionResult {
     let columns = heads * headDimension
-    let (q, k) = (try Matrix(rows: tokens, columns: columns), try Matrix(rows: tokens, columns: columns))
+    let (q, k) = (
+      try Matrix(rows: tokens, columns: columns), try Matrix(rows: tokens, columns: columns)
+    )
     let v = try Matrix(rows: tokens, columns: columns)
     let result = try Matrix(rows: tokens, columns: columns)
     for matrix in [q, k, v] { fillNormal(matrix) }

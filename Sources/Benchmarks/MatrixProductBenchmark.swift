@@ -56,7 +56,8 @@ package struct MatrixProductBenchmark: Sendable {
     let bytes = Double(output * (type.byteCount(elements: input) ?? 0))
     return MatrixProductResult(
       type: type.name, in: input, out: output, rows: rows,
-      activations: ProductKind(type, pool.activations, pool.kernels).rawValue, threads: pool.threadCount, seconds: median,
+      activations: ProductKind(type, pool.activations, pool.kernels).rawValue,
+      threads: pool.threadCount, seconds: median,
       gflops: operations / median / 1e9, gigabytesPerSecond: bytes / median / 1e9,
       shareOfPeak: 0)
   }

@@ -77,7 +77,8 @@ private func decodeBlocks<Format: BlockFormat>(
 ) {
   // One scale and one minimum for each 16 elements are the most that a format has.
   withUnsafeTemporaryAllocation(of: Int8.self, capacity: Format.elementsPerBlock) { codes in
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: Format.elementsPerBlock / 8) { factors in
+    withUnsafeTemporaryAllocation(of: Float.self, capacity: Format.elementsPerBlock / 8) {
+      factors in
       guard let codes = codes.baseAddress, let scales = factors.baseAddress else { return }
       let minimums = scales + Format.elementsPerBlock / 16
       for block in 0..<count / Format.elementsPerBlock {

@@ -24,11 +24,13 @@ struct BenchCommand: AsyncParsableCommand {
         """)
 
     @Option(
-      name: .long, help: ArgumentHelp("Types, separated by commas (default: all).", valueName: "list"))
+      name: .long,
+      help: ArgumentHelp("Types, separated by commas (default: all).", valueName: "list"))
     var types: String?
 
     @Option(
-      name: .long, help: ArgumentHelp("Rows of activations, separated by commas.", valueName: "list"))
+      name: .long,
+      help: ArgumentHelp("Rows of activations, separated by commas.", valueName: "list"))
     var rows = "1088,4200"
 
     @Option(

@@ -4,5 +4,6 @@ import KernelInterface
 package let kernelSetAVX2 = KernelSet(
   name: "avx2", rowTile: rowTile, columnTile: columnTile, largestInt8Code: 32,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
-  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode, roundToInt8: roundToInt8,
+  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
+  roundToInt8: roundToInt8,
   roundToInt16: roundToInt16)

@@ -4,5 +4,6 @@ import KernelInterface
 package let kernelSetAVX512 = KernelSet(
   name: "avx512", rowTile: rowTile, columnTile: columnTile, largestInt8Code: 128,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
-  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode, roundToInt8: roundToInt8,
+  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
+  roundToInt8: roundToInt8,
   roundToInt16: roundToInt16)

@@ -9,5 +9,6 @@ let columnTile = 8
 package let kernelSetPortable = KernelSet(
   name: "portable", rowTile: rowTile, columnTile: columnTile, largestInt8Code: 128,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
-  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode, roundToInt8: roundToInt8,
+  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
+  roundToInt8: roundToInt8,
   roundToInt16: roundToInt16)

@@ -25,7 +25,8 @@ func decode(
 /// See `KernelSet.roundToInt8`.
 func roundToInt8(_ arguments: UnsafePointer<RoundedRow>) {
   round(arguments.pointee, largest: 127) { codes, index, value in
-    codes.storeBytes(of: UInt8(truncatingIfNeeded: value &+ 128), toByteOffset: index, as: UInt8.self)
+    codes.storeBytes(
+      of: UInt8(truncatingIfNeeded: value &+ 128), toByteOffset: index, as: UInt8.self)
   }
 }
 

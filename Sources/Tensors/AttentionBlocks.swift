@@ -12,7 +12,9 @@ struct PackedHead: @unchecked Sendable {
   private let kernels: KernelSet
 
   /// Keys that are met at once: their scores and packed values stay in the second-level cache.
-  static func blockKeys(_ kernels: KernelSet) -> Int { 192 / kernels.columnTile * kernels.columnTile }
+  static func blockKeys(_ kernels: KernelSet) -> Int {
+    192 / kernels.columnTile * kernels.columnTile
+  }
 
   /// Floats for the packed keys and values of one head.
   static func floatCount(keys: Int, headDimension: Int, kernels: KernelSet) -> Int {

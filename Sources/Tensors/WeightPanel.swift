@@ -61,6 +61,7 @@ struct WeightPanel {
   ///   - rowBytes: bytes from row to row.
   ///   - count: rows; the missing ones of a tile count as zero.
   ///   - columns: whole blocks, at most `width`.
+  ///   - scale: factor on every element; 1 unless the kind is `.float`.
   func fill(
     _ bytes: UnsafeRawPointer, rowBytes: Int, count: Int, columns: Range<Int>, scale: Float
   ) {
@@ -127,6 +128,7 @@ struct WeightPanel {
   ///   - count: rows of the tile that count.
   ///   - columns: the columns that the panel was filled with.
   ///   - result: `[rowTile, columnTile]`.
+  ///   - stride: floats from one row of the result to the next.
   func multiply(
     _ x: PackedActivations, tile: Int, rows count: Int, columns: Range<Int>,
     into result: UnsafeMutablePointer<Float>, stride: Int

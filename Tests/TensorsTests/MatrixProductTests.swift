@@ -12,6 +12,7 @@ private struct Oracle {
   var tolerance = 0.0
 
   /// - Parameters:
+  ///   - x: one row of activations.
   ///   - weights: one row of the weight, decoded.
   ///   - spans: for each element, the magnitude of what multiplies its rounded activation.
   ///   - largest: the largest activation code, or nil if activations are not rounded.
@@ -109,7 +110,8 @@ private struct Oracle {
     try multiply(x, by: weight, into: whole, on: ThreadPool(threadCount: 1, kernels: kernels))
     for threads in [2, 3, 7] {
       let again = try Matrix(rows: rows, columns: outputs)
-      try multiply(x, by: weight, into: again, on: ThreadPool(threadCount: threads, kernels: kernels))
+      try multiply(
+        x, by: weight, into: again, on: ThreadPool(threadCount: threads, kernels: kernels))
       #expect(again.values == whole.values)
     }
     for range in [0..<1, 1..<3, 3..<6, 6..<11, 11..<20, 20..<37] {
