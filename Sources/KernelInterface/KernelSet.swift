@@ -15,6 +15,8 @@ package struct KernelSet: Sendable {
   package let rowTile: Int
   /// Outputs in one tile.
   package let columnTile: Int
+  /// Bytes of packed weights that stay in the first-level cache beside a tile of activations.
+  package let panelBytes: Int
   /// The largest magnitude of codes that `multiplyInt8` takes; types with larger ones use
   /// `multiplyInt16`.
   package let largestInt8Code: Int
@@ -39,7 +41,7 @@ package struct KernelSet: Sendable {
   package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
 
   package init(
-    name: String, rowTile: Int, columnTile: Int, largestInt8Code: Int,
+    name: String, rowTile: Int, columnTile: Int, panelBytes: Int, largestInt8Code: Int,
     multiplyFloats: @escaping @Sendable (UnsafePointer<FloatTile>) -> Void,
     multiplyInt8: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
     multiplyInt16: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
@@ -54,6 +56,7 @@ package struct KernelSet: Sendable {
     self.name = name
     self.rowTile = rowTile
     self.columnTile = columnTile
+    self.panelBytes = panelBytes
     self.largestInt8Code = largestInt8Code
     self.multiplyFloats = multiplyFloats
     self.multiplyInt8 = multiplyInt8

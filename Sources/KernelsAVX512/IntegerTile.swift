@@ -30,27 +30,34 @@ func multiplyInt16(_ tile: UnsafePointer<IntegerTile>) {
 @inline(__always)
 private func multiply(_ tile: IntegerTile, steps: Int, isWide: Bool) {
   switch tile.rows {
-  case 1: multiply(tile, rows: 1, steps: steps, isWide: isWide)
-  case 2: multiply(tile, rows: 2, steps: steps, isWide: isWide)
-  case 3, 4: multiply(tile, rows: 4, steps: steps, isWide: isWide)
-  default: multiply(tile, rows: 8, steps: steps, isWide: isWide)
+  case 1: multiply(tile, first: 0, rows: 1, steps: steps, isWide: isWide)
+  case 2: multiply(tile, first: 0, rows: 2, steps: steps, isWide: isWide)
+  case 3, 4: multiply(tile, first: 0, rows: 4, steps: steps, isWide: isWide)
+  default:
+    // Integer and float sums of four rows together just fit into the registers.
+    multiply(tile, first: 0, rows: 4, steps: steps, isWide: isWide)
+    multiply(tile, first: 4, rows: 4, steps: steps, isWide: isWide)
   }
 }
 
 /// `rows`, `steps` and `isWide` are constants wherever this is inlined.
 @inline(__always)
-private func multiply(_ tile: IntegerTile, rows: Int, steps: Int, isWide: Bool) {
-  var x = tile.activations
+private func multiply(_ tile: IntegerTile, first: Int, rows: Int, steps: Int, isWide: Bool) {
+  var x = tile.activations + 4 &* first
   var codes = tile.codes
   var scales = UnsafeRawPointer(tile.scales)
   var starts = UnsafeRawPointer(tile.starts)
-  let stride = tile.resultStride
   // Groups of 16 share the activations' scale of 32 in pairs.
   let scaleShift = tile.groupWidth == 16 ? 1 : 0
+  let stride = tile.resultStride
+  let result = tile.result + first &* stride
+  var f0 = FloatRow(UnsafeRawPointer(result))
+  var f1 = rows > 1 ? FloatRow(UnsafeRawPointer(result + stride)) : f0
+  var f2 = rows > 2 ? FloatRow(UnsafeRawPointer(result + 2 &* stride)) : f0
+  var f3 = rows > 2 ? FloatRow(UnsafeRawPointer(result + 3 &* stride)) : f0
   for group in 0..<tile.groups {
-    let first = isWide ? Row() : Row(starts)
-    var (r0, r1, r2, r3) = (first, first, first, first)
-    var (r4, r5, r6, r7) = (first, first, first, first)
+    let start = isWide ? Row() : Row(starts)
+    var (r0, r1, r2, r3) = (start, start, start, start)
     for _ in 0..<steps {
       let w = Row(codes)
       r0.add(x, 0, w, isWide)
@@ -59,32 +66,25 @@ private func multiply(_ tile: IntegerTile, rows: Int, steps: Int, isWide: Bool) 
         r2.add(x, 8, w, isWide)
         r3.add(x, 12, w, isWide)
       }
-      if rows > 4 {
-        r4.add(x, 16, w, isWide)
-        r5.add(x, 20, w, isWide)
-        r6.add(x, 24, w, isWide)
-        r7.add(x, 28, w, isWide)
-      }
       x += 4 &* rowTile
       codes += 4 &* columnTile
     }
     let scale = FloatRow(scales)
-    let xScales = tile.activationScales + (group &>> scaleShift) &* rowTile
-    var result = tile.result
-    r0.accumulate(into: &result, scale, xScales[0], stride)
-    if rows > 1 { r1.accumulate(into: &result, scale, xScales[1], stride) }
+    let xScales = tile.activationScales + (group &>> scaleShift) &* rowTile + first
+    f0.add(r0, scale, xScales[0])
+    if rows > 1 { f1.add(r1, scale, xScales[1]) }
     if rows > 2 {
-      r2.accumulate(into: &result, scale, xScales[2], stride)
-      r3.accumulate(into: &result, scale, xScales[3], stride)
-    }
-    if rows > 4 {
-      r4.accumulate(into: &result, scale, xScales[4], stride)
-      r5.accumulate(into: &result, scale, xScales[5], stride)
-      r6.accumulate(into: &result, scale, xScales[6], stride)
-      r7.accumulate(into: &result, scale, xScales[7], stride)
+      f2.add(r2, scale, xScales[2])
+      f3.add(r3, scale, xScales[3])
     }
     scales += 4 &* columnTile
     starts += 4 &* columnTile
+  }
+  f0.store(to: result)
+  if rows > 1 { f1.store(to: result + stride) }
+  if rows > 2 {
+    f2.store(to: result + 2 &* stride)
+    f3.store(to: result + 3 &* stride)
   }
 }
 
@@ -122,19 +122,15 @@ private struct Row {
       c = _mm512_dpbusd_epi32(c, four, codes.c)
     }
   }
+}
 
-  /// Adds the scaled sums to a row of the result and goes on to the next row.
+extension FloatRow {
+  /// Adds integer sums times their scales.
   @inline(__always)
-  func accumulate(
-    into result: inout UnsafeMutablePointer<Float>, _ scale: FloatRow, _ xScale: Float,
-    _ stride: Int
-  ) {
+  fileprivate mutating func add(_ sums: Row, _ scale: FloatRow, _ xScale: Float) {
     let xScales = _mm512_set1_ps(xScale)
-    let old = FloatRow(UnsafeRawPointer(result))
-    let a = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(a), scale.a), xScales, old.a)
-    let b = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(b), scale.b), xScales, old.b)
-    let c = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(c), scale.c), xScales, old.c)
-    FloatRow(a, b, c).store(to: result)
-    result += stride
+    a = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.a), scale.a), xScales, a)
+    b = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.b), scale.b), xScales, b)
+    c = _mm512_fmadd_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums.c), scale.c), xScales, c)
   }
 }

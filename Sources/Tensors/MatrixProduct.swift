@@ -109,20 +109,21 @@ private struct SegmentProduct {
     for start in stride(from: 0, to: max(columns, 1), by: max(panelWidth, 1)) {
       let part = start..<min(columns, start + panelWidth)
       panel.fill(weights, rowBytes: rowBytes, count: outputs.count, columns: part, scale: scale)
+      let arguments = panel.arguments(x, columns: part)
       for tile in tiles {
         let firstRow = tile * kernels.rowTile
         let rows = min(kernels.rowTile, x.rows - firstRow)
         let target = y.row(firstRow) + outputs.lowerBound
         if start == 0 { initialize(target, stride: y.stride, rows: rows, outputs, bias) }
         if rows == kernels.rowTile, outputs.count == kernels.columnTile {
-          panel.multiply(x, tile: tile, rows: rows, columns: part, into: target, stride: y.stride)
+          panel.multiply(arguments, tile: tile, rows: rows, into: target, stride: y.stride)
         } else {
           // Kernels write whole tiles: a ragged one goes through scratch memory.
           let width = kernels.columnTile
           for row in 0..<rows {
             (ragged + row * width).update(from: target + row * y.stride, count: outputs.count)
           }
-          panel.multiply(x, tile: tile, rows: rows, columns: part, into: ragged, stride: width)
+          panel.multiply(arguments, tile: tile, rows: rows, into: ragged, stride: width)
           for row in 0..<rows {
             (target + row * y.stride).update(from: ragged + row * width, count: outputs.count)
           }

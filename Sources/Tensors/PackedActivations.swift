@@ -55,6 +55,13 @@ struct PackedActivations: @unchecked Sendable {
     UnsafePointer(sums.pointer + (tile * columns + column) / sumWidth * rowTile)
   }
 
+  /// Elements from one tile to the next.
+  var elementsPerTile: Int { columns * rowTile }
+  /// Scales from one tile to the next.
+  var scalesPerTile: Int { columns / 32 * rowTile }
+  /// Sums from one tile to the next.
+  var sumsPerTile: Int { sumWidth > 0 ? columns / sumWidth * rowTile : 0 }
+
   private func pack(
     _ x: Matrix, tile: Int, scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
   ) {

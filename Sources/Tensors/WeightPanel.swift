@@ -19,14 +19,12 @@ struct WeightPanel {
   private let minimums: UnsafeMutablePointer<Float>
   private let starts: UnsafeMutablePointer<Int32>
 
-  /// Bytes of the packed elements: half of the smallest first-level cache there is.
-  private static let panelBytes = 16 << 10
   /// Rows that are unpacked before they are transposed together.
   private static let band = 8
 
   /// Columns that a panel takes: whole blocks of every type.
   static func width(kind: ProductKind, columns: Int, kernels: KernelSet) -> Int {
-    let fitting = panelBytes / (kernels.columnTile * kind.bytesPerElement)
+    let fitting = kernels.panelBytes / (kernels.columnTile * kind.bytesPerElement)
     return min(columns, max(256, fitting / 256 * 256))
   }
 
@@ -120,39 +118,71 @@ struct WeightPanel {
     starts.update(repeating: 0, count: groups)
   }
 
-  /// Adds the product with one tile of activations to a tile of the result.
+  /// The arguments of the kernels that are the same for all tiles of activations.
   ///
   /// - Parameters:
   ///   - x: packed for this panel's kind.
-  ///   - tile: which tile of `x`.
-  ///   - count: rows of the tile that count.
   ///   - columns: the columns that the panel was filled with.
+  func arguments(_ x: PackedActivations, columns: Range<Int>) -> Arguments {
+    let groups = columns.count / (layout?.groupWidth ?? 32)
+    let hasMinimums = kind != .float && layout?.hasMinimums ?? false
+    let activations = x.elements(tile: 0, column: columns.lowerBound)
+    let sums = hasMinimums ? x.sums(tile: 0, column: columns.lowerBound) : nil
+    return Arguments(
+      hasFloats: kind == .float || hasMinimums,
+      floats: FloatTile(
+        activations: sums ?? activations.assumingMemoryBound(to: Float.self),
+        weights: hasMinimums ? minimums : elements, width: hasMinimums ? groups : columns.count,
+        rows: 0, result: elements, resultStride: 0),
+      integers: IntegerTile(
+        activations: activations,
+        activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,
+        scales: scales, starts: starts, groups: groups, groupWidth: layout?.groupWidth ?? 32,
+        largestCode: layout?.largestCode ?? 0, rows: 0, result: elements, resultStride: 0),
+      floatsPerTile: hasMinimums ? x.sumsPerTile : x.elementsPerTile,
+      bytesPerTile: x.elementsPerTile * kind.bytesPerElement, scalesPerTile: x.scalesPerTile)
+  }
+
+  /// See `arguments`.
+  struct Arguments {
+    /// Whether there is a product in float32: all of it, or the minimums.
+    let hasFloats: Bool
+    /// For the first tile of activations.
+    let floats: FloatTile
+    /// For the first tile of activations.
+    let integers: IntegerTile
+    let floatsPerTile: Int
+    let bytesPerTile: Int
+    let scalesPerTile: Int
+  }
+
+  /// Adds the product with one tile of activations to a tile of the result.
+  ///
+  /// - Parameters:
+  ///   - arguments: what `arguments` gave.
+  ///   - tile: which tile of the activations.
+  ///   - count: rows of the tile that count.
   ///   - result: `[rowTile, columnTile]`.
   ///   - stride: floats from one row of the result to the next.
   func multiply(
-    _ x: PackedActivations, tile: Int, rows count: Int, columns: Range<Int>,
-    into result: UnsafeMutablePointer<Float>, stride: Int
+    _ arguments: Arguments, tile: Int, rows count: Int, into result: UnsafeMutablePointer<Float>,
+    stride: Int
   ) {
-    guard let layout, kind != .float else {
-      var floats = FloatTile(
-        activations: x.elements(tile: tile, column: columns.lowerBound)
-          .assumingMemoryBound(to: Float.self),
-        weights: elements, width: columns.count, rows: count, result: result, resultStride: stride)
-      kernels.multiplyFloats(&floats)
-      return
-    }
-    let groups = columns.count / layout.groupWidth
-    if layout.hasMinimums {
-      var floats = FloatTile(
-        activations: x.sums(tile: tile, column: columns.lowerBound), weights: minimums,
-        width: groups, rows: count, result: result, resultStride: stride)
+    if arguments.hasFloats {
+      var floats = arguments.floats
+      floats.activations += tile * arguments.floatsPerTile
+      floats.rows = count
+      floats.result = result
+      floats.resultStride = stride
       kernels.multiplyFloats(&floats)
     }
-    var integers = IntegerTile(
-      activations: x.elements(tile: tile, column: columns.lowerBound),
-      activationScales: x.scales(tile: tile, column: columns.lowerBound), codes: elements,
-      scales: scales, starts: starts, groups: groups, groupWidth: layout.groupWidth,
-      largestCode: layout.largestCode, rows: count, result: result, resultStride: stride)
+    if kind == .float { return }
+    var integers = arguments.integers
+    integers.activations += tile * arguments.bytesPerTile
+    integers.activationScales += tile * arguments.scalesPerTile
+    integers.rows = count
+    integers.result = result
+    integers.resultStride = stride
     if kind == .int8 {
       kernels.multiplyInt8(&integers)
     } else {
