@@ -12,89 +12,152 @@ let columnTile = 16
 func multiplyInt8(_ tile: UnsafePointer<IntegerTile>) {
   let isNarrow = tile.pointee.groupWidth == 16
   switch tile.pointee.largestCode {
-  case ...8 where isNarrow: multiply(tile.pointee, chunks: 1, steps: 4, isWide: false)
-  case ...8: multiply(tile.pointee, chunks: 1, steps: 8, isWide: false)
-  case ...16: multiply(tile.pointee, chunks: isNarrow ? 1 : 2, steps: 4, isWide: false)
-  default: multiply(tile.pointee, chunks: isNarrow ? 2 : 4, steps: 2, isWide: false)
+  case ...8 where isNarrow: multiply(tile, as: Codes4Groups16.self)
+  case ...8: multiply(tile, as: Codes4Groups32.self)
+  case _ where isNarrow: multiply(tile, as: Codes6Groups16.self)
+  case ...16: multiply(tile, as: Codes5Groups32.self)
+  default: multiply(tile, as: Codes6Groups32.self)
   }
 }
 
 /// See `KernelSet.multiplyInt16`.
 func multiplyInt16(_ tile: UnsafePointer<IntegerTile>) {
   if tile.pointee.groupWidth == 16 {
-    multiply(tile.pointee, chunks: 1, steps: 8, isWide: true)
+    multiply(tile, as: WideGroups16.self)
   } else {
-    multiply(tile.pointee, chunks: 1, steps: 16, isWide: true)
+    multiply(tile, as: WideGroups32.self)
   }
 }
 
-/// Picks the version for as many rows as there are.
-@inline(__always)
-private func multiply(_ tile: IntegerTile, chunks: Int, steps: Int, isWide: Bool) {
-  switch tile.rows {
-  case 1: multiply(tile, rows: 1, chunks: chunks, steps: steps, isWide: isWide)
-  case 2: multiply(tile, rows: 2, chunks: chunks, steps: steps, isWide: isWide)
-  case 3, 4: multiply(tile, rows: 4, chunks: chunks, steps: steps, isWide: isWide)
-  default: multiply(tile, rows: 6, chunks: chunks, steps: steps, isWide: isWide)
+/// How the sums of one group are made.
+private protocol GroupShape {
+  /// How often a group's sums move from 16 to 32 bits.
+  static var chunks: Int { get }
+  /// Instructions on each sum between such moves, for a group of this width.
+  ///
+  /// Where it is not a constant, it is computed so that the compiler does not unroll the loop: it
+  /// would go through it row by row and run out of registers (a tenth slower, measured).
+  static func steps(_ groupWidth: Int) -> Int
+  /// Whether activations have 16 bits, and sums 32 from the start.
+  static var isWide: Bool { get }
+}
+
+private enum Codes4Groups16: GroupShape {
+  static var chunks: Int { 1 }
+  static func steps(_ groupWidth: Int) -> Int { groupWidth &>> 2 }
+  static var isWide: Bool { false }
+}
+private enum Codes4Groups32: GroupShape {
+  static var chunks: Int { 1 }
+  static func steps(_ groupWidth: Int) -> Int { groupWidth &>> 2 }
+  static var isWide: Bool { false }
+}
+private enum Codes5Groups32: GroupShape {
+  static var chunks: Int { 2 }
+  static func steps(_ groupWidth: Int) -> Int { groupWidth &>> 3 }
+  static var isWide: Bool { false }
+}
+private enum Codes6Groups16: GroupShape {
+  static var chunks: Int { 2 }
+  static func steps(_ groupWidth: Int) -> Int { 2 }
+  static var isWide: Bool { false }
+}
+private enum Codes6Groups32: GroupShape {
+  static var chunks: Int { 4 }
+  static func steps(_ groupWidth: Int) -> Int { 2 }
+  static var isWide: Bool { false }
+}
+private enum WideGroups16: GroupShape {
+  static var chunks: Int { 1 }
+  static func steps(_ groupWidth: Int) -> Int { 8 }
+  static var isWide: Bool { true }
+}
+private enum WideGroups32: GroupShape {
+  static var chunks: Int { 1 }
+  static func steps(_ groupWidth: Int) -> Int { 16 }
+  static var isWide: Bool { true }
+}
+
+private func multiply<Shape: GroupShape>(
+  _ tile: UnsafePointer<IntegerTile>, as shape: Shape.Type
+) {
+  if tile.pointee.rows == 1 {
+    multiplyOne(tile, as: shape)
+  } else {
+    multiplyThree(tile, as: shape, first: 0)
+    if tile.pointee.rows > 3 { multiplyThree(tile, as: shape, first: 3) }
   }
 }
 
-/// All but the tile are constants wherever this is inlined.
+@inline(never)
+private func multiplyOne<Shape: GroupShape>(
+  _ tile: UnsafePointer<IntegerTile>, as shape: Shape.Type
+) {
+  multiply(tile.pointee, as: shape, first: 0, rows: 1)
+}
+
+@inline(never)
+private func multiplyThree<Shape: GroupShape>(
+  _ tile: UnsafePointer<IntegerTile>, as shape: Shape.Type, first: Int
+) {
+  multiply(tile.pointee, as: shape, first: first, rows: 3)
+}
+
+/// Three rows' sums in both widths just fit into the registers. `rows` is 1 or 3 and a constant
+/// wherever this is inlined.
 @inline(__always)
-private func multiply(_ tile: IntegerTile, rows: Int, chunks: Int, steps: Int, isWide: Bool) {
-  var x = tile.activations
+private func multiply<Shape: GroupShape>(
+  _ tile: IntegerTile, as shape: Shape.Type, first: Int, rows: Int
+) {
+  var x = tile.activations + 4 &* first
   var codes = tile.codes
   var scales = UnsafeRawPointer(tile.scales)
   var starts = UnsafeRawPointer(tile.starts)
-  let stride = tile.resultStride
   // Groups of 16 share the activations' scale of 32 in pairs.
   let scaleShift = tile.groupWidth == 16 ? 1 : 0
+  let steps = Shape.steps(tile.groupWidth)
+  let stride = tile.resultStride
+  let result = tile.result + first &* stride
+  var f0 = FloatRow(UnsafeRawPointer(result))
+  var f1 = rows > 1 ? FloatRow(UnsafeRawPointer(result + stride)) : f0
+  var f2 = rows > 1 ? FloatRow(UnsafeRawPointer(result + 2 &* stride)) : f0
   for group in 0..<tile.groups {
-    var (r0, r1, r2, r3, r4, r5) = (Row(), Row(), Row(), Row(), Row(), Row())
-    let start = isWide ? Row() : Row(starts)
-    var (s0, s1, s2, s3, s4, s5) = (start, start, start, start, start, start)
-    for _ in 0..<chunks {
-      for _ in 0..<steps {
+    let start = Shape.isWide ? Row() : Row(starts)
+    var (s0, s1, s2) = (start, start, start)
+    for _ in 0..<Shape.chunks {
+      var (r0, r1, r2) = (Row(), Row(), Row())
+      var step = 0
+      while step < steps {
+        step &+= 1
         let w = Row(codes)
-        r0.add(x, 0, w, isWide)
-        if rows > 1 { r1.add(x, 4, w, isWide) }
-        if rows > 2 {
-          r2.add(x, 8, w, isWide)
-          r3.add(x, 12, w, isWide)
-        }
-        if rows > 4 {
-          r4.add(x, 16, w, isWide)
-          r5.add(x, 20, w, isWide)
+        r0.add(x, 0, w, Shape.isWide)
+        if rows > 1 {
+          r1.add(x, 4, w, Shape.isWide)
+          r2.add(x, 8, w, Shape.isWide)
         }
         x += 4 &* rowTile
         codes += 4 &* columnTile
       }
-      s0.gather(&r0, isWide)
-      if rows > 1 { s1.gather(&r1, isWide) }
-      if rows > 2 {
-        s2.gather(&r2, isWide)
-        s3.gather(&r3, isWide)
-      }
-      if rows > 4 {
-        s4.gather(&r4, isWide)
-        s5.gather(&r5, isWide)
+      s0.gather(r0, Shape.isWide)
+      if rows > 1 {
+        s1.gather(r1, Shape.isWide)
+        s2.gather(r2, Shape.isWide)
       }
     }
     let scale = FloatRow(scales)
-    let xScales = tile.activationScales + (group &>> scaleShift) &* rowTile
-    var result = tile.result
-    s0.accumulate(into: &result, scale, xScales[0], stride)
-    if rows > 1 { s1.accumulate(into: &result, scale, xScales[1], stride) }
-    if rows > 2 {
-      s2.accumulate(into: &result, scale, xScales[2], stride)
-      s3.accumulate(into: &result, scale, xScales[3], stride)
-    }
-    if rows > 4 {
-      s4.accumulate(into: &result, scale, xScales[4], stride)
-      s5.accumulate(into: &result, scale, xScales[5], stride)
+    let xScales = tile.activationScales + (group &>> scaleShift) &* rowTile + first
+    f0.add(s0, scale, xScales[0])
+    if rows > 1 {
+      f1.add(s1, scale, xScales[1])
+      f2.add(s2, scale, xScales[2])
     }
     scales += 4 &* columnTile
     starts += 4 &* columnTile
+  }
+  f0.store(to: result)
+  if rows > 1 {
+    f1.store(to: result + stride)
+    f2.store(to: result + 2 &* stride)
   }
 }
 
@@ -128,9 +191,9 @@ private struct Row {
     }
   }
 
-  /// Moves sums to 32 bits, in which they are kept from here on, and clears them.
+  /// Adds sums of 16 bits in pairs, or takes over sums of 32.
   @inline(__always)
-  mutating func gather(_ sums: inout Row, _ isWide: Bool) {
+  mutating func gather(_ sums: Row, _ isWide: Bool) {
     if isWide {
       self = sums
     } else {
@@ -138,20 +201,15 @@ private struct Row {
       a = _mm256_add_epi32(a, _mm256_madd_epi16(sums.a, ones))
       b = _mm256_add_epi32(b, _mm256_madd_epi16(sums.b, ones))
     }
-    sums = Row()
   }
+}
 
-  /// Adds the scaled sums to a row of the result and goes on to the next row.
+extension FloatRow {
+  /// Adds integer sums times their scales.
   @inline(__always)
-  func accumulate(
-    into result: inout UnsafeMutablePointer<Float>, _ scale: FloatRow, _ xScale: Float,
-    _ stride: Int
-  ) {
+  fileprivate mutating func add(_ sums: Row, _ scale: FloatRow, _ xScale: Float) {
     let xScales = _mm256_set1_ps(xScale)
-    let old = FloatRow(UnsafeRawPointer(result))
-    let a = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(a), scale.a), xScales, old.a)
-    let b = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(b), scale.b), xScales, old.b)
-    FloatRow(a, b).store(to: result)
-    result += stride
+    a = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums.a), scale.a), xScales, a)
+    b = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums.b), scale.b), xScales, b)
   }
 }
