@@ -35,7 +35,7 @@ package struct IntegerTile {
   /// `[width / 4, rowTile, 4]` of `UInt8`, each 128 more than the value that it stands for, or
   /// `[width / 2, rowTile, 2]` of `Int16`.
   package var activations: UnsafeRawPointer
-  /// `[width / 32, rowTile]`.
+  /// `[groups, rowTile]`.
   package var activationScales: UnsafePointer<Float>
   /// `[width / 4, columnTile, 4]` of `Int8`, or `[width / 2, columnTile, 2]` of `Int16`.
   package var codes: UnsafeRawPointer
@@ -44,7 +44,7 @@ package struct IntegerTile {
   /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
   /// the activations. Not read by `multiplyInt16`.
   package var starts: UnsafePointer<Int32>
-  /// `width / groupWidth`; even for groups of 16.
+  /// `width / groupWidth`.
   package var groups: Int
   /// 16 or 32.
   package var groupWidth: Int
@@ -143,7 +143,7 @@ package struct UnpackedRow {
 }
 
 /// Arguments of `KernelSet.roundToInt8` and `roundToInt16`: one row of activations as integers
-/// with a scale for each 32.
+/// with a scale for each group.
 ///
 /// A scale is NaN where one of its activations is not finite.
 package struct RoundedRow {
@@ -153,26 +153,26 @@ package struct RoundedRow {
   package var count: Int
   /// `UInt8`, 128 more than the rounded value, or `Int16`.
   package var codes: UnsafeMutableRawPointer
-  /// One a group of 32.
+  /// Elements that share a scale: 16 or 32, as in the weight.
+  package var groupWidth: Int
+  /// One a group.
   package var scales: UnsafeMutablePointer<Float>
-  /// Sums of the unrounded activations of each `sumWidth` elements; not written if that is 0.
-  package var sums: UnsafeMutablePointer<Float>
-  /// 0, 16 or 32.
-  package var sumWidth: Int
+  /// Sums of each group's unrounded activations; nil if they are not wanted.
+  package var sums: UnsafeMutablePointer<Float>?
   /// Elements from one group's scale or sum to the next's.
   package var stride: Int
 
   package init(
     source: UnsafePointer<Float>, count: Int, codes: UnsafeMutableRawPointer,
-    scales: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>, sumWidth: Int,
+    groupWidth: Int, scales: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>?,
     stride: Int
   ) {
     self.source = source
     self.count = count
     self.codes = codes
+    self.groupWidth = groupWidth
     self.scales = scales
     self.sums = sums
-    self.sumWidth = sumWidth
     self.stride = stride
   }
 }

@@ -113,8 +113,6 @@ private func multiply<Shape: GroupShape>(
   var codes = tile.codes
   var scales = UnsafeRawPointer(tile.scales)
   var starts = UnsafeRawPointer(tile.starts)
-  // Groups of 16 share the activations' scale of 32 in pairs.
-  let scaleShift = tile.groupWidth == 16 ? 1 : 0
   let steps = Shape.steps(tile.groupWidth)
   let stride = tile.resultStride
   let result = tile.result + first &* stride
@@ -145,7 +143,7 @@ private func multiply<Shape: GroupShape>(
       }
     }
     let scale = FloatRow(scales)
-    let xScales = tile.activationScales + (group &>> scaleShift) &* rowTile + first
+    let xScales = tile.activationScales + group &* rowTile + first
     f0.add(s0, scale, xScales[0])
     if rows > 1 {
       f1.add(s1, scale, xScales[1])

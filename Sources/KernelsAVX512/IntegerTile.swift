@@ -47,8 +47,6 @@ private func multiply(_ tile: IntegerTile, first: Int, rows: Int, steps: Int, is
   var codes = tile.codes
   var scales = UnsafeRawPointer(tile.scales)
   var starts = UnsafeRawPointer(tile.starts)
-  // Groups of 16 share the activations' scale of 32 in pairs.
-  let scaleShift = tile.groupWidth == 16 ? 1 : 0
   let stride = tile.resultStride
   let result = tile.result + first &* stride
   var f0 = FloatRow(UnsafeRawPointer(result))
@@ -70,7 +68,7 @@ private func multiply(_ tile: IntegerTile, first: Int, rows: Int, steps: Int, is
       codes += 4 &* columnTile
     }
     let scale = FloatRow(scales)
-    let xScales = tile.activationScales + (group &>> scaleShift) &* rowTile + first
+    let xScales = tile.activationScales + group &* rowTile + first
     f0.add(r0, scale, xScales[0])
     if rows > 1 { f1.add(r1, scale, xScales[1]) }
     if rows > 2 {

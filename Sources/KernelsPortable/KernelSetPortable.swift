@@ -7,7 +7,8 @@ let columnTile = 8
 
 /// Kernels in plain Swift, for every CPU.
 package let kernelSetPortable = KernelSet(
-  name: "portable", rowTile: rowTile, columnTile: columnTile, panelBytes: 16 << 10, largestInt8Code: 128,
+  name: "portable", rowTile: rowTile, columnTile: columnTile, panelBytes: 16 << 10,
+  largestInt8Code: 128,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
   continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
   roundToInt8: roundToInt8,

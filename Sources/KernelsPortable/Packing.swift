@@ -43,30 +43,25 @@ private func round(
   _ row: RoundedRow, largest: Float,
   _ store: (_ codes: UnsafeMutableRawPointer, _ index: Int, _ value: Int32) -> Void
 ) {
-  for group in 0..<row.count / 32 {
-    let x = row.source + 32 * group
+  for group in 0..<row.count / row.groupWidth {
+    let x = row.source + row.groupWidth * group
     var magnitude: Float = 0
-    var (first, second): (Float, Float) = (0, 0)
-    for index in 0..<16 {
-      magnitude = max(magnitude, max(abs(x[index]), abs(x[index + 16])))
-      first += x[index]
-      second += x[index + 16]
+    var sum: Float = 0
+    for index in 0..<row.groupWidth {
+      magnitude = max(magnitude, abs(x[index]))
+      sum += x[index]
     }
     // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
-    let scale = magnitude / largest + (first + second) * 0
+    let scale = magnitude / largest + sum * 0
     row.scales[group * row.stride] = scale
-    if row.sumWidth == 32 {
-      row.sums[group * row.stride] = first + second
-    } else if row.sumWidth == 16 {
-      row.sums[2 * group * row.stride] = first
-      row.sums[(2 * group + 1) * row.stride] = second
-    }
+    row.sums?[group * row.stride] = sum
     // A scale so small that its inverse overflows stands for zeros.
     let inverse = scale > 0x1p-126 && scale < .infinity ? 1 / scale : 0
-    for index in 0..<32 {
+    for index in 0..<row.groupWidth {
       let quotient = (x[index] * inverse).rounded(.toNearestOrEven)
       // Not finite only where the scale is NaN already.
-      store(row.codes, 32 * group + index, abs(quotient) <= largest ? Int32(quotient) : 0)
+      store(
+        row.codes, row.groupWidth * group + index, abs(quotient) <= largest ? Int32(quotient) : 0)
     }
   }
 }

@@ -69,7 +69,7 @@ private func multiply(
       }
       let scale = UnsafeRawPointer(tile.scales + group * columnTile).loadUnaligned(
         as: SIMD8<Float>.self)
-      let xScale = tile.activationScales[group * tile.groupWidth / 32 * rowTile + row]
+      let xScale = tile.activationScales[group * rowTile + row]
       total += SIMD8<Float>(sum) * scale * xScale
     }
     result.storeBytes(of: total, as: SIMD8<Float>.self)

@@ -67,7 +67,7 @@ package struct Convolution: Sendable {
     try pool.run(ranges: weight.rows, grain: 16) { rows in
       weight.decode(rows: rows, into: filters.row(rows.lowerBound))
     }
-    let packed = try PackedActivations(filters, kind: .float, sumWidth: 0, on: pool)
+    let packed = try PackedActivations(filters, kind: .float, layout: nil, on: pool)
     let kernels = pool.kernels
     let patches = PatchLayout(input: input, kernel: kernel, factor: factor)
     let tile = kernels.columnTile

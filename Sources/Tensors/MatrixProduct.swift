@@ -30,9 +30,9 @@ package func multiply(
       let product = SegmentProduct(
         segment, columns: weight.columns, scale: weight.scale, precision: pool.activations,
         kernels: pool.kernels)
-      if packed?.kind != product.kind || packed?.sumWidth != product.sumWidth {
+      if packed?.suits(product.kind, product.layout) != true {
         packed = try PackedActivations(
-          x.rows(rows), kind: product.kind, sumWidth: product.sumWidth, on: pool)
+          x.rows(rows), kind: product.kind, layout: product.layout, on: pool)
       }
       let outputs = first..<first + segment.rows
       if let packed {
@@ -49,8 +49,8 @@ package func multiply(
 private struct SegmentProduct {
   let segment: WeightMatrix.Segment
   let kind: ProductKind
-  /// Elements for which one sum of activations is needed; 0 for none.
-  let sumWidth: Int
+  /// How the weight's blocks come apart; nil if they are decoded to float32.
+  let layout: CodeLayout?
   private let columns: Int
   private let rowBytes: Int
   private let scale: Float
@@ -67,11 +67,7 @@ private struct SegmentProduct {
     self.kernels = kernels
     // A factor on every element fits into decoding only.
     kind = scale == 1 ? ProductKind(segment.type, precision, kernels) : .float
-    if kind != .float, let layout = segment.type.codeLayout, layout.hasMinimums {
-      sumWidth = layout.groupWidth
-    } else {
-      sumWidth = 0
-    }
+    layout = kind == .float ? nil : segment.type.codeLayout
     rowBytes = segment.type.byteCount(elements: columns) ?? 0
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
   }

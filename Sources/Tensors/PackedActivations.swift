@@ -1,3 +1,4 @@
+import BlockFormats
 import KernelInterface
 
 /// Activations in the order in which kernels read them: tile by tile of `rowTile` rows, inside a
@@ -6,8 +7,8 @@ struct PackedActivations: @unchecked Sendable {
   let kind: ProductKind
   let rows: Int
   let columns: Int
-  /// Elements of which sums are kept for a weight's minimums; 0 for none.
-  let sumWidth: Int
+  /// What the weight's codes ask for; nil if nothing is rounded.
+  let layout: CodeLayout?
   private let rowTile: Int
   private let elements: FloatBuffer
   private let scales: FloatBuffer
@@ -15,22 +16,28 @@ struct PackedActivations: @unchecked Sendable {
 
   /// Rounds and packs rows of `x`.
   ///
+  /// - Parameters:
+  ///   - x: `[rows, columns]`.
+  ///   - kind: what kernels compute with.
+  ///   - layout: the weight's, which decides about groups and sums; nil for `.float`.
+  ///   - pool: threads to compute on.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   init(
-    _ x: Matrix, kind: ProductKind, sumWidth: Int, on pool: ThreadPool
+    _ x: Matrix, kind: ProductKind, layout: CodeLayout?, on pool: ThreadPool
   ) throws(ComputeError) {
     let tile = pool.kernels.rowTile
     let tiles = (x.rows + tile - 1) / tile
     self.kind = kind
-    self.sumWidth = sumWidth
+    self.layout = kind == .float ? nil : layout
     rows = x.rows
     columns = x.columns
     rowTile = tile
     let isRounded = kind != .float
     let packedRows = tiles * tile
+    let groups = packedRows * columns / (layout?.groupWidth ?? 32)
     elements = try FloatBuffer(count: (packedRows * columns * kind.bytesPerElement + 3) / 4)
-    scales = try FloatBuffer(count: isRounded ? packedRows * columns / 32 : 0)
-    sums = try FloatBuffer(count: sumWidth > 0 ? packedRows * columns / sumWidth : 0)
+    scales = try FloatBuffer(count: isRounded ? groups : 0)
+    sums = try FloatBuffer(count: layout?.hasMinimums == true ? groups : 0)
     let packed = self
     // Rounded codes of one tile, before they are transposed.
     let scratch = isRounded ? (tile * columns * kind.bytesPerElement + 3) / 4 : 0
@@ -39,28 +46,34 @@ struct PackedActivations: @unchecked Sendable {
     }
   }
 
+  /// Whether a product with a weight of this layout can use them.
+  func suits(_ kind: ProductKind, _ layout: CodeLayout?) -> Bool {
+    self.kind == kind && self.layout?.groupWidth == layout?.groupWidth
+      && self.layout?.hasMinimums == layout?.hasMinimums
+  }
+
   /// Elements of a tile from a column on, as the kernels take them.
   func elements(tile: Int, column: Int) -> UnsafeRawPointer {
     UnsafeRawPointer(elements.pointer)
       + (tile * columns + column) * rowTile * kind.bytesPerElement
   }
 
-  /// `[columns / 32, rowTile]` scales of a tile from a column on.
+  /// `[groups, rowTile]` scales of a tile from a column on.
   func scales(tile: Int, column: Int) -> UnsafePointer<Float> {
-    UnsafePointer(scales.pointer + (tile * columns + column) / 32 * rowTile)
+    UnsafePointer(scales.pointer + (tile * columns + column) / groupWidth * rowTile)
   }
 
-  /// `[columns / sumWidth, rowTile]` sums of a tile from a column on.
+  /// `[groups, rowTile]` sums of a tile from a column on.
   func sums(tile: Int, column: Int) -> UnsafePointer<Float> {
-    UnsafePointer(sums.pointer + (tile * columns + column) / sumWidth * rowTile)
+    UnsafePointer(sums.pointer + (tile * columns + column) / groupWidth * rowTile)
   }
+
+  private var groupWidth: Int { layout?.groupWidth ?? 32 }
 
   /// Elements from one tile to the next.
   var elementsPerTile: Int { columns * rowTile }
-  /// Scales from one tile to the next.
-  var scalesPerTile: Int { columns / 32 * rowTile }
-  /// Sums from one tile to the next.
-  var sumsPerTile: Int { sumWidth > 0 ? columns / sumWidth * rowTile : 0 }
+  /// Scales, or sums, from one tile to the next.
+  var groupsPerTile: Int { columns / groupWidth * rowTile }
 
   private func pack(
     _ x: Matrix, tile: Int, scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
@@ -75,12 +88,12 @@ struct PackedActivations: @unchecked Sendable {
     if kind != .float {
       let rowBytes = columns * kind.bytesPerElement
       for row in 0..<count {
+        let group = tile * groupsPerTile + row
         var rounded = RoundedRow(
           source: x.row(first + row), count: columns,
-          codes: UnsafeMutableRawPointer(scratch) + row * rowBytes,
-          scales: scales.pointer + tile * columns / 32 * rowTile + row, sums: sums.pointer,
-          sumWidth: sumWidth, stride: rowTile)
-        if sumWidth > 0 { rounded.sums += tile * columns / sumWidth * rowTile + row }
+          codes: UnsafeMutableRawPointer(scratch) + row * rowBytes, groupWidth: groupWidth,
+          scales: scales.pointer + group,
+          sums: layout?.hasMinimums == true ? sums.pointer + group : nil, stride: rowTile)
         if kind == .int8 { kernels.roundToInt8(&rounded) } else { kernels.roundToInt16(&rounded) }
       }
       transposition.source = UnsafeRawPointer(scratch)
@@ -96,12 +109,10 @@ struct PackedActivations: @unchecked Sendable {
     start.initializeMemory(
       as: UInt8.self, repeating: 0, count: rowTile * columns * kind.bytesPerElement)
     if kind != .float {
-      (scales.pointer + tile * columns / 32 * rowTile)
-        .update(repeating: 0, count: columns / 32 * rowTile)
+      (scales.pointer + tile * groupsPerTile).update(repeating: 0, count: groupsPerTile)
     }
-    if sumWidth > 0 {
-      (sums.pointer + tile * columns / sumWidth * rowTile)
-        .update(repeating: 0, count: columns / sumWidth * rowTile)
+    if layout?.hasMinimums == true {
+      (sums.pointer + tile * groupsPerTile).update(repeating: 0, count: groupsPerTile)
     }
   }
 }

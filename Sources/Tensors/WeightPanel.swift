@@ -139,8 +139,8 @@ struct WeightPanel {
         activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,
         scales: scales, starts: starts, groups: groups, groupWidth: layout?.groupWidth ?? 32,
         largestCode: layout?.largestCode ?? 0, rows: 0, result: elements, resultStride: 0),
-      floatsPerTile: hasMinimums ? x.sumsPerTile : x.elementsPerTile,
-      bytesPerTile: x.elementsPerTile * kind.bytesPerElement, scalesPerTile: x.scalesPerTile)
+      floatsPerTile: hasMinimums ? x.groupsPerTile : x.elementsPerTile,
+      bytesPerTile: x.elementsPerTile * kind.bytesPerElement, scalesPerTile: x.groupsPerTile)
   }
 
   /// See `arguments`.

@@ -16,10 +16,11 @@ private struct Oracle {
   ///   - weights: one row of the weight, decoded.
   ///   - spans: for each element, the magnitude of what multiplies its rounded activation.
   ///   - largest: the largest activation code, or nil if activations are not rounded.
-  init(x: [Float], weights: [Float], spans: [Float], largest: Double?) {
+  ///   - groupWidth: activations that are rounded together.
+  init(x: [Float], weights: [Float], spans: [Float], largest: Double?, groupWidth: Int) {
     var magnitude = 0.0
-    for start in stride(from: 0, to: x.count, by: 32) {
-      let group = start..<min(x.count, start + 32)
+    for start in stride(from: 0, to: x.count, by: groupWidth) {
+      let group = start..<min(x.count, start + groupWidth)
       let peak = group.reduce(0.0) { max($0, Double(abs(x[$1]))) }
       for index in group {
         value += Double(x[index]) * Double(weights[index])
@@ -86,7 +87,7 @@ private struct Oracle {
           for row in 0..<rows {
             let oracle = Oracle(
               x: Array(x[row * columns..<(row + 1) * columns]), weights: Array(decoded[range]),
-              spans: spans, largest: largest)
+              spans: spans, largest: largest, groupWidth: type.codeLayout?.groupWidth ?? 32)
             let found = Double(result.row(row)[output])
             #expect(
               abs(found - oracle.value) <= oracle.tolerance,
