@@ -2,6 +2,7 @@ import ArgumentParser
 import Benchmarks
 import BlockFormats
 import Foundation
+import ModelFiles
 import Tensors
 
 /// Measures the machine with the shapes of the real models.
@@ -9,7 +10,7 @@ struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
     abstract: "Measure this machine: products with weights of each type, attention, decoder.",
-    subcommands: [MatrixProducts.self, Attention.self])
+    subcommands: [MatrixProducts.self, Attention.self, Accuracy.self])
 
   /// `bench matmul`.
   struct MatrixProducts: AsyncParsableCommand {
@@ -150,6 +151,66 @@ struct BenchCommand: AsyncParsableCommand {
           }
         }
         if common.json { try BenchCommand.printJSON(results) }
+      }
+    }
+  }
+
+  /// `bench accuracy`.
+  struct Accuracy: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "accuracy",
+      abstract: "What rounding activations to 8 or 16 bits adds to each type's own error.",
+      discussion: """
+        Errors are relative to the exact product; the total is the root of both squares' sum.
+
+          auraflow bench accuracy
+          auraflow bench accuracy --rows rows.safetensors --activations int8
+        """)
+
+    @Option(
+      name: .long,
+      help: ArgumentHelp(
+        "Rows of activations, [count, columns] tensors (default: normally distributed).",
+        valueName: "file"))
+    var rows: String?
+
+    @OptionGroup var precision: PrecisionOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+      try await reportingFailure {
+        let rows = try rows.map { try Self.read($0) } ?? normalRows(count: 64, columns: 3072)
+        let pool = ThreadPool(threadCount: common.threads ?? 1, activations: precision.activations)
+        let results = try ActivationAccuracy.types.map {
+          try ActivationAccuracy(type: $0).run(rows: rows, on: pool)
+        }
+        if common.json { return try BenchCommand.printJSON(results) }
+        Console.writeOutput(
+          "type    weights  activations     ours     ggml   growth: ours   ggml\n")
+        for result in results {
+          let type = result.type.padding(toLength: 7, withPad: " ", startingAt: 0)
+          let kind = result.activations.padding(toLength: 8, withPad: " ", startingAt: 0)
+          Console.writeOutput(
+            String(
+              format: "%@ %8.4f  %@    %8.5f %8.5f        %5.1f %% %5.1f %%\n", type,
+              result.weightError, kind, result.activationError, result.ggmlActivationError,
+              100 * result.growth, 100 * result.ggmlGrowth))
+        }
+      }
+    }
+
+    /// Rows of all two-dimensional tensors.
+    private static func read(_ path: String) throws -> [[Float]] {
+      let archive = try TensorArchive(path: path)
+      return archive.tensors.records.enumerated().flatMap { index, record -> [[Float]] in
+        guard record.shape.count == 2, record.type.isDecodable, record.shape[1] > 0,
+          let base = archive.contents(of: index).bytes.baseAddress
+        else { return [] }
+        var values = [Float](repeating: 0, count: record.elementCount)
+        record.type.decode(base, count: record.elementCount, into: &values)
+        return stride(from: 0, to: values.count, by: record.shape[1]).map {
+          Array(values[$0..<$0 + record.shape[1]])
+        }
       }
     }
   }

@@ -9,6 +9,7 @@ import shutil
 from importlib import metadata
 from pathlib import Path
 
+import make_activation_rows
 import make_block_formats
 import make_checkpoints
 import make_demo_model
@@ -35,7 +36,10 @@ SCRIPTS = {
     "pipelines": make_pipelines,
     "checkpoints": make_checkpoints,
     "demo-model": make_demo_model,
+    "activations": make_activation_rows,
 }
+# What is made from the demo checkpoint.
+FROM_CHECKPOINT = (make_demo_model, make_activation_rows)
 
 
 def packages() -> dict[str, str]:
@@ -66,11 +70,11 @@ def main() -> None:
     parser.add_argument("--pipeline", type=Path, help="diffusers folder of the demo checkpoint")
     pipeline = parser.parse_args().pipeline
     for folder, module in SCRIPTS.items():
-        if module is make_demo_model and pipeline is None:
+        if module in FROM_CHECKPOINT and pipeline is None:
             continue
         print(f"== {folder}")
         shutil.rmtree(FIXTURES / folder, ignore_errors=True)
-        if module is make_demo_model:
+        if module in FROM_CHECKPOINT:
             module.make(pipeline)
         else:
             module.main()

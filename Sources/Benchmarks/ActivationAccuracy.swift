@@ -1,0 +1,121 @@
+import BlockFormats
+import Foundation
+import Tensors
+
+/// What rounding activations costs beside what rounding the weights has cost already.
+package struct ActivationAccuracyResult: Sendable, Encodable {
+  package let type: String
+  /// `int8`, `int16` or `float32`: what the product computes with.
+  package let activations: String
+  /// Relative error of products that the type's own rounding of normally distributed weights
+  /// makes.
+  package let weightError: Double
+  /// Relative error that our rounding of activations adds to products.
+  package let activationError: Double
+  /// The same with ggml's rounding: 8 bits in groups of 32 or, for k-quants and IQ4_XS, 256.
+  package let ggmlActivationError: Double
+  /// Growth of the total error, both kinds being independent: 0.1 is a tenth.
+  package let growth: Double
+  /// Growth with ggml's rounding.
+  package let ggmlGrowth: Double
+}
+
+/// Measures products with rounded activations against float64.
+package struct ActivationAccuracy: Sendable {
+  /// Relative root mean square error of each type for normally distributed weights.
+  ///
+  /// Q4_1, Q5_0, Q5_1 with gguf-py 0.19, IQ4_NL and IQ4_XS with a search over 41 scales; the others
+  /// as ggml's quantizers (commit d99724f2) leave them.
+  private static let weightErrors: [ElementType: Double] = [
+    .q4_0: 0.081, .q4_1: 0.078, .q5_0: 0.0427, .q5_1: 0.0379, .q8_0: 0.0054, .q2_K: 0.285,
+    .q3_K: 0.144, .q4_K: 0.061, .q5_K: 0.035, .q6_K: 0.018, .iq4_nl: 0.074, .iq4_xs: 0.074,
+  ]
+
+  /// Types that the table has.
+  package static let types: [ElementType] = [
+    .q2_K, .q3_K, .iq4_xs, .iq4_nl, .q4_0, .q4_1, .q4_K, .q5_0, .q5_1, .q5_K, .q6_K, .q8_0,
+  ]
+
+  package let type: ElementType
+
+  package init(type: ElementType) { self.type = type }
+
+  /// - Parameters:
+  ///   - rows: rows of activations; each one's length a multiple of 256.
+  ///   - pool: threads and precision.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  package func run(
+    rows: [[Float]], on pool: ThreadPool
+  ) throws(ComputeError) -> ActivationAccuracyResult {
+    let outputs = 64
+    var (ours, theirs, total) = (0.0, 0.0, 0.0)
+    var weights: [Int: (stored: WeightMatrix, values: [Float])] = [:]
+    for row in rows where row.count % 256 == 0 && !row.isEmpty {
+      let stored = RandomBlocks(type, rows: outputs, columns: row.count)
+        .matrix(rows: outputs, columns: row.count)
+      let weight = weights[row.count] ?? (stored, stored.decoded())
+      weights[row.count] = weight
+      let result = try Matrix(rows: 1, columns: outputs)
+      try multiply(
+        Matrix(row, rows: 1, columns: row.count), by: weight.stored, into: result, on: pool)
+      let rounded = ggmlRounded(row)
+      // Every row counts alike, whatever its size.
+      var (ourSquares, theirSquares, squares) = (0.0, 0.0, 0.0)
+      for output in 0..<outputs {
+        var (exact, ggml) = (0.0, 0.0)
+        for column in 0..<row.count {
+          let value = Double(weight.values[output * row.count + column])
+          exact += value * Double(row[column])
+          ggml += value * rounded[column]
+        }
+        squares += exact * exact
+        ourSquares +=
+          (Double(result.row(0)[output]) - exact) * (Double(result.row(0)[output]) - exact)
+        theirSquares += (ggml - exact) * (ggml - exact)
+      }
+      guard squares > 0 else { continue }
+      ours += ourSquares / squares
+      theirs += theirSquares / squares
+      total += 1
+    }
+    return result((ours / max(total, 1)).squareRoot(), (theirs / max(total, 1)).squareRoot(), pool)
+  }
+
+  private func result(
+    _ ours: Double, _ ggml: Double, _ pool: ThreadPool
+  ) -> ActivationAccuracyResult {
+    let weightError = Self.weightErrors[type] ?? 0
+    func growth(_ error: Double) -> Double {
+      weightError > 0 ? (1 + (error / weightError) * (error / weightError)).squareRoot() - 1 : 0
+    }
+    return ActivationAccuracyResult(
+      type: type.name, activations: ProductKind(type, pool.activations, pool.kernels).rawValue,
+      weightError: weightError, activationError: ours, ggmlActivationError: ggml,
+      growth: growth(ours), ggmlGrowth: growth(ggml))
+  }
+
+  /// A row as ggml's CPU code rounds it for this type (`quantize_row_q8_0`, `quantize_row_q8_K`).
+  private func ggmlRounded(_ row: [Float]) -> [Double] {
+    let isSuper = type.elementsPerBlock == 256
+    var result: [Double] = []
+    for start in stride(from: 0, to: row.count, by: isSuper ? 256 : 32) {
+      let group = row[start..<start + (isSuper ? 256 : 32)]
+      let peak = group.max { abs($0) < abs($1) } ?? 0
+      // Q8_0 stores its scale as float16; Q8_K divides by −128 and the signed peak.
+      let scale = isSuper ? Double(peak) / -128 : Double(Float16(abs(peak) / 127))
+      let divisor = isSuper ? Double(peak) / -128 : Double(abs(peak) / 127)
+      for value in group {
+        let code = divisor == 0 ? 0 : (Double(value) / divisor).rounded()
+        result.append(min(127, code) * scale)
+      }
+    }
+    return result
+  }
+}
+
+/// Rows of independent, nearly normally distributed numbers.
+package func normalRows(count: Int, columns: Int) throws(ComputeError) -> [[Float]] {
+  let matrix = try Matrix(rows: count, columns: columns)
+  fillNormal(matrix)
+  return (0..<count).map { Array(UnsafeBufferPointer(start: matrix.row($0), count: columns)) }
+}
