@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Installs the system libraries that the build needs, if they are missing (Debian, Ubuntu).
+# Installs the system libraries that the build needs, if they are missing (Debian, Ubuntu), and the
+# packages that the arguments name.
 set -euo pipefail
 
 if ! command -v swift >/dev/null; then
@@ -8,7 +9,7 @@ if ! command -v swift >/dev/null; then
 fi
 
 missing=()
-for package in libopenblas-dev libpng-dev; do
+for package in libopenblas-dev libpng-dev "$@"; do
   dpkg-query -W -f='${Status}' "$package" 2>/dev/null | grep -q 'install ok installed' || missing+=("$package")
 done
 [ ${#missing[@]} -eq 0 ] && exit 0
