@@ -58,7 +58,9 @@ let package = Package(
         "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
         "Tokenizers",
       ]),
-    .target(name: "Benchmarks", dependencies: ["BlockFormats", "Tensors"]),
+    .target(
+      name: "Benchmarks",
+      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Networks", "Tensors"]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [

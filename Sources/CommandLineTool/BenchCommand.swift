@@ -9,8 +9,10 @@ import Tensors
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure this machine: products with weights of each type, attention, decoder.",
-    subcommands: [MatrixProducts.self, Attention.self, Accuracy.self])
+    abstract: "Measure this machine: products with weights, attention, blocks, decoder.",
+    subcommands: [
+      MatrixProducts.self, Attention.self, Accuracy.self, Blocks.self, Decoders.self,
+    ])
 
   /// `bench matmul`.
   struct MatrixProducts: AsyncParsableCommand {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import ModelFiles
+import Tensors
 import TextToImage
 
 /// Exit codes, after `sysexits.h`.
@@ -24,6 +25,10 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
     throw fail(error.description, exitCode(error.kind))
   } catch let error as GenerationError {
     throw fail(error.description, exitCode(error))
+  } catch let error as ComputeError {
+    throw fail(
+      error.description,
+      error == .cancelled ? ExitStatus.interrupted : ExitStatus.outOfMemory)
   } catch let error as PNGError {
     throw fail(error.description, ExitStatus.cannotWrite)
   }

@@ -1,0 +1,118 @@
+import ArgumentParser
+import Benchmarks
+import Checkpoints
+import Foundation
+import Tensors
+
+extension BenchCommand {
+  /// `bench block`.
+  struct Blocks: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "block",
+      abstract: "One step through the blocks of a transformer file, which need not have all.",
+      discussion: """
+        The largest square of tokens is the image, the rest registers and text: 1088 tokens are a
+        512x512 picture with 64 others, 4200 a 1024x1024 picture with 104 others.
+
+          auraflow bench block --transformer aura_flow_0.3-Q4_K_S.gguf --tokens 1088
+        """)
+
+    @Option(
+      name: [.long, .customLong("diffusion-model")], parsing: .unconditional,
+      help: ArgumentHelp("The transformer (GGUF, safetensors or folder).", valueName: "path"))
+    var transformer: String
+
+    @Option(name: .long, help: ArgumentHelp("Tokens, separated by commas.", valueName: "list"))
+    var tokens = "1088,4200"
+
+    @Option(name: .long, help: "Runs of which the median counts.")
+    var repetitions = 3
+
+    @Option(name: .long, help: "Steps for which modulation is made at once.")
+    var steps = 25
+
+    @OptionGroup var precision: PrecisionOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+      try await reportingFailure {
+        let counts = try tokens.split(separator: ",").map {
+          try MatrixProducts.number($0, "--tokens")
+        }
+        guard (1...1000).contains(steps) else {
+          throw ValidationError("--steps \(steps) is outside of 1...1000")
+        }
+        let pool = ThreadPool(
+          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+          activations: precision.activations)
+        var results: [BlockResult] = []
+        for count in counts {
+          let benchmark = try BlockBenchmark(
+            PartSource(.transformer, path: transformer), tokens: count)
+          let result = try benchmark.run(repetitions: repetitions, steps: steps, on: pool)
+          results.append(result)
+          if !common.json {
+            Console.writeOutput(
+              String(
+                format: "%d + %d blocks, %d tokens: %.4f s, modulation of %d steps %.4f s\n",
+                result.doubleLayers, result.singleLayers, result.tokens, result.seconds,
+                result.steps, result.modulationSeconds))
+          }
+        }
+        if common.json { try BenchCommand.printJSON(results) }
+      }
+    }
+  }
+
+  /// `bench vae`.
+  struct Decoders: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "vae",
+      abstract: "Decoding of one picture.",
+      discussion: """
+        Without --vae a decoder of the published models' sizes gets random weights.
+
+          auraflow bench vae --size 512,1024
+        """)
+
+    @Option(
+      name: .long, parsing: .unconditional,
+      help: ArgumentHelp("The image decoder: AutoencoderKL, or a tiny one.", valueName: "path"))
+    var vae: String?
+
+    @Option(
+      name: .long,
+      help: ArgumentHelp(
+        "Widths (and heights) of the picture, separated by commas.", valueName: "list"))
+    var size = "512"
+
+    @Option(name: .long, help: "Runs of which the median counts.")
+    var repetitions = 3
+
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+      try await reportingFailure {
+        let sizes = try size.split(separator: ",").map { try MatrixProducts.number($0, "--size") }
+        if let size = sizes.first(where: { $0 > 16384 }) {
+          throw ValidationError("--size \(size) is larger than 16384")
+        }
+        let pool = ThreadPool(
+          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        let benchmark = try DecoderBenchmark(path: vae)
+        var results: [DecoderResult] = []
+        for size in sizes {
+          let result = try benchmark.run(size: size, repetitions: repetitions, on: pool)
+          results.append(result)
+          if !common.json {
+            Console.writeOutput(
+              String(
+                format: "%dx%d: %.4f s, %.3f megapixels/s\n", result.size, result.size,
+                result.seconds, result.megapixelsPerSecond))
+          }
+        }
+        if common.json { try BenchCommand.printJSON(results) }
+      }
+    }
+  }
+}
