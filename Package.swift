@@ -90,6 +90,9 @@ let package = Package(
       name: "NetworksTests", dependencies: ["Checkpoints", "Networks", "Tensors", "TestSupport"]),
     .testTarget(
       name: "EndToEndTests",
-      dependencies: ["CommandLineTool", "Images", "ModelFiles", "TestSupport", "TextToImage"]),
+      dependencies: [
+        "CommandLineTool", "Images", "Kernels", "ModelFiles", "StrictJSON", "TestSupport",
+        "TextToImage",
+      ]),
   ]
 )

@@ -1,0 +1,63 @@
+import Foundation
+import Kernels
+import StrictJSON
+import TestSupport
+import TextToImage
+import Testing
+
+@Suite("auraflow bench and the choice of kernels")
+struct BenchCommandTests {
+  private func run(
+    _ arguments: [String], kernels: String? = nil
+  ) throws -> CommandLine.Outcome {
+    try CommandLine.run(
+      arguments, in: Fixtures.folder,
+      environment: kernels.map { [KernelSelection.variable: $0] } ?? [:])
+  }
+
+  private func results(_ outcome: CommandLine.Outcome) throws -> [JSONValue] {
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    return try #require(try JSONValue(parsing: outcome.output)["results"]?.arrayValue)
+  }
+
+  @Test(
+    "every set that this CPU can run can be forced",
+    arguments: KernelSelection.available.map(\.name))
+  func forcedKernels(_ kernels: String) throws {
+    let results = try results(
+      run(
+        ["bench", "vae", "--vae", try ShippedModel.path(), "--size", "32", "--json"],
+        kernels: kernels))
+    #expect(results.first?["kernels"]?.stringValue == kernels)
+  }
+
+  @Test("an unknown set is refused in one line", arguments: ["sse", "AVX2", "portable,avx2"])
+  func unknownKernels(_ name: String) throws {
+    let outcome = try run(["--version"], kernels: name)
+    #expect(outcome.status == 64)
+    #expect(outcome.errorLines.count == 1)
+    #expect(outcome.errors.contains("expected one of portable, avx2, avx512"))
+  }
+
+  @Test("blocks: tokens are divided into the largest square and the rest")
+  func blocks() throws {
+    let results = try results(
+      run([
+        "bench", "block", "--transformer", try ShippedModel.path(), "--tokens", "45,58", "--json",
+      ]))
+    #expect(results.map { $0["imageTokens"]?.integerValue } == [36, 49])
+    #expect(results.map { $0["contextTokens"]?.integerValue } == [9, 9])
+    #expect(results.map { $0["doubleLayers"]?.integerValue } == [2, 2])
+    #expect(results.map { $0["singleLayers"]?.integerValue } == [4, 4])
+    for result in results { #expect((result["seconds"]?.doubleValue ?? 0) > 0) }
+  }
+
+  @Test("a missing file, a file of something else and a senseless size have their exit codes")
+  func failures() throws {
+    #expect(try run(["bench", "block", "--transformer", "none.gguf"]).status == 66)
+    let other = "checkpoints/transformer_Q8_0.gguf"
+    #expect(try run(["bench", "vae", "--vae", other]).status == 69)
+    #expect(try run(["bench", "vae", "--size", "0"]).status == 64)
+    #expect(try run(["bench", "vae", "--size", "512x512"]).status == 64)
+  }
+}
