@@ -43,6 +43,7 @@ package struct ActivationAccuracy: Sendable {
   /// - Parameters:
   ///   - rows: rows of activations; each one's length a multiple of 256.
   ///   - pool: threads and precision.
+  /// - Returns: one row of the table.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func run(
     rows: [[Float]], on pool: ThreadPool

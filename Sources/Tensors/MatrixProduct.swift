@@ -56,6 +56,7 @@ private struct SegmentProduct {
   private let scale: Float
   private let kernels: KernelSet
   private let panelWidth: Int
+  private let partWidth: Int
 
   init(
     _ segment: WeightMatrix.Segment, columns: Int, scale: Float, precision: ActivationPrecision,
@@ -69,6 +70,8 @@ private struct SegmentProduct {
     kind = scale == 1 ? ProductKind(segment.type, precision, kernels) : .float
     layout = kind == .float ? nil : segment.type.codeLayout
     rowBytes = segment.type.byteCount(elements: columns) ?? 0
+    partWidth = max(
+      1, WeightPanel.partWidth(kind: kind, columns: columns, kernels: kernels))
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
   }
 
@@ -105,26 +108,37 @@ private struct SegmentProduct {
     for start in stride(from: 0, to: max(columns, 1), by: max(panelWidth, 1)) {
       let part = start..<min(columns, start + panelWidth)
       panel.fill(weights, rowBytes: rowBytes, count: outputs.count, columns: part, scale: scale)
-      let arguments = panel.arguments(x, columns: part)
-      for tile in tiles {
-        let firstRow = tile * kernels.rowTile
-        let rows = min(kernels.rowTile, x.rows - firstRow)
-        let target = y.row(firstRow) + outputs.lowerBound
-        if start == 0 { initialize(target, stride: y.stride, rows: rows, outputs, bias) }
-        if rows == kernels.rowTile, outputs.count == kernels.columnTile {
-          panel.multiply(arguments, tile: tile, rows: rows, into: target, stride: y.stride)
-        } else {
-          // Kernels write whole tiles: a ragged one goes through scratch memory.
-          let width = kernels.columnTile
-          for row in 0..<rows {
-            (ragged + row * width).update(from: target + row * y.stride, count: outputs.count)
-          }
-          panel.multiply(arguments, tile: tile, rows: rows, into: ragged, stride: width)
-          for row in 0..<rows {
-            (target + row * y.stride).update(from: ragged + row * width, count: outputs.count)
+      for start in stride(from: part.lowerBound, to: max(part.upperBound, 1), by: partWidth) {
+        let columns = start..<min(part.upperBound, start + partWidth)
+        let arguments = panel.arguments(x, columns: columns, first: part.lowerBound)
+        for tile in tiles {
+          let firstRow = tile * kernels.rowTile
+          let rows = min(kernels.rowTile, x.rows - firstRow)
+          let target = y.row(firstRow) + outputs.lowerBound
+          if start == 0 { initialize(target, stride: y.stride, rows: rows, outputs, bias) }
+          if rows == kernels.rowTile, outputs.count == kernels.columnTile {
+            panel.multiply(arguments, tile: tile, rows: rows, into: target, stride: y.stride)
+          } else {
+            multiplyRagged(panel, arguments, tile, rows, outputs.count, target, y.stride, ragged)
           }
         }
       }
+    }
+  }
+
+  /// Kernels write whole tiles: a ragged one goes through scratch memory.
+  private func multiplyRagged(
+    _ panel: WeightPanel, _ arguments: WeightPanel.Arguments, _ tile: Int, _ rows: Int,
+    _ outputs: Int, _ target: UnsafeMutablePointer<Float>, _ stride: Int,
+    _ ragged: UnsafeMutablePointer<Float>
+  ) {
+    let width = kernels.columnTile
+    for row in 0..<rows {
+      (ragged + row * width).update(from: target + row * stride, count: outputs)
+    }
+    panel.multiply(arguments, tile: tile, rows: rows, into: ragged, stride: width)
+    for row in 0..<rows {
+      (target + row * stride).update(from: ragged + row * width, count: outputs)
     }
   }
 

@@ -4,7 +4,8 @@ import KernelInterface
 /// Room for `columnTile` rows of a weight, some columns at a time, in the order in which kernels
 /// read them.
 ///
-/// It is filled once and used for all activations, so it has to stay in the nearest cache.
+/// It is filled once and used for all activations, part by part: the panel stays in the
+/// second-level cache, a part in the first.
 struct WeightPanel {
   let kind: ProductKind
   /// Most columns that it takes at once.
@@ -22,10 +23,22 @@ struct WeightPanel {
   /// Rows that are unpacked before they are transposed together.
   private static let band = 8
 
-  /// Columns that a panel takes: whole blocks of every type.
-  static func width(kind: ProductKind, columns: Int, kernels: KernelSet) -> Int {
+  /// Bytes that stay in the second-level cache. Long runs of a row are read at once, which the
+  /// CPU sees coming; with runs of a few hundred bytes it waited for memory (five times as long).
+  private static let cacheBytes = 256 << 10
+
+  /// Columns of a part: whole blocks of every type. It depends on nothing but the weight, for it
+  /// decides about the order of sums.
+  static func partWidth(kind: ProductKind, columns: Int, kernels: KernelSet) -> Int {
     let fitting = kernels.panelBytes / (kernels.columnTile * kind.bytesPerElement)
     return min(columns, max(256, fitting / 256 * 256))
+  }
+
+  /// Columns that a panel takes: whole parts.
+  static func width(kind: ProductKind, columns: Int, kernels: KernelSet) -> Int {
+    let part = max(1, partWidth(kind: kind, columns: columns, kernels: kernels))
+    let fitting = cacheBytes / (kernels.columnTile * kind.bytesPerElement)
+    return min(columns, max(part, fitting / part * part))
   }
 
   /// Floats of scratch memory for a panel.
@@ -122,8 +135,13 @@ struct WeightPanel {
   ///
   /// - Parameters:
   ///   - x: packed for this panel's kind.
-  ///   - columns: the columns that the panel was filled with.
-  func arguments(_ x: PackedActivations, columns: Range<Int>) -> Arguments {
+  ///   - columns: a part of the columns that the panel was filled with.
+  ///   - first: the first of those columns.
+  /// - Returns: arguments for `multiply`.
+  func arguments(_ x: PackedActivations, columns: Range<Int>, first: Int) -> Arguments {
+    let offset = columns.lowerBound - first
+    let elements = elements + offset * kernels.columnTile * kind.bytesPerElement / 4
+    let group = offset / (layout?.groupWidth ?? 32) * kernels.columnTile
     let groups = columns.count / (layout?.groupWidth ?? 32)
     let hasMinimums = kind != .float && layout?.hasMinimums ?? false
     let activations = x.elements(tile: 0, column: columns.lowerBound)
@@ -132,12 +150,14 @@ struct WeightPanel {
       hasFloats: kind == .float || hasMinimums,
       floats: FloatTile(
         activations: sums ?? activations.assumingMemoryBound(to: Float.self),
-        weights: hasMinimums ? minimums : elements, width: hasMinimums ? groups : columns.count,
+        weights: hasMinimums ? minimums + group : elements,
+        width: hasMinimums ? groups : columns.count,
         rows: 0, result: elements, resultStride: 0),
       integers: IntegerTile(
         activations: activations,
         activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,
-        scales: scales, starts: starts, groups: groups, groupWidth: layout?.groupWidth ?? 32,
+        scales: scales + group, starts: starts + group, groups: groups,
+        groupWidth: layout?.groupWidth ?? 32,
         largestCode: layout?.largestCode ?? 0, rows: 0, result: elements, resultStride: 0),
       floatsPerTile: hasMinimums ? x.groupsPerTile : x.elementsPerTile,
       bytesPerTile: x.elementsPerTile * kind.bytesPerElement, scalesPerTile: x.groupsPerTile)
