@@ -60,7 +60,9 @@ let package = Package(
       ]),
     .target(
       name: "Benchmarks",
-      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Networks", "Tensors"]),
+      dependencies: [
+        "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles", "Networks", "Tensors",
+      ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [

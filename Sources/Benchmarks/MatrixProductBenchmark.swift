@@ -1,5 +1,7 @@
 import BlockFormats
 import Foundation
+import KernelInterface
+import Synchronization
 import Tensors
 
 /// What one product of the benchmark took.
@@ -49,6 +51,8 @@ package struct MatrixProductBenchmark: Sendable {
     let x = try Matrix(rows: rows, columns: input)
     fillNormal(x)
     let y = try Matrix(rows: rows, columns: output)
+    let kind = ProductKind(type, pool.activations, pool.kernels)
+    let peak = try operationsPerSecond(kind, on: pool)
     let median = try medianSeconds(repetitions) { () throws(ComputeError) in
       try multiply(x, by: weight, into: y, on: pool)
     }
@@ -56,9 +60,32 @@ package struct MatrixProductBenchmark: Sendable {
     let bytes = Double(output * (type.byteCount(elements: input) ?? 0))
     return MatrixProductResult(
       type: type.name, in: input, out: output, rows: rows,
-      activations: ProductKind(type, pool.activations, pool.kernels).rawValue,
-      threads: pool.threadCount, seconds: median,
+      activations: kind.rawValue, threads: pool.threadCount, seconds: median,
       gflops: operations / median / 1e9, gigabytesPerSecond: bytes / median / 1e9,
-      shareOfPeak: 0)
+      shareOfPeak: operations / median / peak)
+  }
+
+  /// What the instruction that bounds a kind of product reaches on all threads with its operands
+  /// in registers: the best of a few short runs.
+  private func operationsPerSecond(
+    _ kind: ProductKind, on pool: ThreadPool
+  ) throws(ComputeError) -> Double {
+    let instruction: PeakInstruction =
+      switch kind {
+      case .float: .float
+      case .int8: .int8
+      case .int16: .int16
+      }
+    var best = 0.0
+    for _ in 0..<3 {
+      let total = Mutex(0.0)
+      let start = ContinuousClock.now
+      try pool.run(pool.threadCount) { _, _ in
+        let operations = pool.kernels.runPeakLoop(instruction, 4_000_000)
+        total.withLock { $0 += operations }
+      }
+      best = max(best, total.withLock { $0 } / ((ContinuousClock.now - start) / .seconds(1)))
+    }
+    return best
   }
 }

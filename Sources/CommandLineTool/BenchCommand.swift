@@ -110,7 +110,9 @@ struct BenchCommand: AsyncParsableCommand {
         .padding(toLength: 18, withPad: " ", startingAt: 0)
       Console.writeOutput(
         String(
-          format: "%@ %@ %8.1f GFLOP/s %7.2f GB/s  %@\n", type, shape, result.gflops,
+          format: "%@ %@ %8.1f GFLOP/s %4.0f %% of peak %7.2f GB/s  %@\n", type, shape,
+          result.gflops,
+          100 * result.shareOfPeak,
           result.gigabytesPerSecond, result.activations))
     }
   }

@@ -39,6 +39,9 @@ package struct KernelSet: Sendable {
   package let roundToInt8: @Sendable (UnsafePointer<RoundedRow>) -> Void
   /// Rounds one row of activations to 16 bits.
   package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
+  /// Runs eight independent chains of the instruction that bounds a kind of product, so often, and
+  /// returns how many operations that was: what the products are measured by.
+  package let runPeakLoop: @Sendable (PeakInstruction, Int) -> Double
 
   package init(
     name: String, rowTile: Int, columnTile: Int, panelBytes: Int, largestInt8Code: Int,
@@ -51,7 +54,8 @@ package struct KernelSet: Sendable {
     decode:
       @escaping @Sendable (ElementType, UnsafeRawPointer, Int, UnsafeMutablePointer<Float>) -> Void,
     roundToInt8: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
-    roundToInt16: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void
+    roundToInt16: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
+    runPeakLoop: @escaping @Sendable (PeakInstruction, Int) -> Double
   ) {
     self.name = name
     self.rowTile = rowTile
@@ -67,5 +71,6 @@ package struct KernelSet: Sendable {
     self.decode = decode
     self.roundToInt8 = roundToInt8
     self.roundToInt16 = roundToInt16
+    self.runPeakLoop = runPeakLoop
   }
 }

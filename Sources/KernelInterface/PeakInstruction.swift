@@ -1,0 +1,9 @@
+/// The instruction that bounds a kind of product.
+package enum PeakInstruction: Sendable {
+  /// Multiply-add in float32.
+  case float
+  /// 8-bit products, summed.
+  case int8
+  /// 16-bit products, summed.
+  case int16
+}
