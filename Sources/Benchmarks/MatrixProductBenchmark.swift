@@ -24,28 +24,42 @@ package struct MatrixProductResult: Sendable, Encodable {
   package let gigabytesPerSecond: Double
   /// Share of what the limiting instruction could do, measured beside it.
   package let shareOfPeak: Double
+  /// OpenBLAS's time for the same product in float32 over this one; nil if it was not measured.
+  package let timesOpenBLAS: Double?
 }
 
-/// Measures products with stored weights.
+/// Measures products of one shape with stored weights.
 package struct MatrixProductBenchmark: Sendable {
-  package let type: ElementType
   package let input: Int
   package let output: Int
   package let rows: Int
 
-  package init(type: ElementType, input: Int, output: Int, rows: Int) {
-    self.type = type
+  package init(input: Int, output: Int, rows: Int) {
     self.input = input
     self.output = output
     self.rows = rows
   }
 
-  /// Runs the product a few times after a first one that does not count.
+  /// The median time of the product in float32 by OpenBLAS.
   ///
+  /// - Throws: `ComputeError` if memory runs out.
+  package func denseSeconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double {
+    try DenseProduct(rows: rows, input: input, output: output)
+      .seconds(repetitions: repetitions, threads: threads)
+  }
+
+  /// Runs the product with a weight of some type, a few times after a first one that does not
+  /// count.
+  ///
+  /// - Parameters:
+  ///   - type: of the weight.
+  ///   - repetitions: runs of which the median counts.
+  ///   - denseSeconds: what OpenBLAS takes, if that is known.
+  ///   - pool: threads to compute on.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
-  package func run(repetitions: Int, on pool: ThreadPool) throws(ComputeError)
-    -> MatrixProductResult
-  {
+  package func run(
+    _ type: ElementType, repetitions: Int, denseSeconds: Double?, on pool: ThreadPool
+  ) throws(ComputeError) -> MatrixProductResult {
     let weight = RandomBlocks(type, rows: output, columns: input)
       .matrix(rows: output, columns: input)
     let x = try Matrix(rows: rows, columns: input)
@@ -62,7 +76,7 @@ package struct MatrixProductBenchmark: Sendable {
       type: type.name, in: input, out: output, rows: rows,
       activations: kind.rawValue, threads: pool.threadCount, seconds: median,
       gflops: operations / median / 1e9, gigabytesPerSecond: bytes / median / 1e9,
-      shareOfPeak: operations / median / peak)
+      shareOfPeak: operations / median / peak, timesOpenBLAS: denseSeconds.map { $0 / median })
   }
 
   /// What the instruction that bounds a kind of product reaches on all threads with its operands

@@ -20,7 +20,9 @@ struct BenchCommand: AsyncParsableCommand {
       commandName: "matmul",
       abstract: "Products of activations with stored weights, for each type.",
       discussion: """
-        Shapes are those of AuraFlow's blocks at 512x512 (1088 rows) and 1024x1024 (4200 rows).
+        Shapes are those of AuraFlow's blocks at 512x512 (1088 rows) and 1024x1024 (4200 rows). Peak
+        is what the instruction that does the work reaches in registers; OpenBLAS multiplies the same
+        shapes in float32.
 
           auraflow bench matmul
           auraflow bench matmul --types q4_K,q8_0 --rows 1,1088 --json
@@ -43,6 +45,11 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Runs of which the median counts.")
     var repetitions = 5
 
+    @Flag(
+      inversion: .prefixedNo, help: "Multiply the same shapes in float32 with OpenBLAS, to compare."
+    )
+    var openblas = true
+
     @OptionGroup var precision: PrecisionOptions
     @OptionGroup var common: CommonOptions
 
@@ -56,15 +63,20 @@ struct BenchCommand: AsyncParsableCommand {
           activations: precision.activations)
         var results: [MatrixProductResult] = []
         for shape in shapes {
+          if let type = types.first(where: { $0.byteCount(elements: shape.input) == nil }) {
+            throw ValidationError(
+              "--shapes: \(shape.input) columns are no whole blocks of \(type.name)")
+          }
           for count in rows {
+            let benchmark = MatrixProductBenchmark(
+              input: shape.input, output: shape.output, rows: count)
+            let dense =
+              openblas
+              ? try benchmark.denseSeconds(repetitions: repetitions, threads: pool.threadCount)
+              : nil
             for type in types {
-              guard type.byteCount(elements: shape.input) != nil else {
-                throw ValidationError(
-                  "--shapes: \(shape.input) columns are no whole blocks of \(type.name)")
-              }
-              let benchmark = MatrixProductBenchmark(
-                type: type, input: shape.input, output: shape.output, rows: count)
-              let result = try benchmark.run(repetitions: repetitions, on: pool)
+              let result = try benchmark.run(
+                type, repetitions: repetitions, denseSeconds: dense, on: pool)
               results.append(result)
               if !common.json { Self.printLine(result) }
             }
@@ -108,12 +120,12 @@ struct BenchCommand: AsyncParsableCommand {
       let type = result.type.padding(toLength: 7, withPad: " ", startingAt: 0)
       let shape = "\(result.out)x\(result.in) * \(result.rows)"
         .padding(toLength: 18, withPad: " ", startingAt: 0)
+      let dense = result.timesOpenBLAS.map { String(format: "%5.1f times OpenBLAS  ", $0) } ?? ""
       Console.writeOutput(
         String(
-          format: "%@ %@ %8.1f GFLOP/s %4.0f %% of peak %7.2f GB/s  %@\n", type, shape,
-          result.gflops,
-          100 * result.shareOfPeak,
-          result.gigabytesPerSecond, result.activations))
+          format: "%@ %@ %8.1f GFLOP/s %4.0f %% of peak %7.2f GB/s  %@%@\n", type, shape,
+          result.gflops, 100 * result.shareOfPeak, result.gigabytesPerSecond, dense,
+          result.activations))
     }
   }
 

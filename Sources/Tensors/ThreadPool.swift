@@ -1,4 +1,3 @@
-import COpenBLAS
 import Dispatch
 import Foundation
 import KernelInterface
@@ -32,31 +31,6 @@ package final class ThreadPool: Sendable {
     self.activations = activations
     self.kernels = kernels
     scratch = Mutex(Array(repeating: nil, count: max(1, threadCount)))
-    // Tasks are shared out here; a BLAS with threads of its own would fight with them.
-    openblas_set_num_threads(1)
-  }
-
-  /// Address space that OpenBLAS maps for each thread that calls it.
-  private static let blasBufferBytes = 128 << 20
-
-  /// Checks a limit on the address space (`ulimit -v`) before OpenBLAS meets it.
-  ///
-  /// OpenBLAS asks for its buffers again and again, without end, when they are refused.
-  ///
-  /// - Throws: `ComputeError.outOfMemory` with the bytes that are needed.
-  package func checkAddressSpace() throws(ComputeError) {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
-      limit.rlim_cur < UInt(Int.max),
-      let statistics = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
-      let pages = statistics.split(separator: " ").first.flatMap({ Int($0) })
-    else { return }
-    // One buffer more than threads: OpenBLAS keeps one for itself.
-    let needed = (threadCount + 1) * Self.blasBufferBytes
-    let used = pages * Int(sysconf(Int32(_SC_PAGESIZE)))
-    guard Int(limit.rlim_cur) - used >= needed else {
-      throw .outOfMemory(byteCount: needed)
-    }
   }
 
   /// Makes the running and every later `run` end early with `ComputeError.cancelled`.

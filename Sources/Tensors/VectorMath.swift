@@ -102,23 +102,3 @@ func sumLanes(
   }
   return sum
 }
-
-/// Replaces `scores` by their softmax.
-func softmax(_ scores: UnsafeMutablePointer<Float>, count: Int) {
-  var maximum = -Float.infinity
-  var lanes = Lanes(repeating: -.infinity)
-  var index = 0
-  while index &+ 8 <= count {
-    let value = scores.lanes(index)
-    lanes.replace(with: value, where: value .> lanes)
-    index &+= 8
-  }
-  maximum = lanes.max()
-  while index < count {
-    maximum = max(maximum, scores[index])
-    index &+= 1
-  }
-  mapLanes(scores, scores, into: scores, count: count) { x, _ in exponential(x - maximum) }
-  let factor = 1 / sumLanes(scores, count: count) { $0 }
-  mapLanes(scores, scores, into: scores, count: count) { x, _ in x * factor }
-}

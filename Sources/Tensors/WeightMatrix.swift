@@ -68,20 +68,6 @@ package struct WeightMatrix: Sendable {
     withExtendedLifetime(segments) {}
   }
 
-  /// The stored float32 rows of a range, where they can be used in place.
-  func floats(rows range: Range<Int>) -> UnsafePointer<Float>? {
-    var first = 0
-    for segment in segments {
-      if range.lowerBound >= first, range.upperBound <= first + segment.rows {
-        let start = segment.bytes + (range.lowerBound - first) * columns * 4
-        guard segment.type == .f32, scale == 1, UInt(bitPattern: start) % 4 == 0 else { return nil }
-        return start.assumingMemoryBound(to: Float.self)
-      }
-      first += segment.rows
-    }
-    return nil
-  }
-
   /// All elements in float32, row by row. For small weights only.
   package func decoded() -> [Float] {
     [Float](unsafeUninitializedCapacity: rows * columns) { buffer, count in

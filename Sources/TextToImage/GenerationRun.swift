@@ -17,7 +17,6 @@ struct GenerationRun: Sendable {
     let clock = StageClock()
     var statistics = GenerationStatistics()
     // 1. Prompts to embeddings.
-    try computing { () throws(ComputeError) in try pool.checkAddressSpace() }
     report(.encodingText)
     let prompt = try encode(settings.prompt)
     let negative = settings.usesGuidance ? try encode(settings.negativePrompt) : nil

@@ -64,7 +64,7 @@ class Comparison:
                 for name in self.options.types.split(","):
                     theirs, ours = self.measure(
                         lambda: torch.nn.functional.linear(x, weight), "matmul", "--types", name, "--rows", str(rows),
-                        "--shapes", shape)
+                        "--shapes", shape, "--no-openblas")
                     ratio = theirs / ours["seconds"]
                     share = ours["shareOfPeak"]
                     common.print_row(
