@@ -17,9 +17,9 @@ package struct KernelSet: Sendable {
   package let columnTile: Int
   /// Bytes of packed weights that stay in the first-level cache beside a tile of activations.
   package let panelBytes: Int
-  /// The largest magnitude of codes that `multiplyInt8` takes; types with larger ones use
-  /// `multiplyInt16`.
-  package let largestInt8Code: Int
+  /// The largest magnitude of a sum of a group's codes that `multiplyInt8` takes; types with larger
+  /// ones use `multiplyInt16`.
+  package let largestInt8Sum: Int
   /// Multiplies one tile in float32.
   package let multiplyFloats: @Sendable (UnsafePointer<FloatTile>) -> Void
   /// Multiplies one tile of weight codes by 8-bit activations.
@@ -44,7 +44,7 @@ package struct KernelSet: Sendable {
   package let runPeakLoop: @Sendable (PeakInstruction, Int) -> Double
 
   package init(
-    name: String, rowTile: Int, columnTile: Int, panelBytes: Int, largestInt8Code: Int,
+    name: String, rowTile: Int, columnTile: Int, panelBytes: Int, largestInt8Sum: Int,
     multiplyFloats: @escaping @Sendable (UnsafePointer<FloatTile>) -> Void,
     multiplyInt8: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
     multiplyInt16: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
@@ -61,7 +61,7 @@ package struct KernelSet: Sendable {
     self.rowTile = rowTile
     self.columnTile = columnTile
     self.panelBytes = panelBytes
-    self.largestInt8Code = largestInt8Code
+    self.largestInt8Sum = largestInt8Sum
     self.multiplyFloats = multiplyFloats
     self.multiplyInt8 = multiplyInt8
     self.multiplyInt16 = multiplyInt16

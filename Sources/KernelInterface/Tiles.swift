@@ -42,14 +42,13 @@ package struct IntegerTile {
   /// `[groups, columnTile]`.
   package var scales: UnsafePointer<Float>
   /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
-  /// the activations. Not read by `multiplyInt16`.
+  /// the activations, in the form that `unpack` of the same kernels gives it. Not read by
+  /// `multiplyInt16`.
   package var starts: UnsafePointer<Int32>
   /// `width / groupWidth`.
   package var groups: Int
   /// 16 or 32.
   package var groupWidth: Int
-  /// Bound on the magnitude of the codes.
-  package var largestCode: Int
   /// Rows that count. The kernel may write up to `rowTile`.
   package var rows: Int
   /// `[rowTile, columnTile]`, added to.
@@ -60,7 +59,7 @@ package struct IntegerTile {
   package init(
     activations: UnsafeRawPointer, activationScales: UnsafePointer<Float>, codes: UnsafeRawPointer,
     scales: UnsafePointer<Float>, starts: UnsafePointer<Int32>, groups: Int, groupWidth: Int,
-    largestCode: Int, rows: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
+    rows: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
   ) {
     self.activations = activations
     self.activationScales = activationScales
@@ -69,7 +68,6 @@ package struct IntegerTile {
     self.starts = starts
     self.groups = groups
     self.groupWidth = groupWidth
-    self.largestCode = largestCode
     self.rows = rows
     self.result = result
     self.resultStride = resultStride
@@ -120,7 +118,8 @@ package struct UnpackedRow {
   package var scales: UnsafeMutablePointer<Float>
   /// One minimum a group, for types that have them.
   package var minimums: UnsafeMutablePointer<Float>
-  /// −128 times the sum of each group's codes, unless `isWide`.
+  /// −128 times the sum of each group's codes, unless `isWide`; in one number, or in two of 16 bits
+  /// if `multiplyInt8` sums in 16.
   package var starts: UnsafeMutablePointer<Int32>
   /// Elements from one group's scale, minimum and start to the next's.
   package var stride: Int

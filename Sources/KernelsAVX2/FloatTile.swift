@@ -81,7 +81,11 @@ struct FloatRow {
 
   @inline(__always)
   func store(to result: UnsafeMutablePointer<Float>) {
-    let result = UnsafeMutableRawPointer(result)
+    store(to: UnsafeMutableRawPointer(result))
+  }
+
+  @inline(__always)
+  func store(to result: UnsafeMutableRawPointer) {
     result.storeBytes(of: a, toByteOffset: 0, as: SIMD8<Float>.self)
     result.storeBytes(of: b, toByteOffset: 32, as: SIMD8<Float>.self)
   }

@@ -7,159 +7,148 @@ let columnTile = 16
 
 /// See `KernelSet.multiplyInt8`.
 ///
-/// Products are summed in 16 bits as long as they fit: each instruction adds two products of at
-/// most 255 · `largestCode`, so 8, 4 or 2 of them stay below 32768.
+/// Products are summed in 16 bits over a whole group. Sums start at −128 times the sums of their
+/// codes and may overflow on the way: what counts is that each ends as one of (activation code −
+/// 128) · code over half a group, at most 127 · 512 / 2 = 32512.
 func multiplyInt8(_ tile: UnsafePointer<IntegerTile>) {
-  let isNarrow = tile.pointee.groupWidth == 16
-  switch tile.pointee.largestCode {
-  case ...8 where isNarrow: multiply(tile, as: Codes4Groups16.self)
-  case ...8: multiply(tile, as: Codes4Groups32.self)
-  case _ where isNarrow: multiply(tile, as: Codes6Groups16.self)
-  case ...16: multiply(tile, as: Codes5Groups32.self)
-  default: multiply(tile, as: Codes6Groups32.self)
-  }
+  multiply(tile, as: Bytes.self)
 }
 
 /// See `KernelSet.multiplyInt16`.
 func multiplyInt16(_ tile: UnsafePointer<IntegerTile>) {
-  if tile.pointee.groupWidth == 16 {
-    multiply(tile, as: WideGroups16.self)
-  } else {
-    multiply(tile, as: WideGroups32.self)
+  multiply(tile, as: Words.self)
+}
+
+/// How codes are multiplied and summed.
+private protocol Arithmetic {
+  /// Elements of activations in 4 bytes.
+  static var elementsPerStep: Int { get }
+  /// What each group's sums start with.
+  static func start(_ starts: UnsafeRawPointer) -> Row
+  /// Adds to sums the products of 4 bytes of activations with codes.
+  static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>)
+  /// Sums of 32 bits.
+  static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64>
+}
+
+/// Codes and activations of 8 bits, sums of 16 that belong together in pairs.
+private enum Bytes: Arithmetic {
+  static var elementsPerStep: Int { 4 }
+
+  @inline(__always)
+  static func start(_ starts: UnsafeRawPointer) -> Row { Row(starts) }
+
+  @inline(__always)
+  static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>) {
+    sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(x, codes))
+  }
+
+  @inline(__always)
+  static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64> {
+    _mm256_madd_epi16(sums, _mm256_set1_epi16(1))
   }
 }
 
-/// How the sums of one group are made.
-private protocol GroupShape {
-  /// How often a group's sums move from 16 to 32 bits.
-  static var chunks: Int { get }
-  /// Instructions on each sum between such moves, for a group of this width.
-  ///
-  /// Where it is not a constant, it is computed so that the compiler does not unroll the loop: it
-  /// would go through it row by row and run out of registers (a tenth slower, measured).
-  static func steps(_ groupWidth: Int) -> Int
-  /// Whether activations have 16 bits, and sums 32 from the start.
-  static var isWide: Bool { get }
-}
+/// Codes and activations of 16 bits, sums of 32.
+private enum Words: Arithmetic {
+  static var elementsPerStep: Int { 2 }
 
-private enum Codes4Groups16: GroupShape {
-  static var chunks: Int { 1 }
-  static func steps(_ groupWidth: Int) -> Int { groupWidth &>> 2 }
-  static var isWide: Bool { false }
-}
-private enum Codes4Groups32: GroupShape {
-  static var chunks: Int { 1 }
-  static func steps(_ groupWidth: Int) -> Int { groupWidth &>> 2 }
-  static var isWide: Bool { false }
-}
-private enum Codes5Groups32: GroupShape {
-  static var chunks: Int { 2 }
-  static func steps(_ groupWidth: Int) -> Int { groupWidth &>> 3 }
-  static var isWide: Bool { false }
-}
-private enum Codes6Groups16: GroupShape {
-  static var chunks: Int { 2 }
-  static func steps(_ groupWidth: Int) -> Int { 2 }
-  static var isWide: Bool { false }
-}
-private enum Codes6Groups32: GroupShape {
-  static var chunks: Int { 4 }
-  static func steps(_ groupWidth: Int) -> Int { 2 }
-  static var isWide: Bool { false }
-}
-private enum WideGroups16: GroupShape {
-  static var chunks: Int { 1 }
-  static func steps(_ groupWidth: Int) -> Int { 8 }
-  static var isWide: Bool { true }
-}
-private enum WideGroups32: GroupShape {
-  static var chunks: Int { 1 }
-  static func steps(_ groupWidth: Int) -> Int { 16 }
-  static var isWide: Bool { true }
-}
+  @inline(__always)
+  static func start(_ starts: UnsafeRawPointer) -> Row { Row() }
 
-private func multiply<Shape: GroupShape>(
-  _ tile: UnsafePointer<IntegerTile>, as shape: Shape.Type
-) {
-  if tile.pointee.rows == 1 {
-    multiplyOne(tile, as: shape)
-  } else {
-    multiplyThree(tile, as: shape, first: 0)
-    if tile.pointee.rows > 3 { multiplyThree(tile, as: shape, first: 3) }
+  @inline(__always)
+  static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>) {
+    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(x, codes))
   }
+
+  @inline(__always)
+  static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64> { sums }
 }
 
-@inline(never)
-private func multiplyOne<Shape: GroupShape>(
-  _ tile: UnsafePointer<IntegerTile>, as shape: Shape.Type
-) {
-  multiply(tile.pointee, as: shape, first: 0, rows: 1)
-}
-
-@inline(never)
-private func multiplyThree<Shape: GroupShape>(
-  _ tile: UnsafePointer<IntegerTile>, as shape: Shape.Type, first: Int
-) {
-  multiply(tile.pointee, as: shape, first: first, rows: 3)
-}
-
-/// Three rows' sums in both widths just fit into the registers. `rows` is 1 or 3 and a constant
-/// wherever this is inlined.
+/// Picks the version for as many rows as there are.
 @inline(__always)
-private func multiply<Shape: GroupShape>(
-  _ tile: IntegerTile, as shape: Shape.Type, first: Int, rows: Int
+private func multiply<Kind: Arithmetic>(_ tile: UnsafePointer<IntegerTile>, as kind: Kind.Type) {
+  switch tile.pointee.rows {
+  case 1: multiply(tile.pointee, as: kind, rows: 1)
+  case 2, 3: multiply(tile.pointee, as: kind, rows: 3)
+  default: multiply(tile.pointee, as: kind, rows: 6)
+  }
+}
+
+/// The results of a tile while it is worked on, `[rowTile, columnTile]`: there are no registers
+/// left for them, and rows of the whole result may lie where they push each other out of the cache.
+private typealias Totals = (
+  SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>
+)
+
+/// `rows` is 1, 3 or 6 and a constant wherever this is inlined.
+@inline(__always)
+private func multiply<Kind: Arithmetic>(_ tile: IntegerTile, as kind: Kind.Type, rows: Int) {
+  let zero = SIMD16<Float>()
+  var totals: Totals = (zero, zero, zero, zero, zero, zero)
+  withUnsafeMutablePointer(to: &totals) { totals in
+    let totals = UnsafeMutableRawPointer(totals)
+    for row in 0..<rows {
+      FloatRow(UnsafeRawPointer(tile.result + row &* tile.resultStride))
+        .store(to: totals + 64 &* row)
+    }
+    addGroups(tile, as: kind, rows: rows, to: totals)
+    for row in 0..<rows {
+      FloatRow(totals + 64 &* row).store(to: tile.result + row &* tile.resultStride)
+    }
+  }
+}
+
+@inline(__always)
+private func addGroups<Kind: Arithmetic>(
+  _ tile: IntegerTile, as kind: Kind.Type, rows: Int, to totals: UnsafeMutableRawPointer
 ) {
-  var x = tile.activations + 4 &* first
+  var x = tile.activations
   var codes = tile.codes
   var scales = UnsafeRawPointer(tile.scales)
   var starts = UnsafeRawPointer(tile.starts)
-  let steps = Shape.steps(tile.groupWidth)
-  let stride = tile.resultStride
-  let result = tile.result + first &* stride
-  var f0 = FloatRow(UnsafeRawPointer(result))
-  var f1 = rows > 1 ? FloatRow(UnsafeRawPointer(result + stride)) : f0
-  var f2 = rows > 1 ? FloatRow(UnsafeRawPointer(result + 2 &* stride)) : f0
-  for group in 0..<tile.groups {
-    let start = Shape.isWide ? Row() : Row(starts)
-    var (s0, s1, s2) = (start, start, start)
-    for _ in 0..<Shape.chunks {
-      var (r0, r1, r2) = (Row(), Row(), Row())
-      var step = 0
-      while step < steps {
-        step &+= 1
-        let w = Row(codes)
-        r0.add(x, 0, w, Shape.isWide)
-        if rows > 1 {
-          r1.add(x, 4, w, Shape.isWide)
-          r2.add(x, 8, w, Shape.isWide)
-        }
-        x += 4 &* rowTile
-        codes += 4 &* columnTile
-      }
-      s0.gather(r0, Shape.isWide)
+  var xScales = tile.activationScales
+  // Not a constant, so that the compiler does not unroll the loop: it would go through it row by
+  // row and run out of registers.
+  let steps = tile.groupWidth / Kind.elementsPerStep
+  for _ in 0..<tile.groups {
+    let start = Kind.start(starts)
+    var (r0, r1, r2, r3, r4, r5) = (start, start, start, start, start, start)
+    var step = 0
+    while step < steps {
+      step &+= 1
+      let w = Row(codes)
+      r0.add(x, 0, w, kind)
       if rows > 1 {
-        s1.gather(r1, Shape.isWide)
-        s2.gather(r2, Shape.isWide)
+        r1.add(x, 4, w, kind)
+        r2.add(x, 8, w, kind)
       }
+      if rows > 3 {
+        r3.add(x, 12, w, kind)
+        r4.add(x, 16, w, kind)
+        r5.add(x, 20, w, kind)
+      }
+      x += 4 &* rowTile
+      codes += 4 &* columnTile
     }
     let scale = FloatRow(scales)
-    let xScales = tile.activationScales + group &* rowTile + first
-    f0.add(s0, scale, xScales[0])
+    r0.addTotals(kind, scale, xScales[0], to: totals)
     if rows > 1 {
-      f1.add(s1, scale, xScales[1])
-      f2.add(s2, scale, xScales[2])
+      r1.addTotals(kind, scale, xScales[1], to: totals + 64)
+      r2.addTotals(kind, scale, xScales[2], to: totals + 128)
+    }
+    if rows > 3 {
+      r3.addTotals(kind, scale, xScales[3], to: totals + 192)
+      r4.addTotals(kind, scale, xScales[4], to: totals + 256)
+      r5.addTotals(kind, scale, xScales[5], to: totals + 320)
     }
     scales += 4 &* columnTile
     starts += 4 &* columnTile
-  }
-  f0.store(to: result)
-  if rows > 1 {
-    f1.store(to: result + stride)
-    f2.store(to: result + 2 &* stride)
+    xScales += rowTile
   }
 }
 
-/// Sums of one row of a tile: 16 of 32 bits, or 32 of 16 bits that belong together in pairs.
+/// Integer sums of one row of a tile.
 private struct Row {
   var a: SIMD4<Int64>
   var b: SIMD4<Int64>
@@ -176,38 +165,45 @@ private struct Row {
     b = source.loadUnaligned(fromByteOffset: 32, as: SIMD4<Int64>.self)
   }
 
-  /// Adds two products of 8 bits to each sum of 16 bits, or two of 16 bits to each of 32.
   @inline(__always)
-  mutating func add(_ x: UnsafeRawPointer, _ offset: Int, _ codes: Row, _ isWide: Bool) {
+  mutating func add<Kind: Arithmetic>(
+    _ x: UnsafeRawPointer, _ offset: Int, _ codes: Row, _ kind: Kind.Type
+  ) {
     let four = _mm256_set1_epi32(x.loadUnaligned(fromByteOffset: offset, as: Int32.self))
-    if isWide {
-      a = _mm256_add_epi32(a, _mm256_madd_epi16(four, codes.a))
-      b = _mm256_add_epi32(b, _mm256_madd_epi16(four, codes.b))
-    } else {
-      a = _mm256_add_epi16(a, _mm256_maddubs_epi16(four, codes.a))
-      b = _mm256_add_epi16(b, _mm256_maddubs_epi16(four, codes.b))
-    }
+    Kind.add(four, codes.a, to: &a)
+    Kind.add(four, codes.b, to: &b)
   }
 
-  /// Adds sums of 16 bits in pairs, or takes over sums of 32.
+  /// Adds the sums times their scales to a row of the results.
   @inline(__always)
-  mutating func gather(_ sums: Row, _ isWide: Bool) {
-    if isWide {
-      self = sums
-    } else {
-      let ones = _mm256_set1_epi16(1)
-      a = _mm256_add_epi32(a, _mm256_madd_epi16(sums.a, ones))
-      b = _mm256_add_epi32(b, _mm256_madd_epi16(sums.b, ones))
-    }
+  func addTotals<Kind: Arithmetic>(
+    _ kind: Kind.Type, _ scale: FloatRow, _ xScale: Float, to totals: UnsafeMutableRawPointer
+  ) {
+    var row = FloatRow(totals)
+    let xScales = _mm256_set1_ps(xScale)
+    row.a = _mm256_fmadd_ps(
+      _mm256_mul_ps(_mm256_cvtepi32_ps(Kind.total(a)), scale.a), xScales, row.a)
+    row.b = _mm256_fmadd_ps(
+      _mm256_mul_ps(_mm256_cvtepi32_ps(Kind.total(b)), scale.b), xScales, row.b)
+    row.store(to: totals)
   }
 }
 
-extension FloatRow {
-  /// Adds integer sums times their scales.
-  @inline(__always)
-  fileprivate mutating func add(_ sums: Row, _ scale: FloatRow, _ xScale: Float) {
-    let xScales = _mm256_set1_ps(xScale)
-    a = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums.a), scale.a), xScales, a)
-    b = _mm256_fmadd_ps(_mm256_mul_ps(_mm256_cvtepi32_ps(sums.b), scale.b), xScales, b)
-  }
+/// See `IntegerTile.starts`, for each half of 32 codes: two sums of 16 bits, of the first and of
+/// the second two of each four codes.
+@inline(__always)
+func groupStarts(_ codes: SIMD4<Int64>) -> (first: Int32, second: Int32) {
+  let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes)
+  let fours = _mm256_add_epi16(pairs, _mm256_unpackhi_epi64(pairs, pairs))
+  let sums = _mm256_add_epi16(fours, _mm256_srli_epi64(fours, 32))
+  let starts = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(sums, 7))
+  return (Int32(truncatingIfNeeded: starts[0]), Int32(truncatingIfNeeded: starts[2]))
+}
+
+/// The start of a group from those of its halves.
+@inline(__always)
+func joinStarts(_ first: Int32, _ second: Int32) -> Int32 {
+  let sum = unsafeBitCast(first, to: SIMD2<Int16>.self) &+ unsafeBitCast(
+    second, to: SIMD2<Int16>.self)
+  return unsafeBitCast(sum, to: Int32.self)
 }

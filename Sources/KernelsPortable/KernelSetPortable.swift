@@ -8,7 +8,7 @@ let columnTile = 8
 /// Kernels in plain Swift, for every CPU.
 package let kernelSetPortable = KernelSet(
   name: "portable", rowTile: rowTile, columnTile: columnTile, panelBytes: 16 << 10,
-  largestInt8Code: 128,
+  largestInt8Sum: .max,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
   continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
   roundToInt8: roundToInt8,

@@ -29,7 +29,7 @@ package enum ProductKind: String, Sendable {
       self = .float
       return
     }
-    let fits = layout.largestCode <= kernels.largestInt8Code
+    let fits = layout.largestCode * layout.groupWidth <= kernels.largestInt8Sum
     switch precision {
     case .exact: self = .int16
     case .int8: self = fits ? .int8 : .int16

@@ -67,12 +67,13 @@ package struct Convolution: Sendable {
     try pool.run(ranges: weight.rows, grain: 16) { rows in
       weight.decode(rows: rows, into: filters.row(rows.lowerBound))
     }
-    let packed = try PackedActivations(filters, kind: .float, layout: nil, on: pool)
     let kernels = pool.kernels
     let patches = PatchLayout(input: input, kernel: kernel, factor: factor)
     let tile = kernels.columnTile
     let area = kernel * kernel
     let channelsAtOnce = max(1, Self.patchBytes / (4 * tile * area))
+    let packed = try PackedActivations(
+      filters, kind: .float, layout: nil, partWidth: channelsAtOnce * area, on: pool)
     let panelFloats = min(channelsAtOnce, input.channels) * area * tile
     let pixels = output.height * output.width
     let grain = tile * Self.tilesPerTask

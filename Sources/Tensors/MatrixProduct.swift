@@ -42,7 +42,8 @@ package func multiply(
         kernels: pool.kernels)
       if packed?.suits(product.kind, product.layout) != true {
         packed = try PackedActivations(
-          x.rows(rows), kind: product.kind, layout: product.layout, on: pool)
+          x.rows(rows), kind: product.kind, layout: product.layout, partWidth: product.partWidth,
+          on: pool)
       }
       let outputs = first..<first + segment.rows
       if let packed {
@@ -66,7 +67,7 @@ private struct SegmentProduct {
   private let scale: Float
   private let kernels: KernelSet
   private let panelWidth: Int
-  private let partWidth: Int
+  let partWidth: Int
 
   init(
     _ segment: WeightMatrix.Segment, columns: Int, scale: Float, precision: ActivationPrecision,

@@ -24,7 +24,8 @@ struct WeightPanel {
   private static let band = 8
 
   /// Bytes that stay in the second-level cache. Long runs of a row are read at once, which the
-  /// CPU sees coming; with runs of a few hundred bytes it waited for memory (five times as long).
+  /// CPU sees coming; with runs of a few hundred bytes it waited for memory (Q8_0, one row: half as
+  /// fast).
   private static let cacheBytes = 256 << 10
 
   /// Columns of a part: whole blocks of every type. It depends on nothing but the weight, for it
@@ -135,7 +136,7 @@ struct WeightPanel {
   ///
   /// - Parameters:
   ///   - x: packed for this panel's kind.
-  ///   - columns: a part of the columns that the panel was filled with.
+  ///   - columns: a part of the columns that the panel was filled with, the same as one of `x`.
   ///   - first: the first of those columns.
   /// - Returns: arguments for `multiply`.
   func arguments(_ x: PackedActivations, columns: Range<Int>, first: Int) -> Arguments {
@@ -145,11 +146,13 @@ struct WeightPanel {
     let groups = columns.count / (layout?.groupWidth ?? 32)
     let hasMinimums = kind != .float && layout?.hasMinimums ?? false
     let activations = x.elements(tile: 0, column: columns.lowerBound)
+    let elementsPerTile = x.elementsPerTile(column: columns.lowerBound)
+    let scalesPerTile = elementsPerTile / (layout?.groupWidth ?? 32)
     let sums = hasMinimums ? x.sums(tile: 0, column: columns.lowerBound) : nil
     return Arguments(
       hasFloats: kind == .float || hasMinimums,
       floats: FloatTile(
-        activations: sums ?? activations.assumingMemoryBound(to: Float.self),
+        activations: sums.map { UnsafePointer($0) } ?? activations.assumingMemoryBound(to: Float.self),
         weights: hasMinimums ? minimums + group : elements,
         width: hasMinimums ? groups : columns.count,
         rows: 0, result: elements, resultStride: 0),
@@ -158,9 +161,9 @@ struct WeightPanel {
         activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,
         scales: scales + group, starts: starts + group, groups: groups,
         groupWidth: layout?.groupWidth ?? 32,
-        largestCode: layout?.largestCode ?? 0, rows: 0, result: elements, resultStride: 0),
-      floatsPerTile: hasMinimums ? x.groupsPerTile : x.elementsPerTile,
-      bytesPerTile: x.elementsPerTile * kind.bytesPerElement, scalesPerTile: x.groupsPerTile)
+        rows: 0, result: elements, resultStride: 0),
+      floatsPerTile: hasMinimums ? scalesPerTile : elementsPerTile,
+      bytesPerTile: elementsPerTile * kind.bytesPerElement, scalesPerTile: scalesPerTile)
   }
 
   /// See `arguments`.

@@ -169,6 +169,53 @@ private struct Oracle {
     }
   }
 
+  /// Blocks whose codes are all zero bits, the most negative there are, with scales of 1 (and as
+  /// large as they come in the format).
+  private static let extremeBlocks: [(type: ElementType, fields: [Int: [UInt8]])] = [
+    (.q4_0, [0: [0x00, 0x3C]]), (.q4_1, [0: [0x00, 0x3C, 0, 0xBC]]),
+    (.q5_0, [0: [0x00, 0x3C]]), (.q5_1, [0: [0x00, 0x3C, 0, 0xBC]]),
+    (.q2_K, [0: [UInt8](repeating: 0xFF, count: 16), 80: [0x00, 0x3C, 0, 0x3C]]),
+    (.q3_K, [96: [UInt8](repeating: 0xFF, count: 12), 108: [0x00, 0x3C]]),
+    (.q4_K, [0: [0x00, 0x3C, 0, 0x3C], 4: [UInt8](repeating: 0xFF, count: 12)]),
+    (.q5_K, [0: [0x00, 0x3C, 0, 0x3C], 4: [UInt8](repeating: 0xFF, count: 12)]),
+    (.q6_K, [192: [UInt8](repeating: 0x7F, count: 16), 208: [0x00, 0x3C]]),
+  ]
+
+  @Test("Sums of the largest codes and activations do not overflow", arguments: [Float(1), -1])
+  func largestSums(_ sign: Float) throws {
+    for (type, fields) in Self.extremeBlocks {
+      var block = [UInt8](repeating: 0, count: type.bytesPerBlock)
+      for (offset, bytes) in fields {
+        block.replaceSubrange(offset..<offset + bytes.count, with: bytes)
+      }
+      let columns = 256
+      let count = columns / type.elementsPerBlock
+      let bytes = [UInt8]((0..<count).flatMap { _ in block })
+      let storage = try FloatBuffer(count: bytes.count)
+      let raw = UnsafeMutableRawBufferPointer(start: storage.pointer, count: bytes.count)
+      raw.copyBytes(from: bytes)
+      let segment = WeightMatrix.Segment(
+        bytes: UnsafeRawPointer(storage.pointer), type: type, rows: 1, owner: storage)
+      let weight = WeightMatrix(segments: [segment], columns: columns)
+      let expected = weight.decoded().reduce(0.0) { $0 + Double($1) * Double(sign) }
+      #expect(expected != 0)
+      for kernels in KernelSelection.available {
+        for rows in [1, 2, 8] {
+          let x = try Matrix(
+            [Float](repeating: sign, count: rows * columns), rows: rows, columns: columns)
+          let result = try Matrix(rows: rows, columns: 1)
+          try multiply(
+            x, by: weight, into: result,
+            on: ThreadPool(threadCount: 1, activations: .int8, kernels: kernels))
+          for value in result.values {
+            #expect(
+              abs(Double(value) - expected) <= 1e-5 * abs(expected), "\(type) \(kernels.name)")
+          }
+        }
+      }
+    }
+  }
+
   /// Numbers from -1 to 1.
   private func uniform(_ count: Int, seed: UInt64) -> [Float] {
     var state = seed

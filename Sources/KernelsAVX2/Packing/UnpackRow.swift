@@ -70,17 +70,13 @@ private func finish<Format: BlockFormat>(
       row.codes.storeBytes(of: high, toByteOffset: 2 &* element &+ 32, as: SIMD4<Int64>.self)
     } else {
       row.codes.storeBytes(of: bytes, toByteOffset: element, as: SIMD4<Int64>.self)
-      // Sums of 8 bytes, each made positive by adding 128.
-      let positive = _mm256_xor_si256(bytes, _mm256_set1_epi8(-128))
-      let sums = _mm256_sad_epu8(positive, _mm256_setzero_si256())
-      let first = Int32(truncatingIfNeeded: sums[0] &+ sums[1]) &- 2048
-      let second = Int32(truncatingIfNeeded: sums[2] &+ sums[3]) &- 2048
       let group = element / Format.groupWidth &* row.stride
+      let halves = groupStarts(bytes)
       if Format.groupWidth == 32 {
-        row.starts[group] = -128 &* (first &+ second)
+        row.starts[group] = joinStarts(halves.first, halves.second)
       } else {
-        row.starts[group] = -128 &* first
-        row.starts[group &+ row.stride] = -128 &* second
+        row.starts[group] = halves.first
+        row.starts[group &+ row.stride] = halves.second
       }
     }
   }
