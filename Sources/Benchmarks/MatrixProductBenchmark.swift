@@ -56,6 +56,7 @@ package struct MatrixProductBenchmark: Sendable {
   ///   - repetitions: runs of which the median counts.
   ///   - denseSeconds: what OpenBLAS takes, if that is known.
   ///   - pool: threads to compute on.
+  /// - Returns: what it took.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func run(
     _ type: ElementType, repetitions: Int, denseSeconds: Double?, on pool: ThreadPool

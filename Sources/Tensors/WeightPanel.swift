@@ -148,11 +148,14 @@ struct WeightPanel {
     let activations = x.elements(tile: 0, column: columns.lowerBound)
     let elementsPerTile = x.elementsPerTile(column: columns.lowerBound)
     let scalesPerTile = elementsPerTile / (layout?.groupWidth ?? 32)
-    let sums = hasMinimums ? x.sums(tile: 0, column: columns.lowerBound) : nil
+    let floats =
+      hasMinimums
+      ? UnsafePointer(x.sums(tile: 0, column: columns.lowerBound))
+      : activations.assumingMemoryBound(to: Float.self)
     return Arguments(
       hasFloats: kind == .float || hasMinimums,
       floats: FloatTile(
-        activations: sums.map { UnsafePointer($0) } ?? activations.assumingMemoryBound(to: Float.self),
+        activations: floats,
         weights: hasMinimums ? minimums + group : elements,
         width: hasMinimums ? groups : columns.count,
         rows: 0, result: elements, resultStride: 0),
