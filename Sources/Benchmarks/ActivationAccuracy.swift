@@ -52,10 +52,12 @@ package struct ActivationAccuracy: Sendable {
     var (ours, theirs, total) = (0.0, 0.0, 0.0)
     var weights: [Int: (stored: WeightMatrix, values: [Float])] = [:]
     for row in rows where row.count % 256 == 0 && !row.isEmpty {
-      let stored = RandomBlocks(type, rows: outputs, columns: row.count)
-        .matrix(rows: outputs, columns: row.count)
-      let weight = weights[row.count] ?? (stored, stored.decoded())
-      weights[row.count] = weight
+      if weights[row.count] == nil {
+        let stored = RandomBlocks(type, rows: outputs, columns: row.count)
+          .matrix(rows: outputs, columns: row.count)
+        weights[row.count] = (stored, try stored.decoded())
+      }
+      guard let weight = weights[row.count] else { continue }
       let result = try Matrix(rows: 1, columns: outputs)
       try multiply(
         Matrix(row, rows: 1, columns: row.count), by: weight.stored, into: result, on: pool)

@@ -68,13 +68,13 @@ package struct BlockBenchmark: Sendable {
     let latents = try Matrix(rows: sizes.latentChannels, columns: latentSide * latentSide)
     fillNormal(latents)
     let context = try transformer.context(text: text, padding: 0, on: pool)
-    let branch = AuraFlowTransformer.Branch(
-      latents: (0..<latents.rows).flatMap { row in
-        Array(UnsafeBufferPointer(start: latents.row(row), count: latents.columns))
-      }, context: context)
+    let values = (0..<latents.rows).flatMap { row in
+      Array(UnsafeBufferPointer(start: latents.row(row), count: latents.columns))
+    }
+    let session = try transformer.session(
+      [context], height: latentSide, width: latentSide, modulation: modulation)
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      _ = try transformer.velocities(
-        [branch], height: latentSide, width: latentSide, modulation: modulation, step: 0, on: pool)
+      _ = try transformer.velocities([values], session, step: 0, on: pool)
     }
     let contextTokens = sizes.registerCount + textTokens
     return BlockResult(

@@ -56,7 +56,7 @@ package struct DecoderBenchmark: Sendable {
     let latents = try ImagePlanes(channels: decoder.latentChannels, height: side, width: side)
     fillNormal(latents.planes)
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      _ = try decoder(latents, on: pool)
+      _ = try decoder(latents, memory: nil, on: pool)
     }
     let pictureSide = side * decoder.upscaling
     return DecoderResult(

@@ -53,7 +53,8 @@ package final class RandomBlocks: @unchecked Sendable {
   /// The weight as networks see it.
   package func matrix(rows: Int, columns: Int) -> WeightMatrix {
     let segments = bytes.baseAddress.map {
-      [WeightMatrix.Segment(bytes: UnsafeRawPointer($0), type: type, rows: rows, owner: self)]
+      let storage = ResidentStorage($0, byteCount: bytes.count, owner: self)
+      return [WeightMatrix.Segment(storage: storage, type: type, rows: rows)]
     }
     return WeightMatrix(segments: segments ?? [], columns: columns)
   }

@@ -160,7 +160,23 @@ package final class ComponentWeights {
     guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
       throw wrongShape(record, expected: "[\(count)]")
     }
-    return try matrix(entry, record, rows: 1, columns: count, name: name).decoded()
+    return try decoded(matrix(entry, record, rows: 1, columns: count, name: name))
+  }
+
+  /// A small matrix decoded to float32, row by row.
+  package func values(_ name: String, rows: Int, columns: Int) throws(ModelFileError) -> [Float] {
+    try decoded(matrix(name, rows: rows, columns: columns))
+  }
+
+  private func decoded(_ matrix: WeightMatrix) throws(ModelFileError) -> [Float] {
+    do throws(ComputeError) {
+      return try matrix.decoded()
+    } catch {
+      guard case .unreadable(let path, let fault) = error else {
+        throw ModelFileError(path: path, kind: .unreadable, fault: error.description)
+      }
+      throw ModelFileError(path: path, kind: .unreadable, fault: fault)
+    }
   }
 
   /// Refuses tensors that the architecture has no use for.
@@ -227,18 +243,16 @@ package final class ComponentWeights {
         "tensor '\(record.name)' has type \(record.type.name), expected a floating-point or "
           + "quantized weight type that this program can decode")
     }
-    guard let rowBytes = record.type.byteCount(elements: columns),
-      let base = archive.contents(of: entry.index).bytes.baseAddress
-    else {
+    guard let rowBytes = record.type.byteCount(elements: columns) else {
       throw malformed(
         "tensor '\(record.name)' of type \(record.type.name) has rows of \(columns) elements, "
           + "expected whole blocks of \(record.type.elementsPerBlock)")
     }
-    let file = archive.contents(of: entry.index).file
+    let storage = archive.storage(of: entry.index)
     func segment(_ range: Range<Int>) -> WeightMatrix.Segment {
       WeightMatrix.Segment(
-        bytes: base + range.lowerBound * rowBytes, type: record.type, rows: range.count, owner: file
-      )
+        storage: storage, offset: range.lowerBound * rowBytes, type: record.type,
+        rows: range.count)
     }
     let segments =
       entry.rowOrder == .asStored
@@ -254,11 +268,12 @@ package final class ComponentWeights {
       let index = archive.tensors.index(of: record.name.dropLast(6) + "scale_weight")
     else { return 1 }
     let scale = archive.tensors.records[index]
-    guard scale.elementCount == 1, scale.type.isWeightType, !scale.type.isBlockQuantized,
-      let bytes = archive.contents(of: index).bytes.baseAddress
-    else { throw wrongShape(scale, expected: "a single number") }
-    var value: Float = 1
-    scale.type.decode(bytes, count: 1, into: &value)
+    guard scale.elementCount == 1, scale.type.isWeightType, !scale.type.isBlockQuantized else {
+      throw wrongShape(scale, expected: "a single number")
+    }
+    let segment = WeightMatrix.Segment(
+      storage: archive.storage(of: index), type: scale.type, rows: 1)
+    let value = try decoded(WeightMatrix(segments: [segment], columns: 1)).first ?? .nan
     guard value.isFinite else { throw malformed("tensor '\(scale.name)' is not a finite number") }
     return value
   }

@@ -1,3 +1,5 @@
+import ModelFiles
+
 /// Which files make up a model: one path for everything, or one for each part.
 public struct ModelPaths: Sendable, Equatable {
   /// A diffusers folder or a file with several parts.
@@ -10,6 +12,8 @@ public struct ModelPaths: Sendable, Equatable {
   public var autoencoder: String?
   /// The tokenizer: a folder, `tokenizer.json`, a SentencePiece model, or a GGUF with a vocabulary.
   public var tokenizer: String?
+  /// How the tensors' bytes are got at.
+  public var access = FileAccess.mmap
 
   /// Names the files of a model; at least `model` or all four parts are needed to generate.
   public init(

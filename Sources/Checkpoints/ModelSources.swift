@@ -169,7 +169,7 @@ private struct ModelOpener {
 
   private mutating func open(_ path: String) throws(ModelFileError) -> TensorArchive {
     if let archive = archives[path] { return archive }
-    let archive = try TensorArchive(path: path)
+    let archive = try TensorArchive(path: path, access: paths.access)
     archives[path] = archive
     return archive
   }

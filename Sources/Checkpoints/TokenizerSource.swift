@@ -112,6 +112,6 @@ package enum TokenizerSource {
           && $0.byteCount <= maximumLength
       })
     else { return nil }
-    return .embeddedSentencePiece([UInt8](archive.contents(of: index).bytes), path: archive.path)
+    return .embeddedSentencePiece(try archive.copy(of: index), path: archive.path)
   }
 }

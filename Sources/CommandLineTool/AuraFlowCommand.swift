@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import Kernels
+import ModelFiles
 
 /// Parses the command line, runs the verb and ends the program with its exit code.
 @main
@@ -10,6 +11,7 @@ enum Program {
       Console.writeError("error: \(complaint.withoutControlCharacters)\n")
       end(ExitStatus.usage)
     }
+    MappingFaults.endProcess(exitCode: ExitStatus.inputOutput)
     do {
       var command = try AuraFlowCommand.parseAsRoot(
         CommandLineArguments.joiningDashes(Array(CommandLine.arguments.dropFirst())))

@@ -26,9 +26,7 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
   } catch let error as GenerationError {
     throw fail(error.description, exitCode(error))
   } catch let error as ComputeError {
-    throw fail(
-      error.description,
-      error == .cancelled ? ExitStatus.interrupted : ExitStatus.outOfMemory)
+    throw fail(error.description, exitCode(GenerationError(error)))
   } catch let error as PNGError {
     throw fail(error.description, ExitStatus.cannotWrite)
   }
@@ -59,7 +57,8 @@ private func exitCode(_ error: GenerationError) -> Int32 {
   switch error {
   case .invalidRequest: ExitStatus.usage
   case .notFinite, .notFiniteImage: ExitStatus.badData
-  case .outOfMemory: ExitStatus.outOfMemory
+  case .outOfMemory, .overBudget: ExitStatus.outOfMemory
+  case .unreadable: ExitStatus.inputOutput
   case .cancelled: ExitStatus.interrupted
   }
 }

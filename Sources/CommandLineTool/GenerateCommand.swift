@@ -21,6 +21,7 @@ struct GenerateCommand: AsyncParsableCommand {
       """)
 
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Memory") var memory: MemoryOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup(title: "Picture") var picture: PictureOptions
   @OptionGroup(title: "Output") var output: OutputOptions
@@ -39,10 +40,11 @@ struct GenerateCommand: AsyncParsableCommand {
         imageCount: max(1, min(count, 256)), force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
-      let paths = try model.paths()
+      var paths = try model.paths()
+      paths.access = memory.io
       let pipeline = try Pipeline(
         paths, hints: model.hints(), threadCount: common.threads,
-        activations: precision.activations)
+        activations: precision.activations, memory: memory.memory.budget)
       try files.expectApart(from: pipeline.files + [picture.latents].compactMap { $0 })
       let request = try picture.request(count: count, initial: initial, pipeline)
       console.detail("model: \(model.displayName(paths))")

@@ -1,20 +1,43 @@
 import Foundation
 
-/// A regular file mapped read-only into memory, kept mapped as long as the object lives.
+/// How the bytes of model files are got at.
+public enum FileAccess: String, CaseIterable, Sendable {
+  /// Map files into memory; pages come and go with the page cache.
+  case mmap
+  /// Read what is needed into memory of our own.
+  case read
+}
+
+/// A regular file with its first part, or all of it, mapped read-only into memory as long as the
+/// object lives.
 ///
 /// Nothing is copied: pages come from the page cache when they are touched and may be dropped by
 /// the kernel at any time.
 package final class MappedFile: @unchecked Sendable {
   /// The path by which the file was opened; used in messages.
   package let path: String
-  /// The whole content; empty for an empty file.
+  /// The mapped bytes: all of the file, or as much of its front as holds any header.
   package let bytes: UnsafeRawBufferPointer
+  /// Size of the file.
+  package let size: Int
+  private let access: FileAccess
+  private let descriptor: Int32
+  /// What must stay as it is for the header to be true: size, and time of the last change.
+  private let stamp: (seconds: Int, nanoseconds: Int)
+
+  /// Mapped of a file that is not mapped as a whole. Headers are at most 100 MB.
+  private static let frontBytes = 128 << 20
 
   /// Opens and maps a file.
   ///
+  /// - Parameters:
+  ///   - path: a regular file.
+  ///   - access: whether to map all of it. Where the address space is too small (`ulimit -v`), only
+  ///     its front is mapped too.
   /// - Throws: `ModelFileError` if the path is missing, is no regular file or cannot be mapped.
-  package init(path: String) throws(ModelFileError) {
+  package init(path: String, access: FileAccess = .mmap) throws(ModelFileError) {
     self.path = path
+    self.access = access
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
@@ -22,44 +45,108 @@ package final class MappedFile: @unchecked Sendable {
         path: path, kind: errno == ENOENT || errno == ENOTDIR ? .notFound : .unreadable,
         fault: String(cString: strerror(errno)))
     }
-    defer { close(descriptor) }
+    do throws(ModelFileError) {
+      let status = try Self.status(of: descriptor, path: path)
+      guard status.st_mode & S_IFMT == S_IFREG else {
+        throw ModelFileError(path: path, kind: .malformed, fault: "is not a regular file")
+      }
+      size = Int(status.st_size)
+      stamp = (status.st_mtim.tv_sec, status.st_mtim.tv_nsec)
+      bytes = try Self.map(descriptor, size: size, access: access, path: path)
+    } catch {
+      close(descriptor)
+      throw error
+    }
+    self.descriptor = descriptor
+    MappingFaults.watch(bytes, path: path)
+  }
+
+  deinit {
+    MappingFaults.forget(bytes)
+    if let base = bytes.baseAddress {
+      munmap(UnsafeMutableRawPointer(mutating: base), bytes.count)
+    }
+    close(descriptor)
+  }
+
+  private static func status(of descriptor: Int32, path: String) throws(ModelFileError) -> stat {
     var status = stat()
     guard fstat(descriptor, &status) == 0 else {
       throw ModelFileError(
         path: path, kind: .unreadable, fault: String(cString: strerror(errno)))
     }
-    guard status.st_mode & S_IFMT == S_IFREG else {
-      throw ModelFileError(path: path, kind: .malformed, fault: "is not a regular file")
+    return status
+  }
+
+  private static func map(
+    _ descriptor: Int32, size: Int, access: FileAccess, path: String
+  ) throws(ModelFileError) -> UnsafeRawBufferPointer {
+    guard size > 0 else { return UnsafeRawBufferPointer(start: nil, count: 0) }
+    let front = min(size, frontBytes)
+    for count in access == .mmap ? [size, front] : [front] {
+      if let base = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED {
+        return UnsafeRawBufferPointer(start: base, count: count)
+      }
+      if errno != ENOMEM { break }
     }
-    let count = Int(status.st_size)
-    guard count > 0 else {
-      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
-      return
+    throw ModelFileError(
+      path: path, kind: .unreadable,
+      fault: "cannot map \(front) bytes: \(String(cString: strerror(errno)))")
+  }
+
+  // MARK: Content
+
+  /// The first byte, if the whole file is mapped and may be used in place.
+  package var wholeContent: UnsafeRawPointer? {
+    access == .mmap && bytes.count == size ? bytes.baseAddress : nil
+  }
+
+  /// Maps or reads part of a file that is not mapped as a whole.
+  ///
+  /// - Parameter range: inside of the file.
+  /// - Throws: `ModelFileError` if there is no memory or the file cannot be read.
+  package func content(_ range: Range<Int>) throws(ModelFileError) -> FileContent {
+    switch access {
+    case .mmap: try FileContent(mapping: range, of: descriptor, path: path)
+    case .read: try FileContent(reading: range, of: descriptor, path: path)
     }
-    guard let base = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED
+  }
+
+  /// Checks that the file is still what its header said.
+  ///
+  /// A file that was replaced by another one under its name stays what it was.
+  ///
+  /// - Throws: `ModelFileError` if it was written to or cut short.
+  package func checkUnchanged() throws(ModelFileError) {
+    let now = try Self.status(of: descriptor, path: path)
+    guard now.st_size == size, now.st_mtim.tv_sec == stamp.seconds,
+      now.st_mtim.tv_nsec == stamp.nanoseconds
     else {
       throw ModelFileError(
         path: path, kind: .unreadable,
-        fault: "cannot map \(count) bytes: \(String(cString: strerror(errno)))")
+        fault: "was changed while in use (it had \(size) bytes, now \(now.st_size)): start again "
+          + "when nothing writes to it")
     }
-    bytes = UnsafeRawBufferPointer(start: base, count: count)
   }
 
-  deinit {
-    if let base = bytes.baseAddress {
-      munmap(UnsafeMutableRawPointer(mutating: base), bytes.count)
-    }
+  /// Asks the system to read part of the file soon. May wait for the device.
+  package func prefetch(_ range: Range<Int>) {
+    posix_fadvise(descriptor, range.lowerBound, range.count, POSIX_FADV_WILLNEED)
   }
 
   /// Lets the kernel drop the pages of a range from this process; they can be read again.
   package func release(_ range: Range<Int>) {
-    guard let base = bytes.baseAddress else { return }
-    let pageSize = Int(sysconf(Int32(_SC_PAGESIZE)))
-    let start = (range.lowerBound + pageSize - 1) / pageSize * pageSize
-    let end = min(range.upperBound, bytes.count) / pageSize * pageSize
+    guard let base = bytes.baseAddress, !range.isEmpty else { return }
+    // The kernel maps pages around the one that was asked for.
+    let start = range.lowerBound / Self.faultAround * Self.faultAround
+    let end = min(
+      bytes.count, (range.upperBound + Self.faultAround - 1) / Self.faultAround * Self.faultAround)
     guard end > start else { return }
     madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
   }
+
+  /// Linux's default `fault_around_bytes`.
+  private static let faultAround = 64 << 10
 
   package func malformed(_ fault: String) -> ModelFileError {
     ModelFileError(path: path, kind: .malformed, fault: fault)

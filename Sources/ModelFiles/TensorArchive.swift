@@ -26,17 +26,20 @@ public struct TensorArchive: Sendable {
   public let unlistedCount: Int
 
   /// Total size of the files.
-  public var byteCount: Int { files.reduce(0) { $0 + $1.bytes.count } }
+  public var byteCount: Int { files.reduce(0) { $0 + $1.size } }
 
   /// Opens a GGUF file, a safetensors file or a safetensors index, told apart by content.
   ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - access: how the tensors' bytes are got at.
   /// - Throws: `ModelFileError` with the first fault that was found.
-  public init(path: String) throws(ModelFileError) {
-    let file = try MappedFile(path: path)
+  public init(path: String, access: FileAccess = .mmap) throws(ModelFileError) {
+    let file = try MappedFile(path: path, access: access)
     if GGUFFile.isGGUF(file) {
       self.init(gguf: try GGUFFile(file))
     } else if Self.looksLikeIndex(file) {
-      try self.init(index: file)
+      try self.init(index: file, access: access)
     } else if SafetensorsFile.looksLikeSafetensors(file) || path.hasSuffix(".safetensors") {
       self.init(safetensors: try SafetensorsFile(file))
     } else {
@@ -66,11 +69,12 @@ public struct TensorArchive: Sendable {
     unlistedCount = 0
   }
 
-  private init(index file: MappedFile) throws(ModelFileError) {
+  private init(index file: MappedFile, access: FileAccess) throws(ModelFileError) {
     let index = try SafetensorsIndex(file)
     var shards: [SafetensorsFile] = []
     for name in index.shards {
-      let mapped = try MappedFile(path: Self.neighbour(of: file.path, named: name))
+      let mapped = try MappedFile(
+        path: Self.neighbour(of: file.path, named: name), access: access)
       shards.append(try SafetensorsFile(mapped))
     }
     var records: [TensorRecord] = []
@@ -129,15 +133,31 @@ public struct TensorArchive: Sendable {
     }
   }
 
-  /// The bytes of a tensor, by its index in `tensors.records`, with the file that keeps them mapped.
+  /// The file that holds a tensor, by its index in `tensors.records`.
+  package func file(of index: Int) -> MappedFile { files[fileOfTensor[index]] }
+
+  /// The bytes of a tensor of a file that is mapped as a whole, with the file that keeps them
+  /// mapped; of other files, only of tensors in their mapped front.
   package func contents(of index: Int) -> (bytes: UnsafeRawBufferPointer, file: MappedFile) {
     let record = tensors.records[index]
-    let file = files[fileOfTensor[index]]
-    guard record.byteCount > 0 else {
+    let file = file(of: index)
+    let range = record.byteOffset..<record.byteOffset + record.byteCount
+    guard record.byteCount > 0, range.upperBound <= file.bytes.count else {
       return (UnsafeRawBufferPointer(start: nil, count: 0), file)
     }
-    let range = record.byteOffset..<record.byteOffset + record.byteCount
     return (UnsafeRawBufferPointer(rebasing: file.bytes[range]), file)
+  }
+
+  /// A copy of a small tensor's bytes.
+  ///
+  /// - Throws: `ModelFileError` if the file cannot be read.
+  package func copy(of index: Int) throws(ModelFileError) -> [UInt8] {
+    let record = tensors.records[index]
+    let range = record.byteOffset..<record.byteOffset + record.byteCount
+    let content = try file(of: index).content(range)
+    return withExtendedLifetime(content) {
+      [UInt8](UnsafeRawBufferPointer(start: content.pointer, count: range.count))
+    }
   }
 
   // MARK: Telling formats apart

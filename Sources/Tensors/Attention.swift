@@ -72,6 +72,17 @@ package func attend(
   }
 }
 
+/// Bytes that `attend` allocates beside its arguments for a sequence of some keys.
+package func attentionWorkspace(
+  keys: Int, heads: Int, headDimension: Int, on pool: ThreadPool
+) -> Int {
+  let headFloats = PackedHead.floatCount(
+    keys: keys, headDimension: headDimension, kernels: pool.kernels)
+  let headsPerPass = max(1, min(heads, packedFloats / max(1, headFloats)))
+  let scratch = QueryBlock.scratchCount(headDimension: headDimension, kernels: pool.kernels)
+  return 4 * (headsPerPass * headFloats + pool.threadCount * scratch)
+}
+
 /// The places of a sequence as runs of consecutive matrix rows.
 struct SequenceRows {
   private let ranges: [Range<Int>]

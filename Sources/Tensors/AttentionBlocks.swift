@@ -118,17 +118,28 @@ struct QueryBlock: @unchecked Sendable {
     self.kernels = kernels
     rows = SequenceRows(sequence)
     keyBias = sequence.keyBias
-    size = max(1, 64 / kernels.rowTile) * kernels.rowTile
-    width = (headDimension + kernels.columnTile - 1) / kernels.columnTile * kernels.columnTile
+    size = Self.size(kernels)
+    width = Self.width(headDimension, kernels)
+  }
+
+  private static func size(_ kernels: KernelSet) -> Int {
+    max(1, 64 / kernels.rowTile) * kernels.rowTile
+  }
+
+  private static func width(_ headDimension: Int, _ kernels: KernelSet) -> Int {
+    (headDimension + kernels.columnTile - 1) / kernels.columnTile * kernels.columnTile
   }
 
   /// Number of blocks.
   var count: Int { (rows.count + size - 1) / size }
 
   /// Floats of scratch memory for one block.
-  var scratchCount: Int {
+  var scratchCount: Int { Self.scratchCount(headDimension: headDimension, kernels: kernels) }
+
+  static func scratchCount(headDimension: Int, kernels: KernelSet) -> Int {
     let keys = PackedHead.blockKeys(kernels)
-    return size * (headDimension + width + keys) + kernels.rowTile * keys
+    return size(kernels) * (headDimension + width(headDimension, kernels) + keys)
+      + kernels.rowTile * keys
   }
 
   /// Computes one block of one head.

@@ -64,9 +64,7 @@ package struct Convolution: Sendable {
     let output = try ImagePlanes(
       channels: weight.rows, height: input.height * factor, width: input.width * factor)
     let filters = try Matrix(rows: weight.rows, columns: weight.columns)
-    try pool.run(ranges: weight.rows, grain: 16) { rows in
-      weight.decode(rows: rows, into: filters.row(rows.lowerBound))
-    }
+    try weight.decode(into: filters, on: pool)
     let kernels = pool.kernels
     let patches = PatchLayout(input: input, kernel: kernel, factor: factor)
     let tile = kernels.columnTile

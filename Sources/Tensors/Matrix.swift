@@ -4,6 +4,8 @@ import Foundation
 public enum ComputeError: Error, Equatable, CustomStringConvertible {
   /// Memory for activations could not be had.
   case outOfMemory(byteCount: Int)
+  /// A weight's file was changed or cannot be read any more.
+  case unreadable(path: String, fault: String)
   /// Someone asked it to stop.
   case cancelled
 
@@ -12,6 +14,7 @@ public enum ComputeError: Error, Equatable, CustomStringConvertible {
     switch self {
     case .outOfMemory(let byteCount):
       "cannot allocate \(byteCount >> 20) MiB for activations: choose a smaller picture or batch"
+    case .unreadable(let path, let fault): "\(path): \(fault)"
     case .cancelled: "cancelled"
     }
   }

@@ -13,6 +13,15 @@ private func rowsPerPass(_ weight: WeightMatrix, on pool: ThreadPool) -> Int {
   return min(1152, max(288, packedBytes / bytes / 48 * 48))
 }
 
+/// Bytes that `multiply` allocates beside its arguments, at most.
+package func productWorkspace(rows: Int, columns: Int, on pool: ThreadPool) -> Int {
+  let (kind, kernels) = (ProductKind.float, pool.kernels)
+  let width = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
+  let panel = WeightPanel.scratchCount(kind: kind, width: width, kernels: kernels)
+  let packed = min((rows + kernels.rowTile) * columns * 4, max(packedBytes, 288 * columns * 4))
+  return packed + 4 * pool.threadCount * (panel + kernels.rowTile * kernels.columnTile)
+}
+
 /// Multiplies activations by a stored weight: `y = x · weightᵀ + bias`.
 ///
 /// Activations are packed (and rounded, see `ActivationPrecision`) once, then each thread takes
@@ -32,27 +41,24 @@ package func multiply(
   precondition(x.columns == weight.columns && y.columns == weight.rows && x.rows == y.rows)
   precondition(bias.map { $0.count == weight.rows } ?? true)
   let step = rowsPerPass(weight, on: pool)
-  for start in stride(from: 0, to: x.rows, by: step) {
-    let rows = start..<min(x.rows, start + step)
-    var packed: PackedActivations?
-    var first = 0
-    for segment in weight.segments {
-      let product = SegmentProduct(
-        segment, columns: weight.columns, scale: weight.scale, precision: pool.activations,
-        kernels: pool.kernels)
-      if packed?.suits(product.kind, product.layout) != true {
-        packed = try PackedActivations(
+  var first = 0
+  for segment in weight.segments {
+    let product = SegmentProduct(
+      segment, columns: weight.columns, scale: weight.scale, precision: pool.activations,
+      kernels: pool.kernels)
+    let outputs = first..<first + segment.rows
+    let bias = bias.map { Array($0[outputs]) }
+    try segment.withRows(0..<segment.rows, columns: weight.columns) {
+      bytes throws(ComputeError) in
+      for start in stride(from: 0, to: x.rows, by: step) {
+        let rows = start..<min(x.rows, start + step)
+        let packed = try PackedActivations(
           x.rows(rows), kind: product.kind, layout: product.layout, partWidth: product.partWidth,
           on: pool)
+        try product.run(bytes, packed, bias: bias, into: y.rows(rows).columns(outputs), on: pool)
       }
-      let outputs = first..<first + segment.rows
-      if let packed {
-        try product.run(
-          packed, bias: bias.map { Array($0[outputs]) },
-          into: y.rows(rows).columns(outputs), on: pool)
-      }
-      first += segment.rows
     }
+    first += segment.rows
   }
 }
 
@@ -86,8 +92,15 @@ private struct SegmentProduct {
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
   }
 
+  /// - Parameters:
+  ///   - bytes: the segment's rows.
+  ///   - x: packed for this product.
+  ///   - bias: of the segment's rows, or nil.
+  ///   - y: `[rows, segment.rows]`.
+  ///   - pool: threads to compute on.
   func run(
-    _ x: PackedActivations, bias: [Float]?, into y: Matrix, on pool: ThreadPool
+    _ bytes: UnsafeRawPointer, _ x: PackedActivations, bias: [Float]?, into y: Matrix,
+    on pool: ThreadPool
   ) throws(ComputeError) {
     let outputTiles = (segment.rows + kernels.columnTile - 1) / kernels.columnTile
     let rowTiles = (x.rows + kernels.rowTile - 1) / kernels.rowTile
@@ -102,20 +115,17 @@ private struct SegmentProduct {
       let panel = WeightPanel(
         segment.type, kind: kind, width: panelWidth, scratch: scratch + ragged, kernels: kernels)
       multiply(
-        x, tiles: part..<max(part, min(rowTiles, part + partTiles)),
+        bytes + first * rowBytes, x, tiles: part..<max(part, min(rowTiles, part + partTiles)),
         outputs: first..<min(segment.rows, first + kernels.columnTile), panel, bias, y,
         ragged: scratch)
     }
-    // The segment, and with it the mapping, must outlive the loops above.
-    withExtendedLifetime(segment) {}
   }
 
   /// One tile of outputs for some tiles of rows.
   private func multiply(
-    _ x: PackedActivations, tiles: Range<Int>, outputs: Range<Int>, _ panel: WeightPanel,
+    _ weights: UnsafeRawPointer, _ x: PackedActivations, tiles: Range<Int>, outputs: Range<Int>, _ panel: WeightPanel,
     _ bias: [Float]?, _ y: Matrix, ragged: UnsafeMutablePointer<Float>
   ) {
-    let weights = segment.bytes + outputs.lowerBound * rowBytes
     for start in stride(from: 0, to: max(columns, 1), by: max(panelWidth, 1)) {
       let part = start..<min(columns, start + panelWidth)
       panel.fill(weights, rowBytes: rowBytes, count: outputs.count, columns: part, scale: scale)

@@ -57,12 +57,6 @@ struct PackedActivations: @unchecked Sendable {
     }
   }
 
-  /// Whether a product with a weight of this layout can use them.
-  func suits(_ kind: ProductKind, _ layout: CodeLayout?) -> Bool {
-    self.kind == kind && self.layout?.groupWidth == layout?.groupWidth
-      && self.layout?.hasMinimums == layout?.hasMinimums
-  }
-
   /// Elements of a tile from a column on, up to the end of the column's part.
   func elements(tile: Int, column: Int) -> UnsafeRawPointer {
     UnsafeRawPointer(elements.pointer) + place(tile, column) * kind.bytesPerElement

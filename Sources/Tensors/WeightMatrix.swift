@@ -7,26 +7,32 @@ import BlockFormats
 /// ranges of several stored tensors, because checkpoints cut and order rows differently.
 package struct WeightMatrix: Sendable {
   /// Consecutive rows that lie together in one file.
-  package struct Segment: @unchecked Sendable {
-    /// First byte of the first row.
-    let bytes: UnsafeRawPointer
+  package struct Segment: Sendable {
+    let storage: any WeightStorage
+    /// Where the first row begins in the storage.
+    let offset: Int
     let type: ElementType
     let rows: Int
-    /// Keeps the bytes mapped.
-    let owner: any AnyObject & Sendable
 
     /// - Parameters:
-    ///   - bytes: whole rows, at least `rows` of them.
+    ///   - storage: holds whole rows, at least `rows` of them from `offset` on.
+    ///   - offset: bytes before the first row.
     ///   - type: a decodable type.
     ///   - rows: rows in this segment.
-    ///   - owner: keeps `bytes` valid.
-    package init(
-      bytes: UnsafeRawPointer, type: ElementType, rows: Int, owner: any AnyObject & Sendable
-    ) {
-      self.bytes = bytes
+    package init(storage: any WeightStorage, offset: Int = 0, type: ElementType, rows: Int) {
+      self.storage = storage
+      self.offset = offset
       self.type = type
       self.rows = rows
-      self.owner = owner
+    }
+
+    /// Calls `body` with the bytes of some rows.
+    func withRows(
+      _ range: Range<Int>, columns: Int, _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
+    ) throws(ComputeError) {
+      let rowBytes = type.byteCount(elements: columns) ?? 0
+      try storage.withBytes(
+        offset + range.lowerBound * rowBytes..<offset + range.upperBound * rowBytes, body)
     }
   }
 
@@ -49,30 +55,59 @@ package struct WeightMatrix: Sendable {
   /// - Parameters:
   ///   - range: rows to decode.
   ///   - values: room for `range.count * columns` floats.
-  package func decode(rows range: Range<Int>, into values: UnsafeMutablePointer<Float>) {
+  /// - Throws: `ComputeError` if the bytes cannot be had any more.
+  package func decode(
+    rows range: Range<Int>, into values: UnsafeMutablePointer<Float>
+  ) throws(ComputeError) {
     precondition(range.lowerBound >= 0 && range.upperBound <= rows)
     var first = 0
     for segment in segments {
       let part = range.clamped(to: first..<first + segment.rows)
-      if !part.isEmpty, let rowBytes = segment.type.byteCount(elements: columns) {
-        segment.type.decode(
-          segment.bytes + (part.lowerBound - first) * rowBytes, count: part.count * columns,
-          into: values + (part.lowerBound - range.lowerBound) * columns)
+      if !part.isEmpty {
+        let rows = part.lowerBound - first..<part.upperBound - first
+        try segment.withRows(rows, columns: columns) { bytes in
+          segment.type.decode(
+            bytes, count: part.count * columns,
+            into: values + (part.lowerBound - range.lowerBound) * columns)
+        }
       }
       first += segment.rows
     }
     if scale != 1 {
       for index in 0..<range.count * columns { values[index] *= scale }
     }
-    // The segments, and with them the mapping, must outlive the loops above.
-    withExtendedLifetime(segments) {}
+  }
+
+  /// Decodes all rows to float32 on many threads.
+  ///
+  /// - Parameters:
+  ///   - values: `[rows, columns]`, overwritten.
+  ///   - pool: threads to compute on.
+  /// - Throws: `ComputeError` if the bytes cannot be had any more or the pool is cancelled.
+  package func decode(into values: Matrix, on pool: ThreadPool) throws(ComputeError) {
+    precondition(values.rows == rows && values.columns == columns)
+    var first = 0
+    for segment in segments {
+      let rowBytes = segment.type.byteCount(elements: columns) ?? 0
+      try segment.withRows(0..<segment.rows, columns: columns) { bytes throws(ComputeError) in
+        try pool.run(ranges: segment.rows, grain: 16) { rows in
+          for row in rows {
+            let target = values.row(first + row)
+            segment.type.decode(bytes + row * rowBytes, count: columns, into: target)
+            if scale != 1 {
+              for column in 0..<columns { target[column] *= scale }
+            }
+          }
+        }
+      }
+      first += segment.rows
+    }
   }
 
   /// All elements in float32, row by row. For small weights only.
-  package func decoded() -> [Float] {
-    [Float](unsafeUninitializedCapacity: rows * columns) { buffer, count in
-      if let base = buffer.baseAddress { decode(rows: 0..<rows, into: base) }
-      count = rows * columns
-    }
+  package func decoded() throws(ComputeError) -> [Float] {
+    let values = try Matrix(rows: rows, columns: columns)
+    try decode(rows: 0..<rows, into: values.pointer)
+    return values.values
   }
 }

@@ -8,8 +8,12 @@ public enum GenerationError: Error, CustomStringConvertible {
   case notFinite(step: Int, of: Int)
   /// The picture decoded from finite latents holds undefined values.
   case notFiniteImage
+  /// The memory that may be used is too little; the text says what would fit.
+  case overBudget(String)
   /// Memory for activations could not be had.
   case outOfMemory(byteCount: Int)
+  /// A model file was changed during the run or cannot be read any more.
+  case unreadable(path: String, fault: String)
   /// The caller's task was cancelled.
   case cancelled
 
@@ -22,15 +26,18 @@ public enum GenerationError: Error, CustomStringConvertible {
         + "or their type cannot hold them"
     case .notFiniteImage:
       "the decoded picture holds NaN values; the VAE's weights are damaged or of too small a range"
+    case .overBudget(let advice): advice
     case .outOfMemory(let byteCount):
       ComputeError.outOfMemory(byteCount: byteCount).description
+    case .unreadable(let path, let fault): "\(path): \(fault)"
     case .cancelled: "cancelled"
     }
   }
 
-  init(_ error: ComputeError) {
+  package init(_ error: ComputeError) {
     switch error {
     case .outOfMemory(let byteCount): self = .outOfMemory(byteCount: byteCount)
+    case .unreadable(let path, let fault): self = .unreadable(path: path, fault: fault)
     case .cancelled: self = .cancelled
     }
   }

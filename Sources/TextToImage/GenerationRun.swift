@@ -10,27 +10,24 @@ struct GenerationRun: Sendable {
   let request: GenerationRequest
   let settings: GenerationSettings
   let pool: ThreadPool
+  /// How the work shares memory.
+  let plan: MemoryPlan
   let onProgress: @Sendable (GenerationProgress) -> Void
 
   /// Runs every stage.
   func callAsFunction() throws(GenerationError) -> GenerationResult {
     let clock = StageClock()
     var statistics = GenerationStatistics()
+    try prepareMemory()
     // 1. Prompts to embeddings.
     report(.encodingText)
-    let prompt = try encode(settings.prompt)
-    let negative = settings.usesGuidance ? try encode(settings.negativePrompt) : nil
+    let prompts = try encode(
+      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt])
+    pipeline.textEncoder.layerWeights.endStage(plan)
     statistics.textEncoderSeconds = clock.lap()
-    // 2. Everything that depends on time alone.
-    report(.preparingSchedule)
-    let modulation = try computing { () throws(ComputeError) in
-      try pipeline.transformer.modulation(
-        times: settings.sigmas.dropLast().map(modelTime), on: pool)
-    }
-    statistics.scheduleSeconds = clock.lap()
-    // 3. Noise to latents.
-    let latents = try denoise(
-      initialLatents(), prompt, negative, modulation, clock, &statistics.stepSeconds)
+    // 2. Everything that depends on time alone. 3. Noise to latents.
+    let latents = try denoise(initialLatents(), prompts, clock, &statistics)
+    pipeline.transformer.stepWeights.endStage(plan)
     // 4. Latents to pixels.
     report(.decoding, step: settings.steps)
     var images: [RGBImage] = []
@@ -41,7 +38,26 @@ struct GenerationRun: Sendable {
     return GenerationResult(
       images: images, latents: latents.flatMap { $0 },
       latentShape: pipeline.latentShape(for: settings), settings: settings,
-      droppedTokens: (prompt.droppedTokens, negative?.droppedTokens ?? 0), statistics: statistics)
+      droppedTokens: (
+        prompts.last?.droppedTokens ?? 0, prompts.count > 1 ? prompts[0].droppedTokens : 0
+      ), statistics: statistics)
+  }
+
+  // MARK: Memory
+
+  /// Decides which weights stay in memory.
+  private func prepareMemory() throws(GenerationError) {
+    guard plan.fits else {
+      throw .overBudget(MemoryAdvice(pipeline, settings, plan).message(settings, plan))
+    }
+    let transformer = pipeline.transformer
+    for (name, weights) in [
+      (MemoryPlan.Stage.Name.textEncoder, pipeline.textEncoder.layerWeights),
+      (.schedule, transformer.scheduleWeights), (.steps, transformer.stepWeights),
+      (.decoder, pipeline.decoder.weights),
+    ] {
+      weights.keep(atMost: plan[name]?.keptBytes ?? 0)
+    }
   }
 
   // MARK: Text
@@ -52,18 +68,20 @@ struct GenerationRun: Sendable {
     let droppedTokens: Int
   }
 
-  private func encode(_ text: String) throws(GenerationError) -> EncodedPrompt {
-    let (ids, droppedCount) = pipeline.tokenizer.encodeCounting(
-      text, maximumLength: settings.maxSequenceLength)
-    let context = try computing { () throws(ComputeError) in
-      let embedding =
-        ids.isEmpty
-        ? try Matrix(rows: 0, columns: pipeline.textEncoder.configuration.width)
-        : try pipeline.textEncoder(ids, on: pool)
-      return try pipeline.transformer.context(
-        text: embedding, padding: max(0, settings.maxSequenceLength - ids.count), on: pool)
+  private func encode(_ texts: [String]) throws(GenerationError) -> [EncodedPrompt] {
+    let tokens = texts.map {
+      pipeline.tokenizer.encodeCounting($0, maximumLength: settings.maxSequenceLength)
     }
-    return EncodedPrompt(context: context, droppedTokens: droppedCount)
+    return try computing { () throws(ComputeError) in
+      let embeddings = try pipeline.textEncoder(tokens.map(\.ids), on: pool)
+      return try zip(tokens, embeddings).map { tokens, embedding throws(ComputeError) in
+        EncodedPrompt(
+          context: try pipeline.transformer.context(
+            text: embedding, padding: max(0, settings.maxSequenceLength - tokens.ids.count),
+            on: pool),
+          droppedTokens: tokens.droppedCount)
+      }
+    }
   }
 
   // MARK: Denoising
@@ -81,27 +99,22 @@ struct GenerationRun: Sendable {
   }
 
   private func denoise(
-    _ initial: [[Float]], _ prompt: EncodedPrompt, _ negative: EncodedPrompt?,
-    _ modulation: AuraFlowModulation, _ clock: StageClock, _ stepSeconds: inout [Double]
+    _ initial: [[Float]], _ prompts: [EncodedPrompt], _ clock: StageClock,
+    _ statistics: inout GenerationStatistics
   ) throws(GenerationError) -> [[Float]] {
     var latents = initial
-    let shape = pipeline.latentShape(for: settings)
+    let session = try session(prompts)
+    statistics.scheduleSeconds = clock.lap()
     for step in 0..<settings.steps {
-      // Unconditional branches first, as in the reference.
-      let branches =
-        (negative.map { negative in
-          latents.map { AuraFlowTransformer.Branch(latents: $0, context: negative.context) }
-        } ?? []) + latents.map { .init(latents: $0, context: prompt.context) }
       let velocities = try computing { () throws(ComputeError) in
         try pipeline.transformer.velocities(
-          branches, height: shape[2], width: shape[3], modulation: modulation, step: step,
-          on: pool)
+          settings.usesGuidance ? latents + latents : latents, session, step: step, on: pool)
       }
       for image in latents.indices {
         let velocity =
-          negative == nil
-          ? velocities[image]
-          : guided(velocities[image], towards: velocities[latents.count + image])
+          settings.usesGuidance
+          ? guided(velocities[image], towards: velocities[latents.count + image])
+          : velocities[image]
         FlowMatchEulerScheduler.step(
           &latents[image], velocity: velocity, from: settings.sigmas[step],
           to: settings.sigmas[step + 1])
@@ -109,10 +122,28 @@ struct GenerationRun: Sendable {
           throw .notFinite(step: step + 1, of: settings.steps)
         }
       }
-      stepSeconds.append(clock.lap())
-      report(.denoising, step: step + 1, seconds: stepSeconds.last ?? 0, latents: latents)
+      statistics.stepSeconds.append(clock.lap())
+      report(
+        .denoising, step: step + 1, seconds: statistics.stepSeconds.last ?? 0, latents: latents)
     }
     return latents
+  }
+
+  /// Everything that depends on time alone, and memory for the steps.
+  private func session(
+    _ prompts: [EncodedPrompt]
+  ) throws(GenerationError) -> AuraFlowTransformer.Session {
+    report(.preparingSchedule)
+    let shape = pipeline.latentShape(for: settings)
+    return try computing { () throws(ComputeError) in
+      let modulation = try pipeline.transformer.modulation(
+        times: settings.sigmas.dropLast().map(modelTime), on: pool)
+      pipeline.transformer.scheduleWeights.endStage(plan)
+      // Unconditional branches first, as in the reference; those of all pictures together.
+      return try pipeline.transformer.session(
+        prompts.flatMap { prompt in settings.seeds.map { _ in prompt.context } },
+        height: shape[2], width: shape[3], modulation: modulation)
+    }
   }
 
   /// Classifier-free guidance: past the unconditional velocity towards the conditional one.
@@ -134,7 +165,7 @@ struct GenerationRun: Sendable {
       let input = ImagePlanes(
         planes: try Matrix(latents, rows: shape[1], columns: shape[2] * shape[3]),
         height: shape[2], width: shape[3])
-      return try pipeline.decoder(input, on: pool)
+      return try pipeline.decoder(input, memory: plan.decoderBytes, on: pool)
     }
     let values = UnsafeBufferPointer(
       start: planes.planes.pointer, count: 3 * planes.planes.columns)
@@ -168,6 +199,13 @@ struct GenerationRun: Sendable {
   }
 }
 
+extension WeightStream {
+  /// Gives back what the stage kept, unless there is room for the weights of all stages.
+  fileprivate func endStage(_ plan: MemoryPlan) {
+    if !plan.keepsEverything { drop() }
+  }
+}
+
 /// Measures stages with the monotonic clock.
 private final class StageClock {
   private let start = ContinuousClock.now
@@ -185,9 +223,5 @@ private final class StageClock {
 
 /// The most memory that this process ever had resident, in bytes (`VmHWM`).
 public func peakResidentBytes() -> Int {
-  guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8),
-    let line = status.split(separator: "\n").first(where: { $0.hasPrefix("VmHWM:") }),
-    let kibibytes = line.split(separator: " ").dropFirst().first.flatMap({ Int($0) })
-  else { return 0 }
-  return kibibytes << 10
+  kibibytes("VmHWM", in: "/proc/self/status") ?? 0
 }

@@ -34,6 +34,8 @@ public final class Pipeline: Sendable {
   public let threadCount: Int
   /// How products with quantized weights round their activations.
   public let activations: ActivationPrecision
+  /// Memory that generations may use.
+  public let memory: MemoryBudget
 
   let tokenizer: Tokenizer
   let textEncoder: UMT5Encoder
@@ -58,10 +60,11 @@ public final class Pipeline: Sendable {
   ///   - hints: facts that neither tensors nor files tell.
   ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
   ///   - activations: how products with quantized weights round their activations.
+  ///   - memory: what generations may use; weights that do not fit are read at each use.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   public init(
     _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil,
-    activations: ActivationPrecision = .auto
+    activations: ActivationPrecision = .auto, memory: MemoryBudget = .auto
   ) throws(ModelFileError) {
     let sources = try ModelSources(paths, hints: hints)
     let modelDefaults = try ModelDefaults(sources)
@@ -80,6 +83,7 @@ public final class Pipeline: Sendable {
     largestSide = transformer.largestLatentSide * decoder.upscaling
     self.threadCount = threadCount ?? availableCoreCount()
     self.activations = activations
+    self.memory = memory
     files = sources.files
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
@@ -128,7 +132,8 @@ public final class Pipeline: Sendable {
     let settings = try settings(for: request)
     let pool = ThreadPool(threadCount: threadCount, activations: activations)
     let run = GenerationRun(
-      pipeline: self, request: request, settings: settings, pool: pool, onProgress: onProgress)
+      pipeline: self, request: request, settings: settings, pool: pool,
+      plan: memoryPlan(for: settings, limit: memory.limit), onProgress: onProgress)
     let result: Result<GenerationResult, GenerationError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         // Hours of arithmetic do not belong on the cooperative pool.

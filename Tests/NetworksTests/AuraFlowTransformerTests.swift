@@ -45,9 +45,9 @@ struct AuraFlowTransformerTests {
     let context = try transformer.context(
       text: run.text, padding: run.padding, collapsingPadding: collapsingPadding, on: pool)
     let modulation = try transformer.modulation(times: [run.time], on: pool)
-    return try transformer.velocities(
-      [.init(latents: run.latents, context: context)], height: run.height, width: run.width,
-      modulation: modulation, step: 0, on: pool)[0]
+    let session = try transformer.session(
+      [context], height: run.height, width: run.width, modulation: modulation)
+    return try transformer.velocities([run.latents], session, step: 0, on: pool)[0]
   }
 
   @Test("velocities equal diffusers' on odd shapes", arguments: cases)
@@ -81,16 +81,19 @@ struct AuraFlowTransformerTests {
     let transformer = try AuraFlowTransformer(fixture.source)
     let run = try Run(fixture.golden, "run0")
     let context = try transformer.context(text: run.text, padding: run.padding, on: pool)
-    let branch = AuraFlowTransformer.Branch(latents: run.latents, context: context)
+    func velocity(_ modulation: AuraFlowModulation, step: Int) throws -> [Float] {
+      let session = try transformer.session(
+        [context], height: run.height, width: run.width, modulation: modulation)
+      return try transformer.velocities([run.latents], session, step: step, on: pool)[0]
+    }
     let times: [Float] = [1, 0.7, 0.25, 0.003]
     let whole = try transformer.modulation(times: times, on: pool)
     for (step, time) in times.enumerated() {
       let single = try transformer.modulation(times: [time], on: pool)
-      let expected = try transformer.velocities(
-        [branch], height: run.height, width: run.width, modulation: single, step: 0, on: pool)
-      let found = try transformer.velocities(
-        [branch], height: run.height, width: run.width, modulation: whole, step: step, on: pool)
-      #expect(relativeError(found[0], expected[0]) < networkTolerance)
+      let (expected, found) = (
+        try velocity(single, step: 0), try velocity(whole, step: step)
+      )
+      #expect(relativeError(found, expected) < networkTolerance)
     }
   }
 
@@ -104,15 +107,15 @@ struct AuraFlowTransformerTests {
       try transformer.context(
         text: $0 == 1 ? run.text.rows(0..<1) : run.text, padding: $0, on: pool)
     }
-    let branches = contexts.map {
-      AuraFlowTransformer.Branch(latents: run.latents, context: $0)
+    func velocities(_ contexts: [AuraFlowTransformer.Context]) throws -> [[Float]] {
+      let session = try transformer.session(
+        contexts, height: run.height, width: run.width, modulation: modulation)
+      return try transformer.velocities(
+        contexts.map { _ in run.latents }, session, step: 0, on: pool)
     }
-    let together = try transformer.velocities(
-      branches, height: run.height, width: run.width, modulation: modulation, step: 0, on: pool)
-    for (branch, expected) in zip(branches, together) {
-      let alone = try transformer.velocities(
-        [branch], height: run.height, width: run.width, modulation: modulation, step: 0, on: pool)
-      #expect(relativeError(alone[0], expected) < networkTolerance)
+    let together = try velocities(contexts)
+    for (context, expected) in zip(contexts, together) {
+      #expect(try velocities([context])[0] == expected)
     }
   }
 

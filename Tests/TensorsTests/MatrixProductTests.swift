@@ -72,7 +72,7 @@ private struct Oracle {
       let weight = stored.matrix(rows: outputs, columns: columns)
       let x = uniform(rows * columns, seed: UInt64(outputs))
       let input = try Matrix(x, rows: rows, columns: columns)
-      let decoded = weight.decoded()
+      let decoded = try weight.decoded()
       for precision in ActivationPrecision.allCases {
         let pool = ThreadPool(threadCount: 2, activations: precision, kernels: kernels)
         let result = try Matrix(rows: rows, columns: outputs)
@@ -152,7 +152,7 @@ private struct Oracle {
         try multiply(
           Matrix(x, rows: 1, columns: columns), by: weight, into: result,
           on: ThreadPool(threadCount: 1, activations: .exact, kernels: kernels))
-        let decoded = weight.decoded()
+        let decoded = try weight.decoded()
         for output in 0..<2 {
           var expected = 0.0
           var magnitude = 0.0
@@ -195,9 +195,11 @@ private struct Oracle {
       let raw = UnsafeMutableRawBufferPointer(start: storage.pointer, count: bytes.count)
       raw.copyBytes(from: bytes)
       let segment = WeightMatrix.Segment(
-        bytes: UnsafeRawPointer(storage.pointer), type: type, rows: 1, owner: storage)
+        storage: ResidentStorage(
+          UnsafeRawPointer(storage.pointer), byteCount: bytes.count, owner: storage),
+        type: type, rows: 1)
       let weight = WeightMatrix(segments: [segment], columns: columns)
-      let expected = weight.decoded().reduce(0.0) { $0 + Double($1) * Double(sign) }
+      let expected = try weight.decoded().reduce(0.0) { $0 + Double($1) * Double(sign) }
       #expect(expected != 0)
       for kernels in KernelSelection.available {
         for rows in [1, 2, 8] {

@@ -213,12 +213,12 @@ public struct GGUFFile: Sendable {
     }
     let (start, startOverflow) = dataStart.addingReportingOverflow(info.offset)
     let (end, endOverflow) = start.addingReportingOverflow(UInt64(size.bytes))
-    guard !startOverflow, !endOverflow, end <= UInt64(file.bytes.count) || size.bytes == 0,
+    guard !startOverflow, !endOverflow, end <= UInt64(file.size) || size.bytes == 0,
       let byteOffset = Int(exactly: start)
     else {
       throw file.malformed(
         "tensor '\(info.name)' needs \(size.bytes) bytes at offset \(info.offset) of the data, "
-          + "the file has \(file.bytes.count) bytes in all: it is damaged or cut short, "
+          + "the file has \(file.size) bytes in all: it is damaged or cut short, "
           + "download it again")
     }
     return TensorRecord(

@@ -43,7 +43,7 @@ public struct SafetensorsFile: Sendable {
     }
     guard headerLength >= 2, 8 + Int(headerLength) <= file.bytes.count else {
       throw file.malformed(
-        "header of \(headerLength) bytes in a file of \(file.bytes.count): the file is damaged or "
+        "header of \(headerLength) bytes in a file of \(file.size): the file is damaged or "
           + "cut short, download it again")
     }
     let header = try Self.parseHeader(
@@ -51,7 +51,7 @@ public struct SafetensorsFile: Sendable {
     metadata = header.metadata
     let dataStart = 8 + Int(headerLength)
     try Self.checkTiling(
-      header.entries, dataCount: file.bytes.count - dataStart, in: file)
+      header.entries, dataCount: file.size - dataStart, in: file)
     let records = header.entries.map { entry in
       TensorRecord(
         name: entry.name, type: entry.type, shape: entry.shape,

@@ -8,16 +8,28 @@ package protocol LatentDecoder: Sendable {
   var latentChannels: Int { get }
   /// Picture pixels per latent pixel and side.
   var upscaling: Int { get }
+  /// What each picture reads.
+  var weights: WeightStream { get }
+
+  /// Bytes of activations that a picture needs.
+  ///
+  /// - Parameters:
+  ///   - height: latent rows.
+  ///   - width: latent columns.
+  ///   - memory: bytes to do with, if possible; nil for the fastest way.
+  ///   - pool: threads to compute on.
+  func activationBytes(height: Int, width: Int, memory: Int?, on pool: ThreadPool) -> Int
 
   /// Decodes the latents of one picture.
   ///
   /// - Parameters:
   ///   - latents: `[channels, height · width]`, as the transformer leaves them.
+  ///   - memory: bytes that activations may take, if that is possible; nil for the fastest way.
   ///   - pool: threads to compute on.
   /// - Returns: red, green and blue planes in about −1...1.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   func callAsFunction(
-    _ latents: ImagePlanes, on pool: ThreadPool
+    _ latents: ImagePlanes, memory: Int?, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes
 }
 
@@ -94,8 +106,14 @@ package struct AutoencoderDecoder: LatentDecoder {
     try source.weights.expectNothingElse(ignoring: ["encoder.", "quant_conv."])
   }
 
+  package var weights: WeightStream { WeightStream([]) }
+
+  package func activationBytes(height: Int, width: Int, memory: Int?, on pool: ThreadPool) -> Int {
+    0
+  }
+
   package func callAsFunction(
-    _ latents: ImagePlanes, on pool: ThreadPool
+    _ latents: ImagePlanes, memory: Int? = nil, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes {
     let scaled = try ImagePlanes(
       channels: latents.channels, height: latents.height, width: latents.width)

@@ -116,8 +116,14 @@ package struct TinyDecoder: LatentDecoder {
     return index == 2 ? .rectify : .double
   }
 
+  package var weights: WeightStream { WeightStream([]) }
+
+  package func activationBytes(height: Int, width: Int, memory: Int?, on pool: ThreadPool) -> Int {
+    0
+  }
+
   package func callAsFunction(
-    _ latents: ImagePlanes, on pool: ThreadPool
+    _ latents: ImagePlanes, memory: Int? = nil, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes {
     var x = try ImagePlanes(
       channels: latents.channels, height: latents.height, width: latents.width)

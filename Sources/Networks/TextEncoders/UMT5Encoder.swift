@@ -29,12 +29,17 @@ package struct UMT5Encoder: Sendable {
     let relativeBias: [Float]
     let feedForwardNorm: [Float]
     let gate, up, down: WeightMatrix
+
+    /// All matrices in the order of use.
+    var weights: [WeightMatrix] { [q, k, v, o, gate, up, down] }
   }
 
   package let configuration: Configuration
   private let embedding: WeightMatrix
   private let layers: [Layer]
   private let outputNorm: [Float]
+  /// What each prompt reads, layer by layer, beside some rows of the embedding.
+  package let layerWeights: WeightStream
 
   /// Opens the weights; nothing is read yet but small vectors.
   package init(_ source: PartSource) throws(ModelFileError) {
@@ -48,30 +53,56 @@ package struct UMT5Encoder: Sendable {
       layers.append(try Self.layer(index, weights, sizes))
     }
     self.layers = layers
+    layerWeights = WeightStream(layers.map(\.weights))
     outputNorm = try weights.vector("enc.output_norm.weight", count: sizes.width)
     try weights.expectNothingElse()
   }
 
-  /// Encodes a prompt.
+  /// Encodes prompts. All of them pass through a layer before the next one's weights are read.
   ///
   /// - Parameters:
-  ///   - ids: token ids, each below the vocabulary size. Padding is left out: the model masks it.
+  ///   - prompts: token ids of each, every one below the vocabulary size. Padding is left out: the
+  ///     model masks it.
   ///   - pool: threads to compute on.
-  /// - Returns: `[tokens, width]`.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
-  /// - Precondition: `ids` is not empty and all are in the vocabulary.
-  package func callAsFunction(_ ids: [Int32], on pool: ThreadPool) throws(ComputeError) -> Matrix {
-    let x = try Matrix(rows: ids.count, columns: configuration.width)
-    for (row, id) in ids.enumerated() {
-      embedding.decode(rows: Int(id)..<Int(id) + 1, into: x.row(row))
+  /// - Returns: `[tokens, width]` for each prompt.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the pool is cancelled.
+  /// - Precondition: all ids are in the vocabulary.
+  package func callAsFunction(
+    _ prompts: [[Int32]], on pool: ThreadPool
+  ) throws(ComputeError) -> [Matrix] {
+    let states = try prompts.map { ids throws(ComputeError) in
+      let x = try Matrix(rows: ids.count, columns: configuration.width)
+      for (row, id) in ids.enumerated() {
+        try embedding.decode(rows: Int(id)..<Int(id) + 1, into: x.row(row))
+      }
+      return x
     }
-    for layer in layers {
-      try attend(x, layer, on: pool)
-      try feedForward(x, layer, on: pool)
+    for (index, layer) in layers.enumerated() {
+      if index + 1 < layers.count { layerWeights.prefetch(layer: index + 1) }
+      for x in states where x.rows > 0 {
+        try attend(x, layer, on: pool)
+        try feedForward(x, layer, on: pool)
+      }
     }
-    try rootMeanSquareNormalize(
-      x, weight: outputNorm, epsilon: configuration.epsilon, into: x, on: pool)
-    return x
+    for x in states {
+      try rootMeanSquareNormalize(
+        x, weight: outputNorm, epsilon: configuration.epsilon, into: x, on: pool)
+    }
+    return states
+  }
+
+  /// Bytes of activations that prompts of some tokens need.
+  package func activationBytes(tokens prompts: [Int], on pool: ThreadPool) -> Int {
+    let tokens = prompts.max() ?? 0
+    let heads = configuration.headCount
+    let inner = heads * configuration.headDimension
+    let attention =
+      tokens * (configuration.width + 4 * inner + heads * tokens)
+      + attentionWorkspace(
+        keys: tokens, heads: heads, headDimension: configuration.headDimension, on: pool) / 4
+    let feedForward = tokens * (configuration.width + 2 * configuration.feedForwardWidth)
+    return 4 * (prompts.reduce(0, +) * configuration.width + max(attention, feedForward))
+      + productWorkspace(rows: tokens, columns: configuration.feedForwardWidth, on: pool)
   }
 
   // MARK: Layers
@@ -144,7 +175,8 @@ package struct UMT5Encoder: Sendable {
       k: try matrix("attn_k", inner, sizes.width),
       v: try matrix("attn_v", inner, sizes.width),
       o: try matrix("attn_o", sizes.width, inner),
-      relativeBias: try matrix("attn_rel_b", sizes.bucketCount, sizes.headCount).decoded(),
+      relativeBias: try weights.values(
+        "\(name).attn_rel_b.weight", rows: sizes.bucketCount, columns: sizes.headCount),
       feedForwardNorm: try weights.vector("\(name).ffn_norm.weight", count: sizes.width),
       gate: try matrix("ffn_gate", sizes.feedForwardWidth, sizes.width),
       up: try matrix("ffn_up", sizes.feedForwardWidth, sizes.width),

@@ -1,37 +1,50 @@
 import Foundation
 import Tensors
 
-/// Which rows of the token matrix belong to which branch: all contexts first, then all images.
-///
-/// So each stream of a double layer is one run of rows, and a single layer takes all rows at once.
+/// Which rows of the token matrix belong to which branch: the first branch's context and image,
+/// then the next one's.
 struct TokenLayout {
   /// Context tokens of each branch.
   let contexts: [Int]
   /// Image tokens of every branch.
   let imageTokens: Int
 
-  private var contextCount: Int { contexts.reduce(0, +) }
-
-  var contextRows: Range<Int> { 0..<contextCount }
-  var imageRows: Range<Int> { contextCount..<contextCount + contexts.count * imageTokens }
-  var allRows: Range<Int> { 0..<imageRows.upperBound }
+  var rowCount: Int { contexts.reduce(0, +) + contexts.count * imageTokens }
+  /// Tokens of the branch that has most.
+  var largestBranch: Int { (contexts.max() ?? 0) + imageTokens }
 
   func contextRows(of branch: Int) -> Range<Int> {
-    let start = contexts[..<branch].reduce(0, +)
+    let start = contexts[..<branch].reduce(0, +) + branch * imageTokens
     return start..<start + contexts[branch]
   }
 
   func imageRows(of branch: Int) -> Range<Int> {
-    let start = contextCount + branch * imageTokens
+    let start = contextRows(of: branch).upperBound
     return start..<start + imageTokens
+  }
+
+  func rows(of branch: Int) -> Range<Int> {
+    contextRows(of: branch).lowerBound..<imageRows(of: branch).upperBound
   }
 }
 
-/// The activations of one pass through the transformer, and what a layer does to them.
+/// The activations of a generation, and what a layer does to them.
+///
+/// All branches pass through a layer before the next one's weights are read. Inside of a layer they
+/// come one after the other, so that all but the residual stream is there for one branch only.
 struct AuraFlowState {
   /// Rows that pass through the wide feed-forward part at once.
-  private static let feedForwardRows = 1024
+  static let feedForwardRows = 1024
 
+  /// One stream of tokens of a branch in one layer.
+  struct Stream {
+    /// Rows of the residual stream.
+    let rows: Range<Int>
+    let weights: AuraFlowWeights.Stream
+    let modulation: LayerModulation
+  }
+
+  let layout: TokenLayout
   /// The residual stream `[tokens, hidden]`.
   let tokens: Matrix
   private let normalized: Matrix
@@ -42,7 +55,7 @@ struct AuraFlowState {
   private let attended: Matrix
   private let gate: Matrix
   private let up: Matrix
-  private let sequences: [AttentionSequence]
+  private let keyBiases: [(position: Int, value: Float)?]
   private let configuration: AuraFlowConfiguration
 
   /// Allocates all activations.
@@ -50,10 +63,12 @@ struct AuraFlowState {
     _ layout: TokenLayout, _ configuration: AuraFlowConfiguration,
     keyBiases: [(position: Int, value: Float)?]
   ) throws(ComputeError) {
-    let rows = layout.allRows.count
+    let rows = layout.largestBranch
     let hidden = configuration.hiddenSize
+    self.layout = layout
     self.configuration = configuration
-    tokens = try Matrix(rows: rows, columns: hidden)
+    self.keyBiases = keyBiases
+    tokens = try Matrix(rows: layout.rowCount, columns: hidden)
     normalized = try Matrix(rows: rows, columns: hidden)
     q = try Matrix(rows: rows, columns: hidden)
     k = try Matrix(rows: rows, columns: hidden)
@@ -62,38 +77,53 @@ struct AuraFlowState {
     let tile = min(rows, Self.feedForwardRows)
     gate = try Matrix(rows: tile, columns: configuration.feedForwardWidth)
     up = try Matrix(rows: tile, columns: configuration.feedForwardWidth)
-    sequences = keyBiases.enumerated().map { index, bias in
-      AttentionSequence(
-        ranges: [layout.contextRows(of: index), layout.imageRows(of: index)], keyBias: bias)
-    }
   }
 
-  /// Passes all tokens through one layer: one stream for all, or one for context and one for image.
-  func run(
-    _ streams: [(rows: Range<Int>, weights: AuraFlowWeights.Stream, modulation: LayerModulation)],
-    on pool: ThreadPool
-  ) throws(ComputeError) {
-    for stream in streams {
-      try projectHeads(stream.rows, stream.weights, stream.modulation, on: pool)
-    }
+  /// Bytes of all activations, and of what attention and products need beside them.
+  static func byteCount(
+    _ layout: TokenLayout, _ configuration: AuraFlowConfiguration, on pool: ThreadPool
+  ) -> Int {
+    let rows = layout.largestBranch
+    let hidden = configuration.hiddenSize
+    let wide = 2 * min(rows, feedForwardRows) * configuration.feedForwardWidth
+    let stored = (layout.rowCount + 5 * rows) * hidden + wide
+    return 4 * stored
+      + max(
+        attentionWorkspace(
+          keys: rows, heads: configuration.hiddenSize / configuration.headDimension,
+          headDimension: configuration.headDimension, on: pool),
+        productWorkspace(rows: rows, columns: configuration.feedForwardWidth, on: pool))
+  }
+
+  /// Passes one branch through one layer: one stream for all its tokens, or one for context and
+  /// one for image.
+  func run(branch: Int, _ streams: [Stream], on pool: ThreadPool) throws(ComputeError) {
+    let first = layout.rows(of: branch).lowerBound
+    for stream in streams { try projectHeads(stream, first: first, on: pool) }
     let headDimension = configuration.headDimension
     try attend(
-      q, k, v, sequences: sequences, headDimension: headDimension,
-      scale: 1 / Float(headDimension).squareRoot(), into: attended, on: pool)
-    for stream in streams {
-      try feedForward(stream.rows, stream.weights, stream.modulation, on: pool)
-    }
+      q, k, v,
+      sequences: [
+        AttentionSequence(
+          ranges: [0..<layout.rows(of: branch).count], keyBias: keyBias(of: branch))
+      ], headDimension: headDimension, scale: 1 / Float(headDimension).squareRoot(),
+      into: attended, on: pool)
+    for stream in streams { try feedForward(stream, first: first, on: pool) }
   }
 
-  /// Queries, keys and values of some tokens.
+  private func keyBias(of branch: Int) -> (position: Int, value: Float)? { keyBiases[branch] }
+
+  /// Queries, keys and values of some tokens. `first` is the branch's first row.
   private func projectHeads(
-    _ rows: Range<Int>, _ weights: AuraFlowWeights.Stream, _ modulation: LayerModulation,
-    on pool: ThreadPool
+    _ stream: Stream, first: Int, on pool: ThreadPool
   ) throws(ComputeError) {
+    let (weights, modulation) = (stream.weights, stream.modulation)
+    let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
     let input = normalized.rows(rows)
     try normalizeAndModulate(
-      tokens.rows(rows), scale: modulation.attentionScale, shift: modulation.attentionShift,
-      epsilon: AuraFlowTransformer.epsilon, into: input, on: pool)
+      tokens.rows(stream.rows), scale: modulation.attentionScale,
+      shift: modulation.attentionShift, epsilon: AuraFlowTransformer.epsilon, into: input,
+      on: pool)
     try multiply(input, by: weights.q, into: q.rows(rows), on: pool)
     try multiply(input, by: weights.k, into: k.rows(rows), on: pool)
     try multiply(input, by: weights.v, into: v.rows(rows), on: pool)
@@ -106,18 +136,20 @@ struct AuraFlowState {
 
   /// `tokens += gate · MLP(modulated LN(tokens + gate · attention))`.
   private func feedForward(
-    _ rows: Range<Int>, _ weights: AuraFlowWeights.Stream, _ modulation: LayerModulation,
-    on pool: ThreadPool
+    _ stream: Stream, first: Int, on pool: ThreadPool
   ) throws(ComputeError) {
+    let (weights, modulation) = (stream.weights, stream.modulation)
+    let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
     let input = normalized.rows(rows)
     try multiply(attended.rows(rows), by: weights.o, into: input, on: pool)
     try addGated(
-      input, gate: modulation.attentionGate, to: tokens.rows(rows), into: input, on: pool)
+      input, gate: modulation.attentionGate, to: tokens.rows(stream.rows), into: input, on: pool)
     try normalizeAndModulate(
       input, scale: modulation.feedForwardScale, shift: modulation.feedForwardShift,
       epsilon: AuraFlowTransformer.epsilon, into: input, on: pool)
     for start in stride(from: rows.lowerBound, to: rows.upperBound, by: gate.rows) {
       let tile = start..<min(rows.upperBound, start + gate.rows)
+      let stored = tokens.rows(first + tile.lowerBound..<first + tile.upperBound)
       let inner = gate.rows(0..<tile.count)
       let values = up.rows(0..<tile.count)
       try multiply(normalized.rows(tile), by: weights.gate, into: inner, on: pool)
@@ -126,8 +158,7 @@ struct AuraFlowState {
       // Queries are not needed any more; their memory takes the result.
       try multiply(inner, by: weights.down, into: q.rows(tile), on: pool)
       try addGated(
-        q.rows(tile), gate: modulation.feedForwardGate, to: tokens.rows(tile),
-        into: tokens.rows(tile), on: pool)
+        q.rows(tile), gate: modulation.feedForwardGate, to: stored, into: stored, on: pool)
     }
   }
 }

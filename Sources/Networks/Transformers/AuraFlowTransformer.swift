@@ -16,11 +16,22 @@ package struct AuraFlowTransformer: Sendable {
 
   package let configuration: AuraFlowConfiguration
   let weights: AuraFlowWeights
+  /// What each step reads, layer by layer.
+  package let stepWeights: WeightStream
+  /// What is read once for a whole schedule.
+  package let scheduleWeights: WeightStream
 
   /// Opens the weights; nothing is read yet but small vectors.
   package init(_ source: PartSource) throws(ModelFileError) {
     configuration = try AuraFlowConfiguration(source)
-    weights = try AuraFlowWeights(source.weights, configuration)
+    let weights = try AuraFlowWeights(source.weights, configuration)
+    self.weights = weights
+    stepWeights = WeightStream(
+      weights.doubleLayers.map { $0.context.stepWeights + $0.image.stepWeights }
+        + weights.singleLayers.map(\.stepWeights))
+    scheduleWeights = WeightStream(
+      weights.doubleLayers.map { [$0.context.modulation, $0.image.modulation] }
+        + weights.singleLayers.map { [$0.modulation] } + [[weights.finalModulation]])
   }
 
   /// The latent size that the position table can serve, in latent pixels per side.
@@ -58,7 +69,7 @@ package struct AuraFlowTransformer: Sendable {
     let paddingRows = collapsingPadding ? min(padding, 1) : padding
     let rows = try Matrix(
       rows: registers + text.rows + paddingRows, columns: configuration.hiddenSize)
-    weights.registers.decode(rows: 0..<registers, into: rows.pointer)
+    try weights.registers.decode(rows: 0..<registers, into: rows.pointer)
     try multiply(
       text, by: weights.textInput, into: rows.rows(registers..<registers + text.rows), on: pool)
     for row in registers + text.rows..<rows.rows {
@@ -67,91 +78,155 @@ package struct AuraFlowTransformer: Sendable {
     return Context(rows: rows, padding: collapsingPadding ? padding : paddingRows > 0 ? 1 : 0)
   }
 
-  /// Latents to denoise under a context.
-  package struct Branch: Sendable {
-    /// `[channels, height, width]`.
-    let latents: [Float]
-    let context: Context
-
-    package init(latents: [Float], context: Context) {
-      self.latents = latents
-      self.context = context
-    }
+  /// What a schedule's steps share: contexts, modulation and memory for activations.
+  package struct Session: Sendable {
+    let state: AuraFlowState
+    let patches: LatentPatches
+    let contexts: [Context]
+    let modulation: AuraFlowModulation
   }
 
-  /// The velocities (noise minus image) of several branches at one step.
-  ///
-  /// All branches pass through a layer together, so its weights are read and decoded once.
+  /// Prepares to denoise latents under some contexts, a branch for each.
   ///
   /// - Parameters:
-  ///   - branches: latents of equal size with their contexts.
+  ///   - contexts: one for each branch.
   ///   - height: latent rows, a multiple of the patch size.
   ///   - width: latent columns, a multiple of the patch size.
   ///   - modulation: of the schedule.
-  ///   - step: which of the schedule's steps.
-  ///   - pool: threads to compute on.
-  /// - Returns: `[channels, height, width]` for each branch.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
-  package func velocities(
-    _ branches: [Branch], height: Int, width: Int, modulation: AuraFlowModulation, step: Int,
-    on pool: ThreadPool
-  ) throws(ComputeError) -> [[Float]] {
+  /// - Throws: `ComputeError` if memory runs out.
+  package func session(
+    _ contexts: [Context], height: Int, width: Int, modulation: AuraFlowModulation
+  ) throws(ComputeError) -> Session {
     let patches = LatentPatches(
       channels: configuration.latentChannels, height: height, width: width,
       patchSize: configuration.patchSize)
-    let layout = TokenLayout(
-      contexts: branches.map(\.context.rows.rows), imageTokens: patches.count)
-    let state = try AuraFlowState(
-      layout, configuration, keyBiases: branches.map(\.context.keyBias))
-    try embed(branches, patches, layout, into: state.tokens, on: pool)
-    let hidden = configuration.hiddenSize
+    let layout = TokenLayout(contexts: contexts.map(\.rows.rows), imageTokens: patches.count)
+    return Session(
+      state: try AuraFlowState(layout, configuration, keyBiases: contexts.map(\.keyBias)),
+      patches: patches, contexts: contexts, modulation: modulation)
+  }
+
+  /// The velocities (noise minus image) of all branches at one step.
+  ///
+  /// All branches pass through a layer before the next one, so its weights are read once.
+  ///
+  /// - Parameters:
+  ///   - latents: `[channels, height, width]` for each branch.
+  ///   - session: made for these branches; one step at a time.
+  ///   - step: which of the schedule's steps.
+  ///   - pool: threads to compute on.
+  /// - Returns: `[channels, height, width]` for each branch.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the pool is cancelled.
+  package func velocities(
+    _ latents: [[Float]], _ session: Session, step: Int, on pool: ThreadPool
+  ) throws(ComputeError) -> [[Float]] {
+    let (state, modulation) = (session.state, session.modulation)
+    try embed(latents, session, on: pool)
     func adapt(_ vectors: Matrix) -> LayerModulation {
-      LayerModulation(values: vectors.row(step), hiddenSize: hidden)
+      LayerModulation(values: vectors.row(step), hiddenSize: configuration.hiddenSize)
     }
-    for (layer, vectors) in zip(weights.doubleLayers, modulation.doubleLayers) {
-      try state.run(
-        [
-          (layout.contextRows, layer.context, adapt(vectors.context)),
-          (layout.imageRows, layer.image, adapt(vectors.image)),
-        ], on: pool)
+    for (index, layer) in weights.doubleLayers.enumerated() {
+      stepWeights.prefetch(layer: index + 1)
+      let vectors = modulation.doubleLayers[index]
+      for branch in latents.indices {
+        try state.run(
+          branch: branch,
+          [
+            .init(
+              rows: state.layout.contextRows(of: branch), weights: layer.context,
+              modulation: adapt(vectors.context)),
+            .init(
+              rows: state.layout.imageRows(of: branch), weights: layer.image,
+              modulation: adapt(vectors.image)),
+          ], on: pool)
+      }
     }
-    for (layer, vectors) in zip(weights.singleLayers, modulation.singleLayers) {
-      try state.run([(layout.allRows, layer, adapt(vectors))], on: pool)
+    for (index, layer) in weights.singleLayers.enumerated() {
+      stepWeights.prefetch(layer: weights.doubleLayers.count + index + 1)
+      for branch in latents.indices {
+        try state.run(
+          branch: branch,
+          [
+            .init(
+              rows: state.layout.rows(of: branch), weights: layer,
+              modulation: adapt(modulation.singleLayers[index]))
+          ], on: pool)
+      }
     }
-    return try project(
-      state.tokens.rows(layout.imageRows), patches, modulation.final.row(step), on: pool)
+    return try latents.indices.map { branch throws(ComputeError) in
+      try project(
+        state.tokens.rows(state.layout.imageRows(of: branch)), session.patches,
+        modulation.final.row(step), on: pool)
+    }
+  }
+
+  /// Bytes of activations that a session and its steps need.
+  ///
+  /// - Parameters:
+  ///   - contextTokens: tokens of each branch's context.
+  ///   - height: latent rows.
+  ///   - width: latent columns.
+  ///   - steps: of the schedule, whose modulation is kept.
+  ///   - pool: threads to compute on.
+  package func activationBytes(
+    contextTokens: [Int], height: Int, width: Int, steps: Int, on pool: ThreadPool
+  ) -> Int {
+    let patches = LatentPatches(
+      channels: configuration.latentChannels, height: height, width: width,
+      patchSize: configuration.patchSize)
+    let layout = TokenLayout(contexts: contextTokens, imageTokens: patches.count)
+    return AuraFlowState.byteCount(layout, configuration, on: pool)
+      + modulationBytes(steps: steps)
+  }
+
+  /// Bytes that making a schedule's modulation needs, the modulation among them.
+  package func scheduleBytes(steps: Int, on pool: ThreadPool) -> Int {
+    modulationBytes(steps: steps)
+      + 4 * steps * (2 * configuration.hiddenSize + configuration.timeWidth)
+      + productWorkspace(rows: steps, columns: configuration.hiddenSize, on: pool)
+  }
+
+  /// Bytes of a schedule's modulation.
+  package func modulationBytes(steps: Int) -> Int {
+    let layers = 2 * configuration.doubleLayerCount + configuration.singleLayerCount
+    return 4 * steps * configuration.hiddenSize * (6 * layers + 2)
   }
 
   // MARK: Into and out of tokens
 
   private func embed(
-    _ branches: [Branch], _ patches: LatentPatches, _ layout: TokenLayout, into tokens: Matrix,
-    on pool: ThreadPool
+    _ latents: [[Float]], _ session: Session, on pool: ThreadPool
   ) throws(ComputeError) {
-    let hidden = configuration.hiddenSize
-    let values = try Matrix(
-      branches.flatMap { patches.inputFeatures(of: $0.latents) },
-      rows: branches.count * patches.count, columns: patches.featureCount)
-    try multiply(
-      values, by: weights.imageInput.weight, bias: weights.imageInput.bias,
-      into: tokens.rows(layout.imageRows), on: pool)
-    let positions = try Matrix(rows: patches.columns, columns: hidden)
-    // The crop of the position grid around its middle; each half is rounded down by itself.
+    let (state, patches) = (session.state, session.patches)
+    for (branch, values) in latents.enumerated() {
+      let image = state.tokens.rows(state.layout.imageRows(of: branch))
+      try multiply(
+        Matrix(
+          patches.inputFeatures(of: values), rows: patches.count, columns: patches.featureCount),
+        by: weights.imageInput.weight, bias: weights.imageInput.bias, into: image, on: pool)
+      let context = state.tokens.rows(state.layout.contextRows(of: branch))
+      for row in 0..<context.rows {
+        context.row(row).update(
+          from: session.contexts[branch].rows.row(row), count: context.columns)
+      }
+    }
+    try addPositions(session, on: pool)
+  }
+
+  /// Adds the crop of the position grid around its middle to the image tokens.
+  private func addPositions(_ session: Session, on pool: ThreadPool) throws(ComputeError) {
+    let (state, patches) = (session.state, session.patches)
+    let positions = try Matrix(rows: patches.columns, columns: configuration.hiddenSize)
+    // Each half is rounded down by itself.
     let firstRow = configuration.gridSide / 2 - patches.rows / 2
     let firstColumn = configuration.gridSide / 2 - patches.columns / 2
     for row in 0..<patches.rows {
       let first = (firstRow + row) * configuration.gridSide + firstColumn
-      weights.positions.decode(rows: first..<first + patches.columns, into: positions.pointer)
-      for branch in branches.indices {
-        let start = layout.imageRows(of: branch).lowerBound + row * patches.columns
-        try add(positions, to: tokens.rows(start..<start + patches.columns), on: pool)
-      }
-    }
-    for (index, branch) in branches.enumerated() {
-      let rows = branch.context.rows
-      for row in 0..<rows.rows {
-        tokens.row(layout.contextRows(of: index).lowerBound + row)
-          .update(from: rows.row(row), count: hidden)
+      try weights.positions.decode(
+        rows: first..<first + patches.columns, into: positions.pointer)
+      for branch in session.contexts.indices {
+        let start = state.layout.imageRows(of: branch).lowerBound + row * patches.columns
+        try add(positions, to: state.tokens.rows(start..<start + patches.columns), on: pool)
       }
     }
   }
@@ -159,7 +234,7 @@ package struct AuraFlowTransformer: Sendable {
   private func project(
     _ image: Matrix, _ patches: LatentPatches, _ modulation: UnsafePointer<Float>,
     on pool: ThreadPool
-  ) throws(ComputeError) -> [[Float]] {
+  ) throws(ComputeError) -> [Float] {
     let hidden = configuration.hiddenSize
     try pool.run(ranges: image.rows, grain: 16) { rows in
       for row in rows {
@@ -170,9 +245,6 @@ package struct AuraFlowTransformer: Sendable {
     }
     let features = try Matrix(rows: image.rows, columns: patches.featureCount)
     try multiply(image, by: weights.output, into: features, on: pool)
-    return (0..<image.rows / patches.count).map { branch in
-      patches.latents(
-        fromOutput: features.rows(branch * patches.count..<(branch + 1) * patches.count))
-    }
+    return patches.latents(fromOutput: features)
   }
 }

@@ -14,6 +14,9 @@ struct AuraFlowWeights: Sendable {
     let down: WeightMatrix
     /// `[6 · hidden, hidden]`: shift, scale, gate of attention, then of the feed-forward part.
     let modulation: WeightMatrix
+
+    /// What each step reads, in the order of use.
+    var stepWeights: [WeightMatrix] { [q, k, v, o, gate, up, down] }
   }
 
   /// `[positions, hidden]`, row-major over the grid.

@@ -1,0 +1,101 @@
+import Foundation
+import ModelFiles
+import Synchronization
+import Tensors
+
+/// A tensor in a model file, as the networks get at its bytes.
+///
+/// Of a mapped file the pages are used in place and given back after use; of others the bytes are
+/// read into memory of our own. The file is checked at each use: bytes that changed since its header
+/// was read would be garbage.
+final class StoredTensor: WeightStorage {
+  private let file: MappedFile
+  private let range: Range<Int>
+  private let kept = Atomic(true)
+  /// Whether the bytes may be expected in memory: they were used and kept.
+  private let isThere = Atomic(false)
+  /// The whole tensor, where it was read or mapped by itself and is kept.
+  private let content = Mutex<FileContent?>(nil)
+
+  /// - Parameters:
+  ///   - file: the file.
+  ///   - range: the tensor's bytes in it.
+  init(_ file: MappedFile, _ range: Range<Int>) {
+    self.file = file
+    self.range = range
+  }
+
+  var byteCount: Int { range.count }
+
+  var isKept: Bool {
+    get { kept.load(ordering: .relaxed) }
+    set { kept.store(newValue, ordering: .relaxed) }
+  }
+
+  func withBytes(
+    _ part: Range<Int>, _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
+  ) throws(ComputeError) {
+    let place = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
+    guard part.lowerBound >= 0, place.upperBound <= range.upperBound else {
+      throw .unreadable(path: file.path, fault: "rows outside of a tensor were asked for")
+    }
+    try reading { () throws(ModelFileError) in try file.checkUnchanged() }
+    defer { isThere.store(isKept, ordering: .relaxed) }
+    if let base = file.wholeContent {
+      defer { if !isKept { file.release(place) } }
+      return try body(base + place.lowerBound)
+    }
+    if isKept {
+      let whole = try wholeContent()
+      try body(whole.pointer + part.lowerBound)
+      return withExtendedLifetime(whole) {}
+    }
+    let piece = try reading { () throws(ModelFileError) in try file.content(place) }
+    try body(piece.pointer)
+    withExtendedLifetime(piece) {}
+  }
+
+  func prefetch() {
+    guard !isThere.load(ordering: .relaxed) else { return }
+    file.prefetch(range)
+  }
+
+  func drop() {
+    isThere.store(false, ordering: .relaxed)
+    content.withLock { $0 = nil }
+    if file.wholeContent != nil { file.release(range) }
+  }
+
+  private func wholeContent() throws(ComputeError) -> FileContent {
+    let result: Result<FileContent, ComputeError> = content.withLock { content in
+      Result { () throws(ComputeError) in
+        if let content { return content }
+        let whole = try reading { () throws(ModelFileError) in try file.content(range) }
+        content = whole
+        return whole
+      }
+    }
+    return try result.get()
+  }
+
+  private func reading<Value>(
+    _ body: () throws(ModelFileError) -> Value
+  ) throws(ComputeError) -> Value {
+    do throws(ModelFileError) {
+      return try body()
+    } catch {
+      throw .unreadable(path: error.path, fault: error.fault)
+    }
+  }
+}
+
+extension TensorArchive {
+  /// A tensor's bytes as a network's weight.
+  ///
+  /// - Parameter index: its place in `tensors.records`.
+  func storage(of index: Int) -> any WeightStorage {
+    let record = tensors.records[index]
+    return StoredTensor(
+      file(of: index), record.byteOffset..<record.byteOffset + record.byteCount)
+  }
+}

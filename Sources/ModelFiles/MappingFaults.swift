@@ -1,0 +1,87 @@
+import Foundation
+import Synchronization
+
+/// Faults in mapped files: pages that are gone because the file was cut short, or that the device
+/// cannot give. The kernel tells a process by a signal, SIGBUS, in the middle of any instruction.
+public enum MappingFaults {
+  /// One mapped range. A slot with an end of 0 is free.
+  private struct Slot: ~Copyable {
+    let start = Atomic<UInt>(0)
+    let end = Atomic<UInt>(0)
+    /// A C string that is never freed while its slot is in use.
+    let path = Atomic<UInt>(0)
+  }
+
+  private static let slotCount = 2048
+  /// Never moved and never freed: the handler may look at any time.
+  nonisolated(unsafe) private static let slots: UnsafeMutablePointer<Slot> = {
+    let slots = UnsafeMutablePointer<Slot>.allocate(capacity: slotCount)
+    for index in 0..<slotCount { (slots + index).initialize(to: Slot()) }
+    return slots
+  }()
+  private static let lock = Mutex(())
+  private static let exitCode = Atomic<Int32>(74)
+
+  /// Ends the process with one line and an exit code when a mapped model file faults, instead of a
+  /// raw signal. For programs; a library's user may have plans of their own.
+  public static func endProcess(exitCode code: Int32) {
+    // Statics are initialized at their first use, which must not be in the handler.
+    _ = slots
+    exitCode.store(code, ordering: .sequentiallyConsistent)
+    var action = sigaction()
+    action.__sigaction_handler.sa_sigaction = { _, info, _ in MappingFaults.handle(info) }
+    action.sa_flags = SA_SIGINFO
+    sigaction(SIGBUS, &action, nil)
+  }
+
+  /// Remembers a mapping. More of them than there are slots go unwatched.
+  static func watch(_ bytes: UnsafeRawBufferPointer, path: String) {
+    guard let base = bytes.baseAddress, let name = strdup(path) else { return }
+    lock.withLock { _ in
+      for index in 0..<slotCount where slots[index].end.load(ordering: .relaxed) == 0 {
+        slots[index].start.store(UInt(bitPattern: base), ordering: .relaxed)
+        slots[index].path.store(UInt(bitPattern: name), ordering: .relaxed)
+        slots[index].end.store(UInt(bitPattern: base) + UInt(bytes.count), ordering: .releasing)
+        return
+      }
+      free(name)
+    }
+  }
+
+  /// Forgets a mapping that is about to end.
+  static func forget(_ bytes: UnsafeRawBufferPointer) {
+    guard let base = bytes.baseAddress else { return }
+    lock.withLock { _ in
+      for index in 0..<slotCount
+      where slots[index].start.load(ordering: .relaxed) == UInt(bitPattern: base)
+        && slots[index].end.load(ordering: .relaxed) != 0
+      {
+        slots[index].end.store(0, ordering: .releasing)
+        free(UnsafeMutableRawPointer(bitPattern: slots[index].path.load(ordering: .relaxed)))
+        return
+      }
+    }
+  }
+
+  /// The handler. Calls only what POSIX allows in one.
+  private static func handle(_ info: UnsafeMutablePointer<siginfo_t>?) {
+    let address = UInt(bitPattern: info?.pointee._sifields._sigfault.si_addr)
+    for index in 0..<slotCount {
+      let end = slots[index].end.load(ordering: .acquiring)
+      guard end != 0, address >= slots[index].start.load(ordering: .relaxed), address < end,
+        let path = UnsafePointer<CChar>(
+          bitPattern: slots[index].path.load(ordering: .relaxed))
+      else { continue }
+      put("\nerror: ")
+      _ = write(STDERR_FILENO, path, strlen(path))
+      put(": was cut short while in use, or its device cannot be read any more\n")
+      _exit(exitCode.load(ordering: .relaxed))
+    }
+    // Not ours: at the second try it ends the process as it would have without a handler.
+    signal(SIGBUS, SIG_DFL)
+  }
+
+  private static func put(_ text: StaticString) {
+    _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
+  }
+}

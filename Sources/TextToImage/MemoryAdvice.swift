@@ -1,0 +1,62 @@
+/// What would fit where a budget does not hold.
+struct MemoryAdvice: Sendable, Equatable {
+  /// The least budget that the request can do with.
+  let leastBytes: Int
+  /// The largest picture of about the same proportions that the budget can do; nil if none.
+  let size: (width: Int, height: Int)?
+
+  static func == (a: MemoryAdvice, b: MemoryAdvice) -> Bool {
+    a.leastBytes == b.leastBytes && a.size?.width == b.size?.width
+      && a.size?.height == b.size?.height
+  }
+
+  init(_ pipeline: Pipeline, _ settings: GenerationSettings, _ plan: MemoryPlan) {
+    leastBytes = pipeline.leastMemory(for: settings)
+    let multiple = pipeline.sizeMultiple
+    func scaled(_ side: Int, _ twentieths: Int) -> Int {
+      max(multiple, side * twentieths / 20 / multiple * multiple)
+    }
+    size = (1..<20).reversed().lazy
+      .map { (width: scaled(settings.width, $0), height: scaled(settings.height, $0)) }
+      .first { size in
+        pipeline.memoryPlan(
+          for: settings.resized(width: size.width, height: size.height), limit: plan.budget
+        ).fits
+      }
+  }
+
+  /// One line: what is needed, and what to do.
+  func message(_ settings: GenerationSettings, _ plan: MemoryPlan) -> String {
+    let needed = "\(settings.width)x\(settings.height) needs \(formattedMemory(leastBytes))"
+    let given = plan.budget.map { ", \(formattedMemory($0)) may be used" } ?? ""
+    // Rounded up, so that what is recommended works.
+    let step = 64 << 20
+    let allowed = "--memory \((leastBytes + step - 1) / step * 64)MiB"
+    let smaller = size.map { ", or \($0.width)x\($0.height)" } ?? ""
+    return "\(needed) of memory\(given): allow \(allowed)\(smaller)"
+  }
+}
+
+extension Pipeline {
+  /// The least memory, in bytes, with which a request can be met.
+  public func leastMemory(for settings: GenerationSettings) -> Int {
+    // A budget of nothing: what remains is what cannot be done without.
+    memoryPlan(for: settings, limit: 0).peakBytes
+  }
+}
+
+extension GenerationSettings {
+  /// The same with another size.
+  func resized(width: Int, height: Int) -> GenerationSettings {
+    GenerationSettings(
+      prompt: prompt, negativePrompt: negativePrompt, width: width, height: height, steps: steps,
+      guidanceScale: guidanceScale, seeds: seeds, shift: shift,
+      maxSequenceLength: maxSequenceLength, sigmas: sigmas)
+  }
+}
+
+/// Bytes as MiB or GiB with one decimal.
+public func formattedMemory(_ bytes: Int) -> String {
+  let tenths = (bytes * 10) >> (bytes >= 1 << 30 ? 30 : 20)
+  return "\(tenths / 10).\(tenths % 10) \(bytes >= 1 << 30 ? "GiB" : "MiB")"
+}

@@ -1,0 +1,143 @@
+import Networks
+import Tensors
+
+/// What a generation holds in memory, stage by stage, before it begins.
+public struct MemoryPlan: Sendable, Equatable {
+  /// One part of the work; stages follow each other, their memory does not add up.
+  public struct Stage: Sendable, Equatable {
+    public enum Name: String, Sendable {
+      case textEncoder = "text encoder"
+      case schedule, steps, decoder
+    }
+
+    public let name: Name
+    /// Activations, and what products and attention need beside them.
+    public let activationBytes: Int
+    /// Weights that the stage reads.
+    public let weightBytes: Int
+    /// Those of them that stay in memory.
+    public let keptBytes: Int
+    /// The largest weight that is in memory only while it is used; 0 if all are kept.
+    public let passingBytes: Int
+
+    /// What the stage adds to the program itself.
+    public var byteCount: Int { activationBytes + keptBytes + passingBytes }
+    /// Weights that are read anew at each use.
+    public var streamedBytes: Int { weightBytes - keptBytes }
+  }
+
+  /// The limit; nil for none.
+  public let budget: Int?
+  /// The program with tokenizer, tables and small vectors.
+  public let baseBytes: Int
+  /// In the order of the work.
+  public let stages: [Stage]
+  /// Whether weights of earlier stages stay in memory.
+  public let keepsEverything: Bool
+
+  /// Expected peak of resident memory.
+  public var peakBytes: Int {
+    let parts = stages.map(\.byteCount)
+    guard keepsEverything else { return baseBytes + (parts.max() ?? 0) }
+    let kept = stages.reduce(0) { $0 + $1.keptBytes }
+    return baseBytes + kept + (stages.map(\.activationBytes).max() ?? 0)
+  }
+
+  /// Whether the budget holds.
+  public var fits: Bool { budget.map { peakBytes <= $0 } ?? true }
+
+  /// What the image decoder's activations may take; nil for as much as they like.
+  var decoderBytes: Int? { keepsEverything ? nil : self[.decoder]?.activationBytes }
+
+  /// A stage by its name.
+  public subscript(name: Stage.Name) -> Stage? { stages.first { $0.name == name } }
+
+  /// The stage that decides about the peak.
+  public var largestStage: Stage? { stages.max { $0.byteCount < $1.byteCount } }
+}
+
+extension Pipeline {
+  /// Plans the memory of a request.
+  ///
+  /// - Parameters:
+  ///   - settings: what is to be made.
+  ///   - limit: bytes that the process may hold; nil for no limit.
+  /// - Returns: the plan; it `fits` if the budget can be held.
+  public func memoryPlan(for settings: GenerationSettings, limit: Int?) -> MemoryPlan {
+    let base = ProcessStatus().residentBytes + Self.slackBytes
+    let demand = StageDemand(self, settings)
+    let everything = demand.plan(budget: limit, base: base, keepsEverything: true)
+    if everything.fits { return everything }
+    return demand.plan(budget: limit, base: base, keepsEverything: false)
+  }
+
+  /// Memory that no stage accounts for: stacks, allocator, pages at the edges of mapped weights.
+  private static let slackBytes = 12 << 20
+}
+
+/// What the stages of a request need, whatever the budget.
+private struct StageDemand {
+  let pipeline: Pipeline
+  let latentHeight: Int
+  let latentWidth: Int
+  let textBytes: Int
+  let scheduleBytes: Int
+  let stepBytes: Int
+
+  init(_ pipeline: Pipeline, _ settings: GenerationSettings) {
+    self.pipeline = pipeline
+    let pool = ThreadPool(threadCount: pipeline.threadCount, activations: pipeline.activations)
+    let transformer = pipeline.transformer
+    let prompts =
+      settings.usesGuidance ? [settings.prompt, settings.negativePrompt] : [settings.prompt]
+    let tokens = prompts.map {
+      pipeline.tokenizer.encodeCounting($0, maximumLength: settings.maxSequenceLength).ids.count
+    }
+    let shape = pipeline.latentShape(for: settings)
+    (latentHeight, latentWidth) = (shape[2], shape[3])
+    textBytes = pipeline.textEncoder.activationBytes(tokens: tokens, on: pool)
+    // Registers before the text, and one row for all padding behind it.
+    let contexts = tokens.map { $0 + transformer.configuration.registerCount + 1 }
+    scheduleBytes = transformer.scheduleBytes(steps: settings.steps, on: pool)
+    stepBytes = transformer.activationBytes(
+      contextTokens: contexts.flatMap { [Int](repeating: $0, count: shape[0]) },
+      height: shape[2], width: shape[3], steps: settings.steps, on: pool)
+  }
+
+  func plan(budget: Int?, base: Int, keepsEverything: Bool) -> MemoryPlan {
+    let transformer = pipeline.transformer
+    let left = budget.map { $0 - base }
+    func stage(
+      _ name: MemoryPlan.Stage.Name, _ weights: WeightStream, activations: Int, keeps: Bool
+    ) -> MemoryPlan.Stage {
+      let all = weights.byteCount
+      let room = left.map { max(0, $0 - activations) } ?? all
+      // Either all stays, or there must be room for what passes through beside it.
+      let kept =
+        keepsEverything || keeps && all <= room
+        ? all
+        : keeps ? weights.keptByteCount(atMost: max(0, room - weights.largestByteCount)) : 0
+      return MemoryPlan.Stage(
+        name: name, activationBytes: activations, weightBytes: all, keptBytes: kept,
+        passingBytes: kept == all ? 0 : weights.largestByteCount)
+    }
+    let decoder = pipeline.decoder
+    let decoderWeights = decoder.weights
+    let decoderRoom = left.map { max(0, $0 - decoderWeights.largestByteCount) }
+    return MemoryPlan(
+      budget: budget, baseBytes: base,
+      stages: [
+        stage(
+          .textEncoder, pipeline.textEncoder.layerWeights, activations: textBytes, keeps: false),
+        stage(
+          .schedule, transformer.scheduleWeights, activations: scheduleBytes, keeps: false),
+        stage(.steps, transformer.stepWeights, activations: stepBytes, keeps: true),
+        stage(
+          .decoder, decoderWeights,
+          activations: decoder.activationBytes(
+            height: latentHeight, width: latentWidth, memory: keepsEverything ? nil : decoderRoom,
+            on: ThreadPool(threadCount: pipeline.threadCount)),
+          keeps: false),
+      ], keepsEverything: keepsEverything)
+  }
+}
