@@ -24,13 +24,13 @@ struct CommandLine {
     return folder.deletingLastPathComponent().appendingPathComponent("auraflow")
   }()
 
-  /// Starts the program.
+  /// Starts the program, or another one.
   static func start(
     _ arguments: [String], in folder: URL, environment: [String: String] = [:],
-    output: Any? = nil, errors: Any? = nil
+    program: URL = executable, output: Any? = nil, errors: Any? = nil
   ) throws -> Process {
     let process = Process()
-    process.executableURL = executable
+    process.executableURL = program
     process.arguments = arguments
     process.currentDirectoryURL = folder
     process.environment = ProcessInfo.processInfo.environment.merging(environment) { $1 }
@@ -41,9 +41,18 @@ struct CommandLine {
     return process
   }
 
+  /// Runs a shell script with the program as `$1` and the arguments after it.
+  static func shell(_ script: String, _ arguments: [String] = [], in folder: URL) throws -> Outcome
+  {
+    try run(
+      ["-c", script, "sh", executable.path] + arguments, in: folder,
+      program: URL(fileURLWithPath: "/bin/sh"))
+  }
+
   /// Runs the program to its end.
   static func run(
-    _ arguments: [String], in folder: URL, environment: [String: String] = [:]
+    _ arguments: [String], in folder: URL, environment: [String: String] = [:],
+    program: URL = executable
   ) throws -> Outcome {
     // Files instead of pipes: no output can fill them up.
     let files = try TemporaryFolder()
@@ -51,7 +60,8 @@ struct CommandLine {
     for path in paths { try Data().write(to: URL(fileURLWithPath: path)) }
     let handles = try paths.map { try FileHandle(forWritingTo: URL(fileURLWithPath: $0)) }
     let process = try start(
-      arguments, in: folder, environment: environment, output: handles[0], errors: handles[1])
+      arguments, in: folder, environment: environment, program: program, output: handles[0],
+      errors: handles[1])
     process.waitUntilExit()
     return Outcome(
       status: process.terminationStatus,

@@ -17,14 +17,7 @@ struct HostileUseTests {
 
   /// Runs a shell line with the program as `$1` and the arguments after it.
   private func shell(_ line: String, _ arguments: [String]) throws -> Int32 {
-    let process = Process()
-    process.executableURL = URL(fileURLWithPath: "/bin/sh")
-    process.arguments = ["-c", line, "sh", CommandLine.executable.path] + arguments
-    process.currentDirectoryURL = folder.url
-    process.standardError = FileHandle.nullDevice
-    try process.run()
-    process.waitUntilExit()
-    return process.terminationStatus
+    try CommandLine.shell(line, arguments, in: folder.url).status
   }
 
   @Test("an output that is an input is refused, even with --force and through a link")

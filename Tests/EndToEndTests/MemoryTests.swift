@@ -1,0 +1,117 @@
+import Foundation
+import ModelFiles
+import StrictJSON
+import TestSupport
+import TextToImage
+import Testing
+
+@Suite("memory budgets", .serialized)
+struct MemoryTests {
+  private func generate(
+    _ arguments: [String], in folder: TemporaryFolder
+  ) throws -> CommandLine.Outcome {
+    try CommandLine.run(
+      ["generate", "-p", "a red apple", "--seed", "3", "--steps", "3", "--force"] + arguments,
+      in: folder.url)
+  }
+
+  @Test("pictures are the same bits whatever the budget and the way to read")
+  func sameBits() throws {
+    let folder = try TemporaryFolder()
+    var pictures: Set<Data> = []
+    for (index, options) in [
+      [], ["--memory", "max"], ["--memory", "64MiB"], ["--memory", "60MiB", "--io", "read"],
+      ["--io", "read"], ["--memory", "70MiB", "--threads", "1"],
+    ].enumerated() {
+      let outcome = try generate(["-o", "\(index).png"] + options, in: folder)
+      #expect(outcome.status == 0, "\(options): \(outcome.errors)")
+      pictures.insert(try Data(contentsOf: URL(fileURLWithPath: folder.path("\(index).png"))))
+    }
+    #expect(pictures.count == 1)
+  }
+
+  @Test("the peak stays below the budget, or the program refuses and says what would fit")
+  func budgetHolds() throws {
+    let folder = try TemporaryFolder()
+    var refused = 0
+    var held = 0
+    for mebibytes in [1, 20, 40, 48, 52, 56, 60, 64, 72, 128] {
+      let outcome = try generate(
+        ["-o", "a.png", "--memory", "\(mebibytes)MiB", "--json"], in: folder)
+      if outcome.status == 71 {
+        refused += 1
+        #expect(outcome.errorLines.count == 1)
+        #expect(outcome.errors.contains("--memory"))
+        continue
+      }
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      held += 1
+      let peak = try #require(
+        try JSONValue(parsing: outcome.output)["peakResidentBytes"]?.integerValue)
+      #expect(peak <= mebibytes << 20, "\(mebibytes) MiB")
+    }
+    #expect(refused >= 2 && held >= 4)
+  }
+
+  @Test("what the refusal recommends works")
+  func adviceWorks() throws {
+    let folder = try TemporaryFolder()
+    let refusal = try generate(["-o", "a.png", "--memory", "20MiB"], in: folder)
+    #expect(refusal.status == 71)
+    let words = refusal.errors.split(whereSeparator: { " ,\n".contains($0) })
+    let place = try #require(words.firstIndex(of: "--memory"))
+    let outcome = try generate(
+      ["-o", "a.png", "--memory", String(words[place + 1])], in: folder)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+  }
+
+  @Test(
+    "sizes are understood, nonsense is refused",
+    arguments: [
+      ("1GiB", true), ("1.5gb", true), ("auto", true), ("MAX", true), ("800000000", true),
+      ("2 GiB", false), ("-1GiB", false), ("lots", false), ("GiB", false), ("1e30GiB", false),
+    ])
+  func sizes(_ size: String, isFine: Bool) throws {
+    let folder = try TemporaryFolder()
+    let outcome = try generate(["-o", "a.png", "--memory=\(size)"], in: folder)
+    #expect(outcome.status == (isFine ? 0 : 64), "\(size): \(outcome.errors)")
+  }
+
+  @Test(
+    "a model that is changed while it is used is one line and exit 74",
+    arguments: [
+      "truncate", "rewrite", "touch",
+    ])
+  func changedModel(_ change: String) throws {
+    let folder = try TemporaryFolder()
+    let model = folder.path("model.gguf")
+    try FileManager.default.copyItem(atPath: try ShippedModel.path(), toPath: model)
+    let command =
+      switch change {
+      case "truncate": "truncate -s 5000000 model.gguf"
+      case "rewrite": "dd if=/dev/zero of=model.gguf bs=1M count=20 conv=notrunc status=none"
+      default: "touch model.gguf"
+      }
+    let script = """
+      "$1" generate -m model.gguf -p x --steps 500 --memory 80MiB --quiet -o a.png & \
+      sleep 0.7; \(command); wait $!
+      """
+    let outcome = try CommandLine.shell(script, in: folder.url)
+    #expect(outcome.status == 74, "\(outcome.errors)")
+    #expect(outcome.errorLines.filter { $0.hasPrefix("error: ") }.count == 1, "\(outcome.errors)")
+    #expect(!FileManager.default.fileExists(atPath: folder.path("a.png")))
+  }
+
+  @Test("a model that is replaced by another file under its name stays what it was")
+  func replacedModel() throws {
+    let folder = try TemporaryFolder()
+    try FileManager.default.copyItem(
+      atPath: try ShippedModel.path(), toPath: folder.path("model.gguf"))
+    let script = """
+      "$1" generate -m model.gguf -p x --steps 60 --memory 64MiB --quiet -o a.png & \
+      sleep 0.5; echo other > other; mv other model.gguf; wait $!
+      """
+    let outcome = try CommandLine.shell(script, in: folder.url)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+  }
+}
