@@ -88,7 +88,8 @@ let package = Package(
         "Benchmarks", "BlockFormats", "KernelInterface", "Kernels", "Tensors", "TestSupport",
       ]),
     .testTarget(
-      name: "CheckpointsTests", dependencies: ["Checkpoints", "ModelFiles", "TestSupport"]),
+      name: "CheckpointsTests",
+      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Tensors", "TestSupport"]),
     .testTarget(
       name: "NetworksTests", dependencies: ["Checkpoints", "Networks", "Tensors", "TestSupport"]),
     .testTarget(

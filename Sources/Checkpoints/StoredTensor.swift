@@ -8,7 +8,7 @@ import Tensors
 /// Of a mapped file the pages are used in place and given back after use; of others the bytes are
 /// read into memory of our own. The file is checked at each use: bytes that changed since its header
 /// was read would be garbage.
-final class StoredTensor: WeightStorage {
+package final class StoredTensor: WeightStorage {
   private let file: MappedFile
   private let range: Range<Int>
   private let kept = Atomic(true)
@@ -20,19 +20,19 @@ final class StoredTensor: WeightStorage {
   /// - Parameters:
   ///   - file: the file.
   ///   - range: the tensor's bytes in it.
-  init(_ file: MappedFile, _ range: Range<Int>) {
+  package init(_ file: MappedFile, _ range: Range<Int>) {
     self.file = file
     self.range = range
   }
 
-  var byteCount: Int { range.count }
+  package var byteCount: Int { range.count }
 
-  var isKept: Bool {
+  package var isKept: Bool {
     get { kept.load(ordering: .relaxed) }
     set { kept.store(newValue, ordering: .relaxed) }
   }
 
-  func withBytes(
+  package func withBytes(
     _ part: Range<Int>, _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
   ) throws(ComputeError) {
     let place = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
@@ -55,12 +55,12 @@ final class StoredTensor: WeightStorage {
     withExtendedLifetime(piece) {}
   }
 
-  func prefetch() {
+  package func prefetch() {
     guard !isThere.load(ordering: .relaxed) else { return }
     file.prefetch(range)
   }
 
-  func drop() {
+  package func drop() {
     isThere.store(false, ordering: .relaxed)
     content.withLock { $0 = nil }
     if file.wholeContent != nil { file.release(range) }

@@ -55,7 +55,9 @@ struct AuraFlowCommand: AsyncParsableCommand {
       130 interrupted.
       """,
     version: "auraflow 0.1.0",
-    subcommands: [GenerateCommand.self, InspectCommand.self, BenchCommand.self])
+    subcommands: [
+      GenerateCommand.self, PlanCommand.self, InspectCommand.self, BenchCommand.self,
+    ])
 }
 
 /// Options that every verb has.

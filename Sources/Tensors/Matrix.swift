@@ -24,18 +24,32 @@ public enum ComputeError: Error, Equatable, CustomStringConvertible {
 package final class FloatBuffer: @unchecked Sendable {
   package let count: Int
   package let pointer: UnsafeMutablePointer<Float>
+  private let isMapped: Bool
+
+  /// Larger blocks are mapped by themselves, so that the system has them back at once: the heap
+  /// would keep some of them.
+  private static let heapBytes = 16 << 20
 
   package init(count: Int) throws(ComputeError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
+    isMapped = bytes > Self.heapBytes
     var raw: UnsafeMutableRawPointer?
-    guard !overflow, posix_memalign(&raw, 64, max(bytes, 64)) == 0, let raw else {
+    if !overflow, isMapped {
+      raw = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
+      if raw == MAP_FAILED { raw = nil }
+    } else if !overflow, posix_memalign(&raw, 64, max(bytes, 64)) != 0 {
+      raw = nil
+    }
+    guard let raw else {
       throw ComputeError.outOfMemory(byteCount: overflow ? .max : bytes)
     }
     self.count = count
     pointer = raw.bindMemory(to: Float.self, capacity: count)
   }
 
-  deinit { free(pointer) }
+  deinit {
+    if isMapped { munmap(pointer, count * MemoryLayout<Float>.stride) } else { free(pointer) }
+  }
 }
 
 /// A row-major matrix of float32 activations, or a view of some rows and columns of one.
@@ -77,6 +91,11 @@ package struct Matrix: @unchecked Sendable {
 
   /// The first element. Valid while the matrix is held.
   package var pointer: UnsafeMutablePointer<Float> { storage.pointer + offset }
+
+  /// Sets every element.
+  package func fill(_ value: Float) {
+    for index in 0..<rows { row(index).update(repeating: value, count: columns) }
+  }
 
   /// The first element of a row. Valid while the matrix is held.
   package func row(_ index: Int) -> UnsafeMutablePointer<Float> { pointer + index * stride }

@@ -74,13 +74,13 @@ func kibibytes(_ key: String, in path: String) -> Int? {
 }
 
 /// The memory limits of Linux control groups, version 1 and 2.
-enum ControlGroup {
+package enum ControlGroup {
   /// What this process's groups, and those above them, leave it; nil without any limit.
   ///
   /// - Parameters:
   ///   - membership: the content of `/proc/self/cgroup`.
   ///   - root: where the hierarchies are mounted.
-  static func availableBytes(
+  package static func availableBytes(
     membership: String? = try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8),
     root: String = "/sys/fs/cgroup"
   ) -> Int? {

@@ -71,6 +71,41 @@ extension Pipeline {
     return demand.plan(budget: limit, base: base, keepsEverything: false)
   }
 
+  /// How long a step will take, judged by a short trial of one layer.
+  ///
+  /// - Throws: `GenerationError` if the weights cannot be read or memory runs out.
+  public func expectedSecondsPerStep(
+    for settings: GenerationSettings
+  ) throws(GenerationError) -> Double {
+    let shape = latentShape(for: settings)
+    do throws(ComputeError) {
+      return try transformer.expectedSecondsPerStep(
+        contextTokens: contextTokens(of: settings), height: shape[2], width: shape[3],
+        on: ThreadPool(threadCount: threadCount, activations: activations))
+    } catch {
+      throw GenerationError(error)
+    }
+  }
+
+  /// Tokens of each prompt that takes part.
+  fileprivate func promptTokens(of settings: GenerationSettings) -> [Int] {
+    let prompts =
+      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
+    return prompts.map {
+      tokenizer.encodeCounting($0, maximumLength: settings.maxSequenceLength).ids.count
+    }
+  }
+
+  /// Tokens of each branch's context: registers, text, and one for all padding.
+  fileprivate func contextTokens(of settings: GenerationSettings) -> [Int] {
+    promptTokens(of: settings).flatMap { tokens in
+      settings.seeds.map { _ in
+        transformer.configuration.registerCount + tokens
+          + min(1, settings.maxSequenceLength - tokens)
+      }
+    }
+  }
+
   /// Memory that no stage accounts for: stacks, allocator, pages at the edges of mapped weights.
   private static let slackBytes = 12 << 20
 }
@@ -88,19 +123,13 @@ private struct StageDemand {
     self.pipeline = pipeline
     let pool = ThreadPool(threadCount: pipeline.threadCount, activations: pipeline.activations)
     let transformer = pipeline.transformer
-    let prompts =
-      settings.usesGuidance ? [settings.prompt, settings.negativePrompt] : [settings.prompt]
-    let tokens = prompts.map {
-      pipeline.tokenizer.encodeCounting($0, maximumLength: settings.maxSequenceLength).ids.count
-    }
     let shape = pipeline.latentShape(for: settings)
     (latentHeight, latentWidth) = (shape[2], shape[3])
-    textBytes = pipeline.textEncoder.activationBytes(tokens: tokens, on: pool)
-    // Registers before the text, and one row for all padding behind it.
-    let contexts = tokens.map { $0 + transformer.configuration.registerCount + 1 }
+    textBytes = pipeline.textEncoder.activationBytes(
+      tokens: pipeline.promptTokens(of: settings), on: pool)
     scheduleBytes = transformer.scheduleBytes(steps: settings.steps, on: pool)
     stepBytes = transformer.activationBytes(
-      contextTokens: contexts.flatMap { [Int](repeating: $0, count: shape[0]) },
+      contextTokens: pipeline.contextTokens(of: settings),
       height: shape[2], width: shape[3], steps: settings.steps, on: pool)
   }
 

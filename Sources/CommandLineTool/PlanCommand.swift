@@ -1,0 +1,97 @@
+import ArgumentParser
+import Foundation
+import StrictJSON
+import TextToImage
+
+/// Says what a generation will need, without making it.
+struct PlanCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plan",
+    abstract:
+      "Show how much memory a picture needs, what is read again and again, and how long a step takes.",
+    discussion: """
+      Without --memory it compares budgets of 2, 4, 6, 8 and 16 GiB. Seconds per step come from a
+      trial of one layer on this machine; --no-trial leaves them out.
+
+        auraflow plan aura_flow_0.3-Q4_K_S.gguf --text-encoder t5.gguf --vae vae.safetensors
+        auraflow plan model.gguf -W 768 -H 768 --memory 3GiB --json
+      """)
+
+  @Argument(help: "The model, as --model takes it.")
+  var path: String?
+
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Memory") var memory: MemoryOptions
+  @OptionGroup var precision: PrecisionOptions
+
+  @Option(
+    name: [.long, .customShort("p")], parsing: .unconditional,
+    help: ArgumentHelp("The prompt; its length counts a little.", valueName: "text"))
+  var prompt = "A photograph of a lighthouse on a cliff at dawn, waves breaking on the rocks below"
+
+  @Option(
+    name: [.long, .customShort("W")], help: ArgumentHelp("Pixels per row.", valueName: "pixels"))
+  var width: Int?
+
+  @Option(name: [.long, .customShort("H")], help: ArgumentHelp("Rows.", valueName: "pixels"))
+  var height: Int?
+
+  @Option(name: .long, help: ArgumentHelp("Denoising steps.", valueName: "count"))
+  var steps: Int?
+
+  @Option(
+    name: .long, help: ArgumentHelp("Guidance; 1 and below halve the work.", valueName: "scale"))
+  var guidanceScale: Double?
+
+  @Option(name: .long, help: ArgumentHelp("Pictures in one pass.", valueName: "count"))
+  var numImages = 1
+
+  @Flag(inversion: .prefixedNo, help: "Measure the speed of one layer.")
+  var trial = true
+
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await reportingFailure {
+      var options = model
+      if let path {
+        guard options.model == nil else {
+          throw ValidationError("the model is named twice: '\(path)' and --model")
+        }
+        options.model = path
+      }
+      var paths = try options.paths()
+      paths.access = memory.io
+      let pipeline = try Pipeline(
+        paths, hints: options.hints(), threadCount: common.threads,
+        activations: precision.activations, memory: memory.memory.budget)
+      let settings = try pipeline.settings(for: request)
+      let report = PlanReport(
+        model: options.displayName(paths), settings: settings,
+        plans: budgets(pipeline).map { pipeline.memoryPlan(for: settings, limit: $0) },
+        leastBytes: pipeline.leastMemory(for: settings),
+        secondsPerStep: trial ? try pipeline.expectedSecondsPerStep(for: settings) : nil)
+      if common.quiet { return }
+      Console.writeOutput((common.json ? report.json.text(indentation: 2) : report.text) + "\n")
+    }
+  }
+
+  private var request: GenerationRequest {
+    var request = GenerationRequest(prompt: prompt)
+    request.width = width
+    request.height = height
+    request.steps = steps
+    request.guidanceScale = guidanceScale
+    request.imageCount = numImages
+    return request
+  }
+
+  /// The budget that was named, or those that people have; nil stands for no limit.
+  private func budgets(_ pipeline: Pipeline) -> [Int?] {
+    switch memory.memory {
+    case .auto: [2, 4, 6, 8, 16].map { $0 << 30 }
+    case .max: [nil]
+    case .bytes(let count): [count.bytes]
+    }
+  }
+}

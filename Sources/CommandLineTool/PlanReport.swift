@@ -1,0 +1,94 @@
+import Foundation
+import StrictJSON
+import TextToImage
+
+/// What `plan` prints.
+struct PlanReport {
+  let model: String
+  let settings: GenerationSettings
+  /// One for each budget.
+  let plans: [MemoryPlan]
+  /// The least budget that works.
+  let leastBytes: Int
+  let secondsPerStep: Double?
+
+  /// Tables for a person.
+  var text: String {
+    var lines = [
+      "\(model), \(settings.width)x\(settings.height), \(settings.steps) steps"
+        + (settings.seeds.count > 1 ? ", \(settings.seeds.count) pictures" : ""),
+      "needs at least \(formattedMemory(leastBytes))", "",
+    ]
+    lines.append("  memory       peak         weights kept       read in each step")
+    for plan in plans {
+      let steps = plan[.steps]
+      let budget = plan.budget.map(formattedMemory) ?? "no limit"
+      let kept = "\(formattedMemory(steps?.keptBytes ?? 0))".padded(18)
+      let read = formattedMemory(steps?.streamedBytes ?? 0)
+      lines.append(
+        "  \(budget.padded(12)) "
+          + (plan.fits
+            ? "\(formattedMemory(plan.peakBytes).padded(12)) \(kept) \(read)" : "too little"))
+    }
+    if let plan = plans.last(where: \.fits) {
+      lines += ["", "  stages with \(plan.budget.map(formattedMemory) ?? "no limit"):"]
+      lines.append("  stage         weights      kept         activations  peak")
+      for stage in plan.stages {
+        let sizes = [
+          stage.weightBytes, stage.keptBytes, stage.activationBytes,
+          plan.baseBytes + stage.byteCount,
+        ]
+        lines.append(
+          "  \(stage.name.rawValue.padded(13)) "
+            + sizes.map { formattedMemory($0).padded(12) }.joined(separator: " "))
+      }
+    }
+    if let secondsPerStep {
+      lines += [
+        "",
+        String(
+          format: "  about %.1f s a step, %@ for all %d", secondsPerStep,
+          formattedDuration(secondsPerStep * Double(settings.steps)), settings.steps),
+      ]
+    }
+    return lines.joined(separator: "\n")
+  }
+
+  /// The same as data.
+  var json: JSONValue {
+    .object(
+      [
+        .init(key: "model", value: .string(model)),
+        .init(key: "width", value: .integer(settings.width)),
+        .init(key: "height", value: .integer(settings.height)),
+        .init(key: "steps", value: .integer(settings.steps)),
+        .init(key: "leastBytes", value: .integer(leastBytes)),
+      ]
+        + (secondsPerStep.map { [.init(key: "secondsPerStep", value: .double($0))] } ?? [])
+        + [.init(key: "plans", value: .array(plans.map(json)))])
+  }
+
+  private func json(_ plan: MemoryPlan) -> JSONValue {
+    let stages: [JSONValue] = plan.stages.map { stage in
+      [
+        "name": .string(stage.name.rawValue), "weightBytes": .integer(stage.weightBytes),
+        "keptBytes": .integer(stage.keptBytes), "streamedBytes": .integer(stage.streamedBytes),
+        "activationBytes": .integer(stage.activationBytes),
+      ]
+    }
+    return .object([
+      .init(key: "budgetBytes", value: plan.budget.map { .integer($0) } ?? .null),
+      .init(key: "fits", value: .bool(plan.fits)),
+      .init(key: "peakBytes", value: .integer(plan.peakBytes)),
+      .init(key: "baseBytes", value: .integer(plan.baseBytes)),
+      .init(key: "stages", value: .array(stages)),
+    ])
+  }
+}
+
+extension String {
+  /// With spaces behind, up to a width.
+  fileprivate func padded(_ width: Int) -> String {
+    count >= width ? self : self + String(repeating: " ", count: width - count)
+  }
+}
