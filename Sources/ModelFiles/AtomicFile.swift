@@ -42,36 +42,17 @@ package enum AtomicFile {
   package static func write(
     _ bytes: [UInt8], to path: String, overwrite: Bool
   ) throws(ModelFileError) {
-    if try existingKind(of: path, overwrite: overwrite) == .device {
-      // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
-      let descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
-      guard descriptor >= 0 else { throw failure(path, "cannot open") }
-      defer { close(descriptor) }
-      _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
-      return try writeAll(bytes, to: descriptor, path: path)
-    }
-    let temporary = try createTemporary(for: path)
-    do throws(ModelFileError) {
-      try writeAll(bytes, to: temporary.descriptor, path: path)
-      guard fsync(temporary.descriptor) == 0 else {
-        throw failure(path, "cannot flush", .unwritten)
-      }
-    } catch {
-      close(temporary.descriptor)
-      unlink(temporary.path)
-      throw error
-    }
-    guard close(temporary.descriptor) == 0, rename(temporary.path, resolved(path)) == 0 else {
-      let error = failure(path, "cannot finish", .unwritten)
-      unlink(temporary.path)
-      throw error
-    }
-    flushFolder(of: resolved(path))
+    let stream = try AtomicFileStream(path: path, overwrite: overwrite)
+    try bytes.withUnsafeBytes { bytes in
+      Result { () throws(ModelFileError) in try stream.write(bytes) }
+    }.get()
+    try stream.commit()
   }
 
-  private enum ExistingKind { case none, regular, device }
+  enum ExistingKind { case none, regular, device }
 
-  private static func existingKind(
+  /// What stands under a name that is going to be written.
+  static func existingKind(
     of path: String, overwrite: Bool
   ) throws(ModelFileError) -> ExistingKind {
     guard !path.isEmpty else {
@@ -108,7 +89,7 @@ package enum AtomicFile {
 
   /// A symbolic link's target, so that writing through a link keeps the link, even one whose target
   /// does not exist yet.
-  private static func resolved(_ path: String) -> String {
+  static func resolved(_ path: String) -> String {
     if let target = realpath(path, nil) {
       defer { free(target) }
       return String(cString: target)
@@ -120,9 +101,17 @@ package enum AtomicFile {
     ).path
   }
 
-  private static func createTemporary(
+  static func createTemporary(
     for path: String
   ) throws(ModelFileError) -> (path: String, descriptor: Int32) {
+    let temporary = try temporaryPath(for: path)
+    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+    guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
+    return (temporary, descriptor)
+  }
+
+  /// A hidden name that nothing has, in the folder that a path will lie in.
+  static func temporaryPath(for path: String) throws(ModelFileError) -> String {
     let url = URL(fileURLWithPath: resolved(path))
     let name = url.lastPathComponent
     guard name.utf8.count <= 255 else {
@@ -133,30 +122,31 @@ package enum AtomicFile {
     let suffix = ".tmp-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
     var stem = name
     while stem.utf8.count + suffix.utf8.count + 1 > 255 { stem.removeLast() }
-    let temporary = url.deletingLastPathComponent().appendingPathComponent(".\(stem)\(suffix)").path
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
-    return (temporary, descriptor)
+    return url.deletingLastPathComponent().appendingPathComponent(".\(stem)\(suffix)").path
   }
 
-  private static func writeAll(
-    _ bytes: [UInt8], to descriptor: Int32, path: String
-  ) throws(ModelFileError) {
-    let failed: Bool = bytes.withUnsafeBytes { buffer in
-      var done = 0
-      while done < buffer.count {
-        let count = Foundation.write(
-          descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done)
-        if count < 0 && errno == EINTR { continue }
-        if count <= 0 { return true }
-        done += count
-      }
-      return false
-    }
-    if failed { throw failure(path, "cannot write \(bytes.count) bytes", .unwritten) }
+  /// Checks that the disk has room, before long work fills it in vain.
+  ///
+  /// - Parameters:
+  ///   - byteCount: bytes that are going to be written.
+  ///   - path: where they will go.
+  /// - Throws: `ModelFileError` saying how much is missing.
+  static func checkSpace(for byteCount: Int, at path: String) throws(ModelFileError) {
+    let folder = URL(fileURLWithPath: resolved(path)).deletingLastPathComponent().path
+    var status = statvfs()
+    // Where nobody tells, writing has to show.
+    guard statvfs(folder, &status) == 0 else { return }
+    let (free, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(
+      by: UInt64(status.f_frsize))
+    guard !overflow, free < UInt64(max(0, byteCount)) else { return }
+    throw ModelFileError(
+      path: path, kind: .unwritable,
+      fault: "needs \(megabytes(UInt64(byteCount))) MB, the disk has \(megabytes(free)) MB free")
   }
 
-  private static func flushFolder(of path: String) {
+  private static func megabytes(_ count: UInt64) -> UInt64 { (count + 999_999) / 1_000_000 }
+
+  static func flushFolder(of path: String) {
     let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
     let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
@@ -165,7 +155,7 @@ package enum AtomicFile {
     close(descriptor)
   }
 
-  private static func failure(
+  static func failure(
     _ path: String, _ what: String, _ kind: ModelFileError.Kind = .unwritable
   ) -> ModelFileError {
     ModelFileError(

@@ -1,0 +1,94 @@
+import Foundation
+
+/// A file that is written piece by piece under a temporary name and gets its own when it is whole.
+///
+/// Devices and pipes are written in place, since renaming would replace them. An object that goes
+/// before `commit` leaves neither a temporary file nor a changed old one.
+package final class AtomicFileStream {
+  /// Where the file will be.
+  package let path: String
+  /// Where it is meanwhile; nil for devices.
+  private let temporaryPath: String?
+  /// -1 once the file is closed.
+  private var descriptor: Int32
+
+  /// Creates the temporary file.
+  ///
+  /// - Parameters:
+  ///   - path: where the content goes.
+  ///   - overwrite: whether an existing file may be replaced.
+  ///   - byteCount: bytes to come, where known; checked against the free space.
+  /// - Throws: `ModelFileError` if the name is taken, the folder not writable or the disk too full.
+  package init(
+    path: String, overwrite: Bool, byteCount: Int? = nil
+  ) throws(ModelFileError) {
+    self.path = path
+    if try AtomicFile.existingKind(of: path, overwrite: overwrite) == .device {
+      // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
+      descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+      temporaryPath = nil
+      guard descriptor >= 0 else { throw AtomicFile.failure(path, "cannot open") }
+      _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
+    } else {
+      if let byteCount { try AtomicFile.checkSpace(for: byteCount, at: path) }
+      (temporaryPath, descriptor) = try AtomicFile.createTemporary(for: path)
+    }
+  }
+
+  deinit { discard() }
+
+  /// Appends bytes.
+  ///
+  /// - Throws: `ModelFileError` if the system does not take them; the stream is of no use then.
+  package func write(_ bytes: UnsafeRawBufferPointer) throws(ModelFileError) {
+    var rest = bytes
+    while let base = rest.baseAddress, !rest.isEmpty {
+      let count = Foundation.write(descriptor, base, rest.count)
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else {
+        throw AtomicFile.failure(path, "cannot write \(bytes.count) bytes", .unwritten)
+      }
+      rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
+    }
+  }
+
+  /// Waits until everything written is on the disk.
+  ///
+  /// - Throws: `ModelFileError` if it cannot be.
+  package func flush() throws(ModelFileError) {
+    guard temporaryPath != nil else { return }
+    guard fsync(descriptor) == 0 else {
+      throw AtomicFile.failure(path, "cannot flush", .unwritten)
+    }
+  }
+
+  /// Flushes, and gives the file its name.
+  ///
+  /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched.
+  package func commit() throws(ModelFileError) {
+    do throws(ModelFileError) {
+      try flush()
+    } catch {
+      discard()
+      throw error
+    }
+    let isClosed = close(descriptor) == 0
+    descriptor = -1
+    guard let temporaryPath else { return }
+    let target = AtomicFile.resolved(path)
+    guard isClosed, rename(temporaryPath, target) == 0 else {
+      let error = AtomicFile.failure(path, "cannot finish", .unwritten)
+      unlink(temporaryPath)
+      throw error
+    }
+    AtomicFile.flushFolder(of: target)
+  }
+
+  /// Removes what was written; does nothing after `commit`.
+  package func discard() {
+    guard descriptor >= 0 else { return }
+    close(descriptor)
+    descriptor = -1
+    if let temporaryPath { unlink(temporaryPath) }
+  }
+}

@@ -1,0 +1,107 @@
+import Foundation
+
+/// A folder that is filled under a temporary name and gets its own when it is whole.
+///
+/// An object that goes before `commit` leaves neither a temporary folder nor a changed old one.
+package final class AtomicFolder {
+  /// Where the folder will be.
+  package let path: String
+  /// Where it is meanwhile, beside `path`.
+  private let temporaryPath: String
+  private var isCommitted = false
+
+  /// Creates the temporary folder.
+  ///
+  /// - Parameters:
+  ///   - path: where the folder will be; an empty folder there does no harm.
+  ///   - byteCount: bytes to come, checked against the free space.
+  ///   - mayReplace: whether an existing folder may be removed with all that it holds.
+  /// - Throws: `ModelFileError` if the name is taken, the place not writable or the disk too full.
+  package init(
+    path: String, byteCount: Int, mayReplace: () throws(ModelFileError) -> Bool
+  ) throws(ModelFileError) {
+    let trimmed = Self.withoutTrailingSlashes(path)
+    self.path = trimmed
+    guard !trimmed.isEmpty else {
+      throw ModelFileError(path: path, kind: .unwritable, fault: "is no name for a new folder")
+    }
+    if try !Self.isFree(trimmed), try !mayReplace() {
+      throw ModelFileError(path: path, kind: .unwritable, fault: "exists already")
+    }
+    try AtomicFile.checkSpace(for: byteCount, at: trimmed)
+    temporaryPath = try AtomicFile.temporaryPath(for: trimmed)
+    guard mkdir(temporaryPath, 0o777) == 0 else {
+      throw AtomicFile.failure(path, "cannot create a folder here")
+    }
+  }
+
+  deinit { discard() }
+
+  /// Where a file of the folder is to be written; folders on the way are made.
+  ///
+  /// - Parameter name: the path of the file inside of the folder.
+  /// - Returns: its path at the moment.
+  /// - Throws: `ModelFileError` if a folder cannot be made.
+  package func file(_ name: String) throws(ModelFileError) -> String {
+    let url = URL(fileURLWithPath: temporaryPath).appendingPathComponent(name)
+    do {
+      try FileManager.default.createDirectory(
+        at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    } catch {
+      throw ModelFileError(path: path, kind: .unwritten, fault: "cannot create folders in it")
+    }
+    return url.path
+  }
+
+  /// Gives the folder its name.
+  ///
+  /// - Throws: `ModelFileError`; then an old folder is as it was.
+  package func commit() throws(ModelFileError) {
+    // A folder replaces an empty one by itself, one with content must go aside first.
+    var former: String?
+    if try !Self.isFree(path) {
+      let aside = try AtomicFile.temporaryPath(for: path)
+      guard rename(path, aside) == 0 else {
+        throw AtomicFile.failure(path, "cannot replace it")
+      }
+      former = aside
+    }
+    guard rename(temporaryPath, path) == 0 else {
+      let error = AtomicFile.failure(path, "cannot finish", .unwritten)
+      if let former { rename(former, path) }
+      throw error
+    }
+    isCommitted = true
+    AtomicFile.flushFolder(of: path)
+    if let former { try? FileManager.default.removeItem(atPath: former) }
+  }
+
+  /// Removes what was written; does nothing after `commit`.
+  package func discard() {
+    guard !isCommitted else { return }
+    isCommitted = true
+    try? FileManager.default.removeItem(atPath: temporaryPath)
+  }
+
+  /// Whether nothing, or an empty folder, has a name.
+  private static func isFree(_ path: String) throws(ModelFileError) -> Bool {
+    var status = stat()
+    // A link is in the way even if it leads nowhere.
+    guard lstat(path, &status) == 0 else {
+      guard errno == ENOENT else { throw AtomicFile.failure(path, "cannot write") }
+      return true
+    }
+    guard status.st_mode & S_IFMT == S_IFDIR else {
+      throw ModelFileError(
+        path: path, kind: .unwritable, fault: "is there already and no folder")
+    }
+    let names = try? FileManager.default.contentsOfDirectory(atPath: path)
+    return names?.isEmpty ?? false
+  }
+
+  private static func withoutTrailingSlashes(_ path: String) -> String {
+    var path = path[...]
+    while path.hasSuffix("/") { path = path.dropLast() }
+    return String(path)
+  }
+}
