@@ -1,7 +1,36 @@
+import BlockFormats
 import StrictJSON
 
-/// Makes safetensors files of float32 tensors, such as saved latents.
+/// Lays out safetensors files; whole ones in memory, or as a stream with `TensorFileWriter`.
 package enum SafetensorsWriter {
+  /// Lays out a file.
+  ///
+  /// - Parameters:
+  ///   - tensors: tensors in file order. Readers that map files like numbers to be aligned:
+  ///     declare larger elements first.
+  ///   - metadata: texts for `__metadata__`.
+  ///   - path: the file, for messages.
+  /// - Returns: what `TensorFileWriter` needs.
+  /// - Throws: `ModelFileError` for what safetensors cannot hold.
+  package static func layout(
+    _ tensors: [TensorDeclaration], metadata: [(key: String, value: String)] = [], path: String
+  ) throws(ModelFileError) -> TensorFileLayout {
+    let byteCounts = try TensorFileLayout.byteCounts(tensors, path: path)
+    var entries: [HeaderEntry] = []
+    for (tensor, byteCount) in zip(tensors, byteCounts) {
+      guard let type = tensor.type.safetensorsName else {
+        throw TensorFileLayout.refusal(
+          path, tensor, "has a type that safetensors does not know:", tensor.type.name)
+      }
+      entries.append(
+        HeaderEntry(name: tensor.name, type: type, shape: tensor.shape, byteCount: byteCount))
+    }
+    return TensorFileLayout(
+      header: header(entries, metadata), contents: byteCounts.map { ($0, 0) })
+  }
+
+  // MARK: In memory
+
   /// One tensor to write.
   package struct FloatTensor {
     package let name: String
@@ -15,7 +44,7 @@ package enum SafetensorsWriter {
     }
   }
 
-  /// The bytes of a file that holds the tensors and metadata.
+  /// The bytes of a file that holds float32 tensors and metadata, such as saved latents.
   ///
   /// - Parameters:
   ///   - tensors: names must differ; each shape's product is its number of values.
@@ -24,29 +53,47 @@ package enum SafetensorsWriter {
   package static func encode(
     _ tensors: [FloatTensor], metadata: [(key: String, value: String)] = []
   ) -> [UInt8] {
+    var bytes = header(
+      tensors.map {
+        HeaderEntry(
+          name: $0.name, type: "F32", shape: $0.shape, byteCount: $0.values.count * 4)
+      }, metadata)
+    bytes.reserveCapacity(tensors.reduce(bytes.count) { $0 + $1.values.count * 4 })
+    for tensor in tensors {
+      tensor.values.withUnsafeBytes { bytes.append(contentsOf: $0) }
+    }
+    return bytes
+  }
+
+  // MARK: Header
+
+  private struct HeaderEntry {
+    let name: String
+    let type: String
+    let shape: [Int]
+    let byteCount: Int
+  }
+
+  /// The length of the header and the header.
+  private static func header(
+    _ entries: [HeaderEntry], _ metadata: [(key: String, value: String)]
+  ) -> [UInt8] {
     var members: [String] = []
     if !metadata.isEmpty {
       let pairs = metadata.map { "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))" }
       members.append("\"__metadata__\":{\(pairs.joined(separator: ","))}")
     }
     var offset = 0
-    for tensor in tensors {
-      let end = offset + tensor.values.count * 4
+    for entry in entries {
+      let end = offset + entry.byteCount
       members.append(
-        "\(JSONText.quoted(tensor.name)):{\"dtype\":\"F32\",\"shape\":\(tensor.shape),"
+        "\(JSONText.quoted(entry.name)):{\"dtype\":\"\(entry.type)\",\"shape\":\(entry.shape),"
           + "\"data_offsets\":[\(offset),\(end)]}")
       offset = end
     }
-    var header = Array("{\(members.joined(separator: ","))}".utf8)
+    var text = Array("{\(members.joined(separator: ","))}".utf8)
     // Keep the data aligned to 8 bytes, as other writers do.
-    header += Array(repeating: UInt8(ascii: " "), count: (8 - header.count % 8) % 8)
-    var bytes: [UInt8] = []
-    bytes.reserveCapacity(8 + header.count + offset)
-    withUnsafeBytes(of: UInt64(header.count).littleEndian) { bytes.append(contentsOf: $0) }
-    bytes += header
-    for tensor in tensors {
-      tensor.values.withUnsafeBytes { bytes.append(contentsOf: $0) }
-    }
-    return bytes
+    text += Array(repeating: UInt8(ascii: " "), count: (8 - text.count % 8) % 8)
+    return withUnsafeBytes(of: UInt64(text.count).littleEndian) { Array($0) } + text
   }
 }
