@@ -53,6 +53,9 @@ let package = Package(
       name: "Checkpoints", dependencies: ["BlockFormats", "ModelFiles", "Tensors", "StrictJSON"]),
     .target(name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "Tensors"]),
     .target(
+      name: "ModelSynthesis",
+      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors"]),
+    .target(
       name: "TextToImage",
       dependencies: [
         "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
@@ -67,9 +70,8 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "StrictJSON",
-        "Tensors",
-        "TextToImage",
+        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles",
+        "StrictJSON", "Tensors", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -92,6 +94,12 @@ let package = Package(
       dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Tensors", "TestSupport"]),
     .testTarget(
       name: "NetworksTests", dependencies: ["Checkpoints", "Networks", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "ModelSynthesisTests",
+      dependencies: [
+        "BlockFormats", "Checkpoints", "ModelFiles", "ModelSynthesis", "StrictJSON", "Tensors",
+        "TestSupport", "Tokenizers",
+      ]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [

@@ -18,7 +18,8 @@ import sys
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ModelFiles",
     "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVX512", "Kernels",
-    "Tensors", "Checkpoints", "Networks", "TextToImage", "Benchmarks", "CommandLineTool",
+    "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "TextToImage", "Benchmarks",
+    "CommandLineTool",
 ]
 IMPORT = re.compile(
     r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"

@@ -1,0 +1,213 @@
+import BlockFormats
+import Checkpoints
+import Foundation
+import ModelFiles
+import StrictJSON
+import Tensors
+
+/// A model of random but well-behaved weights: activations stay in the range of a trained one's and
+/// the work is real, only the pictures show nothing.
+///
+/// The same preset, type and seed give the same bytes with any number of threads.
+package struct SyntheticModel: Sendable {
+  /// Called now and then while a model is written.
+  package typealias Progress = (_ writtenBytes: Int, _ allBytes: Int) -> Void
+
+  /// Types of whole folders: diffusers knows no quantized blocks in safetensors.
+  package static let folderTypes: [ElementType] = [.f16, .bf16, .f32]
+  /// Most bytes of weights in one file of a folder, as diffusers has it.
+  private static let shardBytes = 10_000_000_000
+
+  package let preset: ModelPreset
+  /// The type of the large matrices.
+  package let type: ElementType
+  package let seed: UInt64
+
+  private let tensors: [SyntheticTensor]
+  private var descriptions: ModelDescriptions { ModelDescriptions(preset: preset, type: type) }
+
+  /// - Parameters:
+  ///   - preset: the sizes.
+  ///   - type: one of `RandomRows.types`.
+  ///   - seed: of all random weights.
+  package init(_ preset: ModelPreset, type: ElementType, seed: UInt64) {
+    self.preset = preset
+    self.type = type
+    self.seed = seed
+    tensors = preset.tensors
+  }
+
+  /// The tokenizer of a preset, as text for tokenizer.json.
+  private var tokenizer: JSONValue {
+    SyntheticTokenizer(pieceCount: preset.textEncoder.pieceCount).json
+  }
+
+  // MARK: One file
+
+  /// Writes the model as one self-contained GGUF file.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - overwrite: whether an existing file may be replaced.
+  ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
+  ///   - progress: told about bytes.
+  /// - Returns: bytes of the file.
+  /// - Throws: `ModelFileError` if the file cannot be written, `ComputeError` if cancelled.
+  package func writeGGUF(
+    to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress
+  ) throws -> Int {
+    let types = tensors.map { $0.storedType(type, isUniform: false) }
+    let layout = try GGUFWriter.layout(
+      metadata: descriptions.metadata(tokenizer: tokenizer),
+      tensors: zip(tensors, types).map { tensor, type in
+        TensorDeclaration(name: Self.ggufName(tensor), type: type, shape: tensor.shape)
+      }, path: path)
+    let writer = try TensorFileWriter(path: path, overwrite: overwrite, layout: layout)
+    let contents = TensorContents(
+      seed: seed, on: pool, progress: Self.adding(to: layout.byteCount, progress))
+    for (tensor, type) in zip(tensors, types) {
+      try contents.write(tensor, as: type, to: writer)
+    }
+    try writer.flush()
+    try contents.checkCancellation()
+    try writer.finish()
+    return layout.byteCount
+  }
+
+  private static func ggufName(_ tensor: SyntheticTensor) -> String {
+    tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
+  }
+
+  // MARK: Folder
+
+  /// Writes the model as a diffusers folder.
+  ///
+  /// - Parameters:
+  ///   - path: the folder; its type must be one of `folderTypes`.
+  ///   - overwrite: whether a folder that this function made before may be replaced.
+  ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
+  ///   - progress: told about bytes.
+  /// - Returns: bytes of all files.
+  /// - Throws: `ModelFileError` if the folder cannot be written, `ComputeError` if cancelled.
+  package func writeFolder(
+    to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress
+  ) throws -> Int {
+    let parts = try ModelPart.allCases.map { part in
+      try FolderPart(part, tensors.filter { $0.part == part }, self, path: path)
+    }
+    var files = descriptions.files(tokenizer: tokenizer)
+    for part in parts {
+      if let name = part.shards.indexName {
+        files.append(("\(part.name)/\(name)", part.shards.index))
+      }
+    }
+    let texts = files.map { ($0.name, Array(($0.json.text(indentation: 2) + "\n").utf8)) }
+    let byteCount =
+      parts.reduce(0) { $0 + $1.byteCount } + texts.reduce(0) { $0 + $1.1.count }
+    let folder = try AtomicFolder(path: path, byteCount: byteCount) {
+      () throws(ModelFileError) in
+      try Self.mayReplace(path, overwrite)
+    }
+    let contents = TensorContents(
+      seed: seed, on: pool, progress: Self.adding(to: byteCount, progress))
+    for part in parts {
+      try part.write(to: folder, contents)
+    }
+    for (name, bytes) in texts {
+      try AtomicFile.write(bytes, to: try folder.file(name), overwrite: false)
+    }
+    try contents.checkCancellation()
+    try folder.commit()
+    return byteCount
+  }
+
+  /// Whether a folder that is there may go: only one that was made here, since a slip of the finger
+  /// could name anybody's.
+  private static func mayReplace(
+    _ path: String, _ overwrite: Bool
+  ) throws(ModelFileError) -> Bool {
+    let index = URL(fileURLWithPath: path).appendingPathComponent("model_index.json")
+    let json = (try? Data(contentsOf: index)).flatMap { data in
+      data.withUnsafeBytes { try? JSONValue(parsing: $0) }
+    }
+    guard json?["_name_or_path"]?.stringValue == ModelDescriptions.maker else {
+      throw ModelFileError(
+        path: path, kind: .unwritable,
+        fault: "exists already and was not made by synthesize: name another folder or remove it")
+    }
+    guard overwrite else {
+      throw ModelFileError(
+        path: path, kind: .unwritable, fault: "exists already: pass --force to replace it")
+    }
+    return true
+  }
+
+  /// Adds up bytes for a progress display.
+  private static func adding(
+    to total: Int, _ progress: @escaping Progress
+  ) -> (_ byteCount: Int) -> Void {
+    var written = 0
+    return { byteCount in
+      written += byteCount
+      progress(written, total)
+    }
+  }
+}
+
+extension SyntheticModel {
+  /// One part of a folder.
+  private struct FolderPart {
+    let name: String
+    let shards: SafetensorsShards
+    private let layouts: [TensorFileLayout]
+    private let tensors: [SyntheticTensor]
+    private let type: ElementType
+
+    init(
+      _ part: ModelPart, _ tensors: [SyntheticTensor], _ model: SyntheticModel, path: String
+    ) throws(ModelFileError) {
+      let stem: String
+      (name, stem) =
+        switch part {
+        case .transformer: ("transformer", "diffusion_pytorch_model")
+        case .textEncoder: ("text_encoder", "model")
+        case .autoencoder: ("vae", "diffusion_pytorch_model")
+        }
+      self.tensors = tensors
+      type = model.type
+      let levels = model.preset.autoencoder.channels.count
+      shards = SafetensorsShards(
+        tensors.map {
+          TensorDeclaration(
+            name: part.folderName(of: $0.name, levels: levels) ?? $0.name,
+            type: $0.storedType(model.type, isUniform: true), shape: $0.shape)
+        }, stem: stem, maximumByteCount: SyntheticModel.shardBytes)
+      var layouts: [TensorFileLayout] = []
+      for shard in shards.shards {
+        layouts.append(
+          try SafetensorsWriter.layout(shard.tensors, metadata: [("format", "pt")], path: path))
+      }
+      self.layouts = layouts
+    }
+
+    /// Bytes of all files with weights.
+    var byteCount: Int { layouts.reduce(0) { $0 + $1.byteCount } }
+
+    func write(to folder: AtomicFolder, _ contents: TensorContents) throws {
+      var rest = tensors[...]
+      for (shard, layout) in zip(shards.shards, layouts) {
+        let writer = try TensorFileWriter(
+          path: try folder.file("\(name)/\(shard.fileName)"), overwrite: false, layout: layout)
+        for tensor in rest.prefix(shard.tensors.count) {
+          // diffusers stores scale before shift in the final modulation, the original shift first.
+          let firstRow = tensor.name == "modF.1.weight" ? tensor.rowCount / 2 : 0
+          try contents.write(tensor, as: type, firstRow: firstRow, to: writer)
+        }
+        rest = rest.dropFirst(shard.tensors.count)
+        try writer.flush()
+        try contents.checkCancellation()
+        try writer.finish()
+      }
+    }
+  }
+}
