@@ -70,7 +70,7 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles",
+        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "ModelSynthesis",
         "StrictJSON", "Tensors", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

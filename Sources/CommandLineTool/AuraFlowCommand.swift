@@ -56,7 +56,10 @@ struct AuraFlowCommand: AsyncParsableCommand {
       """,
     version: "auraflow 0.1.0",
     subcommands: [
-      GenerateCommand.self, PlanCommand.self, InspectCommand.self, BenchCommand.self,
+    subcommands: [
+      GenerateCommand.self, PlanCommand.self, SynthesizeCommand.self, InspectCommand.self,
+      BenchCommand.self,
+    ])
     ])
 }
 

@@ -1,0 +1,160 @@
+import ArgumentParser
+import BlockFormats
+import Foundation
+import ModelFiles
+import ModelSynthesis
+import StrictJSON
+import Tensors
+
+/// Makes a model of random weights.
+struct SynthesizeCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "synthesize",
+    abstract: "Make a model of random weights, to try a machine before a download.",
+    discussion: """
+      The weights are random but well-behaved: pictures show noise, while time and memory are those
+      of the real model. Nothing is downloaded.
+
+        auraflow synthesize --preset auraflow-v0.3 --type q4_K test.gguf
+        auraflow generate -m test.gguf -p "anything" --steps 1 -W 512 -H 512 -o noise.png
+
+      OUT ending in .gguf becomes one file with transformer, text encoder, VAE and tokenizer. OUT
+      ending in / or without extension becomes a diffusers folder of f16, bf16 or f32:
+
+        auraflow synthesize --preset medium --type f16 test-model/
+
+      Presets, and their gigabytes as q4_K, q8_0 and f16:
+        auraflow-v0.3   6.86 billion parameters, text encoder 1.22, VAE 0.08    4.8   8.8  16.3
+        auraflow-v0.2   the same with a smaller table of positions              4.8   8.8  16.3
+        medium          narrow and deep, 0.42 billion in all                    0.26  0.46  0.85
+        tiny            for quick tests, pictures up to 256x256              0.004 0.007  0.013
+
+      Types: \(RandomRows.types.map(\.name).joined(separator: ", ")). The type is that of
+      the large matrices; norms and biases stay F32, small tables and convolutions F16.
+      """)
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The model's sizes: \(ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "name"))
+  var preset: String
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How the large matrices are stored (default: q4_K in a file, f16 in a folder).",
+      valueName: "type"))
+  var type: String?
+
+  @Option(name: [.long, .customShort("s")], help: "Seed of the weights.")
+  var seed: UInt64 = 0
+
+  @Argument(help: ArgumentHelp("A name ending in .gguf, or a folder's.", valueName: "out"))
+  var output: String
+
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await reportingFailure {
+      let console = Console(common)
+      let model = try model()
+      let interruption = Interruption(clearsLine: console.showsProgress)
+      let pool = ThreadPool(
+        threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+      interruption.beginComputing { pool.cancel() }
+      let start = ContinuousClock.now
+      let outcome = Result { try write(model, on: pool, WriteProgress(console)) }
+      console.endProgress()
+      // A signal that came when all was done does not undo it.
+      if let code = interruption.exitCode, case .failure = outcome { throw ExitCode(code) }
+      report(model, byteCount: try outcome.get(), seconds: seconds(since: start), console)
+    }
+  }
+
+  private var isFile: Bool { output.lowercased().hasSuffix(".gguf") }
+
+  /// The model that the arguments describe.
+  private func model() throws -> SyntheticModel {
+    guard let preset = ModelPreset(rawValue: preset.lowercased()) else {
+      throw ValidationError(
+        "--preset: '\(preset)' is none of "
+          + ModelPreset.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    let name = type ?? (isFile ? "q4_K" : "f16")
+    guard let type = RandomRows.types.first(where: { $0.name.lowercased() == name.lowercased() })
+    else {
+      throw ValidationError(
+        "--type: '\(name)' is none of " + RandomRows.types.map(\.name).joined(separator: ", "))
+    }
+    if !isFile {
+      let hasExtension =
+        !output.hasSuffix("/") && !URL(fileURLWithPath: output).pathExtension.isEmpty
+      guard !output.isEmpty, !hasExtension else {
+        throw ValidationError(
+          "'\(output)' is neither a name ending in .gguf nor one ending in / for a folder")
+      }
+      guard SyntheticModel.folderTypes.contains(type) else {
+        throw ValidationError(
+          "--type \(name): a folder holds only "
+            + SyntheticModel.folderTypes.map(\.name).joined(separator: ", ")
+            + "; end the name in .gguf for \(type.name)")
+      }
+    }
+    return SyntheticModel(preset, type: type, seed: seed)
+  }
+
+  private func write(
+    _ model: SyntheticModel, on pool: ThreadPool, _ progress: WriteProgress
+  ) throws -> Int {
+    isFile
+      ? try model.writeGGUF(to: output, overwrite: common.force, on: pool) {
+        progress.show($0, of: $1)
+      }
+      : try model.writeFolder(to: output, overwrite: common.force, on: pool) {
+        progress.show($0, of: $1)
+      }
+  }
+
+  private func report(
+    _ model: SyntheticModel, byteCount: Int, seconds: Double, _ console: Console
+  ) {
+    console.detail(
+      "\(formattedBytes(byteCount)) in " + String(format: "%.1f s", seconds))
+    guard !common.quiet else { return }
+    guard common.json else { return Console.writeOutput(output.withoutControlCharacters + "\n") }
+    let report: JSONValue = [
+      "file": .string(output), "preset": .string(model.preset.rawValue),
+      "type": .string(model.type.name), "seed": .seed(model.seed), "bytes": .integer(byteCount),
+      "seconds": .double(seconds),
+    ]
+    Console.writeOutput(report.text(indentation: 2) + "\n")
+  }
+
+  private func seconds(since start: ContinuousClock.Instant) -> Double {
+    let duration = ContinuousClock.now - start
+    return Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
+  }
+}
+
+/// Shows how much of a file is written, with speed and remaining time.
+private final class WriteProgress {
+  private static let interval = Duration.milliseconds(100)
+
+  private let console: Console
+  private let start = ContinuousClock.now
+  private var last: ContinuousClock.Instant?
+
+  init(_ console: Console) { self.console = console }
+
+  func show(_ written: Int, of total: Int) {
+    let now = ContinuousClock.now
+    if written < total, let last, now - last < Self.interval { return }
+    last = now
+    let seconds = max(1e-3, (now - start) / .seconds(1))
+    let left = Double(total - written) * seconds / Double(max(1, written))
+    console.progress(
+      "\(100 * written / max(1, total)) %  \(formattedBytes(written)) of \(formattedBytes(total))  "
+        + "ETA \(formattedDuration(left))")
+  }
+}
