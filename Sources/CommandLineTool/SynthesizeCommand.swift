@@ -12,26 +12,36 @@ struct SynthesizeCommand: AsyncParsableCommand {
     commandName: "synthesize",
     abstract: "Make a model of random weights, to try a machine before a download.",
     discussion: """
-      The weights are random but well-behaved: pictures show noise, while time and memory are those
-      of the real model. Nothing is downloaded.
+      The weights are random but well-behaved: pictures show noise, while time
+      and memory are those of the real model. Nothing is downloaded.
 
         auraflow synthesize --preset auraflow-v0.3 --type q4_K test.gguf
-        auraflow generate -m test.gguf -p "anything" --steps 1 -W 512 -H 512 -o noise.png
+        auraflow generate -m test.gguf -p "anything" --steps 1 -o noise.png
 
-      OUT ending in .gguf becomes one file with transformer, text encoder, VAE and tokenizer. OUT
-      ending in / or without extension becomes a diffusers folder of f16, bf16 or f32:
+      OUT ending in .gguf becomes one file with transformer, text encoder, VAE
+      and tokenizer. OUT ending in / or without extension becomes a diffusers
+      folder of f16, bf16 or f32:
 
         auraflow synthesize --preset medium --type f16 test-model/
 
-      Presets, and their gigabytes as q4_K, q8_0 and f16:
-        auraflow-v0.3   6.86 billion parameters, text encoder 1.22, VAE 0.08    4.8   8.8  16.3
-        auraflow-v0.2   the same with a smaller table of positions              4.8   8.8  16.3
-        medium          narrow and deep, 0.42 billion in all                    0.26  0.46  0.85
-        tiny            for quick tests, pictures up to 256x256              0.004 0.007  0.013
+      Presets and their sizes:                      q2_K   q4_K   q8_0    f16
+        auraflow-v0.3  8.2 billion parameters     2.9 GB 4.8 GB 8.8 GB  16 GB
+        auraflow-v0.2  fewer positions            2.9 GB 4.8 GB 8.8 GB  16 GB
+        medium         0.4 billion, 16 layers     164 MB 261 MB 466 MB 852 MB
+        tiny           7 million, up to 256x256     4 MB   5 MB   8 MB  14 MB
 
-      Types: \(RandomRows.types.map(\.name).joined(separator: ", ")). The type is that of
-      the large matrices; norms and biases stay F32, small tables and convolutions F16.
+      Types: \(Self.wrappedTypes).
+      The type is that of the large matrices. In a file, norms and biases are
+      F32 and what quantizers leave alone (positions, embeddings of time and
+      patches, the whole VAE) is F16, or of the type itself if that is plain.
       """)
+
+  /// The types on lines that no terminal breaks.
+  private static let wrappedTypes: String = {
+    let names = RandomRows.types.map(\.name)
+    return names.prefix(8).joined(separator: ", ") + ",\n"
+      + names.dropFirst(8).joined(separator: ", ")
+  }()
 
   @Option(
     name: .long,
@@ -151,6 +161,7 @@ private final class WriteProgress {
     let now = ContinuousClock.now
     if written < total, let last, now - last < Self.interval { return }
     last = now
+    guard written < total else { return console.progress("waiting for the disk") }
     let seconds = max(1e-3, (now - start) / .seconds(1))
     let left = Double(total - written) * seconds / Double(max(1, written))
     console.progress(

@@ -30,6 +30,8 @@ package struct TensorFileLayout: Sendable {
   let contents: [(byteCount: Int, padding: Int)]
   /// Bytes of the whole file.
   package let byteCount: Int
+  /// Bytes of the contents alone.
+  package var contentByteCount: Int { contents.reduce(0) { $0 + $1.byteCount } }
 
   init(header: [UInt8], contents: [(byteCount: Int, padding: Int)]) {
     self.header = header

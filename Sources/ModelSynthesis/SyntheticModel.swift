@@ -10,7 +10,7 @@ import Tensors
 ///
 /// The same preset, type and seed give the same bytes with any number of threads.
 package struct SyntheticModel: Sendable {
-  /// Called now and then while a model is written.
+  /// Told of the bytes of weights while a model is written.
   package typealias Progress = (_ writtenBytes: Int, _ allBytes: Int) -> Void
 
   /// Types of whole folders: diffusers knows no quantized blocks in safetensors.
@@ -64,7 +64,7 @@ package struct SyntheticModel: Sendable {
       }, path: path)
     let writer = try TensorFileWriter(path: path, overwrite: overwrite, layout: layout)
     let contents = TensorContents(
-      seed: seed, on: pool, progress: Self.adding(to: layout.byteCount, progress))
+      seed: seed, on: pool, progress: Self.adding(to: layout.contentByteCount, progress))
     for (tensor, type) in zip(tensors, types) {
       try contents.write(tensor, as: type, to: writer)
     }
@@ -109,7 +109,9 @@ package struct SyntheticModel: Sendable {
       try Self.mayReplace(path, overwrite)
     }
     let contents = TensorContents(
-      seed: seed, on: pool, progress: Self.adding(to: byteCount, progress))
+      seed: seed, on: pool,
+      progress: Self.adding(
+        to: parts.reduce(0) { $0 + $1.shards.contentByteCount }, progress))
     for part in parts {
       try part.write(to: folder, contents)
     }
