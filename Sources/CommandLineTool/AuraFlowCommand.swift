@@ -56,10 +56,8 @@ struct AuraFlowCommand: AsyncParsableCommand {
       """,
     version: "auraflow 0.1.0",
     subcommands: [
-    subcommands: [
       GenerateCommand.self, PlanCommand.self, SynthesizeCommand.self, InspectCommand.self,
       BenchCommand.self,
-    ])
     ])
 }
 
