@@ -93,6 +93,7 @@ extension TensorArchive {
   /// A tensor's bytes as a network's weight.
   ///
   /// - Parameter index: its place in `tensors.records`.
+  /// - Returns: the bytes, which are not read yet.
   func storage(of index: Int) -> any WeightStorage {
     let record = tensors.records[index]
     return StoredTensor(

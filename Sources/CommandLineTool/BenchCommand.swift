@@ -11,7 +11,7 @@ struct BenchCommand: AsyncParsableCommand {
     commandName: "bench",
     abstract: "Measure this machine: products with weights, attention, blocks, decoder.",
     subcommands: [
-      MatrixProducts.self, Attention.self, Accuracy.self, Blocks.self, Decoders.self,
+      MatrixProducts.self, Attention.self, Accuracy.self, Blocks.self, Steps.self, Decoders.self,
     ])
 
   /// `bench matmul`.

@@ -64,6 +64,61 @@ extension BenchCommand {
     }
   }
 
+  /// `bench step`.
+  struct Steps: AsyncParsableCommand {
+    static let configuration = CommandConfiguration(
+      commandName: "step",
+      abstract: "One step with guidance, split by kind of work.",
+      discussion: """
+          auraflow bench step --transformer aura_flow_0.3-Q4_K_S.gguf -W 512 -H 512
+        """)
+
+    @Option(
+      name: [.long, .customLong("diffusion-model")], parsing: .unconditional,
+      help: ArgumentHelp("The transformer (GGUF, safetensors or folder).", valueName: "path"))
+    var transformer: String
+
+    @Option(name: [.long, .customShort("W")], help: "Pixels per row.")
+    var width = 512
+
+    @Option(name: [.long, .customShort("H")], help: "Rows.")
+    var height = 512
+
+    @OptionGroup var precision: PrecisionOptions
+    @OptionGroup var common: CommonOptions
+
+    func run() async throws {
+      try await reportingFailure {
+        guard (16...16384).contains(width), (16...16384).contains(height) else {
+          throw ValidationError("--width and --height must be from 16 to 16384")
+        }
+        let benchmark = try StepBenchmark(
+          PartSource(.transformer, path: transformer), width: width, height: height)
+        let result = try benchmark.run(
+          threads: common.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+          activations: precision.activations)
+        if common.json { return try BenchCommand.printJSON([result]) }
+        var lines = [
+          String(
+            format: "%dx%d, %d tokens of both branches: %.3f s", result.width, result.height,
+            result.tokens, result.seconds)
+        ]
+        var rest = result.seconds
+        for (name, seconds) in result.parts.sorted(by: { $0.value > $1.value }) {
+          rest -= seconds
+          lines.append(Self.line(name, seconds, of: result.seconds))
+        }
+        lines.append(Self.line("the rest", rest, of: result.seconds))
+        Console.writeOutput(lines.joined(separator: "\n") + "\n")
+      }
+    }
+
+    private static func line(_ name: String, _ seconds: Double, of total: Double) -> String {
+      let name = name.padding(toLength: 14, withPad: " ", startingAt: 0)
+      return String(format: "  %@ %8.3f s %5.1f %%", name, seconds, 100 * seconds / total)
+    }
+  }
+
   /// `bench vae`.
   struct Decoders: AsyncParsableCommand {
     static let configuration = CommandConfiguration(

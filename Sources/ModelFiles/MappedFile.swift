@@ -104,6 +104,7 @@ package final class MappedFile: @unchecked Sendable {
   /// Maps or reads part of a file that is not mapped as a whole.
   ///
   /// - Parameter range: inside of the file.
+  /// - Returns: the part, in memory as long as it is held.
   /// - Throws: `ModelFileError` if there is no memory or the file cannot be read.
   package func content(_ range: Range<Int>) throws(ModelFileError) -> FileContent {
     switch access {

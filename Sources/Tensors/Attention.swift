@@ -43,31 +43,42 @@ package func attend(
   precondition(q.columns % headDimension == 0 && q.columns == v.columns && q.rows == result.rows)
   precondition(positionBias == nil || sequences.count == 1)
   for sequence in sequences where sequence.count > 0 {
-    let heads = q.columns / headDimension
-    let headFloats = PackedHead.floatCount(
-      keys: sequence.count, headDimension: headDimension, kernels: pool.kernels)
-    // As many heads at once as fit, so that threads meet seldom.
-    let headsPerPass = max(1, min(heads, packedFloats / max(1, headFloats)))
-    let memory = try FloatBuffer(count: headsPerPass * headFloats)
-    for first in stride(from: 0, to: heads, by: headsPerPass) {
-      let packed = (first..<min(heads, first + headsPerPass)).map { head in
-        let columns = head * headDimension..<(head + 1) * headDimension
-        return PackedHead(
-          head: head, rows: SequenceRows(sequence), keys: k.columns(columns),
-          values: v.columns(columns), memory: memory.pointer + (head - first) * headFloats,
-          kernels: pool.kernels)
-      }
-      let tiles = packed[0].tileCount
-      try pool.run(packed.count * tiles) { index, _ in
-        packed[index / tiles].pack(tile: index % tiles)
-      }
-      let block = QueryBlock(
-        q: q, result: result, sequence: sequence, scale: scale, positionBias: positionBias,
-        headDimension: headDimension, kernels: pool.kernels)
-      let blocks = block.count
-      try pool.run(packed.count * blocks, scratchCount: block.scratchCount) { index, scratch in
-        block.attend(to: packed[index / blocks], block: index % blocks, scratch: scratch)
-      }
+    try pool.timing(.attention) { () throws(ComputeError) in
+      try attend(
+        q, k, v, sequence: sequence, headDimension: headDimension, scale: scale,
+        positionBias: positionBias, into: result, on: pool)
+    }
+  }
+}
+
+private func attend(
+  _ q: Matrix, _ k: Matrix, _ v: Matrix, sequence: AttentionSequence, headDimension: Int,
+  scale: Float, positionBias: Matrix?, into result: Matrix, on pool: ThreadPool
+) throws(ComputeError) {
+  let heads = q.columns / headDimension
+  let headFloats = PackedHead.floatCount(
+    keys: sequence.count, headDimension: headDimension, kernels: pool.kernels)
+  // As many heads at once as fit, so that threads meet seldom.
+  let headsPerPass = max(1, min(heads, packedFloats / max(1, headFloats)))
+  let memory = try FloatBuffer(count: headsPerPass * headFloats)
+  for first in stride(from: 0, to: heads, by: headsPerPass) {
+    let packed = (first..<min(heads, first + headsPerPass)).map { head in
+      let columns = head * headDimension..<(head + 1) * headDimension
+      return PackedHead(
+        head: head, rows: SequenceRows(sequence), keys: k.columns(columns),
+        values: v.columns(columns), memory: memory.pointer + (head - first) * headFloats,
+        kernels: pool.kernels)
+    }
+    let tiles = packed[0].tileCount
+    try pool.run(packed.count * tiles) { index, _ in
+      packed[index / tiles].pack(tile: index % tiles)
+    }
+    let block = QueryBlock(
+      q: q, result: result, sequence: sequence, scale: scale, positionBias: positionBias,
+      headDimension: headDimension, kernels: pool.kernels)
+    let blocks = block.count
+    try pool.run(packed.count * blocks, scratchCount: block.scratchCount) { index, scratch in
+      block.attend(to: packed[index / blocks], block: index % blocks, scratch: scratch)
     }
   }
 }

@@ -18,12 +18,14 @@ package func applyGate(
   _ activation: GateActivation, to gate: Matrix, times value: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
   precondition(gate.rows == value.rows && gate.columns == value.columns)
-  try pool.run(ranges: gate.rows, grain: 8) { rows in
-    for row in rows {
-      let (a, b) = (gate.row(row), value.row(row))
-      switch activation {
-      case .silu: mapLanes(a, b, into: a, count: gate.columns) { silu($0) * $1 }
-      case .geluTanh: mapLanes(a, b, into: a, count: gate.columns) { geluTanh($0) * $1 }
+  try pool.timing(.gates) { () throws(ComputeError) in
+    try pool.run(ranges: gate.rows, grain: 8) { rows in
+      for row in rows {
+        let (a, b) = (gate.row(row), value.row(row))
+        switch activation {
+        case .silu: mapLanes(a, b, into: a, count: gate.columns) { silu($0) * $1 }
+        case .geluTanh: mapLanes(a, b, into: a, count: gate.columns) { geluTanh($0) * $1 }
+        }
       }
     }
   }
@@ -43,12 +45,14 @@ package func addGated(
   on pool: ThreadPool
 ) throws(ComputeError) {
   precondition(update.rows == base.rows && y.rows == base.rows && update.columns == base.columns)
-  try pool.run(ranges: base.rows, grain: 16) { rows in
-    for row in rows {
-      let result = y.row(row)
-      // `update` may be `y`: multiply into it first, then add.
-      mapLanes(update.row(row), gate, into: update.row(row), count: base.columns) { $0 * $1 }
-      mapLanes(base.row(row), update.row(row), into: result, count: base.columns) { $0 + $1 }
+  try pool.timing(.gates) { () throws(ComputeError) in
+    try pool.run(ranges: base.rows, grain: 16) { rows in
+      for row in rows {
+        let result = y.row(row)
+        // `update` may be `y`: multiply into it first, then add.
+        mapLanes(update.row(row), gate, into: update.row(row), count: base.columns) { $0 * $1 }
+        mapLanes(base.row(row), update.row(row), into: result, count: base.columns) { $0 + $1 }
+      }
     }
   }
 }

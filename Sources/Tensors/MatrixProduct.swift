@@ -40,6 +40,14 @@ package func multiply(
 ) throws(ComputeError) {
   precondition(x.columns == weight.columns && y.columns == weight.rows && x.rows == y.rows)
   precondition(bias.map { $0.count == weight.rows } ?? true)
+  try pool.timing(.products) { () throws(ComputeError) in
+    try multiplySegments(x, by: weight, bias: bias, into: y, on: pool)
+  }
+}
+
+private func multiplySegments(
+  _ x: Matrix, by weight: WeightMatrix, bias: [Float]?, into y: Matrix, on pool: ThreadPool
+) throws(ComputeError) {
   let step = rowsPerPass(weight, on: pool)
   var first = 0
   for segment in weight.segments {
@@ -98,6 +106,7 @@ private struct SegmentProduct {
   ///   - bias: of the segment's rows, or nil.
   ///   - y: `[rows, segment.rows]`.
   ///   - pool: threads to compute on.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   func run(
     _ bytes: UnsafeRawPointer, _ x: PackedActivations, bias: [Float]?, into y: Matrix,
     on pool: ThreadPool
@@ -115,7 +124,8 @@ private struct SegmentProduct {
       let panel = WeightPanel(
         segment.type, kind: kind, width: panelWidth, scratch: scratch + ragged, kernels: kernels)
       multiply(
-        bytes + first * rowBytes, x, tiles: part..<max(part, min(rowTiles, part + partTiles)),
+        bytes + first * rowBytes, x,
+        tiles: part..<max(part, min(rowTiles, part + partTiles)),
         outputs: first..<min(segment.rows, first + kernels.columnTile), panel, bias, y,
         ragged: scratch)
     }
@@ -123,8 +133,8 @@ private struct SegmentProduct {
 
   /// One tile of outputs for some tiles of rows.
   private func multiply(
-    _ weights: UnsafeRawPointer, _ x: PackedActivations, tiles: Range<Int>, outputs: Range<Int>, _ panel: WeightPanel,
-    _ bias: [Float]?, _ y: Matrix, ragged: UnsafeMutablePointer<Float>
+    _ weights: UnsafeRawPointer, _ x: PackedActivations, tiles: Range<Int>, outputs: Range<Int>,
+    _ panel: WeightPanel, _ bias: [Float]?, _ y: Matrix, ragged: UnsafeMutablePointer<Float>
   ) {
     for start in stride(from: 0, to: max(columns, 1), by: max(panelWidth, 1)) {
       let part = start..<min(columns, start + panelWidth)

@@ -14,10 +14,12 @@ package func normalizeAndModulate(
   into y: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
   precondition(x.rows == y.rows && x.columns == y.columns)
-  try pool.run(ranges: x.rows, grain: 16) { rows in
-    for row in rows {
-      normalize(x.row(row), count: x.columns, epsilon: epsilon, into: y.row(row))
-      modulate(y.row(row), scale: scale, shift: shift, count: x.columns)
+  try pool.timing(.normalization) { () throws(ComputeError) in
+    try pool.run(ranges: x.rows, grain: 16) { rows in
+      for row in rows {
+        normalize(x.row(row), count: x.columns, epsilon: epsilon, into: y.row(row))
+        modulate(y.row(row), scale: scale, shift: shift, count: x.columns)
+      }
     }
   }
 }
@@ -43,11 +45,13 @@ package func normalizeHeads(
   _ x: Matrix, headDimension: Int, epsilon: Float, on pool: ThreadPool
 ) throws(ComputeError) {
   precondition(x.columns % headDimension == 0)
-  try pool.run(ranges: x.rows, grain: 16) { rows in
-    for row in rows {
-      for start in stride(from: 0, to: x.columns, by: headDimension) {
-        normalize(
-          x.row(row) + start, count: headDimension, epsilon: epsilon, into: x.row(row) + start)
+  try pool.timing(.normalization) { () throws(ComputeError) in
+    try pool.run(ranges: x.rows, grain: 16) { rows in
+      for row in rows {
+        for start in stride(from: 0, to: x.columns, by: headDimension) {
+          normalize(
+            x.row(row) + start, count: headDimension, epsilon: epsilon, into: x.row(row) + start)
+        }
       }
     }
   }

@@ -15,6 +15,8 @@ package final class ThreadPool: Sendable {
   package let kernels: KernelSet
   /// How products round their activations.
   package let activations: ActivationPrecision
+  /// Where times are added up; nil for no measuring.
+  package let profile: WorkProfile?
   /// Scratch memory by worker; the lock also keeps concurrent callers apart.
   private let scratch: Mutex<[FloatBuffer?]>
   private let isCancelled = Atomic(false)
@@ -23,13 +25,15 @@ package final class ThreadPool: Sendable {
   ///   - threadCount: threads to work on; at least 1 is taken.
   ///   - activations: how products with quantized weights round their activations.
   ///   - kernels: inner loops that this CPU can run.
+  ///   - profile: where times are added up, if they are to be measured.
   package init(
     threadCount: Int, activations: ActivationPrecision = .auto,
-    kernels: KernelSet = KernelSelection.current
+    kernels: KernelSet = KernelSelection.current, profile: WorkProfile? = nil
   ) {
     self.threadCount = max(1, threadCount)
     self.activations = activations
     self.kernels = kernels
+    self.profile = profile
     scratch = Mutex(Array(repeating: nil, count: max(1, threadCount)))
   }
 

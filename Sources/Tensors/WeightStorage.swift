@@ -28,7 +28,8 @@ package final class ResidentStorage: WeightStorage {
   nonisolated(unsafe) private let bytes: UnsafeRawPointer
 
   /// - Parameters:
-  ///   - bytes: `byteCount` of them.
+  ///   - bytes: the first of them.
+  ///   - byteCount: how many there are.
   ///   - owner: keeps `bytes` valid.
   package init(_ bytes: UnsafeRawPointer, byteCount: Int, owner: any AnyObject & Sendable) {
     self.bytes = bytes

@@ -80,6 +80,7 @@ package enum ControlGroup {
   /// - Parameters:
   ///   - membership: the content of `/proc/self/cgroup`.
   ///   - root: where the hierarchies are mounted.
+  /// - Returns: bytes.
   package static func availableBytes(
     membership: String? = try? String(contentsOfFile: "/proc/self/cgroup", encoding: .utf8),
     root: String = "/sys/fs/cgroup"

@@ -5,11 +5,19 @@ import Tensors
 public struct MemoryPlan: Sendable, Equatable {
   /// One part of the work; stages follow each other, their memory does not add up.
   public struct Stage: Sendable, Equatable {
+    /// Which part.
     public enum Name: String, Sendable {
+      /// Prompts to embeddings.
       case textEncoder = "text encoder"
-      case schedule, steps, decoder
+      /// What depends on time alone, for all steps.
+      case schedule
+      /// Noise to latents.
+      case steps
+      /// Latents to pixels.
+      case decoder
     }
 
+    /// Which part.
     public let name: Name
     /// Activations, and what products and attention need beside them.
     public let activationBytes: Int

@@ -93,6 +93,7 @@ package struct AuraFlowTransformer: Sendable {
   ///   - height: latent rows, a multiple of the patch size.
   ///   - width: latent columns, a multiple of the patch size.
   ///   - modulation: of the schedule.
+  /// - Returns: what the steps need.
   /// - Throws: `ComputeError` if memory runs out.
   package func session(
     _ contexts: [Context], height: Int, width: Int, modulation: AuraFlowModulation
@@ -168,6 +169,7 @@ package struct AuraFlowTransformer: Sendable {
   ///   - width: latent columns.
   ///   - steps: of the schedule, whose modulation is kept.
   ///   - pool: threads to compute on.
+  /// - Returns: bytes.
   package func activationBytes(
     contextTokens: [Int], height: Int, width: Int, steps: Int, on pool: ThreadPool
   ) -> Int {
