@@ -38,17 +38,13 @@ package struct Convolution: Sendable {
   }
 
   package var outputChannels: Int { weight.rows }
+  package var inputChannels: Int { weight.columns / (kernel * kernel) }
+  /// Rows above and below a pixel that it depends on.
+  package var reach: Int { kernel / 2 }
+  /// Bytes of the filters in float32.
+  package var filterBytes: Int { weight.rows * weight.columns * MemoryLayout<Float>.stride }
 
-  /// Bytes of patches that lie ready for one tile of pixels: half of a first-level cache.
-  private static let patchBytes = 24 << 10
-  /// Tiles of pixels that are worked on together, so that filters are read less often.
-  private static let tilesPerTask = 6
-
-  /// Convolves an image, enlarged twofold first (nearest neighbour) if asked to.
-  ///
-  /// Filters times patches, with the kernels of matrix products: patches of a few channels and a
-  /// few pixels are laid out at a time, so the patch matrix never exists; enlarging happens while
-  /// patches are read.
+  /// Convolves a whole image, enlarged twofold first (nearest neighbour) if asked to.
   ///
   /// - Parameters:
   ///   - input: `[in, height, width]`.
@@ -59,52 +55,116 @@ package struct Convolution: Sendable {
   package func callAsFunction(
     _ input: ImagePlanes, doubled: Bool = false, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes {
-    precondition(input.channels * kernel * kernel == weight.columns)
     let factor = doubled ? 2 : 1
     let output = try ImagePlanes(
       channels: weight.rows, height: input.height * factor, width: input.width * factor)
-    let filters = try Matrix(rows: weight.rows, columns: weight.columns)
-    try weight.decode(into: filters, on: pool)
-    let kernels = pool.kernels
-    let patches = PatchLayout(input: input, kernel: kernel, factor: factor)
-    let tile = kernels.columnTile
+    let packed = try PackedConvolution(self, on: pool)
+    try packed(
+      ImageRows(input), doubled: doubled, rows: 0..<output.height, into: output.planes, on: pool)
+    return output
+  }
+}
+
+/// A convolution with its filters in the order in which kernels read them, for as many bands of an
+/// image as are wanted.
+package struct PackedConvolution: Sendable {
+  private let filters: PackedActivations
+  private let bias: [Float]?
+  private let kernel: Int
+  private let inputChannels: Int
+  private let outputChannels: Int
+  /// Channels whose patches are laid out at once. It depends on the kernels alone, like all that
+  /// decides about the order of sums.
+  private let channelsAtOnce: Int
+
+  /// Bytes of patches that lie ready for one tile of pixels: half of a first-level cache.
+  private static let patchBytes = 24 << 10
+  /// Tiles of pixels that are worked on together, so that filters are read less often.
+  private static let tilesPerTask = 6
+
+  /// Decodes and packs the filters.
+  ///
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  package init(_ convolution: Convolution, on pool: ThreadPool) throws(ComputeError) {
+    let weight = convolution.weight
+    kernel = convolution.kernel
+    bias = convolution.bias
+    inputChannels = convolution.inputChannels
+    outputChannels = weight.rows
     let area = kernel * kernel
-    let channelsAtOnce = max(1, Self.patchBytes / (4 * tile * area))
-    let packed = try PackedActivations(
-      filters, kind: .float, layout: nil, partWidth: channelsAtOnce * area, on: pool)
-    let panelFloats = min(channelsAtOnce, input.channels) * area * tile
-    let pixels = output.height * output.width
+    channelsAtOnce = max(1, Self.patchBytes / (4 * pool.kernels.columnTile * area))
+    let decoded = try Matrix(rows: weight.rows, columns: weight.columns)
+    try weight.decode(into: decoded, on: pool)
+    filters = try PackedActivations(
+      decoded, kind: .float, layout: nil, partWidth: channelsAtOnce * area, on: pool)
+  }
+
+  /// Computes some rows of the result.
+  ///
+  /// Filters times patches, with the kernels of matrix products: patches of a few channels and a
+  /// few pixels are laid out at a time, so the patch matrix never exists; enlarging happens while
+  /// patches are read. A pixel is the same bits whatever rows are computed with it.
+  ///
+  /// - Parameters:
+  ///   - input: the rows that the result depends on; beyond the image they count as zero.
+  ///   - doubled: whether rows and columns are repeated twice before the convolution.
+  ///   - rows: rows of the result.
+  ///   - output: `[out, rows · width]`, overwritten; must not overlap the input.
+  ///   - pool: threads to compute on.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  package func callAsFunction(
+    _ input: ImageRows, doubled: Bool = false, rows: Range<Int>, into output: Matrix,
+    on pool: ThreadPool
+  ) throws(ComputeError) {
+    guard !rows.isEmpty else { return }
+    let factor = doubled ? 2 : 1
+    let width = input.width * factor
+    let needed =
+      max(0, rows.lowerBound - kernel / 2)
+      / factor..<(min(input.height * factor, rows.upperBound + kernel / 2) - 1) / factor + 1
+    precondition(input.channels == inputChannels && needed.clamped(to: input.rows) == needed)
+    precondition(output.rows == outputChannels && output.columns == rows.count * width)
+    let patches = PatchLayout(
+      input: input, kernel: kernel, factor: factor, firstPixel: rows.lowerBound * width)
+    let tile = pool.kernels.columnTile
+    let panelFloats = min(channelsAtOnce, inputChannels) * kernel * kernel * tile
+    let pixels = rows.count * width
     let grain = tile * Self.tilesPerTask
     try pool.run(
       (pixels + grain - 1) / grain,
-      scratchCount: Self.tilesPerTask * panelFloats + kernels.rowTile * tile
+      scratchCount: Self.tilesPerTask * panelFloats + pool.kernels.rowTile * tile
     ) { task, scratch in
-      let range = task * grain..<min(pixels, (task + 1) * grain)
-      initialize(output.planes, pixels: range)
-      let ragged = scratch + Self.tilesPerTask * panelFloats
-      for first in stride(from: 0, to: input.channels, by: channelsAtOnce) {
-        let channels = first..<min(input.channels, first + channelsAtOnce)
-        for (index, start) in stride(from: range.lowerBound, to: range.upperBound, by: tile)
-          .enumerated()
-        {
-          patches.layOut(
-            channels, pixels: start..<min(range.upperBound, start + tile),
-            into: scratch + index * panelFloats, pitch: tile)
-        }
-        let product = FilterProduct(
-          filters: packed, columns: channels.lowerBound * area..<channels.upperBound * area,
-          output: output.planes, kernels: kernels)
-        product.add(panels: scratch, panelFloats: panelFloats, pixels: range, ragged: ragged)
-      }
+      convolve(
+        patches, pixels: task * grain..<min(pixels, (task + 1) * grain), into: output,
+        panelFloats: panelFloats, scratch: scratch, kernels: pool.kernels)
     }
-    return output
   }
 
-  /// The bias, or zeros.
-  private func initialize(_ planes: Matrix, pixels: Range<Int>) {
-    for channel in 0..<planes.rows {
-      (planes.row(channel) + pixels.lowerBound).update(
+  /// Computes a few tiles of pixels, counted from the first one of the output.
+  private func convolve(
+    _ patches: PatchLayout, pixels: Range<Int>, into output: Matrix, panelFloats: Int,
+    scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
+  ) {
+    let tile = kernels.columnTile
+    let area = kernel * kernel
+    let ragged = scratch + Self.tilesPerTask * panelFloats
+    for channel in 0..<output.rows {
+      (output.row(channel) + pixels.lowerBound).update(
         repeating: bias?[channel] ?? 0, count: pixels.count)
+    }
+    for first in stride(from: 0, to: inputChannels, by: channelsAtOnce) {
+      let channels = first..<min(inputChannels, first + channelsAtOnce)
+      for (index, start) in stride(from: pixels.lowerBound, to: pixels.upperBound, by: tile)
+        .enumerated()
+      {
+        patches.layOut(
+          channels, pixels: start..<min(pixels.upperBound, start + tile),
+          into: scratch + index * panelFloats, pitch: tile)
+      }
+      let product = FilterProduct(
+        filters: filters, columns: channels.lowerBound * area..<channels.upperBound * area,
+        output: output, kernels: kernels)
+      product.add(panels: scratch, panelFloats: panelFloats, pixels: pixels, ragged: ragged)
     }
   }
 }
@@ -159,11 +219,13 @@ private struct FilterProduct {
 
 /// Reads the surroundings of pixels, of an image that may be enlarged twofold on the way.
 private struct PatchLayout {
-  let input: ImagePlanes
+  let input: ImageRows
   /// Side of the filters.
   let kernel: Int
   /// 2 if rows and columns count twice.
   let factor: Int
+  /// The image's pixel that counts as the first one.
+  let firstPixel: Int
 
   /// Writes `[channels · kernel · kernel, pitch]`: for each channel and place in the filter, the
   /// values that some output pixels see there, zero outside of the image.
@@ -176,19 +238,18 @@ private struct PatchLayout {
     let reach = kernel / 2
     var target = patches
     for channel in channels {
-      let plane = input.planes.row(channel)
       for dy in -reach...reach {
         for dx in -reach...reach {
           var pixel = pixels.lowerBound
           while pixel < pixels.upperBound {
-            let (y, x) = pixel.quotientAndRemainder(dividingBy: width)
+            let (y, x) = (firstPixel &+ pixel).quotientAndRemainder(dividingBy: width)
             let count = min(width &- x, pixels.upperBound &- pixel)
             let part = target + (pixel &- pixels.lowerBound)
             let sourceY = y &+ dy
             if sourceY < 0 || sourceY >= height {
               part.update(repeating: 0, count: count)
             } else {
-              let row = UnsafePointer(plane + sourceY / factor * input.width)
+              let row = UnsafePointer(input.pointer(channel, sourceY / factor))
               copyRow(row, from: x &+ dx, count: count, width: width, into: part)
             }
             pixel &+= count

@@ -24,31 +24,48 @@ public enum ComputeError: Error, Equatable, CustomStringConvertible {
 package final class FloatBuffer: @unchecked Sendable {
   package let count: Int
   package let pointer: UnsafeMutablePointer<Float>
-  private let isMapped: Bool
+  /// Bytes of a mapping of its own; nil if the memory is the allocator's.
+  private let mappedBytes: Int?
+  private let meter = AllocationMeter.current
 
-  /// Larger blocks are mapped by themselves, so that the system has them back at once: the heap
-  /// would keep some of them.
+  /// Sizes below this are never worth a mapping.
+  private static let leastMapping = 256 << 10
+  /// Sizes from here on always are: the allocator would keep some of them.
   private static let heapBytes = 16 << 20
 
-  package init(count: Int) throws(ComputeError) {
+  /// - Parameters:
+  ///   - count: number of floats.
+  ///   - isMapped: whether rather small memory too is asked from the system, and given back to it as soon as
+  ///     it is freed. The allocator may keep what is freed, but need not be filled anew.
+  /// - Throws: `ComputeError.outOfMemory`.
+  package init(count: Int, isMapped: Bool = false) throws(ComputeError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)
-    isMapped = bytes > Self.heapBytes
-    var raw: UnsafeMutableRawPointer?
-    if !overflow, isMapped {
-      raw = mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0)
-      if raw == MAP_FAILED { raw = nil }
-    } else if !overflow, posix_memalign(&raw, 64, max(bytes, 64)) != 0 {
-      raw = nil
-    }
-    guard let raw else {
-      throw ComputeError.outOfMemory(byteCount: overflow ? .max : bytes)
+    guard !overflow else { throw ComputeError.outOfMemory(byteCount: .max) }
+    let raw: UnsafeMutableRawPointer
+    if bytes >= (isMapped ? Self.leastMapping : Self.heapBytes) {
+      guard
+        let mapping = mmap(
+          nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+        mapping != MAP_FAILED
+      else { throw ComputeError.outOfMemory(byteCount: bytes) }
+      raw = mapping
+      mappedBytes = bytes
+    } else {
+      var memory: UnsafeMutableRawPointer?
+      guard posix_memalign(&memory, 64, max(bytes, 64)) == 0, let memory else {
+        throw ComputeError.outOfMemory(byteCount: bytes)
+      }
+      raw = memory
+      mappedBytes = nil
     }
     self.count = count
     pointer = raw.bindMemory(to: Float.self, capacity: count)
+    meter?.add(bytes)
   }
 
   deinit {
-    if isMapped { munmap(pointer, count * MemoryLayout<Float>.stride) } else { free(pointer) }
+    meter?.add(-count * MemoryLayout<Float>.stride)
+    if let mappedBytes { munmap(pointer, mappedBytes) } else { free(pointer) }
   }
 }
 
@@ -63,13 +80,13 @@ package struct Matrix: @unchecked Sendable {
   /// Floats from one row to the next.
   package let stride: Int
 
-  /// Allocates a matrix with undefined content.
-  package init(rows: Int, columns: Int) throws(ComputeError) {
+  /// Allocates a matrix with undefined content; see `FloatBuffer` for `isMapped`.
+  package init(rows: Int, columns: Int, isMapped: Bool = false) throws(ComputeError) {
     let (count, overflow) = rows.multipliedReportingOverflow(by: columns)
     guard !overflow else { throw ComputeError.outOfMemory(byteCount: .max) }
     self.init(
-      storage: try FloatBuffer(count: count), offset: 0, rows: rows, columns: columns,
-      stride: columns)
+      storage: try FloatBuffer(count: count, isMapped: isMapped), offset: 0, rows: rows,
+      columns: columns, stride: columns)
   }
 
   /// Allocates a matrix and copies values into it, row by row.

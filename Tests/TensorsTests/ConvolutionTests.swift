@@ -1,0 +1,112 @@
+import BlockFormats
+import KernelInterface
+import Kernels
+import TestSupport
+import Tensors
+import Testing
+
+@Suite("Convolution")
+struct ConvolutionTests {
+  /// Keeps the bytes of a weight.
+  private final class Bytes: Sendable {
+    let values: [Float]
+    init(_ values: [Float]) { self.values = values }
+  }
+
+  private struct Layer {
+    let kernel: Int
+    let inputs: Int
+    let outputs: Int
+    let weight: [Float]
+    let bias: [Float]
+
+    init(kernel: Int, inputs: Int, outputs: Int) {
+      self.kernel = kernel
+      self.inputs = inputs
+      self.outputs = outputs
+      weight = SeededWeights.values("weight", count: outputs * inputs * kernel * kernel)
+      bias = SeededWeights.values("bias", count: outputs)
+    }
+
+    func run(
+      _ image: ImagePlanes, doubled: Bool, on pool: ThreadPool,
+      _ body: (PackedConvolution) throws -> Void
+    ) throws {
+      let bytes = UnsafeMutablePointer<Float>.allocate(capacity: weight.count)
+      defer { bytes.deallocate() }
+      bytes.initialize(from: weight, count: weight.count)
+      let matrix = WeightMatrix(
+        segments: [
+          .init(
+            bytes: UnsafeRawPointer(bytes), type: .f32, rows: outputs, owner: Bytes([]))
+        ], columns: inputs * kernel * kernel)
+      try body(
+        PackedConvolution(Convolution(weight: matrix, bias: bias, kernel: kernel), on: pool))
+    }
+
+    /// In float64, straight from the definition.
+    func exact(_ image: ImagePlanes, doubled: Bool) -> [Float] {
+      let factor = doubled ? 2 : 1
+      let (height, width) = (image.height * factor, image.width * factor)
+      let values = image.planes.values
+      var result: [Float] = []
+      for output in 0..<outputs {
+        for y in 0..<height {
+          for x in 0..<width {
+            var sum = Double(bias[output])
+            for input in 0..<inputs {
+              for dy in 0..<kernel {
+                for dx in 0..<kernel {
+                  let (sourceY, sourceX) = (y + dy - kernel / 2, x + dx - kernel / 2)
+                  guard (0..<height).contains(sourceY), (0..<width).contains(sourceX) else {
+                    continue
+                  }
+                  let pixel =
+                    (input * image.height + sourceY / factor) * image.width + sourceX / factor
+                  let filter = ((output * inputs + input) * kernel + dy) * kernel + dx
+                  sum += Double(values[pixel]) * Double(weight[filter])
+                }
+              }
+            }
+            result.append(Float(sum))
+          }
+        }
+      }
+      return result
+    }
+  }
+
+  @Test(
+    "bands of any height give the same bits, close to float64",
+    arguments: [(1, false), (3, false), (3, true)], KernelSelection.available)
+  func bands(layer: (kernel: Int, doubled: Bool), kernels: KernelSet) throws {
+    let (height, width) = (7, 11)
+    let image = ImagePlanes(
+      planes: try Matrix(
+        SeededWeights.values("image", count: 19 * height * width), rows: 19,
+        columns: height * width), height: height, width: width)
+    let pool = ThreadPool(threadCount: 2, kernels: kernels)
+    let convolution = Layer(kernel: layer.kernel, inputs: 19, outputs: 10)
+    let factor = layer.doubled ? 2 : 1
+    try convolution.run(image, doubled: layer.doubled, on: pool) { packed in
+      func result(bandRows: Int) throws -> [Float] {
+        let result = try ImagePlanes(channels: 10, height: height * factor, width: width * factor)
+        for first in stride(from: 0, to: result.height, by: bandRows) {
+          let rows = first..<min(result.height, first + bandRows)
+          try packed(
+            ImageRows(image), doubled: layer.doubled, rows: rows,
+            into: result.planes.columns(
+              rows.lowerBound * result.width..<rows.upperBound * result.width), on: pool)
+        }
+        return result.planes.values
+      }
+      let whole = try result(bandRows: height * factor)
+      #expect(
+        relativeError(whole, convolution.exact(image, doubled: layer.doubled)) < 1e-6)
+      for bandRows in [1, 2, 3, 5] {
+        let cut = try result(bandRows: bandRows)
+        #expect(cut == whole)
+      }
+    }
+  }
+}
