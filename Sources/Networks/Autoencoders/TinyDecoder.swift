@@ -116,14 +116,9 @@ package struct TinyDecoder: LatentDecoder {
     return index == 2 ? .rectify : .double
   }
 
-  package var weights: WeightStream { WeightStream([]) }
-
-  package func activationBytes(height: Int, width: Int, memory: Int?, on pool: ThreadPool) -> Int {
-    0
-  }
-
+  /// A tiny decoder is small enough to hold its maps whole, whatever the bound.
   package func callAsFunction(
-    _ latents: ImagePlanes, memory: Int? = nil, on pool: ThreadPool
+    _ latents: ImagePlanes, memory: Int?, on pool: ThreadPool
   ) throws(ComputeError) -> ImagePlanes {
     var x = try ImagePlanes(
       channels: latents.channels, height: latents.height, width: latents.width)
@@ -151,6 +146,35 @@ package struct TinyDecoder: LatentDecoder {
       }
     }
     return x
+  }
+
+  package func activationBytes(height: Int, width: Int, memory: Int?) -> Int {
+    var pixels = height * width
+    var held = latentChannels * pixels
+    var peak = held
+    var isDoubled = false
+    for layer in layers {
+      switch layer {
+      case .convolution(let convolution):
+        if isDoubled { pixels *= 4 }
+        isDoubled = false
+        let result = convolution.outputChannels * pixels
+        peak = max(peak, held + result + Self.filterFloats(convolution))
+        held = result
+      case .rectify: break
+      case .double: isDoubled = true
+      case .block(let convolutions):
+        // The block's input, and the input and result of each convolution.
+        let filters = convolutions.map { Self.filterFloats($0) }.max() ?? 0
+        peak = max(peak, 3 * held + filters)
+      }
+    }
+    return peak * MemoryLayout<Float>.stride + (1 << 20)
+  }
+
+  /// Floats of filters while they are packed: as they were, and packed.
+  private static func filterFloats(_ convolution: Convolution) -> Int {
+    2 * convolution.filterBytes / MemoryLayout<Float>.stride
   }
 
   private func apply(
