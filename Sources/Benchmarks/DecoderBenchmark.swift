@@ -14,6 +14,12 @@ package struct DecoderResult: Sendable, Encodable {
   package let seconds: Double
   /// Picture pixels, in millions, over time.
   package let megapixelsPerSecond: Double
+  /// The bound on activations, if there was one.
+  package let memory: Int?
+  /// Most bytes of activations, as estimated before.
+  package let estimatedBytes: Int
+  /// Most bytes of activations that were held.
+  package let activationBytes: Int
 }
 
 /// Measures an image decoder.
@@ -46,22 +52,28 @@ package struct DecoderBenchmark: Sendable {
   /// - Parameters:
   ///   - size: width and height of the picture, rounded down to whole latent pixels.
   ///   - repetitions: runs of which the median counts.
+  ///   - memory: bytes of activations to stay within; nil for the fastest way.
   ///   - pool: threads to compute on.
-  /// - Returns: the median time.
+  /// - Returns: the median time and the bytes of activations.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func run(
-    size: Int, repetitions: Int, on pool: ThreadPool
+    size: Int, repetitions: Int, memory: Int?, on pool: ThreadPool
   ) throws(ComputeError) -> DecoderResult {
     let side = max(1, size / decoder.upscaling)
     let latents = try ImagePlanes(channels: decoder.latentChannels, height: side, width: side)
     fillNormal(latents.planes)
+    let meter = AllocationMeter()
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      _ = try decoder(latents, memory: nil, on: pool)
+      try meter.measure { () throws(ComputeError) in
+        _ = try decoder(latents, memory: memory, on: pool)
+      }
     }
     let pictureSide = side * decoder.upscaling
     return DecoderResult(
       size: pictureSide, threads: pool.threadCount, kernels: pool.kernels.name, seconds: seconds,
-      megapixelsPerSecond: Double(pictureSide * pictureSide) / seconds / 1e6)
+      megapixelsPerSecond: Double(pictureSide * pictureSide) / seconds / 1e6, memory: memory,
+      estimatedBytes: decoder.activationBytes(height: side, width: side, memory: memory),
+      activationBytes: meter.peakBytes)
   }
 }
 

@@ -1,14 +1,17 @@
 import Tensors
 
-/// The median time of some runs after a first one that does not count.
+/// The median time of some runs after a first one that does not count, or of one run alone if
+/// `repetitions` is 0.
 func medianSeconds(
   _ repetitions: Int, _ body: () throws(ComputeError) -> Void
 ) throws(ComputeError) -> Double {
   var seconds: [Double] = []
-  for repetition in 0...max(1, repetitions) {
+  for repetition in 0...max(0, repetitions) {
     let start = ContinuousClock.now
     try body()
-    if repetition > 0 { seconds.append((ContinuousClock.now - start) / .seconds(1)) }
+    if repetition > 0 || repetitions < 1 {
+      seconds.append((ContinuousClock.now - start) / .seconds(1))
+    }
   }
   return seconds.sorted()[seconds.count / 2]
 }

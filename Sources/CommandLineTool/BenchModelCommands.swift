@@ -3,6 +3,7 @@ import Benchmarks
 import Checkpoints
 import Foundation
 import Tensors
+import TextToImage
 
 extension BenchCommand {
   /// `bench block`.
@@ -144,6 +145,13 @@ extension BenchCommand {
     @Option(name: .long, help: "Runs of which the median counts.")
     var repetitions = 3
 
+    @Option(
+      name: .long,
+      help: ArgumentHelp(
+        "Activations to stay within, such as 750MiB (default: the fastest way).",
+        valueName: "size"))
+    var memory: ByteCount?
+
     @OptionGroup var common: CommonOptions
 
     func run() async throws {
@@ -157,17 +165,23 @@ extension BenchCommand {
         let benchmark = try DecoderBenchmark(path: vae)
         var results: [DecoderResult] = []
         for size in sizes {
-          let result = try benchmark.run(size: size, repetitions: repetitions, on: pool)
+          let result = try benchmark.run(
+            size: size, repetitions: repetitions, memory: memory?.bytes, on: pool)
           results.append(result)
-          if !common.json {
-            Console.writeOutput(
-              String(
-                format: "%dx%d: %.4f s, %.3f megapixels/s\n", result.size, result.size,
-                result.seconds, result.megapixelsPerSecond))
-          }
+          if !common.json { Self.printLine(result) }
         }
         if common.json { try BenchCommand.printJSON(results) }
       }
+    }
+
+    private static func printLine(_ result: DecoderResult) {
+      Console.writeOutput(
+        String(
+          format: "%dx%d: %.4f s, %.3f megapixels/s; activations ", result.size, result.size,
+          result.seconds, result.megapixelsPerSecond)
+          + "\(formattedBytes(result.activationBytes)), estimated "
+          + "\(formattedBytes(result.estimatedBytes)); peak resident memory so far "
+          + "\(formattedBytes(peakResidentBytes()))\n")
     }
   }
 }

@@ -52,6 +52,31 @@ struct BenchCommandTests {
     for result in results { #expect((result["seconds"]?.doubleValue ?? 0) > 0) }
   }
 
+  @Test("a decoder stays within a bound on its activations, which is given in bytes or units")
+  func boundedDecoder() throws {
+    func result(_ memory: [String]) throws -> JSONValue {
+      try #require(
+        try results(
+          run(["bench", "vae", "--size", "128", "--repetitions", "0", "--json"] + memory)
+        ).first)
+    }
+    let roomy = try #require(try result([])["activationBytes"]?.integerValue)
+    let bounded = try result(["--memory", "24.5MiB"])
+    #expect(bounded["memory"]?.integerValue == 25_690_112)
+    let bytes = try #require(bounded["activationBytes"]?.integerValue)
+    #expect(bytes < roomy)
+    #expect(bytes <= bounded["estimatedBytes"]?.integerValue ?? 0)
+  }
+
+  @Test(
+    "sizes of memory have units; other texts are refused with an example",
+    arguments: ["MiB", "-1MiB", "0", "1e3", "12 XB", "0x10", "nan", "9999999GiB", "1.2.3KB"])
+  func byteCounts(_ text: String) throws {
+    let outcome = try run(["bench", "vae", "--size", "32", "--memory=\(text)"])
+    #expect(outcome.status == 64)
+    #expect(outcome.errors.contains("750MiB"), "\(outcome.errors)")
+  }
+
   @Test("a missing file, a file of something else and a senseless size have their exit codes")
   func failures() throws {
     #expect(try run(["bench", "block", "--transformer", "none.gguf"]).status == 66)
