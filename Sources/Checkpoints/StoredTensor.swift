@@ -16,6 +16,14 @@ package final class StoredTensor: WeightStorage {
   private let isThere = Atomic(false)
   /// The whole tensor, where it was read or mapped by itself and is kept.
   private let content = Mutex<FileContent?>(nil)
+  /// What is used next. Weak, since the last may be followed by the first.
+  private let next = Mutex<[Successor]>([])
+  /// Reading ahead may have to wait for the device; computing must not.
+  private static let queue = DispatchQueue(label: "auraflow.prefetch", qos: .utility)
+
+  private struct Successor: Sendable {
+    weak var storage: (any WeightStorage)?
+  }
 
   /// - Parameters:
   ///   - file: the file.
@@ -40,6 +48,7 @@ package final class StoredTensor: WeightStorage {
       throw .unreadable(path: file.path, fault: "rows outside of a tensor were asked for")
     }
     try reading { () throws(ModelFileError) in try file.checkUnchanged() }
+    prefetchNext()
     defer { isThere.store(isKept, ordering: .relaxed) }
     if let base = file.wholeContent {
       defer { if !isKept { file.release(place) } }
@@ -53,6 +62,16 @@ package final class StoredTensor: WeightStorage {
     let piece = try reading { () throws(ModelFileError) in try file.content(place) }
     try body(piece.pointer)
     withExtendedLifetime(piece) {}
+  }
+
+  package func precede(_ next: [any WeightStorage]) {
+    self.next.withLock { $0 = next.map { Successor(storage: $0) } }
+  }
+
+  private func prefetchNext() {
+    let next = next.withLock { $0 }
+    guard !next.isEmpty else { return }
+    Self.queue.async { for successor in next { successor.storage?.prefetch() } }
   }
 
   package func prefetch() {

@@ -25,7 +25,7 @@ package struct ImagePlanes: Sendable {
 /// A convolution with a 1×1 or 3×3 kernel, stride 1 and as much padding as keeps the size.
 package struct Convolution: Sendable {
   /// `[out, in · kernel · kernel]`.
-  let weight: WeightMatrix
+  package let weight: WeightMatrix
   /// `[out]`, or nil.
   let bias: [Float]?
   let kernel: Int

@@ -1,5 +1,3 @@
-import Dispatch
-
 /// Where the bytes of a stored weight come from, and whether they stay in memory after use.
 ///
 /// A weight's bytes are there while a product uses them. Afterwards they are dropped, unless there
@@ -15,6 +13,8 @@ package protocol WeightStorage: AnyObject, Sendable {
   func withBytes(
     _ part: Range<Int>, _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
   ) throws(ComputeError)
+  /// Says which storages are used after this one, so that they can be read ahead.
+  func precede(_ next: [any WeightStorage])
   /// Asks the system to read the bytes soon.
   func prefetch()
   /// Forgets bytes that were kept.
@@ -49,39 +49,38 @@ package final class ResidentStorage: WeightStorage {
     withExtendedLifetime(owner) {}
   }
 
+  package func precede(_ next: [any WeightStorage]) {}
   package func prefetch() {}
   package func drop() {}
 }
 
-/// Weights in the order in which a network uses them, a layer at a time: read one layer ahead, and
-/// kept as far as memory allows.
+/// Weights in the order in which a network uses them: read a little ahead, and kept as far as
+/// memory allows.
 package struct WeightStream: Sendable {
-  private let layers: [[any WeightStorage]]
-  /// Reading ahead may block; computing must not wait for it.
-  private static let queue = DispatchQueue(label: "auraflow.prefetch", qos: .utility)
+  private let storages: [any WeightStorage]
+  /// Weights that are asked for while one is used. More would only push each other out of a page
+  /// cache that is as small as the budget.
+  private static let ahead = 2
 
-  /// - Parameter layers: what each layer uses.
-  package init(_ layers: [[WeightMatrix]]) {
+  /// - Parameters:
+  ///   - weights: in the order of use.
+  ///   - repeats: whether the first follows the last.
+  package init(_ weights: [WeightMatrix], repeats: Bool = false) {
     var seen: Set<ObjectIdentifier> = []
-    self.layers = layers.map { layer in
-      layer.flatMap { $0.segments.map(\.storage) }
-        .filter { seen.insert(ObjectIdentifier($0)).inserted }
+    let storages = weights.flatMap { $0.segments.map(\.storage) }
+      .filter { seen.insert(ObjectIdentifier($0)).inserted }
+    self.storages = storages
+    for (index, storage) in storages.enumerated() {
+      let next = index + 1..<index + 1 + min(Self.ahead, storages.count - 1)
+      storage.precede(
+        next.filter { repeats || $0 < storages.count }.map { storages[$0 % storages.count] })
     }
   }
-
-  private var storages: [any WeightStorage] { layers.flatMap { $0 } }
 
   /// Bytes of all weights.
   package var byteCount: Int { storages.reduce(0) { $0 + $1.byteCount } }
   /// Bytes of the largest weight.
   package var largestByteCount: Int { storages.map(\.byteCount).max() ?? 0 }
-
-  /// Asks for a layer's weights; numbers beyond the last begin anew.
-  package func prefetch(layer: Int) {
-    guard !layers.isEmpty else { return }
-    let storages = layers[layer % layers.count]
-    Self.queue.async { for storage in storages { storage.prefetch() } }
-  }
 
   /// Keeps the first weights that fit into some memory, and no others.
   ///

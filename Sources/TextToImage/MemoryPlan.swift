@@ -172,8 +172,7 @@ private struct StageDemand {
         stage(
           .decoder, decoderWeights,
           activations: decoder.activationBytes(
-            height: latentHeight, width: latentWidth, memory: keepsEverything ? nil : decoderRoom,
-            on: ThreadPool(threadCount: pipeline.threadCount)),
+            height: latentHeight, width: latentWidth, memory: keepsEverything ? nil : decoderRoom),
           keeps: false),
       ], keepsEverything: keepsEverything)
   }

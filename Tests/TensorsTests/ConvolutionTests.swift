@@ -7,12 +7,6 @@ import Testing
 
 @Suite("Convolution")
 struct ConvolutionTests {
-  /// Keeps the bytes of a weight.
-  private final class Bytes: Sendable {
-    let values: [Float]
-    init(_ values: [Float]) { self.values = values }
-  }
-
   private struct Layer {
     let kernel: Int
     let inputs: Int
@@ -32,14 +26,12 @@ struct ConvolutionTests {
       _ image: ImagePlanes, doubled: Bool, on pool: ThreadPool,
       _ body: (PackedConvolution) throws -> Void
     ) throws {
-      let bytes = UnsafeMutablePointer<Float>.allocate(capacity: weight.count)
-      defer { bytes.deallocate() }
-      bytes.initialize(from: weight, count: weight.count)
+      let stored = try FloatBuffer(count: weight.count)
+      stored.pointer.update(from: weight, count: weight.count)
+      let storage = ResidentStorage(stored.pointer, byteCount: 4 * weight.count, owner: stored)
       let matrix = WeightMatrix(
-        segments: [
-          .init(
-            bytes: UnsafeRawPointer(bytes), type: .f32, rows: outputs, owner: Bytes([]))
-        ], columns: inputs * kernel * kernel)
+        segments: [.init(storage: storage, type: .f32, rows: outputs)],
+        columns: inputs * kernel * kernel)
       try body(
         PackedConvolution(Convolution(weight: matrix, bias: bias, kernel: kernel), on: pool))
     }

@@ -37,6 +37,7 @@ package struct AutoencoderDecoder: LatentDecoder {
 
   package let latentChannels: Int
   package let upscaling: Int
+  package let weights: WeightStream
   /// What latents are divided by before decoding.
   package let scalingFactor: Float
   let groups: Int
@@ -72,7 +73,30 @@ package struct AutoencoderDecoder: LatentDecoder {
     outputNorm = try builder.norm("decoder.norm_out", channels: builder.channels)
     output = try builder.convolution(
       "decoder.conv_out", from: builder.channels, to: 3, kernel: 3)
+    weights = Self.stream(
+      [postQuant, input].compactMap { $0 }, middle, levels, output: output)
     try source.weights.expectNothingElse(ignoring: ["encoder.", "quant_conv."])
+  }
+
+  /// All matrices in about the order of use.
+  private static func stream(
+    _ inputs: [Convolution],
+    _ middle: (first: ResidualBlock, attention: Attention?, second: ResidualBlock),
+    _ levels: [Level], output: Convolution
+  ) -> WeightStream {
+    func weights(_ block: ResidualBlock) -> [WeightMatrix] {
+      [block.conv1, block.conv2, block.shortcut].compactMap { $0?.weight }
+    }
+    let attention = middle.attention.map {
+      [$0.q.weight, $0.k.weight, $0.v.weight, $0.output.weight]
+    }
+    var matrices = inputs.map(\.weight) + weights(middle.first)
+    matrices += (attention ?? []) + weights(middle.second)
+    for level in levels {
+      matrices += level.blocks.flatMap(weights)
+      if let upsample = level.upsample { matrices.append(upsample.weight) }
+    }
+    return WeightStream(matrices + [output.weight])
   }
 
   package func callAsFunction(

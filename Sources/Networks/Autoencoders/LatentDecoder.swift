@@ -6,6 +6,8 @@ package protocol LatentDecoder: Sendable {
   var latentChannels: Int { get }
   /// Picture pixels per latent pixel and side.
   var upscaling: Int { get }
+  /// What each picture reads.
+  var weights: WeightStream { get }
 
   /// Decodes the latents of one picture. The result is the same bits whatever the bound.
   ///

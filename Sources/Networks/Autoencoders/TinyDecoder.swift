@@ -21,6 +21,7 @@ package struct TinyDecoder: LatentDecoder {
 
   package let latentChannels: Int
   package let upscaling: Int
+  package let weights: WeightStream
   /// What latents are divided by before decoding; 1 for all published ones.
   private let scalingFactor: Float
   private let layers: [Layer]
@@ -55,6 +56,14 @@ package struct TinyDecoder: LatentDecoder {
       throw weights.malformed("the tiny VAE ends in \(channels) channels, expected 3")
     }
     self.layers = layers
+    self.weights = WeightStream(
+      layers.flatMap { layer -> [WeightMatrix] in
+        switch layer {
+        case .convolution(let convolution): [convolution.weight]
+        case .block(let convolutions): convolutions.map(\.weight)
+        case .rectify, .double: []
+        }
+      })
     upscaling =
       1
       << layers.count {

@@ -38,7 +38,7 @@ package struct UMT5Encoder: Sendable {
   private let embedding: WeightMatrix
   private let layers: [Layer]
   private let outputNorm: [Float]
-  /// What each prompt reads, layer by layer, beside some rows of the embedding.
+  /// What prompts read beside some rows of the embedding.
   package let layerWeights: WeightStream
 
   /// Opens the weights; nothing is read yet but small vectors.
@@ -53,7 +53,7 @@ package struct UMT5Encoder: Sendable {
       layers.append(try Self.layer(index, weights, sizes))
     }
     self.layers = layers
-    layerWeights = WeightStream(layers.map(\.weights))
+    layerWeights = WeightStream(layers.flatMap(\.weights))
     outputNorm = try weights.vector("enc.output_norm.weight", count: sizes.width)
     try weights.expectNothingElse()
   }
@@ -77,8 +77,7 @@ package struct UMT5Encoder: Sendable {
       }
       return x
     }
-    for (index, layer) in layers.enumerated() {
-      if index + 1 < layers.count { layerWeights.prefetch(layer: index + 1) }
+    for layer in layers {
       for x in states where x.rows > 0 {
         try attend(x, layer, on: pool)
         try feedForward(x, layer, on: pool)

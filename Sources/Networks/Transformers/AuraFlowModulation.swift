@@ -57,16 +57,12 @@ extension AuraFlowTransformer {
       return result
     }
     var doubleLayers: [(context: Matrix, image: Matrix)] = []
-    for (index, layer) in weights.doubleLayers.enumerated() {
-      scheduleWeights.prefetch(layer: index + 1)
+    for layer in weights.doubleLayers {
       doubleLayers.append(
         (try vectors(layer.context.modulation), try vectors(layer.image.modulation)))
     }
     var singleLayers: [Matrix] = []
-    for (index, layer) in weights.singleLayers.enumerated() {
-      scheduleWeights.prefetch(layer: weights.doubleLayers.count + index + 1)
-      singleLayers.append(try vectors(layer.modulation))
-    }
+    for layer in weights.singleLayers { singleLayers.append(try vectors(layer.modulation)) }
     return AuraFlowModulation(
       doubleLayers: doubleLayers, singleLayers: singleLayers,
       final: try vectors(weights.finalModulation))

@@ -16,7 +16,7 @@ package struct AuraFlowTransformer: Sendable {
 
   package let configuration: AuraFlowConfiguration
   let weights: AuraFlowWeights
-  /// What each step reads, layer by layer.
+  /// What each step reads.
   package let stepWeights: WeightStream
   /// What is read once for a whole schedule.
   package let scheduleWeights: WeightStream
@@ -27,11 +27,11 @@ package struct AuraFlowTransformer: Sendable {
     let weights = try AuraFlowWeights(source.weights, configuration)
     self.weights = weights
     stepWeights = WeightStream(
-      weights.doubleLayers.map { $0.context.stepWeights + $0.image.stepWeights }
-        + weights.singleLayers.map(\.stepWeights))
+      weights.doubleLayers.flatMap(\.stepWeights) + weights.singleLayers.flatMap(\.stepWeights),
+      repeats: true)
     scheduleWeights = WeightStream(
-      weights.doubleLayers.map { [$0.context.modulation, $0.image.modulation] }
-        + weights.singleLayers.map { [$0.modulation] } + [[weights.finalModulation]])
+      weights.doubleLayers.flatMap { [$0.context.modulation, $0.image.modulation] }
+        + weights.singleLayers.map(\.modulation) + [weights.finalModulation])
   }
 
   /// The latent size that the position table can serve, in latent pixels per side.
@@ -127,7 +127,6 @@ package struct AuraFlowTransformer: Sendable {
       LayerModulation(values: vectors.row(step), hiddenSize: configuration.hiddenSize)
     }
     for (index, layer) in weights.doubleLayers.enumerated() {
-      stepWeights.prefetch(layer: index + 1)
       let vectors = modulation.doubleLayers[index]
       for branch in latents.indices {
         try state.run(
@@ -143,7 +142,6 @@ package struct AuraFlowTransformer: Sendable {
       }
     }
     for (index, layer) in weights.singleLayers.enumerated() {
-      stepWeights.prefetch(layer: weights.doubleLayers.count + index + 1)
       for branch in latents.indices {
         try state.run(
           branch: branch,

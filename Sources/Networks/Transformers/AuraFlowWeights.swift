@@ -19,6 +19,18 @@ struct AuraFlowWeights: Sendable {
     var stepWeights: [WeightMatrix] { [q, k, v, o, gate, up, down] }
   }
 
+  /// The streams of a joint layer.
+  struct DoubleLayer: Sendable {
+    let context, image: Stream
+
+    /// What each step reads, in the order of use: attention needs both streams.
+    var stepWeights: [WeightMatrix] {
+      let streams = [context, image]
+      return streams.flatMap { [$0.q, $0.k, $0.v] }
+        + streams.flatMap { [$0.o, $0.gate, $0.up, $0.down] }
+    }
+  }
+
   /// `[positions, hidden]`, row-major over the grid.
   let positions: WeightMatrix
   /// `[registers, hidden]`.
@@ -28,7 +40,7 @@ struct AuraFlowWeights: Sendable {
   let timeOutput: (weight: WeightMatrix, bias: [Float])
   /// `[hidden, textWidth]`.
   let textInput: WeightMatrix
-  let doubleLayers: [(context: Stream, image: Stream)]
+  let doubleLayers: [DoubleLayer]
   let singleLayers: [Stream]
   /// `[2 · hidden, hidden]`: shift, then scale.
   let finalModulation: WeightMatrix
@@ -58,14 +70,14 @@ struct AuraFlowWeights: Sendable {
     timeOutput = try linear("t_embedder.mlp.2", hidden, hidden)
     textInput = try weights.matrix(
       "cond_seq_linear.weight", rows: hidden, columns: sizes.textWidth)
-    var doubleLayers: [(context: Stream, image: Stream)] = []
+    var doubleLayers: [DoubleLayer] = []
     for index in 0..<sizes.doubleLayerCount {
       let layer = "double_layers.\(index)"
       doubleLayers.append(
-        (
-          try Stream(weights, sizes, layer, attention: "w1", feedForward: "mlpC", "modC"),
-          try Stream(weights, sizes, layer, attention: "w2", feedForward: "mlpX", "modX")
-        ))
+        DoubleLayer(
+          context: try Stream(
+            weights, sizes, layer, attention: "w1", feedForward: "mlpC", "modC"),
+          image: try Stream(weights, sizes, layer, attention: "w2", feedForward: "mlpX", "modX")))
     }
     self.doubleLayers = doubleLayers
     var singleLayers: [Stream] = []
