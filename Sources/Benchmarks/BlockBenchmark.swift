@@ -39,6 +39,8 @@ package struct BlockBenchmark: Sendable {
   /// - Throws: `ModelFileError` if the transformer cannot be run.
   package init(_ source: PartSource, tokens: Int) throws(ModelFileError) {
     transformer = try AuraFlowTransformer(source)
+    transformer.stepWeights.keepAll()
+    transformer.scheduleWeights.keepAll()
     let sizes = transformer.configuration
     let side = Int(Double(max(1, tokens - sizes.registerCount - 1)).squareRoot())
     self.side = min(side, sizes.gridSide)

@@ -35,6 +35,7 @@ package struct StepBenchmark: Sendable {
   /// - Throws: `ModelFileError` if the transformer cannot be run.
   package init(_ source: PartSource, width: Int, height: Int) throws(ModelFileError) {
     transformer = try AuraFlowTransformer(source)
+    transformer.stepWeights.keepAll()
     let patch = transformer.configuration.patchSize
     let largest = transformer.largestLatentSide
     func latents(_ side: Int) -> Int {

@@ -11,8 +11,11 @@ import Tensors
 package final class StoredTensor: WeightStorage {
   private let file: MappedFile
   private let range: Range<Int>
-  private let kept = Atomic(true)
-  /// Whether the bytes may be expected in memory: they were used and kept.
+  /// Off until there is a plan: tables of which a few rows are used are not worth their memory.
+  private let kept = Atomic(false)
+  /// Uses for which bytes stay until all of them end.
+  private let holds = Atomic(0)
+  /// Whether the bytes may be expected in memory: they were used and stayed.
   private let isThere = Atomic(false)
   /// The whole tensor, where it was read or mapped by itself and is kept.
   private let content = Mutex<FileContent?>(nil)
@@ -40,6 +43,15 @@ package final class StoredTensor: WeightStorage {
     set { kept.store(newValue, ordering: .relaxed) }
   }
 
+  private var stays: Bool { isKept || holds.load(ordering: .relaxed) > 0 }
+
+  package func hold() { holds.wrappingAdd(1, ordering: .relaxed) }
+
+  package func endHold() {
+    let left = holds.wrappingSubtract(1, ordering: .relaxed).newValue
+    if left <= 0 && !isKept { drop() }
+  }
+
   package func withBytes(
     _ part: Range<Int>, _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
   ) throws(ComputeError) {
@@ -49,12 +61,12 @@ package final class StoredTensor: WeightStorage {
     }
     try reading { () throws(ModelFileError) in try file.checkUnchanged() }
     prefetchNext()
-    defer { isThere.store(isKept, ordering: .relaxed) }
+    defer { isThere.store(stays, ordering: .relaxed) }
     if let base = file.wholeContent {
-      defer { if !isKept { file.release(place) } }
+      defer { if !stays { file.release(place) } }
       return try body(base + place.lowerBound)
     }
-    if isKept {
+    if stays {
       let whole = try wholeContent()
       try body(whole.pointer + part.lowerBound)
       return withExtendedLifetime(whole) {}
@@ -69,8 +81,9 @@ package final class StoredTensor: WeightStorage {
   }
 
   private func prefetchNext() {
+    // At later uses of one that stayed they have been asked for already.
     let next = next.withLock { $0 }
-    guard !next.isEmpty else { return }
+    guard !next.isEmpty, !isThere.load(ordering: .relaxed) else { return }
     Self.queue.async { for successor in next { successor.storage?.prefetch() } }
   }
 

@@ -10,7 +10,7 @@ struct PlanCommand: AsyncParsableCommand {
     abstract:
       "Show how much memory a picture needs, what is read again and again, and how long a step takes.",
     discussion: """
-      Without --memory it compares budgets of 2, 4, 6, 8 and 16 GiB. Seconds per step come from a
+      Without --memory it shows what this machine has to spare now, then 2, 4, 6, 8 and 16 GiB. Seconds per step come from a
       trial of one layer on this machine; --no-trial leaves them out.
 
         auraflow plan aura_flow_0.3-Q4_K_S.gguf --text-encoder t5.gguf --vae vae.safetensors
@@ -89,7 +89,7 @@ struct PlanCommand: AsyncParsableCommand {
   /// The budget that was named, or those that people have; nil stands for no limit.
   private func budgets(_ pipeline: Pipeline) -> [Int?] {
     switch memory.memory {
-    case .auto: [2, 4, 6, 8, 16].map { $0 << 30 }
+    case .auto: [MemoryBudget.auto.limit] + [2, 4, 6, 8, 16].map { $0 << 30 }
     case .max: [nil]
     case .bytes(let count): [count.bytes]
     }

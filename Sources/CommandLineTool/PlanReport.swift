@@ -36,7 +36,7 @@ struct PlanReport {
       for stage in plan.stages {
         let sizes = [
           stage.weightBytes, stage.keptBytes, stage.activationBytes,
-          plan.baseBytes + stage.byteCount,
+          plan.peakBytes(of: stage),
         ]
         lines.append(
           "  \(stage.name.rawValue.padded(13)) "
@@ -47,7 +47,7 @@ struct PlanReport {
       lines += [
         "",
         String(
-          format: "  about %.1f s a step, %@ for all %d", secondsPerStep,
+          format: "  about %.1f s of computing a step, %@ for all %d", secondsPerStep,
           formattedDuration(secondsPerStep * Double(settings.steps)), settings.steps),
       ]
     }

@@ -77,8 +77,10 @@ public enum MappingFaults {
       put(": was cut short while in use, or its device cannot be read any more\n")
       _exit(exitCode.load(ordering: .relaxed))
     }
-    // Not ours: at the second try it ends the process as it would have without a handler.
+    // Not ours: it ends the process as it would have without a handler, at the second try or, if
+    // it was sent by someone, at once.
     signal(SIGBUS, SIG_DFL)
+    if let info, info.pointee.si_code <= 0 { raise(SIGBUS) }
   }
 
   private static func put(_ text: StaticString) {

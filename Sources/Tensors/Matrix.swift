@@ -31,7 +31,7 @@ package final class FloatBuffer: @unchecked Sendable {
   /// Sizes below this are never worth a mapping.
   private static let leastMapping = 256 << 10
   /// Sizes from here on always are: the allocator would keep some of them.
-  private static let heapBytes = 16 << 20
+  private static let heapBytes = 1 << 20
 
   /// - Parameters:
   ///   - count: number of floats.

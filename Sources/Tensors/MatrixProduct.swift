@@ -63,6 +63,7 @@ private func multiplySegments(
         let packed = try PackedActivations(
           x.rows(rows), kind: product.kind, layout: product.layout, partWidth: product.partWidth,
           on: pool)
+        defer { packed.giveBack(to: pool) }
         try product.run(bytes, packed, bias: bias, into: y.rows(rows).columns(outputs), on: pool)
       }
     }

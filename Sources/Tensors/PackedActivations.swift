@@ -44,9 +44,9 @@ struct PackedActivations: @unchecked Sendable {
     let isRounded = kind != .float
     let packedRows = tiles * tile
     let groups = packedRows * columns / (layout?.groupWidth ?? 32)
-    elements = try FloatBuffer(count: (packedRows * columns * kind.bytesPerElement + 3) / 4)
-    scales = try FloatBuffer(count: isRounded ? groups : 0)
-    sums = try FloatBuffer(count: layout?.hasMinimums == true ? groups : 0)
+    elements = try pool.borrow(count: (packedRows * columns * kind.bytesPerElement + 3) / 4)
+    scales = try pool.borrow(count: isRounded ? groups : 0)
+    sums = try pool.borrow(count: layout?.hasMinimums == true ? groups : 0)
     let packed = self
     // Rounded codes of a part of one tile, before they are transposed.
     let scratch = isRounded ? (tile * self.partWidth * kind.bytesPerElement + 3) / 4 : 0
@@ -55,6 +55,11 @@ struct PackedActivations: @unchecked Sendable {
         packed.pack(x, tile: index, part: first, scratch: scratch, kernels: pool.kernels)
       }
     }
+  }
+
+  /// Lets the next product have the memory. Not to be used afterwards.
+  func giveBack(to pool: ThreadPool) {
+    for buffer in [elements, scales, sums] { pool.giveBack(buffer) }
   }
 
   /// Elements of a tile from a column on, up to the end of the column's part.

@@ -19,7 +19,11 @@ package final class ThreadPool: Sendable {
   package let profile: WorkProfile?
   /// Scratch memory by worker; the lock also keeps concurrent callers apart.
   private let scratch: Mutex<[FloatBuffer?]>
-  private let isCancelled = Atomic(false)
+  private let cancellation = Atomic(false)
+  /// Memory of products that ended, for the next one: new memory would have to be cleared.
+  private let spare = Mutex<[FloatBuffer]>([])
+  /// Buffers of one product: codes, scales and sums.
+  private static let spareCount = 3
 
   /// - Parameters:
   ///   - threadCount: threads to work on; at least 1 is taken.
@@ -38,7 +42,43 @@ package final class ThreadPool: Sendable {
   }
 
   /// Makes the running and every later `run` end early with `ComputeError.cancelled`.
-  package func cancel() { isCancelled.store(true, ordering: .relaxed) }
+  package func cancel() { cancellation.store(true, ordering: .relaxed) }
+
+  /// Whether `cancel` was called.
+  package var isCancelled: Bool { cancellation.load(ordering: .relaxed) }
+
+  /// Memory of at least some size, with undefined content.
+  ///
+  /// - Throws: `ComputeError.outOfMemory`.
+  func borrow(count: Int) throws(ComputeError) -> FloatBuffer {
+    let found = spare.withLock { spare -> FloatBuffer? in
+      let index = spare.indices.filter { spare[$0].count >= count }
+        .min { spare[$0].count < spare[$1].count }
+      return index.map { spare.remove(at: $0) }
+    }
+    if let found { return found }
+    return try FloatBuffer(count: count)
+  }
+
+  /// Takes memory back that `borrow` gave.
+  func giveBack(_ buffer: FloatBuffer) {
+    spare.withLock { spare in
+      spare.append(buffer)
+      guard spare.count > Self.spareCount else { return }
+      // Larger ones can stand in for smaller ones.
+      if let least = spare.indices.min(by: { spare[$0].count < spare[$1].count }) {
+        spare.remove(at: least)
+      }
+    }
+  }
+
+  /// Gives memory between tasks back to the system.
+  package func releaseMemory() {
+    spare.withLock { $0 = [] }
+    scratch.withLock { buffers in
+      for index in buffers.indices { buffers[index] = nil }
+    }
+  }
 
   /// Runs tasks `0..<count`, each once, and returns when all are done.
   ///
@@ -65,7 +105,7 @@ package final class ThreadPool: Sendable {
           // Tasks write to disjoint memory through raw pointers, which the compiler cannot see.
           nonisolated(unsafe) let task = task
           DispatchQueue.concurrentPerform(iterations: workers) { worker in
-            while !isCancelled.load(ordering: .relaxed) {
+            while !isCancelled {
               let index = next.wrappingAdd(1, ordering: .relaxed).oldValue
               guard index < count else { return }
               task(index, ready[worker].pointer)
@@ -75,7 +115,7 @@ package final class ThreadPool: Sendable {
       }
     }
     try result.get()
-    if isCancelled.load(ordering: .relaxed) { throw .cancelled }
+    if isCancelled { throw .cancelled }
   }
 
   /// Splits `0..<count` into ranges of at most `grain` and runs them as tasks.

@@ -7,6 +7,10 @@ package protocol WeightStorage: AnyObject, Sendable {
   var byteCount: Int { get }
   /// Whether bytes stay in memory between uses.
   var isKept: Bool { get set }
+  /// Keeps bytes for a while, until `endHold` was called as often.
+  func hold()
+  /// Gives bytes back that nothing keeps any more.
+  func endHold()
   /// Gets part of the bytes and calls `body` with them; they are valid until it returns.
   ///
   /// - Throws: `ComputeError` if they cannot be had any more, or what `body` throws.
@@ -49,6 +53,8 @@ package final class ResidentStorage: WeightStorage {
     withExtendedLifetime(owner) {}
   }
 
+  package func hold() {}
+  package func endHold() {}
   package func precede(_ next: [any WeightStorage]) {}
   package func prefetch() {}
   package func drop() {}
@@ -57,19 +63,22 @@ package final class ResidentStorage: WeightStorage {
 /// Weights in the order in which a network uses them: read a little ahead, and kept as far as
 /// memory allows.
 package struct WeightStream: Sendable {
-  private let storages: [any WeightStorage]
+  /// What is used together, perhaps several times, before the rest.
+  private let layers: [[any WeightStorage]]
   /// Weights that are asked for while one is used. More would only push each other out of a page
   /// cache that is as small as the budget.
   private static let ahead = 2
 
   /// - Parameters:
-  ///   - weights: in the order of use.
+  ///   - layers: weights in the order of use; those of one layer are in memory together.
   ///   - repeats: whether the first follows the last.
-  package init(_ weights: [WeightMatrix], repeats: Bool = false) {
+  package init(_ layers: [[WeightMatrix]], repeats: Bool = false) {
     var seen: Set<ObjectIdentifier> = []
-    let storages = weights.flatMap { $0.segments.map(\.storage) }
-      .filter { seen.insert(ObjectIdentifier($0)).inserted }
-    self.storages = storages
+    self.layers = layers.map { layer in
+      layer.flatMap { $0.segments.map(\.storage) }
+        .filter { seen.insert(ObjectIdentifier($0)).inserted }
+    }
+    let storages = self.layers.flatMap { $0 }
     for (index, storage) in storages.enumerated() {
       let next = index + 1..<index + 1 + min(Self.ahead, storages.count - 1)
       storage.precede(
@@ -77,10 +86,26 @@ package struct WeightStream: Sendable {
     }
   }
 
+  private var storages: [any WeightStorage] { layers.flatMap { $0 } }
+
   /// Bytes of all weights.
   package var byteCount: Int { storages.reduce(0) { $0 + $1.byteCount } }
-  /// Bytes of the largest weight.
-  package var largestByteCount: Int { storages.map(\.byteCount).max() ?? 0 }
+  /// Bytes of the largest layer.
+  package var largestLayerBytes: Int {
+    layers.map { $0.reduce(0) { $0 + $1.byteCount } }.max() ?? 0
+  }
+
+  /// Runs `body`, which uses the weights of a layer, and has them in memory until it returns.
+  package func holding(
+    layer: Int, _ body: () throws(ComputeError) -> Void
+  ) throws(ComputeError) {
+    for storage in layers[layer] { storage.hold() }
+    defer { for storage in layers[layer] { storage.endHold() } }
+    try body()
+  }
+
+  /// Keeps all weights.
+  package func keepAll() { keep(atMost: .max) }
 
   /// Keeps the first weights that fit into some memory, and no others.
   ///
@@ -97,9 +122,33 @@ package struct WeightStream: Sendable {
     return kept
   }
 
-  /// The bytes that `keep` would keep.
-  package func keptByteCount(atMost bytes: Int) -> Int {
-    storages.reduce(0) { $0 + ($1.byteCount <= bytes - $0 ? $1.byteCount : 0) }
+  /// The bytes that `keep` would keep, and of what it would not, those of the largest layer.
+  package func residence(keepingAtMost bytes: Int) -> (kept: Int, passing: Int) {
+    var (kept, passing) = (0, 0)
+    for layer in layers {
+      var rest = 0
+      for storage in layer {
+        if storage.byteCount <= bytes - kept {
+          kept += storage.byteCount
+        } else {
+          rest += storage.byteCount
+        }
+      }
+      passing = max(passing, rest)
+    }
+    return (kept, passing)
+  }
+
+  /// The most that can be kept if what is not kept has to pass through the same room.
+  package func residence(within bytes: Int) -> (kept: Int, passing: Int) {
+    if byteCount <= bytes { return (byteCount, 0) }
+    var best = residence(keepingAtMost: max(0, bytes - largestLayerBytes))
+    // The more is kept, the less passes through, which again leaves room.
+    while true {
+      let next = residence(keepingAtMost: max(0, bytes - best.passing))
+      guard next.kept > best.kept, next.kept + next.passing <= bytes else { return best }
+      best = next
+    }
   }
 
   /// Forgets what was kept.

@@ -19,6 +19,10 @@ struct GenerationRun: Sendable {
     let clock = StageClock()
     var statistics = GenerationStatistics()
     try prepareMemory()
+    // Also after an error.
+    defer {
+      for (_, weights) in pipeline.weightStreams { weights.endStage(plan) }
+    }
     // 1. Prompts to embeddings.
     report(.encodingText)
     let prompts = try encode(
@@ -28,6 +32,7 @@ struct GenerationRun: Sendable {
     // 2. Everything that depends on time alone. 3. Noise to latents.
     let latents = try denoise(initialLatents(), prompts, clock, &statistics)
     pipeline.transformer.stepWeights.endStage(plan)
+    pool.releaseMemory()
     // 4. Latents to pixels.
     report(.decoding, step: settings.steps)
     var images: [RGBImage] = []
@@ -50,12 +55,7 @@ struct GenerationRun: Sendable {
     guard plan.fits else {
       throw .overBudget(MemoryAdvice(pipeline, settings, plan).message(settings, plan))
     }
-    let transformer = pipeline.transformer
-    for (name, weights) in [
-      (MemoryPlan.Stage.Name.textEncoder, pipeline.textEncoder.layerWeights),
-      (.schedule, transformer.scheduleWeights), (.steps, transformer.stepWeights),
-      (.decoder, pipeline.decoder.weights),
-    ] {
+    for (name, weights) in pipeline.weightStreams {
       weights.keep(atMost: plan[name]?.keptBytes ?? 0)
     }
   }
@@ -196,6 +196,16 @@ struct GenerationRun: Sendable {
       GenerationProgress(
         stage: stage, step: step, stepCount: settings.steps, sigma: settings.sigmas[step],
         seconds: seconds, latents: latents))
+  }
+}
+
+extension Pipeline {
+  /// The weights of each stage.
+  fileprivate var weightStreams: [(MemoryPlan.Stage.Name, WeightStream)] {
+    [
+      (.textEncoder, textEncoder.layerWeights), (.schedule, transformer.scheduleWeights),
+      (.steps, transformer.stepWeights), (.decoder, decoder.weights),
+    ]
   }
 }
 

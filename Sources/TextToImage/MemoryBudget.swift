@@ -14,7 +14,7 @@ public enum MemoryBudget: Sendable, Equatable {
     switch self {
     case .auto: MachineMemory.now.budget
     case .max: nil
-    case .bytes(let bytes): bytes
+    case .bytes(let bytes): Swift.max(0, bytes)
     }
   }
 }
@@ -66,11 +66,16 @@ struct ProcessStatus {
   }
 }
 
-/// The number behind `key:` in a file of lines such as `VmRSS:  1234 kB`, in bytes.
+/// The number behind `key:` in a file of lines such as `VmRSS:\t    1234 kB`, in bytes.
 func kibibytes(_ key: String, in path: String) -> Int? {
-  guard let text = try? String(contentsOfFile: path, encoding: .utf8) else { return nil }
+  (try? String(contentsOfFile: path, encoding: .utf8)).flatMap { kibibytes(key, inText: $0) }
+}
+
+/// The same in a text. The number may follow the tab at once, where it has many digits.
+package func kibibytes(_ key: String, inText text: String) -> Int? {
   let line = text.split(separator: "\n").first { $0.hasPrefix(key + ":") }
-  return line?.split(separator: " ").dropFirst().first.flatMap { Int($0) }.map { $0 << 10 }
+  return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
+    .map { $0 << 10 }
 }
 
 /// The memory limits of Linux control groups, version 1 and 2.
@@ -91,25 +96,29 @@ package enum ControlGroup {
       let path = String(fields[2])
       if fields[1].isEmpty {
         return least(
-          path, under: root, limit: "memory.max", usage: "memory.current", cache: "file")
+          path, under: root, limit: "memory.max", usage: "memory.current", cache: "file",
+          shared: "shmem")
       }
       guard fields[1].split(separator: ",").contains("memory") else { return nil }
       return least(
         path, under: root + "/memory", limit: "memory.limit_in_bytes",
-        usage: "memory.usage_in_bytes", cache: "cache")
+        usage: "memory.usage_in_bytes", cache: "total_cache", shared: "total_shmem")
     }.min()
   }
 
-  /// The least that a group and its parents leave. Page cache counts as free: the kernel drops it.
+  /// The least that a group and its parents leave. Page cache counts as free, for the kernel drops
+  /// it; but not the files of a memory file system, which are counted with it.
   private static func least(
-    _ path: String, under root: String, limit: String, usage: String, cache: String
+    _ path: String, under root: String, limit: String, usage: String, cache: String,
+    shared: String
   ) -> Int? {
     var components = path.split(separator: "/").map(String.init)
     var result: Int?
     while true {
       let folder = ([root] + components).joined(separator: "/")
       if let limit = number("\(folder)/\(limit)"), limit < 1 << 60 {
-        let used = (number("\(folder)/\(usage)") ?? 0) - (statistic(cache, folder) ?? 0)
+        let free = (statistic(cache, folder) ?? 0) - (statistic(shared, folder) ?? 0)
+        let used = (number("\(folder)/\(usage)") ?? 0) - max(0, free)
         result = min(result ?? .max, max(0, limit - max(0, used)))
       }
       // Inside of a container the path may be that of the host; the root is the container's then.

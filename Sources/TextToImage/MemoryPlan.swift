@@ -25,7 +25,7 @@ public struct MemoryPlan: Sendable, Equatable {
     public let weightBytes: Int
     /// Those of them that stay in memory.
     public let keptBytes: Int
-    /// The largest weight that is in memory only while it is used; 0 if all are kept.
+    /// The largest layer that is in memory only while it is used; 0 if all are kept.
     public let passingBytes: Int
 
     /// What the stage adds to the program itself.
@@ -42,6 +42,8 @@ public struct MemoryPlan: Sendable, Equatable {
   public let stages: [Stage]
   /// Whether weights of earlier stages stay in memory.
   public let keepsEverything: Bool
+  /// What the image decoder's activations may take; nil for as much as they like.
+  let decoderBytes: Int?
 
   /// Expected peak of resident memory.
   public var peakBytes: Int {
@@ -54,14 +56,16 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Whether the budget holds.
   public var fits: Bool { budget.map { peakBytes <= $0 } ?? true }
 
-  /// What the image decoder's activations may take; nil for as much as they like.
-  var decoderBytes: Int? { keepsEverything ? nil : self[.decoder]?.activationBytes }
-
   /// A stage by its name.
   public subscript(name: Stage.Name) -> Stage? { stages.first { $0.name == name } }
 
-  /// The stage that decides about the peak.
-  public var largestStage: Stage? { stages.max { $0.byteCount < $1.byteCount } }
+  /// Expected resident memory during a stage.
+  public func peakBytes(of stage: Stage) -> Int {
+    guard keepsEverything else { return baseBytes + stage.byteCount }
+    // What earlier stages kept is still there.
+    let earlier = stages.prefix { $0.name != stage.name }.reduce(0) { $0 + $1.keptBytes }
+    return baseBytes + earlier + stage.byteCount
+  }
 }
 
 extension Pipeline {
@@ -72,7 +76,7 @@ extension Pipeline {
   ///   - limit: bytes that the process may hold; nil for no limit.
   /// - Returns: the plan; it `fits` if the budget can be held.
   public func memoryPlan(for settings: GenerationSettings, limit: Int?) -> MemoryPlan {
-    let base = ProcessStatus().residentBytes + Self.slackBytes
+    let base = baseBytes + Self.slackBytes
     let demand = StageDemand(self, settings)
     let everything = demand.plan(budget: limit, base: base, keepsEverything: true)
     if everything.fits { return everything }
@@ -115,7 +119,7 @@ extension Pipeline {
   }
 
   /// Memory that no stage accounts for: stacks, allocator, pages at the edges of mapped weights.
-  private static let slackBytes = 12 << 20
+  private static let slackBytes = 10 << 20
 }
 
 /// What the stages of a request need, whatever the budget.
@@ -126,6 +130,8 @@ private struct StageDemand {
   let textBytes: Int
   let scheduleBytes: Int
   let stepBytes: Int
+  /// Finished pictures, which wait for the others.
+  let pictureBytes: Int
 
   init(_ pipeline: Pipeline, _ settings: GenerationSettings) {
     self.pipeline = pipeline
@@ -136,9 +142,15 @@ private struct StageDemand {
     textBytes = pipeline.textEncoder.activationBytes(
       tokens: pipeline.promptTokens(of: settings), on: pool)
     scheduleBytes = transformer.scheduleBytes(steps: settings.steps, on: pool)
-    stepBytes = transformer.activationBytes(
-      contextTokens: pipeline.contextTokens(of: settings),
-      height: shape[2], width: shape[3], steps: settings.steps, on: pool)
+    let contexts = pipeline.contextTokens(of: settings)
+    // Contexts stay beside the residual stream, which begins with them.
+    let contextBytes = 4 * contexts.reduce(0, +) * transformer.configuration.hiddenSize
+    pictureBytes = 3 * settings.width * settings.height * settings.seeds.count
+    stepBytes =
+      contextBytes
+      + transformer.activationBytes(
+        contextTokens: contexts,
+        height: shape[2], width: shape[3], steps: settings.steps, on: pool)
   }
 
   func plan(budget: Int?, base: Int, keepsEverything: Bool) -> MemoryPlan {
@@ -149,18 +161,19 @@ private struct StageDemand {
     ) -> MemoryPlan.Stage {
       let all = weights.byteCount
       let room = left.map { max(0, $0 - activations) } ?? all
-      // Either all stays, or there must be room for what passes through beside it.
-      let kept =
-        keepsEverything || keeps && all <= room
-        ? all
-        : keeps ? weights.keptByteCount(atMost: max(0, room - weights.largestByteCount)) : 0
+      let residence =
+        keepsEverything
+        ? (kept: all, passing: 0)
+        : keeps ? weights.residence(within: room) : weights.residence(keepingAtMost: 0)
       return MemoryPlan.Stage(
-        name: name, activationBytes: activations, weightBytes: all, keptBytes: kept,
-        passingBytes: kept == all ? 0 : weights.largestByteCount)
+        name: name, activationBytes: activations, weightBytes: all, keptBytes: residence.kept,
+        passingBytes: residence.passing)
     }
     let decoder = pipeline.decoder
     let decoderWeights = decoder.weights
-    let decoderRoom = left.map { max(0, $0 - decoderWeights.largestByteCount) }
+    let decoderLimit =
+      keepsEverything
+      ? nil : left.map { max(0, $0 - decoderWeights.largestLayerBytes - pictureBytes) }
     return MemoryPlan(
       budget: budget, baseBytes: base,
       stages: [
@@ -171,9 +184,10 @@ private struct StageDemand {
         stage(.steps, transformer.stepWeights, activations: stepBytes, keeps: true),
         stage(
           .decoder, decoderWeights,
-          activations: decoder.activationBytes(
-            height: latentHeight, width: latentWidth, memory: keepsEverything ? nil : decoderRoom),
+          activations: pictureBytes
+            + decoder.activationBytes(
+              height: latentHeight, width: latentWidth, memory: decoderLimit),
           keeps: false),
-      ], keepsEverything: keepsEverything)
+      ], keepsEverything: keepsEverything, decoderBytes: decoderLimit)
   }
 }

@@ -9,8 +9,8 @@ import Tokenizers
 /// An AuraFlow model, opened and checked, that turns prompts into pictures.
 ///
 /// Opening maps the files and checks every tensor against the architecture; weights are read while
-/// they are used. One pipeline may serve several tasks at once; their work shares the threads of the
-/// system's dispatch pool.
+/// they are used. One pipeline may serve several tasks at once: with a limit on memory they take
+/// turns, without one they share the threads of the system's dispatch pool.
 ///
 /// ```swift
 /// let pipeline = try Pipeline(path: "aura_flow_0.3.gguf")
@@ -42,6 +42,10 @@ public final class Pipeline: Sendable {
   let transformer: AuraFlowTransformer
   let decoder: any LatentDecoder
   let trainTimesteps: Int
+  /// Resident memory of the program with the opened model, before any weights were used.
+  let baseBytes: Int
+  /// With a limit on memory, generations take turns: each plans with all of it.
+  private let turn = DispatchSemaphore(value: 1)
 
   /// Opens a model from one path: a diffusers folder or a file with all parts.
   ///
@@ -84,6 +88,7 @@ public final class Pipeline: Sendable {
     self.threadCount = threadCount ?? availableCoreCount()
     self.activations = activations
     self.memory = memory
+    baseBytes = ProcessStatus().residentBytes
     files = sources.files
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
@@ -115,6 +120,18 @@ public final class Pipeline: Sendable {
     }
   }
 
+  /// Runs `body` when no other generation does, if memory is limited.
+  private func takingTurns<Value>(
+    _ pool: ThreadPool, _ body: () throws(GenerationError) -> Value
+  ) throws(GenerationError) -> Value {
+    guard memory != .max else { return try body() }
+    while turn.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
+      if pool.isCancelled { throw .cancelled }
+    }
+    defer { turn.signal() }
+    return try body()
+  }
+
   /// Makes the pictures of a request.
   ///
   /// The work runs on the system's dispatch pool, off the cooperative threads of Swift's tasks;
@@ -131,15 +148,20 @@ public final class Pipeline: Sendable {
   ) async throws(GenerationError) -> GenerationResult {
     let settings = try settings(for: request)
     let pool = ThreadPool(threadCount: threadCount, activations: activations)
-    let run = GenerationRun(
-      pipeline: self, request: request, settings: settings, pool: pool,
-      plan: memoryPlan(for: settings, limit: memory.limit), onProgress: onProgress)
     let result: Result<GenerationResult, GenerationError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         // Hours of arithmetic do not belong on the cooperative pool.
         DispatchQueue.global(qos: .userInitiated).async {
           continuation.resume(
-            returning: Result { () throws(GenerationError) in try run() })
+            returning: Result { () throws(GenerationError) in
+              try self.takingTurns(pool) { () throws(GenerationError) in
+                let run = GenerationRun(
+                  pipeline: self, request: request, settings: settings, pool: pool,
+                  plan: self.memoryPlan(for: settings, limit: self.memory.limit),
+                  onProgress: onProgress)
+                return try run()
+              }
+            })
         }
       }
     } onCancel: {

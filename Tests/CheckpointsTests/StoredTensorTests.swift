@@ -72,6 +72,18 @@ struct StoredTensorTests {
     }
   }
 
+  @Test("bytes that are held stay until all holds end", arguments: FileAccess.allCases)
+  func holds(_ access: FileAccess) throws {
+    let tensor = StoredTensor(try MappedFile(path: path, access: access), 5..<50_005)
+    tensor.hold()
+    tensor.hold()
+    for _ in 0..<3 { #expect(try read(tensor, 10..<20) == Array(bytes[15..<25])) }
+    tensor.endHold()
+    #expect(try read(tensor, 10..<20) == Array(bytes[15..<25]))
+    tensor.endHold()
+    #expect(try read(tensor, 0..<50_000) == Array(bytes[5..<50_005]))
+  }
+
   @Test("a file that was replaced or removed stays readable", arguments: FileAccess.allCases)
   func replacement(_ access: FileAccess) throws {
     let path = try folder.write(bytes, to: "replaced")
@@ -91,10 +103,15 @@ struct StoredTensorTests {
         segments: [.init(storage: $0, type: .f32, rows: 100)], columns: 100)
     }
     let stream = WeightStream(
-      [matrices[0], matrices[1], matrices[2], matrices[0], matrices[3]], repeats: true)
+      [[matrices[0], matrices[1]], [matrices[2], matrices[0], matrices[3]]], repeats: true)
     #expect(stream.byteCount == 160_000)
-    #expect(stream.largestByteCount == 40_000)
-    #expect(stream.keptByteCount(atMost: 100_000) == 80_000)
+    #expect(stream.largestLayerBytes == 80_000)
+    #expect(stream.residence(keepingAtMost: 100_000) == (80_000, 80_000))
+    #expect(stream.residence(keepingAtMost: 0) == (0, 80_000))
+    // Two kept, two passing; or three kept and one passing.
+    #expect(stream.residence(within: 150_000) == (40_000, 80_000))
+    #expect(stream.residence(within: 160_000) == (160_000, 0))
+    #expect(stream.residence(within: 10) == (0, 80_000))
     #expect(stream.keep(atMost: 100_000) == 80_000)
     #expect(tensors.map(\.isKept) == [true, true, false, false])
     #expect(stream.keep(atMost: 0) == 0)

@@ -22,7 +22,7 @@ struct ControlGroupTests {
     try write("max\n", to: "user/memory.max")
     try write("3000000\n", to: "user/app/memory.max")
     try write("1500000\n", to: "user/app/memory.current")
-    try write("anon 900000\nfile 500000\n", to: "user/app/memory.stat")
+    try write("anon 900000\nfile 700000\nshmem 200000\n", to: "user/app/memory.stat")
     try write("2500000\n", to: "user/app/run/memory.max")
     try write("100000\n", to: "user/app/run/memory.current")
     #expect(available("0::/user/app/run\n") == 2_000_000)
@@ -34,7 +34,8 @@ struct ControlGroupTests {
     try write("9223372036854771712\n", to: "memory/memory.limit_in_bytes")
     try write("1000000\n", to: "memory/box/memory.limit_in_bytes")
     try write("600000\n", to: "memory/box/memory.usage_in_bytes")
-    try write("cache 200000\nrss 400000\n", to: "memory/box/memory.stat")
+    try write(
+      "cache 1\nrss 400000\ntotal_cache 300000\ntotal_shmem 100000\n", to: "memory/box/memory.stat")
     #expect(available("4:cpu,cpuacct:/box\n3:cpuset,memory:/box\n") == 600_000)
     #expect(available("4:cpu,cpuacct:/box\n") == nil)
   }
@@ -48,6 +49,15 @@ struct ControlGroupTests {
   @Test("nonsense is no limit", arguments: ["", "0::", "x", "::::", "0::/a/../../etc\n"])
   func nonsense(_ membership: String) {
     #expect(available(membership) == nil)
+  }
+
+  @Test("figures of a process are read whatever their width")
+  func processFigures() {
+    let text = "Name:\tx\nVmHWM:\t 1550936 kB\nVmRSS:\t11550936 kB\nVmSize:\t123 kB\n"
+    #expect(kibibytes("VmHWM", inText: text) == 1_550_936 << 10)
+    #expect(kibibytes("VmRSS", inText: text) == 11_550_936 << 10)
+    #expect(kibibytes("VmSize", inText: text) == 123 << 10)
+    #expect(kibibytes("VmData", inText: text) == nil)
   }
 
   @Test("the machine has memory")

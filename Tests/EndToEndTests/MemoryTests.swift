@@ -102,6 +102,88 @@ struct MemoryTests {
     #expect(!FileManager.default.fileExists(atPath: folder.path("a.png")))
   }
 
+  @Test("a model that is cut short at any moment is one line and exit 74")
+  func truncatedAtAnyMoment() throws {
+    let folder = try TemporaryFolder()
+    for moment in 0..<8 {
+      let model = folder.path("model.gguf")
+      try? FileManager.default.removeItem(atPath: model)
+      try FileManager.default.copyItem(atPath: try ShippedModel.path(), toPath: model)
+      let script = """
+        "$1" generate -m model.gguf -p x --steps 500 --memory 80MiB --quiet -o a.png & \
+        sleep 0.\(10 + 11 * moment); truncate -s \(1_000_000 * moment) model.gguf; wait $!
+        """
+      let outcome = try CommandLine.shell(script, in: folder.url)
+      // Before its header is read the file is simply damaged.
+      #expect([65, 74].contains(outcome.status), "\(moment): \(outcome.errors)")
+      #expect(!outcome.wasSignalled)
+      #expect(outcome.errorLines.count { $0.hasPrefix("error: ") } == 1, "\(outcome.errors)")
+    }
+  }
+
+  @Test("too small an address space: files are mapped piece by piece, or one line and exit 71")
+  func addressSpace() throws {
+    let folder = try TemporaryFolder()
+    let model = try syntheticModel(in: folder)
+    var pictures: Set<Data> = []
+    var statuses: Set<Int32> = []
+    for kibibytes in [200_000, 500_000, 700_000, 1_000_000, 4_000_000] {
+      let outcome = try CommandLine.shell(
+        """
+        ulimit -v \(kibibytes); "$1" generate -m "$2" -p x -W 64 -H 64 --steps 1 -o a.png --force
+        """, [model], in: folder.url)
+      statuses.insert(outcome.status)
+      #expect([0, 71, 74].contains(outcome.status), "\(kibibytes): \(outcome.errors)")
+      #expect(!outcome.wasSignalled)
+      if outcome.status == 0 {
+        pictures.insert(try Data(contentsOf: URL(fileURLWithPath: folder.path("a.png"))))
+      }
+    }
+    #expect(statuses.contains(0))
+    #expect(pictures.count == 1)
+  }
+
+  @Test("plans are within a tenth of the measured peak, whatever the size and the budget")
+  func plansAreTrue() throws {
+    let folder = try TemporaryFolder()
+    let model = try syntheticModel(in: folder)
+    for (side, steps, budget) in [
+      (64, 1, "max"), (128, 2, "max"), (256, 1, "max"), (256, 1, "200MiB"), (256, 1, "150MiB"),
+      (128, 2, "120MiB"), (128, 40, "160MiB"), (384, 1, "300MiB"), (384, 1, "220MiB"),
+      (64, 1, "100MiB"),
+    ] {
+      let options = [
+        "-p", "a lighthouse", "-W", "\(side)", "-H", "\(side)", "--steps", "\(steps)",
+        "--memory", budget, "--json",
+      ]
+      let plan = try CommandLine.run(["plan", model, "--no-trial"] + options, in: folder.url)
+      #expect(plan.status == 0, "\(plan.errors)")
+      let expected = try JSONValue(parsing: plan.output)["plans"]?.arrayValue?.first
+      // Few steps of many: memory is that of the whole schedule.
+      let run = try CommandLine.run(
+        ["generate", "-m", model, "-o", "a.png", "--force"] + options, in: folder.url)
+      guard expected?["fits"]?.boolValue == true else {
+        #expect(run.status == 71, "\(side) \(budget): \(run.errors)")
+        continue
+      }
+      #expect(run.status == 0, "\(run.errors)")
+      let peak = try #require(
+        try JSONValue(parsing: run.output)["peakResidentBytes"]?.integerValue)
+      let planned = try #require(expected?["peakBytes"]?.integerValue)
+      let difference = Double(planned - peak) / Double(peak)
+      #expect(abs(difference) < 0.1, "\(side) \(steps) \(budget): \(planned >> 20) \(peak >> 20)")
+    }
+  }
+
+  /// A model of some 260 MB.
+  private func syntheticModel(in folder: TemporaryFolder) throws -> String {
+    let model = folder.path("medium.gguf")
+    let outcome = try CommandLine.run(
+      ["synthesize", "--preset", "medium", "--type", "q4_K", model, "--quiet"], in: folder.url)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    return model
+  }
+
   @Test("a model that is replaced by another file under its name stays what it was")
   func replacedModel() throws {
     let folder = try TemporaryFolder()

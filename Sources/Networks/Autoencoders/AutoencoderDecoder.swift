@@ -96,7 +96,7 @@ package struct AutoencoderDecoder: LatentDecoder {
       matrices += level.blocks.flatMap(weights)
       if let upsample = level.upsample { matrices.append(upsample.weight) }
     }
-    return WeightStream(matrices + [output.weight])
+    return WeightStream((matrices + [output.weight]).map { [$0] })
   }
 
   package func callAsFunction(

@@ -63,7 +63,7 @@ package struct TinyDecoder: LatentDecoder {
         case .block(let convolutions): convolutions.map(\.weight)
         case .rectify, .double: []
         }
-      })
+      }.map { [$0] })
     upscaling =
       1
       << layers.count {

@@ -53,7 +53,7 @@ package struct UMT5Encoder: Sendable {
       layers.append(try Self.layer(index, weights, sizes))
     }
     self.layers = layers
-    layerWeights = WeightStream(layers.flatMap(\.weights))
+    layerWeights = WeightStream(layers.map(\.weights))
     outputNorm = try weights.vector("enc.output_norm.weight", count: sizes.width)
     try weights.expectNothingElse()
   }
@@ -77,10 +77,12 @@ package struct UMT5Encoder: Sendable {
       }
       return x
     }
-    for layer in layers {
-      for x in states where x.rows > 0 {
-        try attend(x, layer, on: pool)
-        try feedForward(x, layer, on: pool)
+    for (index, layer) in layers.enumerated() {
+      try layerWeights.holding(layer: index) { () throws(ComputeError) in
+        for x in states where x.rows > 0 {
+          try attend(x, layer, on: pool)
+          try feedForward(x, layer, on: pool)
+        }
       }
     }
     for x in states {

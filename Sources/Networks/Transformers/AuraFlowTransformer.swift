@@ -27,11 +27,11 @@ package struct AuraFlowTransformer: Sendable {
     let weights = try AuraFlowWeights(source.weights, configuration)
     self.weights = weights
     stepWeights = WeightStream(
-      weights.doubleLayers.flatMap(\.stepWeights) + weights.singleLayers.flatMap(\.stepWeights),
+      weights.doubleLayers.map(\.stepWeights) + weights.singleLayers.map(\.stepWeights),
       repeats: true)
     scheduleWeights = WeightStream(
-      weights.doubleLayers.flatMap { [$0.context.modulation, $0.image.modulation] }
-        + weights.singleLayers.map(\.modulation) + [weights.finalModulation])
+      weights.doubleLayers.flatMap { [[$0.context.modulation], [$0.image.modulation]] }
+        + weights.singleLayers.map { [$0.modulation] } + [[weights.finalModulation]])
   }
 
   /// The latent size that the position table can serve, in latent pixels per side.
@@ -128,28 +128,27 @@ package struct AuraFlowTransformer: Sendable {
     }
     for (index, layer) in weights.doubleLayers.enumerated() {
       let vectors = modulation.doubleLayers[index]
-      for branch in latents.indices {
-        try state.run(
-          branch: branch,
-          [
-            .init(
-              rows: state.layout.contextRows(of: branch), weights: layer.context,
-              modulation: adapt(vectors.context)),
-            .init(
-              rows: state.layout.imageRows(of: branch), weights: layer.image,
-              modulation: adapt(vectors.image)),
-          ], on: pool)
+      try stepWeights.holding(layer: index) { () throws(ComputeError) in
+        for branch in latents.indices {
+          let context = AuraFlowState.Stream(
+            rows: state.layout.contextRows(of: branch), weights: layer.context,
+            modulation: adapt(vectors.context))
+          let image = AuraFlowState.Stream(
+            rows: state.layout.imageRows(of: branch), weights: layer.image,
+            modulation: adapt(vectors.image))
+          try state.run(branch: branch, [context, image], on: pool)
+        }
       }
     }
     for (index, layer) in weights.singleLayers.enumerated() {
-      for branch in latents.indices {
-        try state.run(
-          branch: branch,
-          [
-            .init(
-              rows: state.layout.rows(of: branch), weights: layer,
-              modulation: adapt(modulation.singleLayers[index]))
-          ], on: pool)
+      let vectors = adapt(modulation.singleLayers[index])
+      try stepWeights.holding(layer: weights.doubleLayers.count + index) {
+        () throws(ComputeError) in
+        for branch in latents.indices {
+          let tokens = AuraFlowState.Stream(
+            rows: state.layout.rows(of: branch), weights: layer, modulation: vectors)
+          try state.run(branch: branch, [tokens], on: pool)
+        }
       }
     }
     return try latents.indices.map { branch throws(ComputeError) in
