@@ -21,6 +21,8 @@ public enum MappingFaults {
   }()
   private static let lock = Mutex(())
   private static let exitCode = Atomic<Int32>(74)
+  /// Whether a thread is at its last words. Several may meet the same fault.
+  private static let isEnding = Atomic(false)
 
   /// Ends the process with one line and an exit code when a mapped model file faults, instead of a
   /// raw signal. For programs; a library's user may have plans of their own.
@@ -28,6 +30,7 @@ public enum MappingFaults {
     // Statics are initialized at their first use, which must not be in the handler.
     _ = slots
     exitCode.store(code, ordering: .sequentiallyConsistent)
+    isEnding.store(false, ordering: .sequentiallyConsistent)
     var action = sigaction()
     action.__sigaction_handler.sa_sigaction = { _, info, _ in MappingFaults.handle(info) }
     action.sa_flags = SA_SIGINFO
@@ -72,6 +75,9 @@ public enum MappingFaults {
         let path = UnsafePointer<CChar>(
           bitPattern: slots[index].path.load(ordering: .relaxed))
       else { continue }
+      if isEnding.exchange(true, ordering: .sequentiallyConsistent) {
+        while true { pause() }
+      }
       put("\nerror: ")
       _ = write(STDERR_FILENO, path, strlen(path))
       put(": was cut short while in use, or its device cannot be read any more\n")
