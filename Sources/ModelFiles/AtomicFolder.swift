@@ -8,6 +8,8 @@ package final class AtomicFolder {
   package let path: String
   /// Where it is meanwhile, beside `path`.
   private let temporaryPath: String
+  /// Whether something was there that may go.
+  private let replacesFormer: Bool
   private var isCommitted = false
 
   /// Creates the temporary folder.
@@ -25,7 +27,8 @@ package final class AtomicFolder {
     guard !trimmed.isEmpty else {
       throw ModelFileError(path: path, kind: .unwritable, fault: "is no name for a new folder")
     }
-    if try !Self.isFree(trimmed), try !mayReplace() {
+    replacesFormer = try !Self.isFree(trimmed)
+    if replacesFormer, try !mayReplace() {
       throw ModelFileError(path: path, kind: .unwritable, fault: "exists already")
     }
     try AtomicFile.checkSpace(for: byteCount, at: trimmed)
@@ -60,6 +63,11 @@ package final class AtomicFolder {
     // A folder replaces an empty one by itself, one with content must go aside first.
     var former: String?
     if try !Self.isFree(path) {
+      // What came meanwhile was never allowed to go.
+      guard replacesFormer else {
+        throw ModelFileError(
+          path: path, kind: .unwritable, fault: "was filled by someone else while it was written")
+      }
       let aside = try AtomicFile.temporaryPath(for: path)
       guard rename(path, aside) == 0 else {
         throw AtomicFile.failure(path, "cannot replace it")

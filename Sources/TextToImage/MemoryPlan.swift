@@ -155,7 +155,8 @@ private struct StageDemand {
 
   func plan(budget: Int?, base: Int, keepsEverything: Bool) -> MemoryPlan {
     let transformer = pipeline.transformer
-    let left = budget.map { $0 - base }
+    // A fiftieth for pages around the ones that are used: the kernel maps them in sixteens.
+    let left = budget.map { ($0 - base) - ($0 - base) / 50 }
     func stage(
       _ name: MemoryPlan.Stage.Name, _ weights: WeightStream, activations: Int, keeps: Bool
     ) -> MemoryPlan.Stage {

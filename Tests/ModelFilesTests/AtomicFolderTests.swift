@@ -46,6 +46,19 @@ import Testing
     #expect(try names() == ["old"])
   }
 
+  @Test("What came into an empty folder while it was written stays")
+  func filledMeanwhile() throws {
+    let path = parent.path("shared")
+    let folder = try AtomicFolder(path: path, byteCount: 2) { true }
+    try AtomicFile.write([1, 2], to: try folder.file("file"), overwrite: false)
+    try parent.write([9], to: "shared/theirs")
+    let error = #expect(throws: ModelFileError.self) { try folder.commit() }
+    #expect(error?.kind == .unwritable)
+    #expect(try names(path) == ["theirs"])
+    folder.discard()
+    #expect(try names() == ["shared"])
+  }
+
   @Test("Files, links, missing parents and empty names are refused")
   func refusals() throws {
     try parent.write([9], to: "file")
