@@ -203,9 +203,7 @@ func groupStarts(_ codes: SIMD4<Int64>) -> (first: Int32, second: Int32) {
 /// The start of a group from those of its halves.
 @inline(__always)
 func joinStarts(_ first: Int32, _ second: Int32) -> Int32 {
-  let sum =
-    unsafeBitCast(first, to: SIMD2<Int16>.self)
-    &+ unsafeBitCast(
-      second, to: SIMD2<Int16>.self)
-  return unsafeBitCast(sum, to: Int32.self)
+  let first = unsafeBitCast(first, to: SIMD2<Int16>.self)
+  let second = unsafeBitCast(second, to: SIMD2<Int16>.self)
+  return unsafeBitCast(first &+ second, to: Int32.self)
 }
