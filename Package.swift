@@ -8,6 +8,23 @@ func instructions(_ features: String...) -> [SwiftSetting] {
   [.unsafeFlags(features.flatMap { ["-Xcc", "-m\($0)"] }, .when(platforms: [.linux]))]
 }
 
+// Kernels for the CPUs of the architecture that is built for.
+#if arch(x86_64)
+  let vectorTargets: [Target] = [
+    .target(
+      name: "KernelsAVX2", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
+      swiftSettings: instructions("avx2", "fma", "f16c")),
+    .target(
+      name: "KernelsAVX512", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
+      swiftSettings: instructions(
+        "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni")),
+  ]
+#else
+  let vectorTargets: [Target] = []
+#endif
+let kernelSets: [Target.Dependency] =
+  (vectorTargets.map(\.name) + ["KernelsPortable"]).map { .target(name: $0) }
+
 let package = Package(
   name: "auraflow",
   products: [
@@ -35,18 +52,7 @@ let package = Package(
     .systemLibrary(name: "CIntrinsics"),
     .target(name: "KernelInterface", dependencies: ["BlockFormats"]),
     .target(name: "KernelsPortable", dependencies: ["BlockFormats", "KernelInterface"]),
-    .target(
-      name: "KernelsAVX2", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
-      swiftSettings: instructions("avx2", "fma", "f16c")),
-    .target(
-      name: "KernelsAVX512", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
-      swiftSettings: instructions(
-        "avx2", "fma", "f16c", "avx512f", "avx512bw", "avx512vl", "avx512dq", "avx512vnni")),
-    .target(
-      name: "Kernels",
-      dependencies: [
-        "CIntrinsics", "KernelInterface", "KernelsAVX2", "KernelsAVX512", "KernelsPortable",
-      ]),
+    .target(name: "Kernels", dependencies: kernelSets + ["CIntrinsics", "KernelInterface"]),
     .target(
       name: "Tensors", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
     .target(
@@ -64,8 +70,8 @@ let package = Package(
     .target(
       name: "Benchmarks",
       dependencies: [
-        "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface", "ModelFiles", "Networks",
-        "Tensors",
+        "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface", "ModelFiles",
+        "ModelSynthesis", "Networks", "Tensors",
       ]),
     .executableTarget(
       name: "CommandLineTool",
@@ -106,5 +112,5 @@ let package = Package(
         "CommandLineTool", "Images", "Kernels", "ModelFiles", "StrictJSON", "TestSupport",
         "TextToImage",
       ]),
-  ]
+  ] + vectorTargets
 )

@@ -78,6 +78,26 @@ package struct SyntheticModel: Sendable {
     tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
   }
 
+  /// Writes the image autoencoder alone as a safetensors file.
+  ///
+  /// - Parameters:
+  ///   - path: the file, which must not exist.
+  ///   - pool: threads to work on.
+  /// - Throws: `ModelFileError` if the file cannot be written, `ComputeError` if cancelled.
+  package func writeAutoencoder(to path: String, on pool: ThreadPool) throws {
+    let tensors = tensors.filter { $0.part == .autoencoder }
+    let types = tensors.map { $0.storedType(type, isUniform: true) }
+    let layout = try SafetensorsWriter.layout(
+      zip(tensors, types).map { TensorDeclaration(name: $0.name, type: $1, shape: $0.shape) },
+      metadata: [], path: path)
+    let writer = try TensorFileWriter(path: path, overwrite: false, layout: layout)
+    let contents = TensorContents(seed: seed, on: pool) { _ in }
+    for (tensor, type) in zip(tensors, types) {
+      try contents.write(tensor, as: type, to: writer)
+    }
+    try writer.finish()
+  }
+
   // MARK: Folder
 
   /// Writes the model as a diffusers folder.
