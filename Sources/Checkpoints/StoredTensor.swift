@@ -116,7 +116,9 @@ package final class StoredTensor: WeightStorage {
     do throws(ModelFileError) {
       return try body()
     } catch {
-      throw .unreadable(path: error.path, fault: error.fault)
+      throw error.kind == .outOfMemory
+        ? .outOfMemory(byteCount: range.count)
+        : .unreadable(path: error.path, fault: error.fault)
     }
   }
 }

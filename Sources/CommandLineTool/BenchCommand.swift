@@ -59,7 +59,7 @@ struct BenchCommand: AsyncParsableCommand {
         let rows = try rows.split(separator: ",").map { try Self.number($0, "--rows") }
         let shapes = try shapes.split(separator: ",").map { try Self.shape($0) }
         let pool = ThreadPool(
-          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+          threadCount: common.threadCount,
           activations: precision.activations)
         var results: [MatrixProductResult] = []
         for shape in shapes {
@@ -152,7 +152,7 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
       try await reportingFailure {
         let pool = ThreadPool(
-          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+          threadCount: common.threadCount)
         var results: [AttentionResult] = []
         for count in try tokens.split(separator: ",").map({
           try MatrixProducts.number($0, "--tokens")
@@ -218,12 +218,11 @@ struct BenchCommand: AsyncParsableCommand {
     /// Rows of all two-dimensional tensors.
     private static func read(_ path: String) throws -> [[Float]] {
       let archive = try TensorArchive(path: path)
-      return archive.tensors.records.enumerated().flatMap { index, record -> [[Float]] in
-        guard record.shape.count == 2, record.type.isDecodable, record.shape[1] > 0,
-          let base = archive.contents(of: index).bytes.baseAddress
-        else { return [] }
-        var values = [Float](repeating: 0, count: record.elementCount)
-        record.type.decode(base, count: record.elementCount, into: &values)
+      return try archive.tensors.records.enumerated().flatMap { index, record -> [[Float]] in
+        guard record.shape.count == 2, record.type.isDecodable, record.elementCount > 0 else {
+          return []
+        }
+        let values = try archive.values(of: index)
         return stride(from: 0, to: values.count, by: record.shape[1]).map {
           Array(values[$0..<$0 + record.shape[1]])
         }

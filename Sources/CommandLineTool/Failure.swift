@@ -48,6 +48,7 @@ private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
   case .malformed: ExitStatus.badData
   case .unsupported: ExitStatus.unsupported
   case .unreadable, .unwritten: ExitStatus.inputOutput
+  case .outOfMemory: ExitStatus.outOfMemory
   case .unwritable: ExitStatus.cannotWrite
   case .contradicted: ExitStatus.usage
   }

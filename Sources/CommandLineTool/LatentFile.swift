@@ -19,8 +19,7 @@ struct LatentFile {
         path: path, kind: .malformed, fault: "holds no tensor named 'latents'")
     }
     let record = records[index]
-    guard record.type.isWeightType, (3...4).contains(record.shape.count), record.elementCount > 0,
-      let bytes = archive.contents(of: index).bytes.baseAddress
+    guard record.type.isWeightType, (3...4).contains(record.shape.count), record.elementCount > 0
     else {
       throw ModelFileError(
         path: path, kind: .malformed,
@@ -28,13 +27,7 @@ struct LatentFile {
           + "expected floating-point [images, channels, height, width]")
     }
     shape = record.shape.count == 3 ? [1] + record.shape : record.shape
-    values = [Float](unsafeUninitializedCapacity: record.elementCount) { buffer, count in
-      if let base = buffer.baseAddress {
-        record.type.decode(bytes, count: record.elementCount, into: base)
-      }
-      count = record.elementCount
-    }
-    withExtendedLifetime(archive) {}
+    values = try archive.values(of: index)
   }
 
   /// The bytes of a file with the final latents of a result.

@@ -58,6 +58,7 @@ package final class FileContent: @unchecked Sendable {
 
   private static func failure(_ what: String, _ path: String) -> ModelFileError {
     ModelFileError(
-      path: path, kind: .unreadable, fault: "\(what): \(String(cString: strerror(errno)))")
+      path: path, kind: errno == ENOMEM ? .outOfMemory : .unreadable,
+      fault: "\(what): \(String(cString: strerror(errno)))")
   }
 }

@@ -25,7 +25,8 @@ package final class MappedFile: @unchecked Sendable {
   /// What must stay as it is for the header to be true: size, and time of the last change.
   private let stamp: (seconds: Int, nanoseconds: Int)
 
-  /// Mapped of a file that is not mapped as a whole. Headers are at most 100 MB.
+  /// Mapped of a file that is not mapped as a whole; more than any safetensors header (100 MB) and
+  /// than the metadata of any GGUF file in use.
   private static let frontBytes = 128 << 20
 
   /// Opens and maps a file.
@@ -90,7 +91,7 @@ package final class MappedFile: @unchecked Sendable {
       if errno != ENOMEM { break }
     }
     throw ModelFileError(
-      path: path, kind: .unreadable,
+      path: path, kind: errno == ENOMEM ? .outOfMemory : .unreadable,
       fault: "cannot map \(front) bytes: \(String(cString: strerror(errno)))")
   }
 

@@ -10,6 +10,8 @@ public struct ModelFileError: Error, Equatable, CustomStringConvertible {
     case unsupported
     /// The operating system failed to read or map the file.
     case unreadable
+    /// There is no memory, or no address space, left for the file's content.
+    case outOfMemory
     /// The file cannot be created or opened for writing.
     case unwritable
     /// The operating system failed to write the content.

@@ -160,6 +160,23 @@ public struct TensorArchive: Sendable {
     }
   }
 
+  /// The values of a small tensor of a decodable type.
+  ///
+  /// - Throws: `ModelFileError` if the file cannot be read.
+  package func values(of index: Int) throws(ModelFileError) -> [Float] {
+    let record = tensors.records[index]
+    guard record.elementCount > 0 else { return [] }
+    let bytes = try copy(of: index)
+    return [Float](unsafeUninitializedCapacity: record.elementCount) { values, count in
+      bytes.withUnsafeBytes { bytes in
+        if let source = bytes.baseAddress, let target = values.baseAddress {
+          record.type.decode(source, count: record.elementCount, into: target)
+          count = record.elementCount
+        }
+      }
+    }
+  }
+
   // MARK: Telling formats apart
 
   private static func looksLikeIndex(_ file: MappedFile) -> Bool {
