@@ -1,5 +1,4 @@
 import COpenBLAS
-import Foundation
 import Tensors
 
 /// The same product in float32 by OpenBLAS: what people have without quantized kernels.
@@ -38,15 +37,10 @@ struct DenseProduct {
   /// OpenBLAS asks for its buffers again and again, without end, when a limit (`ulimit -v`) refuses
   /// them.
   private static func checkAddressSpace(threads: Int) throws(ComputeError) {
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
-      limit.rlim_cur < UInt(Int.max),
-      let statistics = try? String(contentsOfFile: "/proc/self/statm", encoding: .utf8),
-      let pages = statistics.split(separator: " ").first.flatMap({ Int($0) })
-    else { return }
     // One buffer more than threads: OpenBLAS keeps one for itself.
     let needed = (threads + 1) * bufferBytes
-    let used = pages * Int(sysconf(Int32(_SC_PAGESIZE)))
-    guard Int(limit.rlim_cur) - used >= needed else { throw .outOfMemory(byteCount: needed) }
+    guard ProcessStatus().addressSpaceLeft ?? .max >= needed else {
+      throw .outOfMemory(byteCount: needed)
+    }
   }
 }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import TextToImage
 import Kernels
 import ModelFiles
 
@@ -67,6 +68,9 @@ struct CommonOptions: ParsableArguments {
     name: [.long, .customShort("t")], parsing: .unconditional,
     help: ArgumentHelp("Threads to compute on (default: all cores).", valueName: "count"))
   var threads: Int?
+
+  /// The threads asked for, or all cores.
+  var threadCount: Int { threads ?? availableCoreCount() }
 
   @Flag(name: [.long, .customShort("q")], help: "Print nothing but errors.")
   var quiet = false

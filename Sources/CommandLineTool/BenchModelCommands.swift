@@ -44,7 +44,7 @@ extension BenchCommand {
           throw ValidationError("--steps \(steps) is outside of 1...1000")
         }
         let pool = ThreadPool(
-          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+          threadCount: common.threadCount,
           activations: precision.activations)
         var results: [BlockResult] = []
         for count in counts {
@@ -96,7 +96,7 @@ extension BenchCommand {
         let benchmark = try StepBenchmark(
           PartSource(.transformer, path: transformer), width: width, height: height)
         let result = try benchmark.run(
-          threads: common.threads ?? ProcessInfo.processInfo.activeProcessorCount,
+          threads: common.threadCount,
           activations: precision.activations)
         if common.json { return try BenchCommand.printJSON([result]) }
         var lines = [
@@ -161,7 +161,7 @@ extension BenchCommand {
           throw ValidationError("--size \(size) is larger than 16384")
         }
         let pool = ThreadPool(
-          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+          threadCount: common.threadCount)
         let benchmark = try DecoderBenchmark(path: vae)
         var results: [DecoderResult] = []
         for size in sizes {

@@ -116,18 +116,6 @@ struct BufferedOutput {
   }
 }
 
-/// A byte count as people read it.
-func formattedBytes(_ count: Int) -> String {
-  let units = ["bytes", "KiB", "MiB", "GiB", "TiB"]
-  var value = Double(count)
-  var unit = 0
-  while value >= 1024, unit < units.count - 1 {
-    value /= 1024
-    unit += 1
-  }
-  return unit == 0 ? "\(count) bytes" : String(format: "%.2f %@", value, units[unit])
-}
-
 /// Seconds as `m:ss`.
 func formattedDuration(_ seconds: Double) -> String {
   guard seconds.isFinite, seconds < 1e7 else { return "-" }

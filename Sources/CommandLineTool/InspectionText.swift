@@ -1,5 +1,6 @@
 import Checkpoints
 import ModelFiles
+import Tensors
 
 /// What is shown of long metadata.
 struct InspectionLimits {

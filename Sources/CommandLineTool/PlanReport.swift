@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import Tensors
 import TextToImage
 
 /// What `plan` prints.
@@ -17,21 +18,21 @@ struct PlanReport {
     var lines = [
       "\(model), \(settings.width)x\(settings.height), \(settings.steps) steps"
         + (settings.seeds.count > 1 ? ", \(settings.seeds.count) pictures" : ""),
-      "needs at least \(formattedMemory(leastBytes))", "",
+      "needs at least \(formattedBytes(leastBytes))", "",
     ]
     lines.append("  memory       peak         weights kept       read in each step")
     for plan in plans {
       let steps = plan[.steps]
-      let budget = plan.budget.map(formattedMemory) ?? "no limit"
-      let kept = "\(formattedMemory(steps?.keptBytes ?? 0))".padded(18)
-      let read = formattedMemory(steps?.streamedBytes ?? 0)
+      let budget = plan.budget.map(formattedBytes) ?? "no limit"
+      let kept = "\(formattedBytes(steps?.keptBytes ?? 0))".padded(18)
+      let read = formattedBytes(steps?.streamedBytes ?? 0)
       lines.append(
         "  \(budget.padded(12)) "
           + (plan.fits
-            ? "\(formattedMemory(plan.peakBytes).padded(12)) \(kept) \(read)" : "too little"))
+            ? "\(formattedBytes(plan.peakBytes).padded(12)) \(kept) \(read)" : "too little"))
     }
     if let plan = plans.last(where: \.fits) {
-      lines += ["", "  stages with \(plan.budget.map(formattedMemory) ?? "no limit"):"]
+      lines += ["", "  stages with \(plan.budget.map(formattedBytes) ?? "no limit"):"]
       lines.append("  stage         weights      kept         activations  peak")
       for stage in plan.stages {
         let sizes = [
@@ -40,7 +41,7 @@ struct PlanReport {
         ]
         lines.append(
           "  \(stage.name.rawValue.padded(13)) "
-            + sizes.map { formattedMemory($0).padded(12) }.joined(separator: " "))
+            + sizes.map { formattedBytes($0).padded(12) }.joined(separator: " "))
       }
     }
     if let secondsPerStep {

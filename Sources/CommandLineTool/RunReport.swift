@@ -1,5 +1,6 @@
 import Foundation
 import StrictJSON
+import Tensors
 import TextToImage
 
 /// The outcome of a generation for `--stats` and `--json`.

@@ -71,7 +71,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
       let model = try model()
       let interruption = Interruption(clearsLine: console.showsProgress)
       let pool = ThreadPool(
-        threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+        threadCount: common.threadCount)
       interruption.beginComputing { pool.cancel() }
       let start = ContinuousClock.now
       let outcome = Result { try write(model, on: pool, WriteProgress(console)) }

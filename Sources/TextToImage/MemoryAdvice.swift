@@ -1,14 +1,11 @@
+import Tensors
+
 /// What would fit where a budget does not hold.
-struct MemoryAdvice: Sendable, Equatable {
+struct MemoryAdvice: Sendable {
   /// The least budget that the request can do with.
   let leastBytes: Int
   /// The largest picture of about the same proportions that the budget can do; nil if none.
   let size: (width: Int, height: Int)?
-
-  static func == (a: MemoryAdvice, b: MemoryAdvice) -> Bool {
-    a.leastBytes == b.leastBytes && a.size?.width == b.size?.width
-      && a.size?.height == b.size?.height
-  }
 
   init(_ pipeline: Pipeline, _ settings: GenerationSettings, _ plan: MemoryPlan) {
     leastBytes = pipeline.leastMemory(for: settings)
@@ -27,8 +24,8 @@ struct MemoryAdvice: Sendable, Equatable {
 
   /// One line: what is needed, and what to do.
   func message(_ settings: GenerationSettings, _ plan: MemoryPlan) -> String {
-    let needed = "\(settings.width)x\(settings.height) needs \(formattedMemory(leastBytes))"
-    let given = plan.budget.map { ", \(formattedMemory($0)) may be used" } ?? ""
+    let needed = "\(settings.width)x\(settings.height) needs \(formattedBytes(leastBytes))"
+    let given = plan.budget.map { ", \(formattedBytes($0)) may be used" } ?? ""
     // Rounded up, so that what is recommended works.
     let step = 64 << 20
     let allowed = "--memory \((leastBytes + step - 1) / step * 64)MiB"
@@ -53,10 +50,4 @@ extension GenerationSettings {
       guidanceScale: guidanceScale, seeds: seeds, shift: shift,
       maxSequenceLength: maxSequenceLength, sigmas: sigmas)
   }
-}
-
-/// Bytes as MiB or GiB with one decimal.
-public func formattedMemory(_ bytes: Int) -> String {
-  let tenths = (bytes * 10) >> (bytes >= 1 << 30 ? 30 : 20)
-  return "\(tenths / 10).\(tenths % 10) \(bytes >= 1 << 30 ? "GiB" : "MiB")"
 }

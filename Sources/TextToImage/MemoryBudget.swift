@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// How much memory a generation may hold at once.
 public enum MemoryBudget: Sendable, Equatable {
@@ -39,43 +40,13 @@ public struct MachineMemory: Sendable, Equatable {
   }
 
   /// What `auto` takes: all but a margin for everything else on the machine.
-  public var budget: Int { residentBytes + availableBytes - max(64 << 20, availableBytes / 20) }
+  public var budget: Int {
+    max(0, residentBytes + availableBytes - max(64 << 20, availableBytes / 20))
+  }
 
   private static func meminfo(_ key: String) -> Int? {
     kibibytes(key, in: "/proc/meminfo")
   }
-}
-
-/// Figures of this process from `/proc/self`.
-struct ProcessStatus {
-  /// Resident memory now.
-  let residentBytes: Int
-  /// Address space that `ulimit -v` leaves; nil without such a limit.
-  let addressSpaceLeft: Int?
-
-  init() {
-    residentBytes = kibibytes("VmRSS", in: "/proc/self/status") ?? 0
-    var limit = rlimit()
-    guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
-      limit.rlim_cur < UInt(Int.max), let used = kibibytes("VmSize", in: "/proc/self/status")
-    else {
-      addressSpaceLeft = nil
-      return
-    }
-    addressSpaceLeft = max(0, Int(limit.rlim_cur) - used)
-  }
-}
-
-/// The number behind `key:` in a file of lines such as `VmRSS:\t    1234 kB`, in bytes.
-func kibibytes(_ key: String, in path: String) -> Int? {
-  (try? String(contentsOfFile: path, encoding: .utf8)).flatMap { kibibytes(key, inText: $0) }
-}
-
-/// The same in a text. The number may follow the tab at once, where it has many digits.
-package func kibibytes(_ key: String, inText text: String) -> Int? {
-  let line = text.split(separator: "\n").first { $0.hasPrefix(key + ":") }
-  return line?.split(whereSeparator: \.isWhitespace).dropFirst().first.flatMap { Int($0) }
-    .map { $0 << 10 }
 }
 
 /// The memory limits of Linux control groups, version 1 and 2.

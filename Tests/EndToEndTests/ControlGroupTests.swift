@@ -51,15 +51,6 @@ struct ControlGroupTests {
     #expect(available(membership) == nil)
   }
 
-  @Test("figures of a process are read whatever their width")
-  func processFigures() {
-    let text = "Name:\tx\nVmHWM:\t 1550936 kB\nVmRSS:\t11550936 kB\nVmSize:\t123 kB\n"
-    #expect(kibibytes("VmHWM", inText: text) == 1_550_936 << 10)
-    #expect(kibibytes("VmRSS", inText: text) == 11_550_936 << 10)
-    #expect(kibibytes("VmSize", inText: text) == 123 << 10)
-    #expect(kibibytes("VmData", inText: text) == nil)
-  }
-
   @Test("the machine has memory")
   func machine() {
     let memory = MachineMemory.now

@@ -109,9 +109,7 @@ struct HostileUseTests {
     // The benchmark calls OpenBLAS, which would ask for its buffers for ever.
     let shape = "--shapes 64x256 --rows 1 --types q4_0 --threads 8"
     #expect(try shell("\(limited) bench matmul \(shape)", []) == 71)
-    #expect(
-      [0, 71].contains(
-        try shell("\(limited) generate -m \"$2\" -p x --steps 1 -o a.png", [model()])))
+    #expect(try shell("\(limited) generate -m \"$2\" -p x --steps 1 -o a.png", [model()]) == 0)
   }
 
   @Test("sizes at the end of the integers are refused")

@@ -105,13 +105,11 @@ struct AuraFlowState {
       q, k, v,
       sequences: [
         AttentionSequence(
-          ranges: [0..<layout.rows(of: branch).count], keyBias: keyBias(of: branch))
+          ranges: [0..<layout.rows(of: branch).count], keyBias: keyBiases[branch])
       ], headDimension: headDimension, scale: 1 / Float(headDimension).squareRoot(),
       into: attended, on: pool)
     for stream in streams { try feedForward(stream, first: first, on: pool) }
   }
-
-  private func keyBias(of branch: Int) -> (position: Int, value: Float)? { keyBiases[branch] }
 
   /// Queries, keys and values of some tokens. `first` is the branch's first row.
   private func projectHeads(
