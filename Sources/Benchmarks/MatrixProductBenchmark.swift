@@ -88,7 +88,7 @@ package struct MatrixProductBenchmark: Sendable {
     let instruction: PeakInstruction =
       switch kind {
       case .float: .float
-      case .int8: .int8
+      case .int8, .int8Blocks: .int8
       case .int16: .int16
       }
     var best = 0.0

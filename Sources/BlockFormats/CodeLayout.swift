@@ -7,11 +7,14 @@ package struct CodeLayout: Sendable, Equatable {
   /// Bound on the magnitude of the codes, after their middle is taken away in formats with
   /// minimums.
   package let largestCode: Int
+  /// Whether scales are integers times a factor for each block of 256.
+  package let hasIntegerScales: Bool
 
   init<Format: BlockFormat>(_ format: Format.Type, largestCode: Int) {
     groupWidth = Format.groupWidth
     hasMinimums = Format.hasMinimums
     self.largestCode = largestCode
+    hasIntegerScales = format is any IntegerScaledFormat.Type
   }
 }
 

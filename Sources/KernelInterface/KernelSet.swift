@@ -24,6 +24,9 @@ package struct KernelSet: Sendable {
   package let multiplyFloats: @Sendable (UnsafePointer<FloatTile>) -> Void
   /// Multiplies one tile of weight codes by 8-bit activations.
   package let multiplyInt8: @Sendable (UnsafePointer<IntegerTile>) -> Void
+  /// Multiplies one tile of weight codes with integer scales by 8-bit activations that share a scale
+  /// in each block of 256; nil where it would be no faster than `multiplyInt8`.
+  package let multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)?
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void
   /// Goes on with the softmax of one row.
@@ -47,6 +50,7 @@ package struct KernelSet: Sendable {
     name: String, rowTile: Int, columnTile: Int, panelBytes: Int, largestInt8Sum: Int,
     multiplyFloats: @escaping @Sendable (UnsafePointer<FloatTile>) -> Void,
     multiplyInt8: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
+    multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)? = nil,
     multiplyInt16: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
     continueSoftmax: @escaping @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void,
     transpose: @escaping @Sendable (UnsafePointer<Transposition>) -> Void,
@@ -64,6 +68,7 @@ package struct KernelSet: Sendable {
     self.largestInt8Sum = largestInt8Sum
     self.multiplyFloats = multiplyFloats
     self.multiplyInt8 = multiplyInt8
+    self.multiplyInt8Blocks = multiplyInt8Blocks
     self.multiplyInt16 = multiplyInt16
     self.continueSoftmax = continueSoftmax
     self.transpose = transpose

@@ -31,16 +31,22 @@ package struct FloatTile {
 
 /// Arguments of `KernelSet.multiplyInt8` and `multiplyInt16`: for each group of `groupWidth`
 /// elements, `result += (start + Σ activation code · weight code) · scale · activation scale`.
+///
+/// `multiplyInt8Blocks` sums the groups of each block of 256 times their integer scales before it
+/// applies `scale · activation scale`, of which there is one a block.
 package struct IntegerTile {
   /// `[width / 4, rowTile, 4]` of `UInt8`, each 128 more than the value that it stands for, or
   /// `[width / 2, rowTile, 2]` of `Int16`.
   package var activations: UnsafeRawPointer
-  /// `[groups, rowTile]`.
+  /// `[groups, rowTile]`, or `[blocks, rowTile]`.
   package var activationScales: UnsafePointer<Float>
   /// `[width / 4, columnTile, 4]` of `Int8`, or `[width / 2, columnTile, 2]` of `Int16`.
   package var codes: UnsafeRawPointer
-  /// `[groups, columnTile]`.
+  /// `[groups, columnTile]`, or `[blocks, columnTile]`.
   package var scales: UnsafePointer<Float>
+  /// `[groups, columnTile]` integer scales, each in both halves of a number. Read by
+  /// `multiplyInt8Blocks` only.
+  package var integerScales: UnsafePointer<Int32>
   /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
   /// the activations, in the form that `unpack` of the same kernels gives it. Not read by
   /// `multiplyInt16`.
@@ -58,13 +64,14 @@ package struct IntegerTile {
 
   package init(
     activations: UnsafeRawPointer, activationScales: UnsafePointer<Float>, codes: UnsafeRawPointer,
-    scales: UnsafePointer<Float>, starts: UnsafePointer<Int32>, groups: Int, groupWidth: Int,
-    rows: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
+    scales: UnsafePointer<Float>, integerScales: UnsafePointer<Int32>,
+    starts: UnsafePointer<Int32>, groups: Int, groupWidth: Int, rows: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
   ) {
     self.activations = activations
     self.activationScales = activationScales
     self.codes = codes
     self.scales = scales
+    self.integerScales = integerScales
     self.starts = starts
     self.groups = groups
     self.groupWidth = groupWidth
@@ -114,20 +121,23 @@ package struct UnpackedRow {
   package var isWide: Bool
   /// Codes in the order of the elements.
   package var codes: UnsafeMutableRawPointer
-  /// One scale a group.
+  /// One scale a group, or the factor of each block where `integerScales` are wanted.
   package var scales: UnsafeMutablePointer<Float>
+  /// One a group, the integer in both halves; nil for scales in float32.
+  package var integerScales: UnsafeMutablePointer<Int32>?
   /// One minimum a group, for types that have them.
   package var minimums: UnsafeMutablePointer<Float>
   /// −128 times the sum of each group's codes, unless `isWide`; in one number, or in two of 16 bits
   /// if `multiplyInt8` sums in 16.
   package var starts: UnsafeMutablePointer<Int32>
-  /// Elements from one group's scale, minimum and start to the next's.
+  /// Elements from one group's (or block's) scale, minimum and start to the next's.
   package var stride: Int
 
   package init(
     type: ElementType, source: UnsafeRawPointer, blocks: Int, isWide: Bool,
     codes: UnsafeMutableRawPointer, scales: UnsafeMutablePointer<Float>,
-    minimums: UnsafeMutablePointer<Float>, starts: UnsafeMutablePointer<Int32>, stride: Int
+    integerScales: UnsafeMutablePointer<Int32>? = nil, minimums: UnsafeMutablePointer<Float>,
+    starts: UnsafeMutablePointer<Int32>, stride: Int
   ) {
     self.type = type
     self.source = source
@@ -135,6 +145,7 @@ package struct UnpackedRow {
     self.isWide = isWide
     self.codes = codes
     self.scales = scales
+    self.integerScales = integerScales
     self.minimums = minimums
     self.starts = starts
     self.stride = stride
@@ -142,19 +153,21 @@ package struct UnpackedRow {
 }
 
 /// Arguments of `KernelSet.roundToInt8` and `roundToInt16`: one row of activations as integers
-/// with a scale for each group.
+/// with a scale for each group, or (`roundToInt8` only) for each block of 256.
 ///
 /// A scale is NaN where one of its activations is not finite.
 package struct RoundedRow {
   /// `[count]`.
   package var source: UnsafePointer<Float>
-  /// A multiple of 32.
+  /// A multiple of 32, and of `scaleWidth`.
   package var count: Int
   /// `UInt8`, 128 more than the rounded value, or `Int16`.
   package var codes: UnsafeMutableRawPointer
-  /// Elements that share a scale: 16 or 32, as in the weight.
+  /// Elements that are summed together: 16 or 32, as in the weight.
   package var groupWidth: Int
-  /// One a group.
+  /// Elements that share a scale: `groupWidth` or 256.
+  package var scaleWidth: Int
+  /// One for each `scaleWidth` elements.
   package var scales: UnsafeMutablePointer<Float>
   /// Sums of each group's unrounded activations; nil if they are not wanted.
   package var sums: UnsafeMutablePointer<Float>?
@@ -163,13 +176,14 @@ package struct RoundedRow {
 
   package init(
     source: UnsafePointer<Float>, count: Int, codes: UnsafeMutableRawPointer,
-    groupWidth: Int, scales: UnsafeMutablePointer<Float>, sums: UnsafeMutablePointer<Float>?,
-    stride: Int
+    groupWidth: Int, scaleWidth: Int, scales: UnsafeMutablePointer<Float>,
+    sums: UnsafeMutablePointer<Float>?, stride: Int
   ) {
     self.source = source
     self.count = count
     self.codes = codes
     self.groupWidth = groupWidth
+    self.scaleWidth = scaleWidth
     self.scales = scales
     self.sums = sums
     self.stride = stride

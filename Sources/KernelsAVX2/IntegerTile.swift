@@ -20,7 +20,7 @@ func multiplyInt16(_ tile: UnsafePointer<IntegerTile>) {
 }
 
 /// How codes are multiplied and summed.
-private protocol Arithmetic {
+protocol Arithmetic {
   /// Elements of activations in 4 bytes.
   static var elementsPerStep: Int { get }
   /// What each group's sums start with.
@@ -32,7 +32,7 @@ private protocol Arithmetic {
 }
 
 /// Codes and activations of 8 bits, sums of 16 that belong together in pairs.
-private enum Bytes: Arithmetic {
+enum Bytes: Arithmetic {
   static var elementsPerStep: Int { 4 }
 
   @inline(__always)
@@ -50,7 +50,7 @@ private enum Bytes: Arithmetic {
 }
 
 /// Codes and activations of 16 bits, sums of 32.
-private enum Words: Arithmetic {
+enum Words: Arithmetic {
   static var elementsPerStep: Int { 2 }
 
   @inline(__always)
@@ -77,7 +77,7 @@ private func multiply<Kind: Arithmetic>(_ tile: UnsafePointer<IntegerTile>, as k
 
 /// The results of a tile while it is worked on, `[rowTile, columnTile]`: there are no registers
 /// left for them, and rows of the whole result may lie where they push each other out of the cache.
-private typealias Totals = (
+typealias Totals = (
   SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>
 )
 
@@ -112,8 +112,31 @@ private func addGroups<Kind: Arithmetic>(
   // row and run out of registers.
   let steps = tile.groupWidth / Kind.elementsPerStep
   for _ in 0..<tile.groups {
-    let start = Kind.start(starts)
-    var (r0, r1, r2, r3, r4, r5) = (start, start, start, start, start, start)
+    var sums = TileSums(Kind.start(starts))
+    sums.add(kind, &x, &codes, steps: steps, rows: rows)
+    let scale = FloatRow(scales)
+    for row in 0..<rows {
+      sums[row].addTotals(kind, scale, xScales[row], to: totals + 64 &* row)
+    }
+    scales += 4 &* columnTile
+    starts += 4 &* columnTile
+    xScales += rowTile
+  }
+}
+
+/// Integer sums of a tile.
+struct TileSums {
+  private var r0, r1, r2, r3, r4, r5: Row
+
+  @inline(__always)
+  init(_ start: Row) { (r0, r1, r2, r3, r4, r5) = (start, start, start, start, start, start) }
+
+  /// Adds products and goes on to what comes after. `rows` is 1, 3 or 6.
+  @inline(__always)
+  mutating func add<Kind: Arithmetic>(
+    _ kind: Kind.Type, _ x: inout UnsafeRawPointer, _ codes: inout UnsafeRawPointer, steps: Int,
+    rows: Int
+  ) {
     var step = 0
     while step < steps {
       step &+= 1
@@ -131,25 +154,23 @@ private func addGroups<Kind: Arithmetic>(
       x += 4 &* rowTile
       codes += 4 &* columnTile
     }
-    let scale = FloatRow(scales)
-    r0.addTotals(kind, scale, xScales[0], to: totals)
-    if rows > 1 {
-      r1.addTotals(kind, scale, xScales[1], to: totals + 64)
-      r2.addTotals(kind, scale, xScales[2], to: totals + 128)
+  }
+
+  @inline(__always)
+  subscript(row: Int) -> Row {
+    switch row {
+    case 0: r0
+    case 1: r1
+    case 2: r2
+    case 3: r3
+    case 4: r4
+    default: r5
     }
-    if rows > 3 {
-      r3.addTotals(kind, scale, xScales[3], to: totals + 192)
-      r4.addTotals(kind, scale, xScales[4], to: totals + 256)
-      r5.addTotals(kind, scale, xScales[5], to: totals + 320)
-    }
-    scales += 4 &* columnTile
-    starts += 4 &* columnTile
-    xScales += rowTile
   }
 }
 
 /// Integer sums of one row of a tile.
-private struct Row {
+struct Row {
   var a: SIMD4<Int64>
   var b: SIMD4<Int64>
 

@@ -15,8 +15,11 @@ public enum ActivationPrecision: String, CaseIterable, Sendable {
 package enum ProductKind: String, Sendable {
   /// Float32 times weights decoded to float32.
   case float = "float32"
-  /// Weight codes times activations of 8 bits.
+  /// Weight codes times activations of 8 bits that share scales as the weight's do.
   case int8
+  /// The same with activations that share a scale in each block of 256, for weights whose scales
+  /// are integers: groups are summed up before anything becomes float32.
+  case int8Blocks = "int8/256"
   /// Weight codes times activations of 16 bits.
   case int16
 
@@ -30,22 +33,29 @@ package enum ProductKind: String, Sendable {
       return
     }
     let fits = layout.largestCode * layout.groupWidth <= kernels.largestInt8Sum
+    let rounded: ProductKind =
+      layout.hasIntegerScales && kernels.multiplyInt8Blocks != nil ? .int8Blocks : .int8
     switch precision {
     case .exact: self = .int16
-    case .int8: self = fits ? .int8 : .int16
-    case .auto: self = fits && Self.toleratesInt8(type) ? .int8 : .int16
+    case .int8: self = fits ? rounded : .int16
+    case .auto: self = fits && Self.toleratesInt8(type) ? rounded : .int16
     }
   }
 
-  /// Whether rounding activations to 8 bits in groups of 32 adds at most a tenth to the error that
-  /// the weights' own rounding makes.
+  /// Whether rounding activations to 8 bits adds at most a tenth to the error that the weights' own
+  /// rounding makes.
   private static func toleratesInt8(_ type: ElementType) -> Bool { type != .q8_0 }
+
+  /// Activations that share a scale.
+  ///
+  /// - Parameter layout: the weight's.
+  package func scaleWidth(_ layout: CodeLayout) -> Int { self == .int8Blocks ? 256 : layout.groupWidth }
 
   /// Bytes of one packed activation or weight code.
   var bytesPerElement: Int {
     switch self {
     case .float: 4
-    case .int8: 1
+    case .int8, .int8Blocks: 1
     case .int16: 2
     }
   }

@@ -15,6 +15,10 @@ struct PackedActivations: @unchecked Sendable {
   let layout: CodeLayout?
   /// Columns of a part; of the last one, what is left.
   let partWidth: Int
+  /// Columns that share a scale.
+  let scaleWidth: Int
+  /// Columns that share a sum.
+  private let groupWidth: Int
   private let rowTile: Int
   private let tiles: Int
   private let elements: FloatBuffer
@@ -43,10 +47,12 @@ struct PackedActivations: @unchecked Sendable {
     rowTile = tile
     let isRounded = kind != .float
     let packedRows = tiles * tile
-    let groups = packedRows * columns / (layout?.groupWidth ?? 32)
+    scaleWidth = layout.map(kind.scaleWidth) ?? 32
+    groupWidth = layout?.groupWidth ?? 32
     elements = try pool.borrow(count: (packedRows * columns * kind.bytesPerElement + 3) / 4)
-    scales = try pool.borrow(count: isRounded ? groups : 0)
-    sums = try pool.borrow(count: layout?.hasMinimums == true ? groups : 0)
+    scales = try pool.borrow(count: isRounded ? packedRows * columns / scaleWidth : 0)
+    sums = try pool.borrow(
+      count: layout?.hasMinimums == true ? packedRows * columns / groupWidth : 0)
     let packed = self
     // Rounded codes of a part of one tile, before they are transposed.
     let scratch = isRounded ? (tile * self.partWidth * kind.bytesPerElement + 3) / 4 : 0
@@ -67,9 +73,9 @@ struct PackedActivations: @unchecked Sendable {
     UnsafeRawPointer(elements.pointer) + place(tile, column) * kind.bytesPerElement
   }
 
-  /// `[groups, rowTile]` scales of a tile from a column on, up to the end of the column's part.
+  /// `[width / scaleWidth, rowTile]` scales of a tile from a column on, up to the end of the column's part.
   func scales(tile: Int, column: Int) -> UnsafeMutablePointer<Float> {
-    scales.pointer + place(tile, column) / groupWidth
+    scales.pointer + place(tile, column) / scaleWidth
   }
 
   /// `[groups, rowTile]` sums of a tile from a column on, up to the end of the column's part.
@@ -85,7 +91,6 @@ struct PackedActivations: @unchecked Sendable {
 
   private func width(ofPart first: Int) -> Int { min(partWidth, columns - first) }
 
-  private var groupWidth: Int { layout?.groupWidth ?? 32 }
   private var hasSums: Bool { layout?.hasMinimums == true }
 
   /// Elements from one tile to the next, in a column's part.
@@ -112,9 +117,9 @@ struct PackedActivations: @unchecked Sendable {
         var rounded = RoundedRow(
           source: x.row(row + index) + first, count: width,
           codes: UnsafeMutableRawPointer(scratch) + index * rowBytes, groupWidth: groupWidth,
-          scales: scales(tile: tile, column: first) + index,
+          scaleWidth: scaleWidth, scales: scales(tile: tile, column: first) + index,
           sums: hasSums ? sums(tile: tile, column: first) + index : nil, stride: rowTile)
-        if kind == .int8 { kernels.roundToInt8(&rounded) } else { kernels.roundToInt16(&rounded) }
+        if kind == .int16 { kernels.roundToInt16(&rounded) } else { kernels.roundToInt8(&rounded) }
       }
       transposition.source = UnsafeRawPointer(scratch)
       transposition.sourceStride = rowBytes / 4
@@ -128,8 +133,9 @@ struct PackedActivations: @unchecked Sendable {
     let count = elementsPerTile(column: first)
     let start = UnsafeMutableRawPointer(mutating: elements(tile: tile, column: first))
     start.initializeMemory(as: UInt8.self, repeating: 0, count: count * kind.bytesPerElement)
-    let groups = count / groupWidth
-    if kind != .float { scales(tile: tile, column: first).update(repeating: 0, count: groups) }
-    if hasSums { sums(tile: tile, column: first).update(repeating: 0, count: groups) }
+    if kind != .float {
+      scales(tile: tile, column: first).update(repeating: 0, count: count / scaleWidth)
+    }
+    if hasSums { sums(tile: tile, column: first).update(repeating: 0, count: count / groupWidth) }
   }
 }

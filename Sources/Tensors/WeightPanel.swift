@@ -19,6 +19,7 @@ struct WeightPanel {
   private let scales: UnsafeMutablePointer<Float>
   private let minimums: UnsafeMutablePointer<Float>
   private let starts: UnsafeMutablePointer<Int32>
+  private let integerScales: UnsafeMutablePointer<Int32>
 
   /// Rows that are unpacked before they are transposed together.
   private static let band = 8
@@ -45,8 +46,8 @@ struct WeightPanel {
   /// Floats of scratch memory for a panel.
   static func scratchCount(kind: ProductKind, width: Int, kernels: KernelSet) -> Int {
     let elements = (band + kernels.columnTile) * width * kind.bytesPerElement / 4
-    // Scales, minimums and starts of groups of 16.
-    return elements + (kind == .float ? 0 : 3 * kernels.columnTile * width / 16) + 16
+    // Scales, minimums, starts and integer scales of groups of 16.
+    return elements + (kind == .float ? 0 : 4 * kernels.columnTile * width / 16) + 16
   }
 
   init(
@@ -64,6 +65,7 @@ struct WeightPanel {
     let groups = kind == .float ? 0 : kernels.columnTile * width / 16
     minimums = scales + groups
     starts = UnsafeMutableRawPointer(minimums + groups).assumingMemoryBound(to: Int32.self)
+    integerScales = starts + groups
   }
 
   /// Unpacks part of a weight.
@@ -106,6 +108,7 @@ struct WeightPanel {
       var unpacked = UnpackedRow(
         type: type, source: source, blocks: count / type.elementsPerBlock,
         isWide: kind == .int16, codes: destination, scales: scales + tileRow,
+        integerScales: kind == .int8Blocks ? integerScales + tileRow : nil,
         minimums: minimums + tileRow, starts: starts + tileRow, stride: kernels.columnTile)
       kernels.unpack(&unpacked)
       return
@@ -130,6 +133,7 @@ struct WeightPanel {
     scales.update(repeating: 0, count: groups)
     minimums.update(repeating: 0, count: groups)
     starts.update(repeating: 0, count: groups)
+    integerScales.update(repeating: 0, count: groups)
   }
 
   /// The arguments of the kernels that are the same for all tiles of activations.
@@ -142,12 +146,12 @@ struct WeightPanel {
   func arguments(_ x: PackedActivations, columns: Range<Int>, first: Int) -> Arguments {
     let offset = columns.lowerBound - first
     let elements = elements + offset * kernels.columnTile * kind.bytesPerElement / 4
-    let group = offset / (layout?.groupWidth ?? 32) * kernels.columnTile
-    let groups = columns.count / (layout?.groupWidth ?? 32)
+    let groupWidth = layout?.groupWidth ?? 32
+    let group = offset / groupWidth * kernels.columnTile
+    let groups = columns.count / groupWidth
     let hasMinimums = kind != .float && layout?.hasMinimums ?? false
     let activations = x.elements(tile: 0, column: columns.lowerBound)
     let elementsPerTile = x.elementsPerTile(column: columns.lowerBound)
-    let scalesPerTile = elementsPerTile / (layout?.groupWidth ?? 32)
     let floats =
       hasMinimums
       ? UnsafePointer(x.sums(tile: 0, column: columns.lowerBound))
@@ -162,11 +166,12 @@ struct WeightPanel {
       integers: IntegerTile(
         activations: activations,
         activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,
-        scales: scales + group, starts: starts + group, groups: groups,
-        groupWidth: layout?.groupWidth ?? 32,
-        rows: 0, result: elements, resultStride: 0),
-      floatsPerTile: hasMinimums ? scalesPerTile : elementsPerTile,
-      bytesPerTile: elementsPerTile * kind.bytesPerElement, scalesPerTile: scalesPerTile)
+        scales: scales + offset / x.scaleWidth * kernels.columnTile,
+        integerScales: integerScales + group, starts: starts + group, groups: groups,
+        groupWidth: groupWidth, rows: 0, result: elements, resultStride: 0),
+      floatsPerTile: hasMinimums ? elementsPerTile / groupWidth : elementsPerTile,
+      bytesPerTile: elementsPerTile * kind.bytesPerElement,
+      scalesPerTile: elementsPerTile / x.scaleWidth)
   }
 
   /// See `arguments`.
@@ -202,17 +207,18 @@ struct WeightPanel {
       floats.resultStride = stride
       kernels.multiplyFloats(&floats)
     }
-    if kind == .float { return }
+    guard kind != .float else { return }
     var integers = arguments.integers
     integers.activations += tile * arguments.bytesPerTile
     integers.activationScales += tile * arguments.scalesPerTile
     integers.rows = count
     integers.result = result
     integers.resultStride = stride
-    if kind == .int8 {
-      kernels.multiplyInt8(&integers)
-    } else {
-      kernels.multiplyInt16(&integers)
+    switch kind {
+    case .float: break
+    case .int8: kernels.multiplyInt8(&integers)
+    case .int8Blocks: kernels.multiplyInt8Blocks?(&integers)
+    case .int16: kernels.multiplyInt16(&integers)
     }
   }
 }

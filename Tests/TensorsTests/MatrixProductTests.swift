@@ -78,7 +78,8 @@ private struct Oracle {
         let result = try Matrix(rows: rows, columns: outputs)
         try multiply(input, by: weight, into: result, on: pool)
         let kind = ProductKind(type, precision, kernels)
-        let largest: Double? = [.float: nil, .int8: 127, .int16: 32767][kind] ?? nil
+        let largest: Double? =
+          [.float: nil, .int8: 127, .int8Blocks: 127, .int16: 32767][kind] ?? nil
         for output in 0..<outputs {
           let range = output * columns..<(output + 1) * columns
           let rowBytes = type.byteCount(elements: columns) ?? 0
@@ -87,7 +88,8 @@ private struct Oracle {
           for row in 0..<rows {
             let oracle = Oracle(
               x: Array(x[row * columns..<(row + 1) * columns]), weights: Array(decoded[range]),
-              spans: spans, largest: largest, groupWidth: type.codeLayout?.groupWidth ?? 32)
+              spans: spans, largest: largest,
+              groupWidth: type.codeLayout.map(kind.scaleWidth) ?? 32)
             let found = Double(result.row(row)[output])
             #expect(
               abs(found - oracle.value) <= oracle.tolerance,

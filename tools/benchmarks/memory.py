@@ -117,12 +117,13 @@ def row(options, model: str, kind: str, size: int, budget: str, cold: bool, out:
         common.print_row(kind, size, budget, "cold" if cold else "warm", "-", "-", "-", "-", errors[0][:90])
         return
     whole = None if cold else generate(options, model, size, budget, options.steps, None, False, out)
-    later = [second for run in runs for second in run["steps"][1:]]
+    # The first step also makes what is kept for the others.
+    later = [second for run in runs for second in run["steps"][1:] or run["steps"]]
     reads = [run["read"][-1] - run["read"][-2] for run in runs if len(run["read"]) > 1]
     common.print_row(
         kind, size, budget, "cold" if cold else "warm", mebibytes(max(run["peak"] for run in runs)),
         mebibytes(whole["peak"]) if whole and "peak" in whole else "-",
-        f"{statistics.median(later):.1f}", mebibytes(statistics.median(reads)),
+        f"{statistics.median(later):.1f}", mebibytes(statistics.median(reads) if reads else None),
         f"decoder {whole['decoder']:.0f} s" if whole and "decoder" in whole else (whole or {}).get("error", ""))
 
 

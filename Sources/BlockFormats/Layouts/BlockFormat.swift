@@ -30,6 +30,16 @@ protocol BlockFormat {
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>)
 }
 
+/// A format whose scales are small integers times one factor for the whole block of 256.
+protocol IntegerScaledFormat: BlockFormat {
+  /// The scales of one block as they are stored.
+  ///
+  /// - Parameter block: `bytesPerBlock` readable bytes, of any alignment.
+  /// - Returns: the factor, and a signed byte for each group in order; formats of eight groups use
+  ///   the first eight.
+  static func integerScales(_ block: UnsafeRawPointer) -> (factor: Float, scales: SIMD2<UInt64>)
+}
+
 extension BlockFormat {
   static var hasMinimums: Bool { false }
   static var center: Int8 { 0 }
@@ -118,6 +128,13 @@ struct Bytes32 {
 }
 
 extension UnsafeMutablePointer<Float> {
+  /// Writes the scales of a block of 16 groups, or of 8 if `count` is that.
+  @inline(__always)
+  func store(_ block: (factor: Float, scales: SIMD2<UInt64>), count: Int) {
+    storeProducts(block.factor, signed: block.scales[0], at: 0)
+    if count > 8 { storeProducts(block.factor, signed: block.scales[1], at: 8) }
+  }
+
   /// Writes `factor` times each of eight signed bytes.
   @inline(__always)
   func storeProducts(_ factor: Float, signed bytes: UInt64, at index: Int) {

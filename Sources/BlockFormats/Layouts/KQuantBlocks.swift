@@ -3,7 +3,7 @@
 
 /// `16 × (scale 4 bits, minimum 4 bits) | 64 bytes of 2-bit codes | d f16 | dmin f16`;
 /// value = d · scale · code − dmin · minimum, per 16 elements.
-enum Q2_K: BlockFormat {
+enum Q2_K: IntegerScaledFormat {
   static let elementsPerBlock = 256
   static let bytesPerBlock = 84
   static let groupWidth = 16
@@ -15,15 +15,9 @@ enum Q2_K: BlockFormat {
     _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
   ) {
-    let superScale = block.half(80)
-    let superMinimum = -block.half(82)
-    let packed = block.bytes16(0)
-    let low = unsafeBitCast(packed & 15, to: SIMD2<UInt64>.self)
-    let high = unsafeBitCast(packed &>> 4, to: SIMD2<UInt64>.self)
-    scales.storeProducts(superScale, signed: low[0], at: 0)
-    scales.storeProducts(superScale, signed: low[1], at: 8)
-    minimums.storeProducts(superMinimum, signed: high[0], at: 0)
-    minimums.storeProducts(superMinimum, signed: high[1], at: 8)
+    scales.store(integerScales(block), count: 16)
+    let high = unsafeBitCast(block.bytes16(0) &>> 4, to: SIMD2<UInt64>.self)
+    minimums.store((-block.half(82), high), count: 16)
     for half in 0..<2 {
       // 32 bytes hold 128 elements, four runs of 32 one above the other.
       let bytes = block.bytes32(16 &+ 32 &* half)
@@ -33,11 +27,16 @@ enum Q2_K: BlockFormat {
       codes.store(bytes &>> 6, at: 128 &* half &+ 96)
     }
   }
+
+  @inline(__always)
+  static func integerScales(_ block: UnsafeRawPointer) -> (factor: Float, scales: SIMD2<UInt64>) {
+    (block.half(80), unsafeBitCast(block.bytes16(0) & 15, to: SIMD2<UInt64>.self))
+  }
 }
 
 /// `32 bytes of third bits | 64 bytes of 2-bit codes | 12 bytes of 6-bit scales | d f16`;
 /// value = d · (scale − 32) · (code − 4 where the third bit is clear), per 16 elements.
-enum Q3_K: BlockFormat {
+enum Q3_K: IntegerScaledFormat {
   static let elementsPerBlock = 256
   static let bytesPerBlock = 110
   static let groupWidth = 16
@@ -47,7 +46,7 @@ enum Q3_K: BlockFormat {
     _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
   ) {
-    unpackScales(block, into: scales)
+    scales.store(integerScales(block), count: 16)
     let third = block.bytes32(0)
     // The bit of run r is the bit of value 2^r; shifted to 4 and subtracted as 4 if it is clear.
     let low = block.bytes32(32)
@@ -62,12 +61,9 @@ enum Q3_K: BlockFormat {
     codes.store((high &>> 6) | (third &>> 5 & 4), minus: 4, at: 224)
   }
 
-  /// The 16 scales, low nibbles in 8 bytes and upper bit pairs in 4.
+  /// Low nibbles in 8 bytes and upper bit pairs in 4.
   @inline(__always)
-  private static func unpackScales(
-    _ block: UnsafeRawPointer, into scales: UnsafeMutablePointer<Float>
-  ) {
-    let superScale = block.half(108)
+  static func integerScales(_ block: UnsafeRawPointer) -> (factor: Float, scales: SIMD2<UInt64>) {
     let low = UInt64(block.word32(96)) | UInt64(block.word32(100)) << 32
     let pairs = UInt64(block.word32(104))
     let mask: UInt64 = 0x0303_0303_0303_0303
@@ -75,16 +71,14 @@ enum Q3_K: BlockFormat {
     let second = (pairs >> 4 | pairs << 26) & mask
     let bytes = SIMD2<UInt64>(
       low & 0x0F0F_0F0F_0F0F_0F0F | first << 4, low >> 4 & 0x0F0F_0F0F_0F0F_0F0F | second << 4)
-    let signed = unsafeBitCast(
-      unsafeBitCast(bytes, to: SIMD16<UInt8>.self) &- 32, to: SIMD2<UInt64>.self)
-    scales.storeProducts(superScale, signed: signed[0], at: 0)
-    scales.storeProducts(superScale, signed: signed[1], at: 8)
+    let signed = unsafeBitCast(bytes, to: SIMD16<UInt8>.self) &- 32
+    return (block.half(108), unsafeBitCast(signed, to: SIMD2<UInt64>.self))
   }
 }
 
 /// `d f16 | dmin f16 | 12 bytes of 6-bit scales and minimums | 128 bytes of nibbles`;
 /// value = d · scale · code − dmin · minimum, per 32 elements.
-enum Q4_K: BlockFormat {
+enum Q4_K: IntegerScaledFormat {
   static let elementsPerBlock = 256
   static let bytesPerBlock = 144
   static let groupWidth = 32
@@ -96,7 +90,8 @@ enum Q4_K: BlockFormat {
     _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
   ) {
-    unpackScales(block, scales: scales, minimums: minimums)
+    scales.store(integerScales(block), count: 8)
+    minimums.store(integerMinimums(block), count: 8)
     for pair in 0..<4 {
       let bytes = block.bytes32(16 &+ 32 &* pair)
       codes.store(bytes & 15, at: 64 &* pair)
@@ -104,21 +99,22 @@ enum Q4_K: BlockFormat {
     }
   }
 
-  /// The scales and minimums that Q4_K and Q5_K share: 8 of 6 bits each in 12 bytes, the first
-  /// four in one piece, of the others the upper bit pairs above the first and the nibbles last.
+  // Q4_K and Q5_K share their scales and minimums: 8 of 6 bits each in 12 bytes, the first four in
+  // one piece, of the others the upper bit pairs above the first and the nibbles last.
+
   @inline(__always)
-  static func unpackScales(
-    _ block: UnsafeRawPointer, scales: UnsafeMutablePointer<Float>,
-    minimums: UnsafeMutablePointer<Float>
-  ) {
-    let (first, second, third) = (block.word32(4), block.word32(8), block.word32(12))
-    let (six, nibble, pair): (UInt32, UInt32, UInt32) = (0x3F3F_3F3F, 0x0F0F_0F0F, 0x0303_0303)
-    let upperScales = third & nibble | (first >> 6 & pair) << 4
-    let upperMinimums = third >> 4 & nibble | (second >> 6 & pair) << 4
-    scales.storeProducts(
-      block.half(0), signed: UInt64(first & six) | UInt64(upperScales) << 32, at: 0)
-    minimums.storeProducts(
-      -block.half(2), signed: UInt64(second & six) | UInt64(upperMinimums) << 32, at: 0)
+  static func integerScales(_ block: UnsafeRawPointer) -> (factor: Float, scales: SIMD2<UInt64>) {
+    let (first, third) = (block.word32(4), block.word32(12))
+    let upper = third & 0x0F0F_0F0F | (first >> 6 & 0x0303_0303) << 4
+    return (block.half(0), SIMD2(UInt64(first & 0x3F3F_3F3F) | UInt64(upper) << 32, 0))
+  }
+
+  /// The minimums in the form of scales.
+  @inline(__always)
+  static func integerMinimums(_ block: UnsafeRawPointer) -> (factor: Float, scales: SIMD2<UInt64>) {
+    let (second, third) = (block.word32(8), block.word32(12))
+    let upper = third >> 4 & 0x0F0F_0F0F | (second >> 6 & 0x0303_0303) << 4
+    return (-block.half(2), SIMD2(UInt64(second & 0x3F3F_3F3F) | UInt64(upper) << 32, 0))
   }
 }
 
@@ -136,7 +132,8 @@ enum Q5_K: BlockFormat {
     _ block: UnsafeRawPointer, codes: UnsafeMutablePointer<Int8>,
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>
   ) {
-    Q4_K.unpackScales(block, scales: scales, minimums: minimums)
+    scales.store(Q4_K.integerScales(block), count: 8)
+    minimums.store(Q4_K.integerMinimums(block), count: 8)
     // Bit g of byte i is the fifth bit of element i of group g.
     var fifth = block.bytes32(16)
     for pair in 0..<4 {

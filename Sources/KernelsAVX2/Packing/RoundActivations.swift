@@ -4,16 +4,34 @@ import KernelInterface
 /// See `KernelSet.roundToInt8`.
 func roundToInt8(_ arguments: UnsafePointer<RoundedRow>) {
   let row = arguments.pointee
+  if row.scaleWidth == 256 {
+    for block in 0..<row.count / 256 { roundBlock(row, block) }
+    return
+  }
   for run in 0..<row.count / 32 {
     let x = Run(row.source + 32 &* run)
-    let codes = x.codes(dividedBy: row.writeScales(of: x, run: run, largest: 127))
-    let bytes = _mm256_packs_epi16(codes.low, codes.high)
-    // Packing works on halves of registers; this puts the pieces in order.
-    let order = SIMD8<Int32>(0, 4, 1, 5, 2, 6, 3, 7)
-    let ordered = _mm256_permutevar8x32_epi32(
-      bytes, unsafeBitCast(order, to: SIMD4<Int64>.self))
-    let shifted = _mm256_xor_si256(ordered, _mm256_set1_epi8(-128))
-    row.codes.storeBytes(of: shifted, toByteOffset: 32 &* run, as: SIMD4<Int64>.self)
+    row.writeBytes(of: x, run: run, dividedBy: row.writeScales(of: x, run: run, largest: 127))
+  }
+}
+
+/// Rounds 256 activations with one scale.
+@inline(__always)
+private func roundBlock(_ row: RoundedRow, _ block: Int) {
+  var peak: Float = 0
+  var total: Float = 0
+  for run in 8 &* block..<8 &* (block &+ 1) {
+    let x = Run(row.source + 32 &* run)
+    let peaks = x.largestMagnitudes
+    let larger = peaks.second > peaks.first ? peaks.second : peaks.first
+    peak = larger > peak ? larger : peak
+    let sums = row.writeSums(of: x, run: run)
+    total += sums.first + sums.second
+  }
+  // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
+  let scale = peak / 127 + total * 0
+  row.scales[block &* row.stride] = scale
+  for run in 8 &* block..<8 &* (block &+ 1) {
+    row.writeBytes(of: Run(row.source + 32 &* run), run: run, dividedBy: (scale, scale))
   }
 }
 
@@ -94,31 +112,56 @@ private struct Run {
 }
 
 extension RoundedRow {
+  /// Writes 32 codes of 8 bits.
+  @inline(__always)
+  fileprivate func writeBytes(
+    of x: Run, run: Int, dividedBy scales: (first: Float, second: Float)
+  ) {
+    let rounded = x.codes(dividedBy: scales)
+    let bytes = _mm256_packs_epi16(rounded.low, rounded.high)
+    // Packing works on halves of registers; this puts the pieces in order.
+    let order = SIMD8<Int32>(0, 4, 1, 5, 2, 6, 3, 7)
+    let ordered = _mm256_permutevar8x32_epi32(
+      bytes, unsafeBitCast(order, to: SIMD4<Int64>.self))
+    let shifted = _mm256_xor_si256(ordered, _mm256_set1_epi8(-128))
+    codes.storeBytes(of: shifted, toByteOffset: 32 &* run, as: SIMD4<Int64>.self)
+  }
+
+  /// Writes the sums, where they are wanted, of two groups of 16 or one of 32.
+  ///
+  /// - Returns: the sums of the first and second 16.
+  @inline(__always)
+  fileprivate func writeSums(of x: Run, run: Int) -> (first: Float, second: Float) {
+    let (first, second) = x.sums
+    if let sums {
+      if groupWidth == 32 {
+        sums[run &* stride] = first + second
+      } else {
+        sums[2 &* run &* stride] = first
+        sums[(2 &* run &+ 1) &* stride] = second
+      }
+    }
+    return (first, second)
+  }
+
   /// Writes the scales, and the sums where they are wanted, of two groups of 16 or one of 32.
   @inline(__always)
   fileprivate func writeScales(
     of x: Run, run: Int, largest: Float
   ) -> (first: Float, second: Float) {
-    let (firstSum, secondSum) = x.sums
+    let (firstSum, secondSum) = writeSums(of: x, run: run)
     let (firstPeak, secondPeak) = x.largestMagnitudes
     // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
     if groupWidth == 32 {
-      let total = firstSum + secondSum
       let peak = secondPeak > firstPeak ? secondPeak : firstPeak
-      let scale = peak / largest + total * 0
+      let scale = peak / largest + (firstSum + secondSum) * 0
       scales[run &* stride] = scale
-      if let sums { sums[run &* stride] = total }
       return (scale, scale)
     }
     let first = firstPeak / largest + firstSum * 0
     let second = secondPeak / largest + secondSum * 0
-    let index = 2 &* run &* stride
-    scales[index] = first
-    scales[index &+ stride] = second
-    if let sums {
-      sums[index] = firstSum
-      sums[index &+ stride] = secondSum
-    }
+    scales[2 &* run &* stride] = first
+    scales[(2 &* run &+ 1) &* stride] = second
     return (first, second)
   }
 }

@@ -11,14 +11,35 @@ func unpack(_ arguments: UnsafePointer<UnpackedRow>) {
   case .q5_0: unpack(row, as: Q5_0.self)
   case .q5_1: unpack(row, as: Q5_1.self)
   case .q8_0: unpack(row, as: Q8_0.self)
-  case .q2_K: unpack(row, as: Q2_K.self)
-  case .q3_K: unpack(row, as: Q3_K.self)
-  case .q4_K: unpack(row, as: Q4_K.self)
+  case .q2_K: unpackScaled(row, as: Q2_K.self)
+  case .q3_K: unpackScaled(row, as: Q3_K.self)
+  case .q4_K: unpackScaled(row, as: Q4_K.self)
   case .q5_K: unpack(row, as: Q5_K.self)
   case .q6_K: unpack(row, as: Q6_K.self)
   case .iq4_nl: unpack(row, as: IQ4_NL.self)
   case .iq4_xs: unpack(row, as: IQ4_XS.self)
   default: preconditionFailure("a type without codes")
+  }
+}
+
+/// Integer scales and factors where they are wanted, beside all that other formats have.
+@inline(__always)
+private func unpackScaled<Format: IntegerScaledFormat>(
+  _ row: UnpackedRow, as format: Format.Type
+) {
+  unpack(row, as: format)
+  guard let integerScales = row.integerScales else { return }
+  let groups = Format.elementsPerBlock / Format.groupWidth
+  for block in 0..<row.blocks {
+    let (factor, packed) = Format.integerScales(row.source + block &* Format.bytesPerBlock)
+    row.scales[block &* row.stride] = factor
+    let scales = SIMD16<Int16>(truncatingIfNeeded: unsafeBitCast(packed, to: SIMD16<Int8>.self))
+    for group in 0..<groups {
+      // The same number in both halves, since sums come in pairs.
+      let scale = UInt32(UInt16(bitPattern: scales[group]))
+      integerScales[(block &* groups &+ group) &* row.stride] = Int32(
+        bitPattern: scale | scale << 16)
+    }
   }
 }
 
@@ -41,7 +62,7 @@ private func unpack<Format: BlockFormat>(_ row: UnpackedRow, as format: Format.T
         let first = block &* groups &* row.stride
         for group in 0..<groups {
           let index = first &+ group &* row.stride
-          row.scales[index] = scales[group]
+          if row.integerScales == nil { row.scales[index] = scales[group] }
           if Format.hasMinimums {
             row.minimums[index] = minimums[group] + Float(Format.center) * scales[group]
           }

@@ -1,0 +1,71 @@
+import CIntrinsics
+import KernelInterface
+
+/// See `KernelSet.multiplyInt8Blocks`.
+///
+/// Sums of 16 bits (see `multiplyInt8`) are multiplied by their group's integer scale with the same
+/// instruction that joins them in pairs: 32512 · 63 · 2 for each of 8 groups stays far below 2³¹.
+/// What float32 scales cost for every group is left to do for every block.
+func multiplyInt8Blocks(_ tile: UnsafePointer<IntegerTile>) {
+  switch tile.pointee.rows {
+  case 1: multiplyBlocks(tile.pointee, rows: 1)
+  case 2, 3: multiplyBlocks(tile.pointee, rows: 3)
+  default: multiplyBlocks(tile.pointee, rows: 6)
+  }
+}
+
+/// Sums of 32 bits while a block is worked on, `[rowTile, columnTile]`.
+private typealias BlockSums = (
+  SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>
+)
+
+/// `rows` is 1, 3 or 6 and a constant wherever this is inlined.
+@inline(__always)
+private func multiplyBlocks(_ tile: IntegerTile, rows: Int) {
+  let zero = SIMD16<Int32>()
+  var sums: BlockSums = (zero, zero, zero, zero, zero, zero)
+  withUnsafeMutablePointer(to: &sums) { sums in
+    let sums = UnsafeMutableRawPointer(sums)
+    let groupsPerBlock = 256 / tile.groupWidth
+    var x = tile.activations
+    var codes = tile.codes
+    var starts = UnsafeRawPointer(tile.starts)
+    var integerScales = UnsafeRawPointer(tile.integerScales)
+    // Not a constant: see `multiplyInt8`.
+    let steps = tile.groupWidth / Bytes.elementsPerStep
+    for block in 0..<tile.groups / groupsPerBlock {
+      for row in 0..<rows { Row().store(to: sums + 64 &* row) }
+      for _ in 0..<groupsPerBlock {
+        var group = TileSums(Row(starts))
+        group.add(Bytes.self, &x, &codes, steps: steps, rows: rows)
+        let scale = Row(integerScales)
+        for row in 0..<rows { group[row].addProducts(scale, to: sums + 64 &* row) }
+        starts += 4 &* columnTile
+        integerScales += 4 &* columnTile
+      }
+      let scale = FloatRow(UnsafeRawPointer(tile.scales + block &* columnTile))
+      for row in 0..<rows {
+        let result = UnsafeMutableRawPointer(tile.result + row &* tile.resultStride)
+        let xScale = tile.activationScales[block &* rowTile &+ row]
+        Row(sums + 64 &* row).addTotals(Words.self, scale, xScale, to: result)
+      }
+    }
+  }
+}
+
+extension Row {
+  /// Adds the sums of pairs, times their integer scales, to sums of 32 bits.
+  @inline(__always)
+  fileprivate func addProducts(_ scale: Row, to sums: UnsafeMutableRawPointer) {
+    var row = Row(sums)
+    row.a = _mm256_add_epi32(row.a, _mm256_madd_epi16(a, scale.a))
+    row.b = _mm256_add_epi32(row.b, _mm256_madd_epi16(b, scale.b))
+    row.store(to: sums)
+  }
+
+  @inline(__always)
+  fileprivate func store(to target: UnsafeMutableRawPointer) {
+    target.storeBytes(of: a, as: SIMD4<Int64>.self)
+    target.storeBytes(of: b, toByteOffset: 32, as: SIMD4<Int64>.self)
+  }
+}
