@@ -1,4 +1,5 @@
 import COpenBLAS
+import Foundation
 import Tensors
 
 /// The same product in float32 by OpenBLAS: what people have without quantized kernels.
@@ -10,35 +11,33 @@ struct DenseProduct {
   let input: Int
   let output: Int
 
-  /// The median time of some runs.
+  /// The median time of some runs; nil where OpenBLAS is not installed.
   ///
   /// - Throws: `ComputeError.outOfMemory`.
-  func seconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double {
+  func seconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double? {
     try Self.checkAddressSpace(threads: threads)
-    openblas_set_num_threads(Int32(clamping: threads))
+    guard let library = OpenBLAS.shared else { return nil }
+    library.setThreadCount(Int32(clamping: threads))
     // Its threads wait busily for a while after each product.
-    defer { openblas_set_num_threads(1) }
+    defer { library.setThreadCount(1) }
     let x = try Matrix(rows: rows, columns: input)
     let weight = try Matrix(rows: output, columns: input)
     let y = try Matrix(rows: rows, columns: output)
     fillNormal(x)
     fillNormal(weight)
     return try medianSeconds(repetitions) { () throws(ComputeError) in
-      cblas_sgemm(
+      library.multiply(
         CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(output), Int32(input),
         1, x.row(0), Int32(x.stride), weight.row(0), Int32(weight.stride),
         0, y.row(0), Int32(y.stride))
     }
   }
 
-  /// Address space that OpenBLAS maps for each thread.
-  private static let bufferBytes = 128 << 20
-
-  /// OpenBLAS asks for its buffers again and again, without end, when a limit (`ulimit -v`) refuses
-  /// them.
+  /// OpenBLAS asks for its buffers without end when a limit (`ulimit -v`) refuses them.
   private static func checkAddressSpace(threads: Int) throws(ComputeError) {
-    // One buffer more than threads: OpenBLAS keeps one for itself.
-    let needed = (threads + 1) * bufferBytes
+    // One buffer for each core, whose threads it makes first, and one for itself.
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    let needed = (max(threads, cores) + 1) * OpenBLAS.bufferBytes
     guard ProcessStatus().addressSpaceLeft ?? .max >= needed else {
       throw .outOfMemory(byteCount: needed)
     }

@@ -40,10 +40,10 @@ package struct MatrixProductBenchmark: Sendable {
     self.rows = rows
   }
 
-  /// The median time of the product in float32 by OpenBLAS.
+  /// The median time of the product in float32 by OpenBLAS; nil where that is not installed.
   ///
   /// - Throws: `ComputeError` if memory runs out.
-  package func denseSeconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double {
+  package func denseSeconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double? {
     try DenseProduct(rows: rows, input: input, output: output)
       .seconds(repetitions: repetitions, threads: threads)
   }

@@ -1,2 +1,2 @@
-// Shows OpenBLAS's C interface to Swift.
+// Shows the types of OpenBLAS's C interface to Swift. The library is loaded when it is called.
 #include <cblas-openblas.h>

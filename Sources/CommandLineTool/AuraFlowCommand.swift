@@ -12,6 +12,10 @@ enum Program {
       Console.writeError("error: \(complaint.withoutControlCharacters)\n")
       end(ExitStatus.usage)
     }
+    if let complaint = AddressSpace.prepare() {
+      Console.writeError("error: \(complaint)\n")
+      end(ExitStatus.outOfMemory)
+    }
     MappingFaults.endProcess(exitCode: ExitStatus.inputOutput)
     do {
       var command = try AuraFlowCommand.parseAsRoot(
@@ -35,8 +39,8 @@ enum Program {
     }
   }
 
-  /// Ends without the exit handlers of libraries: OpenBLAS waits there for its threads, which never
-  /// end if they could not get memory. Nothing of ours is buffered.
+  /// Ends without the exit handlers of libraries, which may wait for threads that could not get
+  /// memory. Nothing of ours is buffered.
   private static func end(_ code: Int32) -> Never { _exit(code) }
 }
 

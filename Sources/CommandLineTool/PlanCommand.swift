@@ -30,6 +30,15 @@ struct PlanCommand: AsyncParsableCommand {
   var prompt = "A photograph of a lighthouse on a cliff at dawn, waves breaking on the rocks below"
 
   @Option(
+    name: [.long, .customShort("n")], parsing: .unconditional,
+    help: ArgumentHelp("The negative prompt.", valueName: "text"))
+  var negativePrompt = ""
+
+  @Option(
+    name: .long, help: ArgumentHelp("Most tokens of a prompt that count.", valueName: "count"))
+  var maxSequenceLength: Int?
+
+  @Option(
     name: [.long, .customShort("W")], help: ArgumentHelp("Pixels per row.", valueName: "pixels"))
   var width: Int?
 
@@ -83,6 +92,8 @@ struct PlanCommand: AsyncParsableCommand {
     request.steps = steps
     request.guidanceScale = guidanceScale
     request.imageCount = numImages
+    request.negativePrompt = negativePrompt
+    request.maxSequenceLength = maxSequenceLength
     return request
   }
 

@@ -65,7 +65,8 @@ package struct IntegerTile {
   package init(
     activations: UnsafeRawPointer, activationScales: UnsafePointer<Float>, codes: UnsafeRawPointer,
     scales: UnsafePointer<Float>, integerScales: UnsafePointer<Int32>,
-    starts: UnsafePointer<Int32>, groups: Int, groupWidth: Int, rows: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
+    starts: UnsafePointer<Int32>, groups: Int, groupWidth: Int, rows: Int,
+    result: UnsafeMutablePointer<Float>, resultStride: Int
   ) {
     self.activations = activations
     self.activationScales = activationScales

@@ -49,7 +49,10 @@ package enum ProductKind: String, Sendable {
   /// Activations that share a scale.
   ///
   /// - Parameter layout: the weight's.
-  package func scaleWidth(_ layout: CodeLayout) -> Int { self == .int8Blocks ? 256 : layout.groupWidth }
+  /// - Returns: how many.
+  package func scaleWidth(_ layout: CodeLayout) -> Int {
+    self == .int8Blocks ? 256 : layout.groupWidth
+  }
 
   /// Bytes of one packed activation or weight code.
   var bytesPerElement: Int {

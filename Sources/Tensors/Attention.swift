@@ -60,7 +60,8 @@ private func attend(
     keys: sequence.count, headDimension: headDimension, kernels: pool.kernels)
   // As many heads at once as fit, so that threads meet seldom.
   let headsPerPass = max(1, min(heads, packedFloats / max(1, headFloats)))
-  let memory = try FloatBuffer(count: headsPerPass * headFloats)
+  let memory = try pool.borrow(count: headsPerPass * headFloats)
+  defer { pool.giveBack(memory) }
   for first in stride(from: 0, to: heads, by: headsPerPass) {
     let packed = (first..<min(heads, first + headsPerPass)).map { head in
       let columns = head * headDimension..<(head + 1) * headDimension

@@ -20,10 +20,10 @@ package final class ThreadPool: Sendable {
   /// Scratch memory by worker; the lock also keeps concurrent callers apart.
   private let scratch: Mutex<[FloatBuffer?]>
   private let cancellation = Atomic(false)
-  /// Memory of products that ended, for the next one: new memory would have to be cleared.
+  /// Memory of products and attention that ended, for the next: new memory would have to be cleared.
   private let spare = Mutex<[FloatBuffer]>([])
-  /// Buffers of one product: codes, scales and sums.
-  private static let spareCount = 3
+  /// Buffers of one product (codes, scales and sums) and of attention (keys and values).
+  private static let spareCount = 4
 
   /// - Parameters:
   ///   - threadCount: threads to work on; at least 1 is taken.

@@ -106,7 +106,7 @@ struct HostileUseTests {
   @Test("too small an address space is one line, not a hang", .timeLimit(.minutes(1)))
   func addressSpace() throws {
     let limited = "ulimit -v 700000; \"$1\""
-    // The benchmark calls OpenBLAS, which would ask for its buffers for ever.
+    // OpenBLAS would ask for its buffers for ever.
     let shape = "--shapes 64x256 --rows 1 --types q4_0 --threads 8"
     #expect(try shell("\(limited) bench matmul \(shape)", []) == 71)
     #expect(try shell("\(limited) generate -m \"$2\" -p x --steps 1 -o a.png", [model()]) == 0)

@@ -105,13 +105,13 @@ struct MemoryTests {
   @Test("a model that is cut short at any moment is one line and exit 74")
   func truncatedAtAnyMoment() throws {
     let folder = try TemporaryFolder()
-    for moment in 0..<8 {
+    for moment in 0..<20 {
       let model = folder.path("model.gguf")
       try? FileManager.default.removeItem(atPath: model)
       try FileManager.default.copyItem(atPath: try ShippedModel.path(), toPath: model)
       let script = """
         "$1" generate -m model.gguf -p x --steps 500 --memory 80MiB --quiet -o a.png & \
-        sleep 0.\(10 + 11 * moment); truncate -s \(1_000_000 * moment) model.gguf; wait $!
+        sleep 0.\(10 + 4 * moment); truncate -s \(1_000_000 * moment) model.gguf; wait $!
         """
       let outcome = try CommandLine.shell(script, in: folder.url)
       // Before its header is read the file is simply damaged.
@@ -127,7 +127,10 @@ struct MemoryTests {
     let model = try syntheticModel(in: folder)
     var pictures: Set<Data> = []
     var statuses: Set<Int32> = []
-    for kibibytes in [200_000, 500_000, 700_000, 1_000_000, 4_000_000] {
+    for kibibytes in [
+      180_000, 240_000, 300_000, 400_000, 500_000, 600_000, 700_000, 1_000_000, 2_000_000,
+      4_000_000,
+    ] {
       let outcome = try CommandLine.shell(
         """
         ulimit -v \(kibibytes); "$1" generate -m "$2" -p x -W 64 -H 64 --steps 1 -o a.png --force
@@ -172,6 +175,51 @@ struct MemoryTests {
       let difference = Double(planned - peak) / Double(peak)
       #expect(abs(difference) < 0.1, "\(side) \(steps) \(budget): \(planned >> 20) \(peak >> 20)")
     }
+  }
+
+  @Test("SIGINT ends every stage within two seconds")
+  func interruptedStages() throws {
+    let folder = try TemporaryFolder()
+    let model = try syntheticModel(in: folder)
+    for (stage, steps) in [
+      ("model:", 1), ("encoding text", 1), ("preparing schedule", 2000), ("step 1/", 50),
+      ("decoding", 1),
+    ] {
+      // The time from the signal to the end is measured where the shell knows both.
+      let script = """
+        "$1" generate -m "$2" -p "$3" -W 512 -H 512 --steps \(steps) --verbose -o a.png 2> errors & \
+        until grep -q '^\(stage)' errors; do sleep 0.01; done; \
+        start=$(date +%s%N); kill -INT $!; wait $!; status=$?; \
+        echo $(($(date +%s%N) - start)); exit $status
+        """
+      let prompt = String(repeating: "a lighthouse on a cliff ", count: 40)
+      let outcome = try CommandLine.shell(script, [model, prompt], in: folder.url)
+      #expect(outcome.status == 130, "\(stage)")
+      let nanoseconds = Int(outcome.output.trimmingCharacters(in: .whitespacesAndNewlines))
+      #expect(try #require(nanoseconds) < 2_000_000_000, "\(stage)")
+      let left = try FileManager.default.contentsOfDirectory(atPath: folder.url.path)
+      #expect(Set(left) == ["medium.gguf", "errors"])
+    }
+  }
+
+  @Test("two programs at once use one model and make the same picture")
+  func concurrentRuns() throws {
+    let folder = try TemporaryFolder()
+    let processes = try ["a.png", "b.png"].map {
+      try CommandLine.start(
+        [
+          "generate", "-p", "a red apple", "--seed", "3", "--steps", "8", "--memory", "80MiB",
+          "--quiet", "-o", $0,
+        ], in: folder.url)
+    }
+    for process in processes {
+      process.waitUntilExit()
+      #expect(process.terminationStatus == 0)
+    }
+    let pictures = try ["a.png", "b.png"].map {
+      try Data(contentsOf: URL(fileURLWithPath: folder.path($0)))
+    }
+    #expect(pictures[0] == pictures[1])
   }
 
   /// A model of some 260 MB.

@@ -119,6 +119,31 @@ struct AuraFlowTransformerTests {
     }
   }
 
+  @Test("steps after the first allocate next to nothing")
+  func stepsReuseMemory() throws {
+    let fixture = try ComponentFixture(.transformer, "transformer/heads-8")
+    let transformer = try AuraFlowTransformer(fixture.source)
+    let run = try Run(fixture.golden, "run0")
+    let modulation = try transformer.modulation(times: [run.time, run.time], on: pool)
+    let context = try transformer.context(text: run.text, padding: run.padding, on: pool)
+    let session = try transformer.session(
+      [context, context], height: run.height, width: run.width, modulation: modulation)
+    let meters = (AllocationMeter(), AllocationMeter())
+    var velocities: [[[Float]]] = []
+    for (step, meter) in [meters.0, meters.1].enumerated() {
+      try meter.measure { () throws(ComputeError) in
+        velocities.append(
+          try transformer.velocities([run.latents, run.latents], session, step: step, on: pool))
+      }
+    }
+    #expect(velocities[0] == velocities[1])
+    // What goes into the tokens and comes out of them, for one branch at a time, and a row of
+    // positions.
+    let patches = 8 * run.latents.count + 4 * run.width * transformer.configuration.hiddenSize
+    #expect(meters.1.peakBytes <= patches, "\(meters.1.peakBytes)")
+    #expect(meters.0.peakBytes > meters.1.peakBytes)
+  }
+
   @Test("frequencies of the time embedding have the reference's bits")
   func frequencies() throws {
     let golden = try #require(
