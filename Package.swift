@@ -53,6 +53,7 @@ let package = Package(
     .target(name: "KernelInterface", dependencies: ["BlockFormats"]),
     .target(name: "KernelsPortable", dependencies: ["BlockFormats", "KernelInterface"]),
     .target(name: "Kernels", dependencies: kernelSets + ["CIntrinsics", "KernelInterface"]),
+    .target(name: "Quantization", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
     .target(
       name: "Tensors", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
     .target(
@@ -90,6 +91,11 @@ let package = Package(
     .testTarget(name: "SamplingTests", dependencies: ["Sampling", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
+    .testTarget(
+      name: "QuantizationTests",
+      dependencies: [
+        "BlockFormats", "KernelInterface", "Kernels", "Quantization", "StrictJSON", "TestSupport",
+      ]),
     .testTarget(
       name: "TensorsTests",
       dependencies: [

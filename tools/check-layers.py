@@ -18,7 +18,7 @@ import sys
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ModelFiles",
     "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVX512", "Kernels",
-    "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "TextToImage", "Benchmarks",
+    "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "TextToImage", "Benchmarks",
     "CommandLineTool",
 ]
 IMPORT = re.compile(

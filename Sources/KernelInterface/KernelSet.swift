@@ -42,6 +42,8 @@ package struct KernelSet: Sendable {
   package let roundToInt8: @Sendable (UnsafePointer<RoundedRow>) -> Void
   /// Rounds one row of activations to 16 bits.
   package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
+  /// Rounds float32 rows to blocks of a type.
+  package let roundRows: @Sendable (UnsafePointer<RowsToRound>) -> Void
   /// Runs eight independent chains of the instruction that bounds a kind of product, so often, and
   /// returns how many operations that was: what the products are measured by.
   package let runPeakLoop: @Sendable (PeakInstruction, Int) -> Double
@@ -59,6 +61,7 @@ package struct KernelSet: Sendable {
       @escaping @Sendable (ElementType, UnsafeRawPointer, Int, UnsafeMutablePointer<Float>) -> Void,
     roundToInt8: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
     roundToInt16: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
+    roundRows: @escaping @Sendable (UnsafePointer<RowsToRound>) -> Void,
     runPeakLoop: @escaping @Sendable (PeakInstruction, Int) -> Double
   ) {
     self.name = name
@@ -76,6 +79,7 @@ package struct KernelSet: Sendable {
     self.decode = decode
     self.roundToInt8 = roundToInt8
     self.roundToInt16 = roundToInt16
+    self.roundRows = roundRows
     self.runPeakLoop = runPeakLoop
   }
 }

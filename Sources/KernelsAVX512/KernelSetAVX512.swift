@@ -6,5 +6,5 @@ package let kernelSetAVX512 = KernelSet(
   largestInt8Sum: .max,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
   continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
-  roundToInt8: roundToInt8,
-  roundToInt16: roundToInt16, runPeakLoop: runPeakLoop)
+  roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows,
+  runPeakLoop: runPeakLoop)

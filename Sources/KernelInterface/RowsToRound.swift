@@ -1,0 +1,45 @@
+import BlockFormats
+
+/// Arguments of `KernelSet.roundRows`: float32 rows, and where their blocks go.
+package struct RowsToRound {
+  /// What the rows become: one of `roundableTypes`.
+  package var type: ElementType
+  /// Whether to search longer for scales.
+  package var isThorough: Bool
+  /// `[rows, columns]`.
+  package var values: UnsafePointer<Float>
+  package var rows: Int
+  /// A multiple of the type's `elementsPerBlock`.
+  package var columns: Int
+  /// `[columns]`: how much an error's square counts, not negative and finite; nil if all count
+  /// alike.
+  package var importance: UnsafePointer<Float>?
+  /// Room for the rows' blocks, of any alignment.
+  package var blocks: UnsafeMutableRawPointer
+  /// `scratchBytes` of memory, aligned to 32 bytes.
+  package var scratch: UnsafeMutableRawPointer
+
+  package init(
+    type: ElementType, isThorough: Bool, values: UnsafePointer<Float>, rows: Int, columns: Int,
+    importance: UnsafePointer<Float>?, blocks: UnsafeMutableRawPointer,
+    scratch: UnsafeMutableRawPointer
+  ) {
+    self.type = type
+    self.isThorough = isThorough
+    self.values = values
+    self.rows = rows
+    self.columns = columns
+    self.importance = importance
+    self.blocks = blocks
+    self.scratch = scratch
+  }
+
+  /// Memory that `KernelSet.roundRows` works in: values and weights of 256 elements, and their
+  /// codes.
+  package static let scratchBytes = 16 << 10
+
+  /// The types that `KernelSet.roundRows` makes.
+  package static let roundableTypes: [ElementType] = [
+    .f32, .f16, .bf16, .q8_0, .q4_0, .q4_1, .q5_0, .q5_1,
+  ]
+}

@@ -1,0 +1,67 @@
+import BlockFormats
+
+/// Rounds to binary16, to even in the middle; magnitudes from 65520 become infinite.
+func roundToFloat16(
+  _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
+) {
+  var index = 0
+  while index &+ 8 <= count {
+    blocks.storeBytes(
+      of: float16Bits(values.lanes(index)), toByteOffset: 2 &* index, as: SIMD8<UInt16>.self)
+    index &+= 8
+  }
+  while index < count {
+    blocks.storeHalf(values[index], at: 2 &* index)
+    index &+= 1
+  }
+}
+
+/// Rounds to bfloat16, to even in the middle; NaNs become quiet.
+func roundToBFloat16(
+  _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
+) {
+  for index in 0..<count {
+    var bits = values[index].bitPattern
+    if bits & 0x7FFF_FFFF > 0x7F80_0000 {
+      bits = bits & 0xFFFF_0000 | 0x0040_0000
+    } else {
+      bits = bits &+ (0x7FFF &+ (bits &>> 16 & 1))
+    }
+    let upper = UInt16(truncatingIfNeeded: bits &>> 16)
+    blocks.storeBytes(of: upper.littleEndian, toByteOffset: 2 &* index, as: UInt16.self)
+  }
+}
+
+/// The nearest binary16 of each lane.
+@inline(__always)
+func float16Bits(_ values: Floats8) -> SIMD8<UInt16> {
+  let bits = unsafeBitCast(values, to: SIMD8<Int32>.self)
+  let magnitude = bits & 0x7FFF_FFFF
+  // Normal numbers: round at the 13 bits that go, then move the exponent.
+  let odd = magnitude &>> 13 & 1
+  let normal = (magnitude &+ (0x0FFF &- 112 &<< 23) &+ odd) &>> 13
+  // Below 2^-14: adding 0.5 leaves multiples of 2^-24 in the mantissa.
+  let shifted = unsafeBitCast(magnitude, to: Floats8.self) + 0.5
+  let subnormal = unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- 0x3F00_0000
+  // Infinities and NaNs, whose upper payload stays, and is not to become that of infinity.
+  let payload = magnitude &>> 13 & 0x3FF
+  let quiet = SIMD8<Int32>(repeating: 0)
+    .replacing(with: 1, where: payload .== 0 .& (magnitude .> 0x7F80_0000))
+  var half = normal.replacing(with: subnormal, where: magnitude .< 0x3880_0000)
+  half = half.replacing(with: 0x7C00, where: magnitude .>= 0x477F_F000)
+  half = half.replacing(with: 0x7C00 | payload | quiet, where: magnitude .> 0x7F80_0000)
+  let sign = bits &>> 16 & 0x8000
+  return SIMD8<UInt16>(truncatingIfNeeded: half | sign)
+}
+
+/// The nearest binary16.
+@inline(__always)
+func float16Bits(_ value: Float) -> UInt16 { float16Bits(Floats8(repeating: value))[0] }
+
+extension UnsafeMutableRawPointer {
+  /// Writes the nearest binary16, little-endian.
+  @inline(__always)
+  func storeHalf(_ value: Float, at offset: Int) {
+    storeBytes(of: float16Bits(value).littleEndian, toByteOffset: offset, as: UInt16.self)
+  }
+}
