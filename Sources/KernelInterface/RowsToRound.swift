@@ -40,6 +40,7 @@ package struct RowsToRound {
 
   /// The types that `KernelSet.roundRows` makes.
   package static let roundableTypes: [ElementType] = [
-    .f32, .f16, .bf16, .q8_0, .q4_0, .q4_1, .q5_0, .q5_1,
+    .f32, .f16, .bf16, .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K,
+    .iq4_nl, .iq4_xs,
   ]
 }

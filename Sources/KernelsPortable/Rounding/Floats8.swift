@@ -3,13 +3,13 @@ typealias Floats8 = SIMD8<Float>
 
 extension SIMD8<Float> {
   /// The magnitudes.
-  @inline(__always)
+  @_transparent
   var magnitudes: Floats8 {
     unsafeBitCast(unsafeBitCast(self, to: SIMD8<UInt32>.self) & 0x7FFF_FFFF, to: Floats8.self)
   }
 
   /// The nearest whole numbers, even ones in the middle, of numbers within ±2^22.
-  @inline(__always)
+  @_transparent
   var rounded: Floats8 {
     // Near 1.5 · 2^23 float32 holds whole numbers only.
     let magic = Floats8(repeating: 12_582_912)
@@ -17,66 +17,60 @@ extension SIMD8<Float> {
   }
 
   /// Whole numbers within ±2^22 as integers.
-  @inline(__always)
+  @_transparent
   var integers: SIMD8<Int32> {
     let shifted = self + Floats8(repeating: 12_582_912)
     return unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- 0x4B40_0000
   }
 
+  /// Whole numbers from −2^15 to 2^16 − 1 as bytes, modulo 256.
+  @_transparent
+  var bytes: SIMD8<UInt8> {
+    lowerBytes(integers)
+  }
+
   /// This where the mask is true, else zero.
-  @inline(__always)
+  @_transparent
   func zero(unless mask: SIMDMask<SIMD8<Int32>>) -> Floats8 {
     Floats8(repeating: 0).replacing(with: self, where: mask)
   }
 
   /// The least lane.
-  @inline(__always)
+  @_transparent
   var least: Float {
-    let four = smaller(lowHalf, highHalf)
-    let two = smaller(four.lowHalf, four.highHalf)
-    return two[0] < two[1] ? two[0] : two[1]
+    let (a, b) = halves
+    let four = b.replacing(with: a, where: a .< b)
+    let (first, second) = (Swift.min(four[0], four[2]), Swift.min(four[1], four[3]))
+    return Swift.min(first, second)
   }
 
   /// The largest lane.
-  @inline(__always)
+  @_transparent
   var largest: Float {
-    let four = larger(lowHalf, highHalf)
-    let two = larger(four.lowHalf, four.highHalf)
-    return two[0] > two[1] ? two[0] : two[1]
+    let (a, b) = halves
+    let four = b.replacing(with: a, where: a .> b)
+    let (first, second) = (Swift.max(four[0], four[2]), Swift.max(four[1], four[3]))
+    return Swift.max(first, second)
   }
 
   /// The sum of the lanes.
-  @inline(__always)
+  @_transparent
   var total: Float {
-    let four = lowHalf + highHalf
-    let two = four.lowHalf + four.highHalf
-    return two[0] + two[1]
+    let (a, b) = halves
+    let four = a + b
+    return (four[0] + four[2]) + (four[1] + four[3])
   }
 
-  @inline(__always)
-  private func smaller(_ a: SIMD4<Float>, _ b: SIMD4<Float>) -> SIMD4<Float> {
-    b.replacing(with: a, where: a .< b)
-  }
-
-  @inline(__always)
-  private func smaller(_ a: SIMD2<Float>, _ b: SIMD2<Float>) -> SIMD2<Float> {
-    b.replacing(with: a, where: a .< b)
-  }
-
-  @inline(__always)
-  private func larger(_ a: SIMD4<Float>, _ b: SIMD4<Float>) -> SIMD4<Float> {
-    b.replacing(with: a, where: a .> b)
-  }
-
-  @inline(__always)
-  private func larger(_ a: SIMD2<Float>, _ b: SIMD2<Float>) -> SIMD2<Float> {
-    b.replacing(with: a, where: a .> b)
+  /// The first and the last four lanes.
+  @_transparent
+  private var halves: (SIMD4<Float>, SIMD4<Float>) {
+    unsafeBitCast(self, to: (SIMD4<Float>, SIMD4<Float>).self)
   }
 }
 
 extension UnsafePointer<Float> {
   /// Eight values from an index on.
-  @inline(__always)
+  @_transparent
   func lanes(_ index: Int) -> Floats8 {
     UnsafeRawPointer(self).loadUnaligned(fromByteOffset: 4 &* index, as: Floats8.self)
   }

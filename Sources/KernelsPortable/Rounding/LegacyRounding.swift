@@ -6,35 +6,35 @@ import BlockFormats
 private struct Run {
   let a, b, c, d: Floats8
 
-  @inline(__always)
+  @_transparent
   init(_ values: UnsafePointer<Float>) {
     (a, b, c, d) = (values.lanes(0), values.lanes(8), values.lanes(16), values.lanes(24))
   }
 
-  @inline(__always)
+  @_transparent
   init(_ a: Floats8, _ b: Floats8, _ c: Floats8, _ d: Floats8) {
     (self.a, self.b, self.c, self.d) = (a, b, c, d)
   }
 
-  @inline(__always)
+  @_transparent
   func map(_ change: (Floats8) -> Floats8) -> Run {
     Run(change(a), change(b), change(c), change(d))
   }
 
   /// The same, or zeros.
-  @inline(__always)
+  @_transparent
   func unless(_ isVoid: Bool) -> Run {
     isVoid ? map { _ in Floats8(repeating: 0) } : self
   }
 
-  @inline(__always)
+  @_transparent
   var least: Float { smaller(smaller(a, b), smaller(c, d)).least }
 
-  @inline(__always)
+  @_transparent
   var largest: Float { larger(larger(a, b), larger(c, d)).largest }
 
   /// Whether all values are finite: zero times another number is NaN.
-  @inline(__always)
+  @_transparent
   var isFinite: Bool {
     let zeros = map { $0 * Floats8(repeating: 0) }
     let sums: Floats8 = (zeros.a + zeros.b) + (zeros.c + zeros.d)
@@ -51,7 +51,7 @@ private struct BlockScale {
 
   /// A scale beyond float16's range becomes the end of it; that of values which are not all finite
   /// becomes NaN.
-  @inline(__always)
+  @_transparent
   init(_ scale: Float, isFinite: Bool) {
     let limited = inHalfRange(scale)
     let inverse = limited == 0 ? 0 : 1 / limited
@@ -62,7 +62,7 @@ private struct BlockScale {
 }
 
 /// The value, or the largest float16 where rounding would make it infinite.
-@inline(__always)
+@_transparent
 func inHalfRange(_ value: Float) -> Float {
   if value >= 65520 { return 65504 }
   if value <= -65520 { return -65504 }
@@ -79,14 +79,14 @@ func roundToQ8_0(
     let x = Run(values + 32 &* index)
     let scale = BlockScale(x.map { $0.magnitudes }.largest / 127, isFinite: x.isFinite)
     let codes = x.map { roundedAwayFromZero($0 * scale.factor) }.unless(scale.isVoid)
-    block.storeHalf(scale.stored, at: 0)
+    storeHalf(scale.stored, block, at: 0)
     block.storeBytes(of: bytes(codes.a, codes.b), toByteOffset: 2, as: SIMD16<UInt8>.self)
     block.storeBytes(of: bytes(codes.c, codes.d), toByteOffset: 18, as: SIMD16<UInt8>.self)
   }
 }
 
 /// The nearest whole numbers within ±127, away from zero in the middle.
-@inline(__always)
+@_transparent
 private func roundedAwayFromZero(_ x: Floats8) -> Floats8 {
   let magnitude = smaller(x.magnitudes, Floats8(repeating: 127))
   let even = magnitude.rounded
@@ -108,7 +108,7 @@ func roundToLegacy(
   }
 }
 
-@inline(__always)
+@_transparent
 private func roundAroundZero(
   _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer, fiveBits: Bool
 ) {
@@ -119,13 +119,13 @@ private func roundAroundZero(
     let scale = BlockScale(
       extreme(x, values + 32 &* index) / -half, isFinite: x.isFinite)
     let codes = x.map { truncated($0 * scale.factor + (half + 0.5), below: 2 * half) }
-    block.storeHalf(scale.stored, at: 0)
+    storeHalf(scale.stored, block, at: 0)
     store(codes.unless(scale.isVoid), fiveBits: fiveBits, at: block + 2)
   }
 }
 
 /// The value of the largest magnitude, the first of those.
-@inline(__always)
+@_transparent
 private func extreme(_ x: Run, _ values: UnsafePointer<Float>) -> Float {
   let (least, largest) = (x.least, x.largest)
   if largest > -least { return largest }
@@ -134,7 +134,7 @@ private func extreme(_ x: Run, _ values: UnsafePointer<Float>) -> Float {
   return largest
 }
 
-@inline(__always)
+@_transparent
 private func roundFromMinimum(
   _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer, fiveBits: Bool
 ) {
@@ -145,14 +145,14 @@ private func roundFromMinimum(
     let minimum = inHalfRange(least(x, values + 32 &* index))
     let scale = BlockScale((x.largest - minimum) / steps, isFinite: x.isFinite)
     let codes = x.map { truncated(($0 - minimum) * scale.factor + 0.5, below: steps + 1) }
-    block.storeHalf(scale.stored, at: 0)
-    block.storeHalf(x.isFinite ? minimum : .nan, at: 2)
+    storeHalf(scale.stored, block, at: 0)
+    storeHalf(x.isFinite ? minimum : .nan, block, at: 2)
     store(codes.unless(scale.isVoid), fiveBits: fiveBits, at: block + 4)
   }
 }
 
 /// The least value; of zeros of both signs the last, as numpy has it.
-@inline(__always)
+@_transparent
 private func least(_ x: Run, _ values: UnsafePointer<Float>) -> Float {
   let least = x.least
   if least != 0 { return least }
@@ -161,7 +161,7 @@ private func least(_ x: Run, _ values: UnsafePointer<Float>) -> Float {
 }
 
 /// Whole numbers from 0, without what stands behind the point.
-@inline(__always)
+@_transparent
 private func truncated(_ x: Floats8, below limit: Float) -> Floats8 {
   let bounded = smaller(larger(x, Floats8(repeating: 0)), Floats8(repeating: limit - 0.5))
   let near = bounded.rounded
@@ -169,38 +169,36 @@ private func truncated(_ x: Floats8, below limit: Float) -> Floats8 {
 }
 
 /// Writes the fifth bits, if there are any, and the nibbles.
-@inline(__always)
+@_transparent
 private func store(_ codes: Run, fiveBits: Bool, at block: UnsafeMutableRawPointer) {
   let low = bytes(codes.a, codes.b)
   let high = bytes(codes.c, codes.d)
-  if fiveBits { block.storeBits(low &>> 4, high &>> 4, at: 0) }
+  if fiveBits { storeBits(low &>> 4, high &>> 4, block, at: 0) }
   block.storeBytes(
     of: low & 15 | high &<< 4, toByteOffset: fiveBits ? 4 : 0, as: SIMD16<UInt8>.self)
 }
 
 /// Whole numbers as bytes, negative ones modulo 256.
-@inline(__always)
+@_transparent
 func bytes(_ first: Floats8, _ second: Floats8) -> SIMD16<UInt8> {
-  SIMD16(
-    lowHalf: SIMD8<UInt8>(truncatingIfNeeded: first.integers),
-    highHalf: SIMD8<UInt8>(truncatingIfNeeded: second.integers))
+  SIMD16(lowHalf: first.bytes, highHalf: second.bytes)
 }
 
-extension UnsafeMutableRawPointer {
-  /// Writes 32 bits from bytes of 0 or 1.
-  @inline(__always)
-  func storeBits(_ low: SIMD16<UInt8>, _ high: SIMD16<UInt8>, at offset: Int) {
-    let first = unsafeBitCast(low, to: SIMD2<UInt64>.self)
-    let second = unsafeBitCast(high, to: SIMD2<UInt64>.self)
-    storeBytes(of: gatherBits(first[0]), toByteOffset: offset, as: UInt8.self)
-    storeBytes(of: gatherBits(first[1]), toByteOffset: offset &+ 1, as: UInt8.self)
-    storeBytes(of: gatherBits(second[0]), toByteOffset: offset &+ 2, as: UInt8.self)
-    storeBytes(of: gatherBits(second[1]), toByteOffset: offset &+ 3, as: UInt8.self)
-  }
+/// Writes 32 bits from bytes of 0 or 1.
+@_transparent
+func storeBits(
+  _ low: SIMD16<UInt8>, _ high: SIMD16<UInt8>, _ target: UnsafeMutableRawPointer, at offset: Int
+) {
+  let first = unsafeBitCast(low, to: SIMD2<UInt64>.self)
+  let second = unsafeBitCast(high, to: SIMD2<UInt64>.self)
+  target.storeBytes(of: gatherBits(first[0]), toByteOffset: offset, as: UInt8.self)
+  target.storeBytes(of: gatherBits(first[1]), toByteOffset: offset &+ 1, as: UInt8.self)
+  target.storeBytes(of: gatherBits(second[0]), toByteOffset: offset &+ 2, as: UInt8.self)
+  target.storeBytes(of: gatherBits(second[1]), toByteOffset: offset &+ 3, as: UInt8.self)
 }
 
 /// Eight bytes of 0 or 1 as the bits of one, the lowest byte first.
-@inline(__always)
-private func gatherBits(_ bytes: UInt64) -> UInt8 {
+@_transparent
+func gatherBits(_ bytes: UInt64) -> UInt8 {
   UInt8(truncatingIfNeeded: (bytes &* 0x0102_0408_1020_4080) &>> 56)
 }

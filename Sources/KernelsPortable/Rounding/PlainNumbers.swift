@@ -11,7 +11,8 @@ func roundToFloat16(
     index &+= 8
   }
   while index < count {
-    blocks.storeHalf(values[index], at: 2 &* index)
+    let half = float16Bits(Floats8(repeating: values[index]))[0]
+    blocks.storeBytes(of: half.littleEndian, toByteOffset: 2 &* index, as: UInt16.self)
     index &+= 1
   }
 }
@@ -33,7 +34,7 @@ func roundToBFloat16(
 }
 
 /// The nearest binary16 of each lane.
-@inline(__always)
+@_transparent
 func float16Bits(_ values: Floats8) -> SIMD8<UInt16> {
   let bits = unsafeBitCast(values, to: SIMD8<Int32>.self)
   let magnitude = bits & 0x7FFF_FFFF
@@ -51,17 +52,26 @@ func float16Bits(_ values: Floats8) -> SIMD8<UInt16> {
   half = half.replacing(with: 0x7C00, where: magnitude .>= 0x477F_F000)
   half = half.replacing(with: 0x7C00 | payload | quiet, where: magnitude .> 0x7F80_0000)
   let sign = bits &>> 16 & 0x8000
-  return SIMD8<UInt16>(truncatingIfNeeded: half | sign)
+  return lowerHalves(half | sign)
 }
 
-/// The nearest binary16.
-@inline(__always)
-func float16Bits(_ value: Float) -> UInt16 { float16Bits(Floats8(repeating: value))[0] }
-
-extension UnsafeMutableRawPointer {
-  /// Writes the nearest binary16, little-endian.
-  @inline(__always)
-  func storeHalf(_ value: Float, at offset: Int) {
-    storeBytes(of: float16Bits(value).littleEndian, toByteOffset: offset, as: UInt16.self)
+/// The nearest binary16, with quiet NaNs.
+@_transparent
+func float16Bits(_ value: Float) -> UInt16 {
+  let sign = UInt16(truncatingIfNeeded: value.bitPattern &>> 16) & 0x8000
+  let magnitude = value.bitPattern & 0x7FFF_FFFF
+  if magnitude >= 0x477F_F000 { return sign | (magnitude > 0x7F80_0000 ? 0x7E00 : 0x7C00) }
+  if magnitude < 0x3880_0000 {
+    let shifted = (Float(bitPattern: magnitude) + 0.5).bitPattern
+    return sign | UInt16(truncatingIfNeeded: shifted &- 0x3F00_0000)
   }
+  let rounded = magnitude &- (112 &<< 23) &+ 0x0FFF &+ (magnitude &>> 13 & 1)
+  return sign | UInt16(truncatingIfNeeded: rounded &>> 13)
+}
+
+/// Writes the nearest binary16, little-endian.
+@_transparent
+func storeHalf(_ value: Float, _ target: UnsafeMutableRawPointer, at offset: Int) {
+  target.storeBytes(
+    of: float16Bits(value).littleEndian, toByteOffset: offset, as: UInt16.self)
 }

@@ -1,0 +1,251 @@
+import BlockFormats
+import KernelInterface
+
+/// The types whose groups have a signed whole number for a scale, times one of the block.
+struct ScaledBlocks {
+  /// Elements of a group.
+  let width: Int
+  let levels: Levels
+  let grid: ScaleGrid
+  /// The least number of a group; the largest is one less than its negative.
+  let leastNumber: Float
+  /// Rounds of fitting the block's scale.
+  let blockSweeps: Int
+  /// How many scales of the block are tried.
+  let starts: Int
+  /// How far from what is nearest each group's number is looked for.
+  let reach: Int
+}
+
+/// What a block of groups stores: the scale of all, and each group's as a whole number.
+struct ScaledChoice {
+  var d: Float = 0
+  /// One or two vectors.
+  var numbers = (Floats8(repeating: 0), Floats8(repeating: 0))
+  var error: Float = .infinity
+}
+
+extension ScaledBlocks {
+  /// Searches the scales of a loaded block.
+  @inline(never)
+  func search(_ block: SearchBlock) -> ScaledChoice {
+    let first = groups(block, set: 0)
+    let second = width == 16 ? groups(block, set: 1) : first
+    let fits = (fit(first), width == 16 ? fit(second) : ScaledFit.none)
+    var best = search(block, (first, second), fits, divisor: -leastNumber, isWide: false)
+    for step in 1..<starts {
+      let divisor = -leastNumber - 0.6 * Float(step)
+      let other = search(
+        block, (first, second), fits, divisor: divisor, isWide: false, bound: 1.01 * best.error)
+      if other.error < best.error { best = other }
+    }
+    // Values of one sign use few levels, for which scales must be near.
+    let isOneSided =
+      smaller(first.least, second.least).least > 0
+      || larger(first.largest, second.largest).largest < 0
+    // Where rounding the scales loses more than rounding the values, look at all scales.
+    let margin = width == 16 ? first.margin + second.margin : first.margin
+    let floor = (fits.0.error + fits.1.error + 0.01 * margin).total
+    if isOneSided || best.error > 1.5 * floor { widen(&best, block, (first, second), fits) }
+    return best
+  }
+
+  /// Looks at all numbers of groups, with several scales of the block.
+  @inline(never)
+  private func widen(
+    _ best: inout ScaledChoice, _ block: SearchBlock, _ groups: (ScaledGroups, ScaledGroups),
+    _ fits: (ScaledFit, ScaledFit)
+  ) {
+    for step in 0..<4 {
+      let divisor = -leastNumber - Float(step)
+      let other = search(block, groups, fits, divisor: divisor, isWide: true)
+      if other.error < best.error { best = other }
+    }
+  }
+
+  /// Searches with the block's scale being the largest of a group divided by a number; not further
+  /// if what comes out first exceeds a bound.
+  @inline(never)
+  private func search(
+    _ block: SearchBlock, _ groups: (ScaledGroups, ScaledGroups), _ fits: (ScaledFit, ScaledFit),
+    divisor: Float, isWide: Bool, bound: Float = .infinity
+  ) -> ScaledChoice {
+    let largest = larger(fits.0.scale, fits.1.scale).largest
+    let least = smaller(fits.0.scale, fits.1.scale).least
+    let size = block.storedAbove(max(largest, -least) / divisor)
+    let scales = (fits.0.scale, fits.1.scale)
+    // The scale of the largest magnitude gets the least number.
+    var best = choose(groups, scales, d: largest > -least ? -size : size, isWide: isWide)
+    if best.error > bound { return best }
+    for _ in 0..<blockSweeps {
+      let d = block.stored(refined(best, groups))
+      let other = choose(groups, scales, d: d, isWide: isWide)
+      if !(other.error < best.error) { break }
+      best = other
+    }
+    return best
+  }
+
+  @_transparent
+  private func groups(_ block: SearchBlock, set: Int) -> ScaledGroups {
+    ScaledGroups(
+      values: block.values + set &* width, weights: block.weights + set &* width, width: width,
+      levels: levels)
+  }
+
+  @inline(never)
+  private func fit(_ groups: ScaledGroups) -> ScaledFit { groups.search(grid) }
+
+  @_transparent
+  private func choose(
+    _ groups: (ScaledGroups, ScaledGroups), _ scales: (Floats8, Floats8), d: Float,
+    isWide: Bool
+  ) -> ScaledChoice {
+    let first = choose(groups.0, scales.0, d: d, isWide: isWide)
+    guard width == 16 else {
+      return ScaledChoice(
+        d: d, numbers: (first.numbers, Floats8(repeating: 0)), error: first.error)
+    }
+    let second = choose(groups.1, scales.1, d: d, isWide: isWide)
+    return ScaledChoice(
+      d: d, numbers: (first.numbers, second.numbers), error: first.error + second.error)
+  }
+
+  /// The whole numbers for each group that leave the least error.
+  @inline(never)
+  private func choose(
+    _ groups: ScaledGroups, _ scale: Floats8, d: Float, isWide: Bool
+  ) -> (numbers: Floats8, error: Float) {
+    let bottom = Floats8(repeating: leastNumber)
+    let limit = Floats8(repeating: -1 - leastNumber)
+    let inverse = d == 0 ? 0 : 1 / d
+    let zero = Floats8(repeating: 0)
+    var best = zero
+    var error = Floats8(repeating: .infinity)
+    let center = smaller(larger(scale * inverse, bottom), limit).rounded
+    let reach = isWide ? Int(-leastNumber) : self.reach
+    for delta in -reach...reach {
+      let moved = (isWide ? zero : center) + Floats8(repeating: Float(delta))
+      let number = smaller(larger(moved, bottom), limit)
+      let squares = groups.squares(number * d)
+      let isLess = squares .< error
+      best = best.replacing(with: number, where: isLess)
+      error = error.replacing(with: squares, where: isLess)
+    }
+    return (best, error.total)
+  }
+
+  /// The block's scale that leaves the least squares with the levels and numbers chosen.
+  @inline(never)
+  private func refined(
+    _ choice: ScaledChoice, _ groups: (ScaledGroups, ScaledGroups)
+  ) -> Float {
+    let first = groups.0.moments(choice.numbers.0 * choice.d)
+    var squares = choice.numbers.0 * choice.numbers.0 * first.cc
+    var rest = choice.numbers.0 * first.cr
+    if width == 16 {
+      let second = groups.1.moments(choice.numbers.1 * choice.d)
+      squares += choice.numbers.1 * choice.numbers.1 * second.cc
+      rest += choice.numbers.1 * second.cr
+    }
+    let sum = squares.total
+    return sum > 0 ? choice.d + rest.total / sum : choice.d
+  }
+}
+
+/// Rounds to the k-quants without minimums, and to IQ4_XS.
+func roundToScaledBlocks(_ rows: RowsToRound) {
+  let isWeighted = rows.importance != nil
+  let blocks = ScaledBlocks(rows.type, isWeighted: isWeighted, isThorough: false)
+  let thorough = ScaledBlocks(rows.type, isWeighted: isWeighted, isThorough: true)
+  let codes = (rows.scratch + 2048).bindMemory(to: UInt8.self, capacity: 256)
+  rows.forEachBlock(width: blocks.width) { block, source, target in
+    var choice = blocks.search(block)
+    if rows.isThorough {
+      let other = thorough.search(block)
+      if other.error < choice.error { choice = other }
+    }
+    let numbers = bytes(choice.numbers.0, choice.numbers.1)
+    for group in 0..<256 / blocks.width {
+      let number = Float(Int8(bitPattern: numbers[group]))
+      writeCodes(
+        source + group &* blocks.width, count: blocks.width, factor: block.inverseUnit,
+        scale: number * choice.d, levels: blocks.levels, into: codes + group &* blocks.width)
+    }
+    let d = choice.d * block.unit
+    switch rows.type {
+    case .q3_K: packQ3_K(numbers, d, codes, target)
+    case .q6_K: packQ6_K(numbers, d, codes, target)
+    default: packIQ4_XS(numbers, d, codes, target)
+    }
+  }
+}
+
+extension ScaledBlocks {
+  /// - Parameter isWeighted: whether errors count differently, which makes the best scale harder to
+  ///   guess.
+  init(_ type: ElementType, isWeighted: Bool, isThorough: Bool) {
+    let sweeps = isThorough ? 3 : 1
+    switch type {
+    case .q3_K:
+      let grid =
+        isWeighted || isThorough
+        ? ScaleGrid(
+          start: -4, first: -5.75, step: 0.25, steps: 14, mirroredFirst: 2.4, mirroredStep: 0.25,
+          mirroredSteps: 7, sweeps: 2)
+        : ScaleGrid(
+          start: -4, first: -4.4, step: 0.45, steps: 4, mirroredFirst: 2.7, mirroredStep: 0.4,
+          mirroredSteps: 3, sweeps: 1)
+      self.init(
+        width: 16, levels: .integers(least: -4, top: 3), grid: grid, leastNumber: -32,
+        blockSweeps: sweeps, starts: isThorough ? 6 : isWeighted ? 2 : 1, reach: isThorough ? 3 : 1)
+    case .q6_K:
+      self.init(
+        width: 16, levels: .integers(least: -32, top: 31),
+        grid: ScaleGrid(start: -32, first: -32.9, step: 0.1, steps: 19, sweeps: 1),
+        leastNumber: -128, blockSweeps: sweeps, starts: isThorough ? 6 : 1,
+        reach: isThorough ? 3 : 1)
+    default:
+      self.init(
+        width: 32, levels: .table,
+        grid: isWeighted || isThorough
+          ? ScaleGrid(
+            start: -127, first: -149, step: 4, steps: 8, mirroredFirst: 89, mirroredStep: 4,
+            mirroredSteps: 12, sweeps: 2)
+          : ScaleGrid(
+            start: -127, first: -133, step: 4, steps: 4, mirroredFirst: 104, mirroredStep: 5,
+            mirroredSteps: 6, sweeps: 1),
+        leastNumber: -32, blockSweeps: sweeps, starts: isThorough ? 6 : isWeighted ? 3 : 1,
+        reach: isThorough ? 3 : 1)
+    }
+  }
+}
+
+extension ScaledFit {
+  /// Stands for groups that are not there.
+  @_transparent
+  static var none: ScaledFit {
+    ScaledFit(scale: Floats8(repeating: 0), error: Floats8(repeating: 0))
+  }
+}
+
+/// Indices of a group's levels as bytes.
+@_transparent
+func writeCodes(
+  _ source: UnsafePointer<Float>, count: Int, factor: Float, scale: Float, levels: Levels,
+  into codes: UnsafeMutablePointer<UInt8>
+) {
+  switch levels {
+  case .integers(let least, let top):
+    writeCodes(
+      source, count: count, factor: factor, scale: scale, offset: 0, least: least, top: top,
+      into: codes)
+  case .table:
+    let inverse = scale == 0 ? 0 : 1 / scale
+    for run in 0..<count / 8 {
+      let index = 8 &* run
+      let c = nearestLevelIndices(source.lanes(index) * factor * inverse)
+      UnsafeMutableRawPointer(codes + index).storeBytes(of: c.bytes, as: SIMD8<UInt8>.self)
+    }
+  }
+}
