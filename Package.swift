@@ -72,13 +72,13 @@ let package = Package(
       name: "Benchmarks",
       dependencies: [
         "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface", "ModelFiles",
-        "ModelSynthesis", "Networks", "Tensors",
+        "ModelSynthesis", "Networks", "Quantization", "Tensors",
       ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
         "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "ModelSynthesis",
-        "StrictJSON", "Tensors", "TextToImage",
+        "Quantization", "StrictJSON", "Tensors", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

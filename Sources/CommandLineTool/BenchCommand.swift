@@ -9,9 +9,11 @@ import Tensors
 struct BenchCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "bench",
-    abstract: "Measure this machine: products with weights, attention, blocks, decoder.",
+    abstract:
+      "Measure this machine: products with weights, attention, blocks, decoder, quantizers.",
     subcommands: [
       MatrixProducts.self, Attention.self, Accuracy.self, Blocks.self, Steps.self, Decoders.self,
+      Quantizers.self,
     ])
 
   /// `bench matmul`.

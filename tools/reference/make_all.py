@@ -1,6 +1,6 @@
-"""Makes every fixture and Tests/Fixtures/MANIFEST.json: `make_all.py [--pipeline DIR]`.
+"""Makes every fixture and Tests/Fixtures/MANIFEST.json: `make_all.py [--pipeline DIR] [--ggml LIBRARY]`.
 
-Without `--pipeline` the demo checkpoint's fixtures are left as they are.
+Without `--pipeline` the demo checkpoint's fixtures are left as they are, without `--ggml` those of ggml's quantizers.
 """
 
 import argparse
@@ -13,8 +13,10 @@ import make_activation_rows
 import make_block_formats
 import make_checkpoints
 import make_demo_model
+import make_ggml_errors
 import make_noise
 import make_pipelines
+import make_quantization
 import make_scheduler
 import make_text_encoder
 import make_time_embedding
@@ -37,6 +39,8 @@ SCRIPTS = {
     "checkpoints": make_checkpoints,
     "demo-model": make_demo_model,
     "activations": make_activation_rows,
+    "quantization": make_quantization,
+    "ggml-errors": make_ggml_errors,
 }
 # What is made from the demo checkpoint.
 FROM_CHECKPOINT = (make_demo_model, make_activation_rows)
@@ -62,20 +66,27 @@ def write_manifest() -> None:
         "pipelines": {case: options["request"]["seeds"] for case, options in make_pipelines.CASES.items()},
         "demo-model": list(range(len(make_demo_model.PROMPTS))),
     }
-    write_json(FIXTURES / "MANIFEST.json", {"packages": packages(), "seeds": seeds, "files": files})
+    versions = packages() | {"ggml": make_ggml_errors.VERSION}
+    write_json(FIXTURES / "MANIFEST.json", {"packages": versions, "seeds": seeds, "files": files})
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pipeline", type=Path, help="diffusers folder of the demo checkpoint")
-    pipeline = parser.parse_args().pipeline
+    parser.add_argument("--ggml", help="library with ggml_quantize_chunk, such as llama-cpp-python's libggml-base.so")
+    options = parser.parse_args()
+    pipeline = options.pipeline
     for folder, module in SCRIPTS.items():
         if module in FROM_CHECKPOINT and pipeline is None:
+            continue
+        if module is make_ggml_errors and options.ggml is None:
             continue
         print(f"== {folder}")
         shutil.rmtree(FIXTURES / folder, ignore_errors=True)
         if module in FROM_CHECKPOINT:
             module.make(pipeline)
+        elif module is make_ggml_errors:
+            module.make(options.ggml)
         else:
             module.main()
     write_manifest()

@@ -40,7 +40,8 @@ extension AffineBlocks {
     var best = search(block, (first, second), fits, divisor: scaleTop, isWide: false)
     for step in 1..<starts {
       let divisor = scaleTop - 0.6 * Float(step)
-      let other = search(block, (first, second), fits, divisor: divisor, isWide: false)
+      let other = search(
+        block, (first, second), fits, divisor: divisor, isWide: false, bound: 1.02 * best.error)
       if other.error < best.error { best = other }
     }
     // Where rounding the scales loses more than rounding the values, look at all scales.
@@ -71,15 +72,17 @@ extension AffineBlocks {
     }
   }
 
-  /// Searches with the block's scales being the largest of a group divided by a number.
+  /// Searches with the block's scales being the largest of a group divided by a number; not further
+  /// if what comes out first exceeds a bound.
   @inline(never)
   private func search(
     _ block: SearchBlock, _ groups: (AffineGroups, AffineGroups), _ fits: (AffineFit, AffineFit),
-    divisor: Float, isWide: Bool
+    divisor: Float, isWide: Bool, bound: Float = .infinity
   ) -> AffineChoice {
     let d = block.storedAbove(larger(fits.0.scale, fits.1.scale).largest / divisor)
     let dmin = block.storedAbove(-smaller(fits.0.offset, fits.1.offset).least / divisor)
     var best = choose(groups, fits, d: d, dmin: dmin, isWide: isWide)
+    if best.error > bound { return best }
     for _ in 0..<blockSweeps {
       let (d, dmin) = refined(best, groups)
       let other = choose(

@@ -105,10 +105,14 @@ struct AffineGroups {
   /// The best of a grid of scales, then improved by rounding with what was fitted.
   ///
   /// - Parameters:
-  ///   - steps: scales to try, from the range of values divided by `top + first` on.
+  ///   - first: what is added to `top` to get the first number that the range of values is divided
+  ///     by.
+  ///   - step: by how much more for each further one.
+  ///   - steps: how many scales are tried.
   ///   - phases: offsets to try within a step of what was best; if there are any, the ends of the
   ///     range of values are tried too.
   ///   - sweeps: rounds of fitting after that.
+  /// - Returns: the best of all.
   @_transparent
   func search(
     first: Float, step: Float, steps: Int, phases: Int, sweeps: Int

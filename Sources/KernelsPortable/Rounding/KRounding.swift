@@ -72,17 +72,17 @@ func roundToAffineBlocks(_ rows: RowsToRound) {
 }
 
 extension AffineBlocks {
-  /// - Parameter isWeighted: whether errors count differently, which makes the best offset harder
-  ///   to guess.
+  /// How a type is searched. Where errors count differently the best offset is harder to guess.
   init(_ type: ElementType, isWeighted: Bool, isThorough: Bool) {
     let sweeps = isThorough ? 3 : 1
     let phases = isThorough || isWeighted ? 6 : 0
-    let (starts, reach) = isThorough ? (8, 3) : (1, 1)
+    let (starts, reach) = isThorough ? (8, 3) : (4, 1)
     switch type {
     case .q2_K:
       self.init(
         width: 16, top: 3, scaleTop: 15, first: -0.9, step: 0.1, steps: 19, phases: phases,
-        sweeps: 2, blockSweeps: max(2, sweeps), starts: starts, reach: reach, wideRatio: 2)
+        sweeps: 2, blockSweeps: max(2, sweeps), starts: isThorough ? starts : 1, reach: reach,
+        wideRatio: 2)
     case .q4_K:
       self.init(
         width: 32, top: 15, scaleTop: 63, first: -1, step: 0.1, steps: 21, phases: phases,

@@ -182,8 +182,7 @@ func roundToScaledBlocks(_ rows: RowsToRound) {
 }
 
 extension ScaledBlocks {
-  /// - Parameter isWeighted: whether errors count differently, which makes the best scale harder to
-  ///   guess.
+  /// How a type is searched. Where errors count differently the best scale is harder to guess.
   init(_ type: ElementType, isWeighted: Bool, isThorough: Bool) {
     let sweeps = isThorough ? 3 : 1
     switch type {

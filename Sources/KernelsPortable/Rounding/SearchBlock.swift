@@ -15,7 +15,7 @@ struct SearchBlock {
   /// The inverse of `unit`.
   private(set) var inverseUnit: Float = 1
 
-  /// - Parameter scratch: 2 KiB, aligned to 32 bytes.
+  /// Takes 2 KiB of memory, aligned to 32 bytes.
   init(width: Int, scratch: UnsafeMutableRawPointer) {
     values = scratch.bindMemory(to: Floats8.self, capacity: 64)
     weights = values + 32
