@@ -58,12 +58,23 @@ func quantize(
   static let importance: [Float] = SeededWeights.values("importance", count: columns)
     .enumerated().map { index, value in index < 300 ? 0 : value * value }
 
+  /// A way of rounding to blocks.
+  struct Variant: Sendable, CustomTestStringConvertible {
+    let type: ElementType
+    let quality: QuantizationQuality
+    let isWeighted: Bool
+
+    var importance: [Float]? { isWeighted ? BlockQuantizerTests.importance : nil }
+    var testDescription: String {
+      "\(type.name), \(quality)\(isWeighted ? ", weighted" : "")"
+    }
+  }
+
   /// Types of blocks, and both qualities, with and without an importance.
-  static let variants: [(ElementType, QuantizationQuality, [Float]?)] = BlockQuantizer.types
-    .filter(\.isBlockQuantized)
+  static let variants: [Variant] = BlockQuantizer.types.filter(\.isBlockQuantized)
     .flatMap { type in
       QuantizationQuality.allCases.flatMap { quality in
-        [(type, quality, nil), (type, quality, importance)]
+        [false, true].map { Variant(type: type, quality: quality, isWeighted: $0) }
       }
     }
 
@@ -96,7 +107,7 @@ func quantize(
   func plainNumbers() throws {
     let values: [Float] = [
       0, -0.0, 65504, 65519.99, 65520, -70000, .infinity, -.infinity, 0x1p-24, 0x1p-25, 0x1.8p-25,
-      0x1.ffcp-15, 1 + 0x1p-11, 1 + 0x1.8p-10,
+      0x1.ff8p-15, 1 + 0x1p-11, 1 + 0x1.8p-10,
     ]
     let halves = try quantize(values, columns: values.count, as: .f16)
     let expected: [UInt16] = [
@@ -117,9 +128,8 @@ func quantize(
   }
 
   @Test("All kernels make the same blocks, and finite values finite ones", arguments: variants)
-  func kernelsAgree(
-    _ type: ElementType, _ quality: QuantizationQuality, _ importance: [Float]?
-  ) throws {
+  func kernelsAgree(_ variant: Variant) throws {
+    let (type, quality, importance) = (variant.type, variant.quality, variant.importance)
     let sets = KernelSelection.available
     let blocks = try sets.map {
       try quantize(
@@ -135,9 +145,8 @@ func quantize(
   }
 
   @Test("Rows are rounded apart from each other", arguments: variants)
-  func rowsAreIndependent(
-    _ type: ElementType, _ quality: QuantizationQuality, _ importance: [Float]?
-  ) throws {
+  func rowsAreIndependent(_ variant: Variant) throws {
+    let (type, quality, importance) = (variant.type, variant.quality, variant.importance)
     let together = try quantize(
       Self.rows, columns: Self.columns, as: type, quality: quality, importance: importance)
     let apart = try (0..<Self.rows.count / Self.columns).reversed().map { row in
@@ -151,9 +160,8 @@ func quantize(
   @Test(
     "A block with a value that is not finite decodes to NaN, the others as without",
     arguments: variants)
-  func faultsStayInTheirBlock(
-    _ type: ElementType, _ quality: QuantizationQuality, _ importance: [Float]?
-  ) throws {
+  func faultsStayInTheirBlock(_ variant: Variant) throws {
+    let (type, quality, importance) = (variant.type, variant.quality, variant.importance)
     let row = Array(Self.rows[14 * Self.columns..<15 * Self.columns])
     let sound = try quantize(
       row, columns: Self.columns, as: type, quality: quality, importance: importance)

@@ -58,7 +58,11 @@ private func round(
   switch rows.type {
   case .q4_1, .q5_1:
     let top: Float = rows.type == .q4_1 ? 15 : 31
-    let fit = searchAffine(block, top: top, isThorough: rows.isThorough)
+    var fit = searchAffine(block, top: top, isThorough: false)
+    if rows.isThorough {
+      let other = searchAffine(block, top: top, isThorough: true)
+      fit.improve(with: other, margin: Floats8(repeating: 0))
+    }
     for index in 0..<count {
       writeCodes(
         source + 32 &* index, count: 32, factor: block.inverseUnit, scale: fit.scale[index],
@@ -69,12 +73,16 @@ private func round(
     }
   default:
     let levels = Levels(rows.type)
-    let scales = searchScales(block, levels: levels, isThorough: rows.isThorough)
+    var fit = searchScales(block, levels: levels, isThorough: false)
+    if rows.isThorough {
+      let other = searchScales(block, levels: levels, isThorough: true)
+      fit.improve(with: other, margin: Floats8(repeating: 0))
+    }
     for index in 0..<count {
       writeCodes(
-        source + 32 &* index, count: 32, factor: block.inverseUnit, scale: scales[index],
+        source + 32 &* index, count: 32, factor: block.inverseUnit, scale: fit.scale[index],
         levels: levels, into: codes)
-      storeHalf(scales[index] * block.unit, target + size &* index, at: 0)
+      storeHalf(fit.scale[index] * block.unit, target + size &* index, at: 0)
       storeCodes(codes, fiveBits: rows.type == .q5_0, at: target + (size &* index &+ 2))
     }
   }
@@ -123,7 +131,7 @@ extension Levels {
 }
 
 /// The scale of each block, as it is stored.
-private func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool) -> Floats8 {
+private func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool) -> ScaledFit {
   let groups = ScaledGroups(
     values: block.values, weights: block.weights, width: 32, levels: levels)
   let none = Floats8(repeating: 0)
@@ -142,7 +150,7 @@ private func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool
       best.improve(with: groups.storedFit(scale, in: block, step: 0), margin: none)
     }
   }
-  return best.scale
+  return best
 }
 
 extension ScaledGroups {

@@ -76,7 +76,7 @@ extension AffineBlocks {
   init(_ type: ElementType, isWeighted: Bool, isThorough: Bool) {
     let sweeps = isThorough ? 3 : 1
     let phases = isThorough || isWeighted ? 6 : 0
-    let (starts, reach) = isThorough ? (8, 3) : (4, 1)
+    let (starts, reach) = isThorough ? (8, 3) : (2, 1)
     switch type {
     case .q2_K:
       self.init(

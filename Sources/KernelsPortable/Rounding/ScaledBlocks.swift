@@ -193,8 +193,8 @@ extension ScaledBlocks {
           start: -4, first: -5.75, step: 0.25, steps: 14, mirroredFirst: 2.4, mirroredStep: 0.25,
           mirroredSteps: 7, sweeps: 2)
         : ScaleGrid(
-          start: -4, first: -4.4, step: 0.45, steps: 4, mirroredFirst: 2.7, mirroredStep: 0.4,
-          mirroredSteps: 3, sweeps: 1)
+          start: -4, first: -4.4, step: 0.65, steps: 3, mirroredFirst: 2.8, mirroredStep: 0.5,
+          mirroredSteps: 2, sweeps: 1)
       self.init(
         width: 16, levels: .integers(least: -4, top: 3), grid: grid, leastNumber: -32,
         blockSweeps: sweeps, starts: isThorough ? 6 : isWeighted ? 2 : 1, reach: isThorough ? 3 : 1)
