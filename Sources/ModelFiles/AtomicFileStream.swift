@@ -52,6 +52,28 @@ package final class AtomicFileStream {
     }
   }
 
+  /// Whether bytes that were written can be replaced: not in devices and pipes.
+  var isRewritable: Bool { temporaryPath != nil }
+
+  /// Replaces bytes that were written before.
+  ///
+  /// - Parameters:
+  ///   - bytes: the new ones.
+  ///   - offset: bytes of the file before them; all of them must have been written.
+  /// - Throws: `ModelFileError` if the system does not take them; the stream is of no use then.
+  /// - Precondition: `isRewritable`.
+  func replace(_ bytes: UnsafeRawBufferPointer, at offset: Int) throws(ModelFileError) {
+    var done = 0
+    while let base = bytes.baseAddress, done < bytes.count {
+      let count = pwrite(descriptor, base + done, bytes.count - done, off_t(offset + done))
+      if count < 0 && errno == EINTR { continue }
+      guard count > 0 else {
+        throw AtomicFile.failure(path, "cannot write \(bytes.count) bytes", .unwritten)
+      }
+      done += count
+    }
+  }
+
   /// Waits until everything written is on the disk.
   ///
   /// - Throws: `ModelFileError` if it cannot be.

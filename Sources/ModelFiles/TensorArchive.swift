@@ -22,6 +22,8 @@ public struct TensorArchive: Sendable {
   /// The files, and for each tensor the one that holds it.
   package let files: [MappedFile]
   private let fileOfTensor: [Int]
+  /// Opened safetensors files, in the order of `files`; empty for GGUF.
+  private let safetensors: [SafetensorsFile]
   /// Tensors at the end of `tensors` that lie in shards though the index does not list them.
   public let unlistedCount: Int
 
@@ -54,6 +56,7 @@ public struct TensorArchive: Sendable {
     self.gguf = gguf
     safetensorsMetadata = []
     files = [gguf.file]
+    safetensors = []
     fileOfTensor = Array(repeating: 0, count: gguf.tensors.records.count)
     unlistedCount = 0
   }
@@ -65,6 +68,7 @@ public struct TensorArchive: Sendable {
     gguf = nil
     safetensorsMetadata = safetensors.metadata
     files = [safetensors.file]
+    self.safetensors = [safetensors]
     fileOfTensor = Array(repeating: 0, count: safetensors.tensors.records.count)
     unlistedCount = 0
   }
@@ -102,6 +106,7 @@ public struct TensorArchive: Sendable {
       seenKeys.insert(ExactName($0.key)).inserted
     }
     files = shards.map(\.file)
+    safetensors = shards
     self.fileOfTensor = fileOfTensor
   }
 
@@ -130,6 +135,25 @@ public struct TensorArchive: Sendable {
     case .failure(let duplicate):
       throw file.malformed(
         "tensor '\(duplicate.name)' lies in two files and 'weight_map' does not say which counts")
+    }
+  }
+
+  /// For each tensor the hash that its file holds of it; nil where it holds none.
+  ///
+  /// - Throws: `ModelFileError` if a file's hashes are malformed or of other tensors.
+  package func tensorHashes() throws(ModelFileError) -> [UInt64?] {
+    if let gguf {
+      let hashes = try gguf.tensorHashes()
+      return tensors.records.indices.map { index in hashes.flatMap { $0[index].nonZero } }
+    }
+    var hashes: [[UInt64]?] = []
+    for file in safetensors { hashes.append(try file.tensorHashes()) }
+    return tensors.records.indices.map { index in
+      let file = fileOfTensor[index]
+      guard let known = hashes[file],
+        let place = safetensors[file].tensors.index(of: tensors.records[index].name)
+      else { return nil }
+      return known[place].nonZero
     }
   }
 
@@ -202,4 +226,9 @@ public struct TensorArchive: Sendable {
     guard let slash = path.lastIndex(of: "/") else { return name }
     return path[...slash] + name
   }
+}
+
+extension UInt64 {
+  /// A recorded hash; zero stands for none.
+  fileprivate var nonZero: UInt64? { self == 0 ? nil : self }
 }

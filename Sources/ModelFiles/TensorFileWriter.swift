@@ -28,14 +28,19 @@ package struct TensorFileLayout: Sendable {
   let header: [UInt8]
   /// For each tensor, its bytes and the zeros behind it.
   let contents: [(byteCount: Int, padding: Int)]
+  /// Where the hashes of the contents go; nil if the file holds none.
+  let hashes: TensorHashes.Place?
   /// Bytes of the whole file.
   package let byteCount: Int
   /// Bytes of the contents alone.
   package var contentByteCount: Int { contents.reduce(0) { $0 + $1.byteCount } }
 
-  init(header: [UInt8], contents: [(byteCount: Int, padding: Int)]) {
+  init(
+    header: [UInt8], contents: [(byteCount: Int, padding: Int)], hashes: TensorHashes.Place? = nil
+  ) {
     self.header = header
     self.contents = contents
+    self.hashes = hashes
     byteCount = contents.reduce(header.count) { $0 + $1.byteCount + $1.padding }
   }
 
@@ -81,8 +86,9 @@ package struct TensorFileLayout: Sendable {
 /// Writes a file of tensors as a stream: the layout first, then contents in its order, in pieces of
 /// any size. Nothing but the header is held in memory.
 ///
-/// The file appears under its name only when `finish` has returned; an object that goes before
-/// leaves nothing behind.
+/// Where the layout asks for it, contents are hashed on their way, and the hashes put into the header
+/// at the end. The file appears under its name only when `finish` has returned; an object that goes
+/// before leaves nothing behind.
 package final class TensorFileWriter {
   private static let zeros = [UInt8](repeating: 0, count: 64)
 
@@ -93,6 +99,11 @@ package final class TensorFileWriter {
   private var tensor = 0
   /// Bytes that it still lacks.
   private var missing = 0
+  /// The hash of its bytes so far, and those of the tensors before it.
+  private var hash = XXHash64()
+  private var hashes: [UInt64] = []
+  /// Pipes are past when the hashes are known; zeros stand for none there.
+  private let isHashing: Bool
 
   /// Creates a temporary file and writes the header.
   ///
@@ -106,6 +117,7 @@ package final class TensorFileWriter {
   ) throws(ModelFileError) {
     self.layout = layout
     stream = try AtomicFileStream(path: path, overwrite: overwrite, byteCount: layout.byteCount)
+    isHashing = layout.hashes != nil && stream.isRewritable
     try layout.header.withUnsafeBytes { [stream] bytes in
       Result { () throws(ModelFileError) in try stream.write(bytes) }
     }.get()
@@ -120,6 +132,7 @@ package final class TensorFileWriter {
   package func write(_ bytes: UnsafeRawBufferPointer) throws(ModelFileError) {
     precondition(bytes.count <= missing, "more bytes than the tensor was declared with")
     try stream.write(bytes)
+    if isHashing { hash.update(bytes) }
     missing -= bytes.count
     try skipFinished()
   }
@@ -134,6 +147,11 @@ package final class TensorFileWriter {
   /// - Throws: `ModelFileError` if the system refuses; then nothing is left.
   package func finish() throws(ModelFileError) {
     precondition(tensor == layout.contents.count, "a tensor's content is missing")
+    if isHashing, let place = layout.hashes {
+      try TensorHashes.encode(hashes, as: place.encoding).withUnsafeBytes { [stream] bytes in
+        Result { () throws(ModelFileError) in try stream.replace(bytes, at: place.offset) }
+      }.get()
+    }
     try stream.commit()
   }
 
@@ -149,6 +167,10 @@ package final class TensorFileWriter {
           }
         }.get()
         padding -= count
+      }
+      if isHashing {
+        hashes.append(hash.value)
+        hash = XXHash64()
       }
       tensor += 1
       missing = tensor < layout.contents.count ? layout.contents[tensor].byteCount : 0

@@ -34,19 +34,22 @@ package enum GGUFWriter {
   /// - Parameters:
   ///   - metadata: pairs in file order, without `general.alignment`; keys must differ.
   ///   - tensors: tensors in file order.
+  ///   - storesHashes: whether a last pair holds hashes of the contents (`TensorHashes`).
   ///   - path: the file, for messages.
   /// - Returns: what `TensorFileWriter` needs.
   /// - Throws: `ModelFileError` for what GGUF cannot hold.
   package static func layout(
-    metadata: [(key: String, value: Value)], tensors: [TensorDeclaration], path: String
+    metadata: [(key: String, value: Value)], tensors: [TensorDeclaration],
+    storesHashes: Bool = false, path: String
   ) throws(ModelFileError) -> TensorFileLayout {
     let byteCounts = try TensorFileLayout.byteCounts(tensors, path: path)
     var header = Header()
     header.bytes += Array("GGUF".utf8)
     header.append(UInt32(3))
     header.append(UInt64(tensors.count))
-    header.append(UInt64(metadata.count))
+    header.append(UInt64(metadata.count + (storesHashes ? 1 : 0)))
     for (key, value) in metadata { header.append(key, value) }
+    let hashes = storesHashes ? header.appendHashes(count: tensors.count) : nil
     var offset = 0
     var contents: [(byteCount: Int, padding: Int)] = []
     for (tensor, byteCount) in zip(tensors, byteCounts) {
@@ -56,7 +59,7 @@ package enum GGUFWriter {
       offset += byteCount + padding
     }
     header.bytes += Array(repeating: 0, count: padding(after: header.bytes.count))
-    return TensorFileLayout(header: header.bytes, contents: contents)
+    return TensorFileLayout(header: header.bytes, contents: contents, hashes: hashes)
   }
 
   private static func padding(after count: Int) -> Int {
@@ -100,6 +103,15 @@ package enum GGUFWriter {
         for number in numbers { append(number.bitPattern) }
       case .copy(let value): append(value)
       }
+    }
+
+    /// Leaves room for hashes, to be filled in when the contents are known.
+    mutating func appendHashes(count: Int) -> TensorHashes.Place {
+      append(TensorHashes.key)
+      appendArray(of: .uint64, count: count)
+      let place = TensorHashes.Place(offset: bytes.count, encoding: .binary)
+      bytes += Array(repeating: 0, count: 8 * count)
+      return place
     }
 
     private mutating func append<Number: FixedWidthInteger>(

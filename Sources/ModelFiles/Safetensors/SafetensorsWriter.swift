@@ -9,11 +9,13 @@ package enum SafetensorsWriter {
   ///   - tensors: tensors in file order. Readers that map files like numbers to be aligned:
   ///     declare larger elements first.
   ///   - metadata: texts for `__metadata__`.
+  ///   - storesHashes: whether a further text holds hashes of the contents (`TensorHashes`).
   ///   - path: the file, for messages.
   /// - Returns: what `TensorFileWriter` needs.
   /// - Throws: `ModelFileError` for what safetensors cannot hold.
   package static func layout(
-    _ tensors: [TensorDeclaration], metadata: [(key: String, value: String)] = [], path: String
+    _ tensors: [TensorDeclaration], metadata: [(key: String, value: String)] = [],
+    storesHashes: Bool = false, path: String
   ) throws(ModelFileError) -> TensorFileLayout {
     let byteCounts = try TensorFileLayout.byteCounts(tensors, path: path)
     var entries: [HeaderEntry] = []
@@ -25,8 +27,14 @@ package enum SafetensorsWriter {
       entries.append(
         HeaderEntry(name: tensor.name, type: type, shape: tensor.shape, byteCount: byteCount))
     }
+    // First in the header, so that their place is known.
+    let digits = String(repeating: "0", count: TensorHashes.digitCount * tensors.count)
+    let pairs = (storesHashes ? [(TensorHashes.key, digits)] : []) + metadata
+    let place = TensorHashes.Place(
+      offset: 8 + "{\"__metadata__\":{\"\(TensorHashes.key)\":\"".utf8.count, encoding: .text)
     return TensorFileLayout(
-      header: header(entries, metadata), contents: byteCounts.map { ($0, 0) })
+      header: header(entries, pairs), contents: byteCounts.map { ($0, 0) },
+      hashes: storesHashes ? place : nil)
   }
 
   // MARK: In memory
