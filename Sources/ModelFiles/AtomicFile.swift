@@ -101,14 +101,67 @@ package enum AtomicFile {
     ).path
   }
 
+  /// Creates a temporary file and locks it for as long as its descriptor is open, which tells it
+  /// apart from what a killed run left.
   static func createTemporary(
     for path: String
   ) throws(ModelFileError) -> (path: String, descriptor: Int32) {
-    let temporary = try temporaryPath(for: path)
-    let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
-    guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
-    return (temporary, descriptor)
+    while true {
+      let temporary = try temporaryPath(for: path)
+      let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
+      var (file, named) = (stat(), stat())
+      // Where files cannot be locked nobody takes one for a leftover either.
+      guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
+        fstat(descriptor, &file) == 0, stat(temporary, &named) == 0, file.st_ino == named.st_ino
+      else {
+        // Someone cleaned up between creation and lock.
+        close(descriptor)
+        unlink(temporary)
+        continue
+      }
+      return (temporary, descriptor)
+    }
   }
+
+  /// Removes temporary files that runs left which were killed while they wrote a file.
+  ///
+  /// - Parameter path: the file that they were going to be. Files that a living process still
+  ///   writes are left alone.
+  static func removeLeftovers(of path: String) {
+    let url = URL(fileURLWithPath: resolved(path))
+    let folder = url.deletingLastPathComponent()
+    let start = "." + temporaryStem(of: url.lastPathComponent) + ".tmp-"
+    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? [] {
+      guard name.hasPrefix(start), isTemporarySuffix(name.dropFirst(start.count)) else { continue }
+      let leftover = folder.appendingPathComponent(name).path
+      let descriptor = open(leftover, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+      guard descriptor >= 0 else { continue }
+      defer { close(descriptor) }
+      var status = stat()
+      guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+        flock(descriptor, LOCK_EX | LOCK_NB) == 0
+      else { continue }
+      unlink(leftover)
+    }
+  }
+
+  /// Whether a text is what follows `.tmp-` in our names: two numbers.
+  private static func isTemporarySuffix(_ text: Substring) -> Bool {
+    let numbers = text.split(separator: "-", omittingEmptySubsequences: false)
+    return numbers.count == 2
+      && numbers.allSatisfy { !$0.isEmpty && $0.utf8.allSatisfy { (0x30...0x39).contains($0) } }
+  }
+
+  /// The beginning of a name that leaves room for the longest suffix.
+  private static func temporaryStem(of name: String) -> String {
+    var stem = name
+    while stem.utf8.count + longestSuffix + 1 > 255 { stem.removeLast() }
+    return stem
+  }
+
+  /// Bytes of `.tmp-` and the two largest numbers.
+  private static let longestSuffix = ".tmp-\(Int32.max)-\(UInt32.max)".utf8.count
 
   /// A hidden name that nothing has, in the folder that a path will lie in.
   static func temporaryPath(for path: String) throws(ModelFileError) -> String {
@@ -120,9 +173,8 @@ package enum AtomicFile {
         fault: "file name of \(name.utf8.count) bytes, at most 255 are allowed")
     }
     let suffix = ".tmp-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-    var stem = name
-    while stem.utf8.count + suffix.utf8.count + 1 > 255 { stem.removeLast() }
-    return url.deletingLastPathComponent().appendingPathComponent(".\(stem)\(suffix)").path
+    return url.deletingLastPathComponent()
+      .appendingPathComponent(".\(temporaryStem(of: name))\(suffix)").path
   }
 
   /// Checks that the disk has room, before long work fills it in vain.

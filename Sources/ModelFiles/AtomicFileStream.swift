@@ -11,6 +11,12 @@ package final class AtomicFileStream {
   private let temporaryPath: String?
   /// -1 once the file is closed.
   private var descriptor: Int32
+  private let mayReplace: Bool
+  /// Bytes written, and how many of them the system was asked to bring to the disk.
+  private var (byteCount, startedBytes) = (0, 0)
+
+  /// Bytes that are collected before the system is asked to write them.
+  private static let writebackBytes = 32 << 20
 
   /// Creates the temporary file.
   ///
@@ -23,6 +29,7 @@ package final class AtomicFileStream {
     path: String, overwrite: Bool, byteCount: Int? = nil
   ) throws(ModelFileError) {
     self.path = path
+    mayReplace = overwrite
     if try AtomicFile.existingKind(of: path, overwrite: overwrite) == .device {
       // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
       descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
@@ -32,7 +39,20 @@ package final class AtomicFileStream {
     } else {
       if let byteCount { try AtomicFile.checkSpace(for: byteCount, at: path) }
       (temporaryPath, descriptor) = try AtomicFile.createTemporary(for: path)
+      if let byteCount { try reserve(byteCount) }
     }
+  }
+
+  /// Takes the room on the disk, so that nobody else fills it meanwhile.
+  private func reserve(_ byteCount: Int) throws(ModelFileError) {
+    let code = SystemCalls.reserve(descriptor, byteCount)
+    // Not every file system can; then writing has to show.
+    guard code == ENOSPC || code == EDQUOT || code == EFBIG else { return }
+    errno = code
+    let error = AtomicFile.failure(
+      path, "cannot get \((byteCount + 999_999) / 1_000_000) MB on its disk")
+    discard()
+    throw error
   }
 
   deinit { discard() }
@@ -49,7 +69,16 @@ package final class AtomicFileStream {
         throw AtomicFile.failure(path, "cannot write \(bytes.count) bytes", .unwritten)
       }
       rest = UnsafeRawBufferPointer(rebasing: rest.dropFirst(count))
+      byteCount += count
     }
+    startWriteback()
+  }
+
+  /// Lets the disk work while the rest is made, so that flushing in the end is short.
+  private func startWriteback() {
+    guard temporaryPath != nil, byteCount - startedBytes >= Self.writebackBytes else { return }
+    SystemCalls.startWriteback(descriptor, startedBytes..<byteCount)
+    startedBytes = byteCount
   }
 
   /// Whether bytes that were written can be replaced: not in devices and pipes.
@@ -86,7 +115,8 @@ package final class AtomicFileStream {
 
   /// Flushes, and gives the file its name.
   ///
-  /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched.
+  /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched, also one
+  ///   that came meanwhile if none may be replaced.
   package func commit() throws(ModelFileError) {
     do throws(ModelFileError) {
       try flush()
@@ -94,12 +124,24 @@ package final class AtomicFileStream {
       discard()
       throw error
     }
+    // The lock, which keeps others from removing the file, must outlast closing.
+    let lock = dup(descriptor)
+    defer { if lock >= 0 { close(lock) } }
     let isClosed = close(descriptor) == 0
     descriptor = -1
     guard let temporaryPath else { return }
     let target = AtomicFile.resolved(path)
-    guard isClosed, rename(temporaryPath, target) == 0 else {
-      let error = AtomicFile.failure(path, "cannot finish", .unwritten)
+    let isNamed =
+      isClosed
+      && (mayReplace
+        ? rename(temporaryPath, target) : SystemCalls.renameNew(temporaryPath, target)) == 0
+    guard isNamed else {
+      let error =
+        isClosed && !mayReplace && errno == EEXIST
+        ? ModelFileError(
+          path: path, kind: .unwritable,
+          fault: "was created by someone else meanwhile: pass --force to replace it")
+        : AtomicFile.failure(path, "cannot finish", .unwritten)
       unlink(temporaryPath)
       throw error
     }

@@ -34,20 +34,26 @@ package final class FileContent: @unchecked Sendable {
     block = UnsafeMutableRawBufferPointer(start: base, count: count)
     pointer = UnsafeRawPointer(base)
     isMapped = false
+    try Self.read(range, of: descriptor, into: base, path: path)
+  }
+
+  /// Reads a part into memory of the caller.
+  static func read(
+    _ range: Range<Int>, of descriptor: Int32, into memory: UnsafeMutableRawPointer, path: String
+  ) throws(ModelFileError) {
     var done = 0
     while done < range.count {
-      let read = pread(descriptor, base + done, range.count - done, range.lowerBound + done)
-      if read < 0 && errno == EINTR { continue }
-      guard read > 0 else {
-        let fault =
-          read == 0
-          ? ModelFileError(
-            path: path, kind: .unreadable,
-            fault: "ends at byte \(range.lowerBound + done): it was cut short while in use")
-          : Self.failure("cannot read \(range.count) bytes at \(range.lowerBound)", path)
-        throw fault
+      let count = pread(descriptor, memory + done, range.count - done, range.lowerBound + done)
+      if count < 0 && errno == EINTR { continue }
+      guard count != 0 else {
+        throw ModelFileError(
+          path: path, kind: .unreadable,
+          fault: "ends at byte \(range.lowerBound + done): it was cut short while in use")
       }
-      done += read
+      guard count > 0 else {
+        throw failure("cannot read \(range.count) bytes at \(range.lowerBound)", path)
+      }
+      done += count
     }
   }
 

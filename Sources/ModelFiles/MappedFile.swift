@@ -114,6 +114,18 @@ package final class MappedFile: @unchecked Sendable {
     }
   }
 
+  /// Reads part of the file into memory of the caller; nothing becomes resident by it.
+  ///
+  /// - Parameters:
+  ///   - range: inside of the file.
+  ///   - memory: room for at least `range.count` bytes.
+  /// - Throws: `ModelFileError` if the file cannot be read or was cut short.
+  package func read(
+    _ range: Range<Int>, into memory: UnsafeMutableRawPointer
+  ) throws(ModelFileError) {
+    try FileContent.read(range, of: descriptor, into: memory, path: path)
+  }
+
   /// Checks that the file is still what its header said.
   ///
   /// A file that was replaced by another one under its name stays what it was.

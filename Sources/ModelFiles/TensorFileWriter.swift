@@ -105,7 +105,8 @@ package final class TensorFileWriter {
   /// Pipes are past when the hashes are known; zeros stand for none there.
   private let isHashing: Bool
 
-  /// Creates a temporary file and writes the header.
+  /// Creates a temporary file and writes the header. What a killed run left of the same file is
+  /// removed.
   ///
   /// - Parameters:
   ///   - path: where the file will be.
@@ -116,6 +117,7 @@ package final class TensorFileWriter {
     path: String, overwrite: Bool, layout: TensorFileLayout
   ) throws(ModelFileError) {
     self.layout = layout
+    AtomicFile.removeLeftovers(of: path)
     stream = try AtomicFileStream(path: path, overwrite: overwrite, byteCount: layout.byteCount)
     isHashing = layout.hashes != nil && stream.isRewritable
     try layout.header.withUnsafeBytes { [stream] bytes in
@@ -154,6 +156,9 @@ package final class TensorFileWriter {
     }
     try stream.commit()
   }
+
+  /// Removes what was written; does nothing after `finish`.
+  package func discard() { stream.discard() }
 
   /// Pads complete tensors and goes on to the next that has bytes.
   private func skipFinished() throws(ModelFileError) {

@@ -138,4 +138,55 @@ import Testing
     }
     #expect(early?.kind == .unwritable)
   }
+
+  // MARK: Others at work
+
+  private func layout(_ path: String) throws -> TensorFileLayout {
+    try GGUFWriter.layout(metadata: [], tensors: [], path: path)
+  }
+
+  @Test("A file that someone creates meanwhile is not lost unless it may be replaced")
+  func createdMeanwhile() throws {
+    let path = folder.path("out.gguf")
+    let careful = try AtomicFileStream(path: path, overwrite: false)
+    let bold = try AtomicFileStream(path: path, overwrite: true)
+    try folder.write([42], to: "out.gguf")
+    let error = #expect(throws: ModelFileError.self) { try careful.commit() }
+    #expect(error?.kind == .unwritable && error?.fault.contains("--force") == true)
+    #expect(try read(path) == [42])
+    try bold.commit()
+    #expect(try read(path) == [])
+    #expect(try names(in: folder.path) == ["out.gguf"])
+  }
+
+  @Test("What killed runs left of a file goes with the next one; files that live stay")
+  func leftovers() throws {
+    let path = folder.path("out.gguf")
+    // Other files, other names and what is still written by someone.
+    let stays = [
+      ".other.gguf.tmp-1-2", ".out.gguf.tmp-1", ".out.gguf.tmp-1-2-3", ".out.gguf.tmp-a-2",
+      "out.gguf.tmp-1-2",
+    ]
+    for name in stays + [".out.gguf.tmp-1-2", ".out.gguf.tmp-4294967295-0"] {
+      try folder.write([1], to: name)
+    }
+    #expect(mkdir(folder.path(".out.gguf.tmp-7-7"), 0o755) == 0)
+    let other = try AtomicFileStream(path: path, overwrite: true)
+    try TensorFileWriter(path: path, overwrite: false, layout: try layout(path)).finish()
+    let left = try names(in: folder.path)
+    #expect(left.count == stays.count + 3)
+    #expect(Set(stays + ["out.gguf", ".out.gguf.tmp-7-7"]).isSubset(of: left))
+    try other.commit()
+    #expect(try names(in: folder.path).count == stays.count + 2)
+  }
+
+  @Test("More than the disk has is refused before anything is written")
+  func hugeFile() throws {
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try AtomicFileStream(
+        path: folder.path("out"), overwrite: false, byteCount: 1 << 60)
+    }
+    #expect(error?.kind == .unwritable && error?.fault.contains("MB") == true)
+    #expect(try names(in: folder.path).isEmpty)
+  }
 }

@@ -1,0 +1,70 @@
+import Foundation
+
+/// Functions of Linux's C library that Swift's overlay leaves out. They are looked up when they are
+/// needed, since older or smaller libraries lack them.
+enum SystemCalls {
+  private typealias RenameFunction =
+    @convention(c) (
+      Int32, UnsafePointer<CChar>, Int32, UnsafePointer<CChar>, UInt32
+    ) -> Int32
+  private typealias WritebackFunction = @convention(c) (Int32, Int64, Int64, UInt32) -> Int32
+
+  private typealias ReserveFunction = @convention(c) (Int32, Int32, Int64, Int64) -> Int32
+
+  private static let renameFunction = function("renameat2", as: RenameFunction.self)
+  private static let writebackFunction = function("sync_file_range", as: WritebackFunction.self)
+
+  private static let reserveFunction = function("fallocate", as: ReserveFunction.self)
+
+  /// Gives a file another name unless something has it already.
+  ///
+  /// - Parameters:
+  ///   - old: the file.
+  ///   - new: its new name, on the same file system.
+  /// - Returns: 0, or -1 with `errno`: `EEXIST` if the name is taken.
+  static func renameNew(_ old: String, _ new: String) -> Int32 {
+    /// `RENAME_NOREPLACE` of linux/fs.h.
+    let onlyNew: UInt32 = 1
+    if let renameFunction {
+      let status = renameFunction(AT_FDCWD, old, AT_FDCWD, new, onlyNew)
+      // Not every file system can do it.
+      guard status != 0, errno == EINVAL || errno == ENOSYS else { return status }
+    }
+    // A second name, then the end of the first, is as safe; a kill between them leaves both.
+    if link(old, new) == 0 { return unlink(old) }
+    guard errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK else {
+      return -1
+    }
+    var status = stat()
+    if lstat(new, &status) == 0 {
+      errno = EEXIST
+      return -1
+    }
+    return rename(old, new)
+  }
+
+  /// Asks the system to begin to write part of a file to the disk. Failing is no loss.
+  static func startWriteback(_ descriptor: Int32, _ range: Range<Int>) {
+    /// `SYNC_FILE_RANGE_WRITE` of linux/fs.h.
+    let start: UInt32 = 2
+    _ = writebackFunction?(descriptor, Int64(range.lowerBound), Int64(range.count), start)
+  }
+
+  /// Reserves room on the disk for the first bytes of a file, whose size stays as it is.
+  ///
+  /// - Returns: 0 or the error's number.
+  static func reserve(_ descriptor: Int32, _ byteCount: Int) -> Int32 {
+    /// `FALLOC_FL_KEEP_SIZE` of linux/falloc.h.
+    let keepsSize: Int32 = 1
+    guard let reserveFunction, byteCount > 0 else { return 0 }
+    while reserveFunction(descriptor, keepsSize, 0, Int64(byteCount)) != 0 {
+      if errno != EINTR { return errno }
+    }
+    return 0
+  }
+
+  private static func function<Function>(_ name: String, as type: Function.Type) -> Function? {
+    // The null handle stands for everything that is loaded.
+    dlsym(nil, name).map { unsafeBitCast($0, to: type) }
+  }
+}
