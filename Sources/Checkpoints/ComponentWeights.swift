@@ -116,6 +116,11 @@ package final class ComponentWeights {
   /// Whether the file has a tensor.
   package func has(_ name: String) -> Bool { entries[name] != nil }
 
+  /// Our names with the places of the tensors in the archive, in file order.
+  var storedTensors: [(name: String, index: Int, rowOrder: NameRule.RowOrder)] {
+    entries.map { ($0.key, $0.value.index, $0.value.rowOrder) }.sorted { $0.index < $1.index }
+  }
+
   // MARK: Asking for tensors
 
   /// A weight of `[rows, columns]` in its stored type.
@@ -238,11 +243,7 @@ package final class ComponentWeights {
   private func matrix(
     _ entry: Entry, _ record: TensorRecord, rows: Int, columns: Int, name: String
   ) throws(ModelFileError) -> WeightMatrix {
-    guard record.type.isWeightType else {
-      throw malformed(
-        "tensor '\(record.name)' has type \(record.type.name), expected a floating-point or "
-          + "quantized weight type that this program can decode")
-    }
+    try expectWeightType(record)
     guard let rowBytes = record.type.byteCount(elements: columns) else {
       throw malformed(
         "tensor '\(record.name)' of type \(record.type.name) has rows of \(columns) elements, "
@@ -261,8 +262,17 @@ package final class ComponentWeights {
       segments: segments, columns: columns, scale: try scale(of: record))
   }
 
+  /// Refuses tensors that cannot be decoded or hold no weights.
+  func expectWeightType(_ record: TensorRecord) throws(ModelFileError) {
+    guard record.type.isWeightType else {
+      throw malformed(
+        "tensor '\(record.name)' has type \(record.type.name), expected a floating-point or "
+          + "quantized weight type that this program can decode")
+    }
+  }
+
   /// The factor of a scaled fp8 weight (`<layer>.scale_weight`), as ComfyUI writes them.
-  private func scale(of record: TensorRecord) throws(ModelFileError) -> Float {
+  func scale(of record: TensorRecord) throws(ModelFileError) -> Float {
     guard record.type == .f8_e4m3 || record.type == .f8_e5m2,
       record.name.hasSuffix(".weight"),
       let index = archive.tensors.index(of: record.name.dropLast(6) + "scale_weight")

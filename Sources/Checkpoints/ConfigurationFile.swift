@@ -18,6 +18,14 @@ package struct ConfigurationFile: Sendable {
     self.path = path
   }
 
+  /// Reads a text in a file; see `JSONDocument`.
+  init(
+    _ range: Range<Int>, of file: MappedFile, what: String
+  ) throws(ModelFileError) {
+    json = try JSONDocument(range, of: file, what: what, limit: Self.maximumLength).parsed()
+    path = file.path
+  }
+
   /// Reads a file if it exists.
   package static func ifPresent(_ path: String) throws(ModelFileError) -> ConfigurationFile? {
     guard FileManager.default.fileExists(atPath: path) else { return nil }

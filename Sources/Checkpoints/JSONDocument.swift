@@ -50,6 +50,11 @@ package struct JSONDocument: Sendable {
     self.range = range
   }
 
+  /// The text as it is in the file.
+  package var text: String {
+    String(decoding: UnsafeRawBufferPointer(rebasing: file.bytes[range]), as: UTF8.self)
+  }
+
   /// The whole object as a tree.
   ///
   /// - Throws: `ModelFileError` if the file has changed since it was checked.

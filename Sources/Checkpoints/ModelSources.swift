@@ -22,21 +22,61 @@ package struct ModelSources {
   ///   - hints: facts that neither tensors nor files tell.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   package init(_ paths: ModelPaths, hints: ArchitectureHints) throws(ModelFileError) {
+    let sources = try PartSources(ModelPart.allCases, paths, hints: hints)
+    (transformer, textEncoder, autoencoder) = (
+      sources.parts[0], sources.parts[1], sources.parts[2]
+    )
+    guard let tokenizer = sources.tokenizer else {
+      throw ModelFileError(
+        path: paths.model ?? paths.textEncoder ?? "model", kind: .notFound,
+        fault: "has no tokenizer: name its folder, tokenizer.json or tokenizer.model with "
+          + "--tokenizer")
+    }
+    self.tokenizer = tokenizer
+    scheduler = sources.scheduler
+    defaults = sources.defaults
+    files = sources.files
+  }
+}
+
+/// Some parts of a model, found and opened in whatever layout they came, with what lies beside them.
+package struct PartSources {
+  /// In the order in which they were asked for.
+  package let parts: [PartSource]
+  /// The tokenizer, if there is one.
+  package let tokenizer: TokenizerSource?
+  /// `scheduler_config.json` of a diffusers folder.
+  package let scheduler: ConfigurationFile?
+  /// The GGUF file whose metadata holds the model's defaults, if there is one.
+  package let defaults: GGUFFile?
+  /// Every file that was opened.
+  package let files: [String]
+
+  /// Opens parts.
+  ///
+  /// - Parameters:
+  ///   - parts: what to open.
+  ///   - paths: where they are; `model` may also be a file or folder with nothing but one part.
+  ///   - hints: facts that neither tensors nor files tell.
+  /// - Throws: `ModelFileError` naming the first missing part or faulty file.
+  package init(
+    _ parts: [ModelPart], _ paths: ModelPaths, hints: ArchitectureHints
+  ) throws(ModelFileError) {
     var opener = ModelOpener(paths: paths, hints: hints)
     try opener.openModel()
-    transformer = try opener.part(.transformer)
-    textEncoder = try opener.part(.textEncoder)
-    autoencoder = try opener.part(.autoencoder)
-    tokenizer = try opener.tokenizer()
+    var sources: [PartSource] = []
+    for part in parts { sources.append(try opener.part(part)) }
+    self.parts = sources
+    // Transformers and decoders by themselves have nothing to do with texts.
+    tokenizer = parts.contains(.textEncoder) ? try opener.tokenizer() : nil
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors()
-    defaults = opener.modelArchive?.gguf ?? transformer.weights.archive.gguf
-    let parts = [transformer, textEncoder, autoencoder]
+    defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
     files =
-      (parts.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
+      (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }
-      + parts.compactMap { $0.configuration?.path }
-      + parts.map(\.weights.path) + [tokenizer.path] + [scheduler?.path].compactMap { $0 }
+      + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
+      + [tokenizer?.path, scheduler?.path].compactMap { $0 }
   }
 }
 
@@ -184,7 +224,7 @@ private struct ModelOpener {
 
   // MARK: Tokenizer and scheduler
 
-  func tokenizer() throws(ModelFileError) -> TokenizerSource {
+  func tokenizer() throws(ModelFileError) -> TokenizerSource? {
     let className = try pipelineIndex()?.json["tokenizer"]?.arrayValue?.last?.stringValue
     if let path = paths.tokenizer { return try TokenizerSource.open(path, className: className) }
     // The model's own file first, then the others in a fixed order.
@@ -201,10 +241,7 @@ private struct ModelOpener {
         }
       }
     }
-    throw ModelFileError(
-      path: paths.model ?? paths.textEncoder ?? "model", kind: .notFound,
-      fault: "has no tokenizer: name its folder, tokenizer.json or tokenizer.model with --tokenizer"
-    )
+    return nil
   }
 
   func scheduler() throws(ModelFileError) -> ConfigurationFile? {

@@ -7,12 +7,10 @@ package enum TokenizerSource {
   /// Longest description of a tokenizer, in bytes (AuraFlow's has 3.6 MB).
   private static let maximumLength = 16 << 20
 
-  /// `tokenizer.json` with what lies beside it.
+  /// `tokenizer.json`, or `tokenizer.huggingface.json` in a GGUF file, with what lies beside it.
   case json(JSONDocument, companions: Companions)
   /// A SentencePiece model.
   case sentencePiece(MappedFile)
-  /// `tokenizer.huggingface.json` inside a GGUF file.
-  case embeddedJSON(JSONDocument)
   /// `tokenizer.ggml.*` inside a GGUF file.
   case vocabulary(GGUFFile, path: String)
   /// A SentencePiece model stored as a tensor of bytes (ComfyUI).
@@ -34,12 +32,28 @@ package enum TokenizerSource {
         ModelFolder.join(folder, "special_tokens_map.json"))
       self.className = className
     }
+
+    /// What a GGUF file tells beside `tokenizer.huggingface.json`.
+    init(in gguf: GGUFFile) throws(ModelFileError) {
+      func file(_ key: String) throws(ModelFileError) -> ConfigurationFile? {
+        guard let (range, file) = gguf.value(for: key)?.textRange else { return nil }
+        return try ConfigurationFile(range, of: file, what: "metadata '\(key)'")
+      }
+      settings = try file(Self.settingsKey)
+      specialTokens = try file(Self.specialTokensKey)
+      className = gguf.value(for: Self.classNameKey)?.textPrefix(256)
+    }
+
+    /// Keys of GGUF metadata for the same.
+    package static let settingsKey = "tokenizer.huggingface.config"
+    package static let specialTokensKey = "tokenizer.huggingface.special_tokens_map"
+    package static let classNameKey = "tokenizer.huggingface.class"
   }
 
   /// The file to name in messages.
   package var path: String {
     switch self {
-    case .json(let document, _), .embeddedJSON(let document): document.path
+    case .json(let document, _): document.path
     case .sentencePiece(let file): file.path
     case .vocabulary(_, let path), .embeddedSentencePiece(_, let path):
       path
@@ -99,8 +113,9 @@ package enum TokenizerSource {
     if let gguf = archive.gguf {
       let key = "tokenizer.huggingface.json"
       if let (range, file) = gguf.value(for: key)?.textRange {
-        return .embeddedJSON(
-          try JSONDocument(range, of: file, what: "metadata '\(key)'", limit: maximumLength))
+        return .json(
+          try JSONDocument(range, of: file, what: "metadata '\(key)'", limit: maximumLength),
+          companions: try Companions(in: gguf))
       }
       return gguf.value(for: "tokenizer.ggml.tokens") == nil
         ? nil : .vocabulary(gguf, path: archive.path)

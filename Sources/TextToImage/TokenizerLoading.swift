@@ -14,7 +14,7 @@ extension Tokenizer {
     // A tree of up to 16 MB of text: parsed here, where it is used and dropped.
     let json: JSONValue? =
       switch source {
-      case .json(let document, _), .embeddedJSON(let document): try document.parsed()
+      case .json(let document, _): try document.parsed()
       case .sentencePiece, .embeddedSentencePiece, .vocabulary: nil
       }
     do throws(TokenizerError) {
@@ -22,8 +22,6 @@ extension Tokenizer {
       case .json(_, let companions):
         try self.init(
           tokenizerJSON: json ?? .null, llamaOverrides: try Self.llamaOverrides(companions))
-      case .embeddedJSON:
-        try self.init(tokenizerJSON: json ?? .null, llamaOverrides: nil)
       case .sentencePiece(let file):
         try self.init(sentencePieceModel: [UInt8](file.bytes))
       case .embeddedSentencePiece(let bytes, _):

@@ -172,7 +172,7 @@ extension BytePairModel {
   }
 
   /// The two sides of a merge, written `"a b"` or `["a", "b"]`; nil for a version comment.
-  private static func readMerge(
+  static func readMerge(
     _ value: JSONValue, _ place: String
   ) throws(TokenizerError) -> ([UInt8], [UInt8])? {
     if let text = value.stringValue {
