@@ -63,6 +63,12 @@ let package = Package(
       name: "ModelSynthesis",
       dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors"]),
     .target(
+      name: "Conversion",
+      dependencies: [
+        "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles", "Networks", "Quantization",
+        "StrictJSON", "Tensors", "Tokenizers",
+      ]),
+    .target(
       name: "TextToImage",
       dependencies: [
         "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
@@ -77,8 +83,8 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "Kernels", "ModelFiles", "ModelSynthesis",
-        "Quantization", "StrictJSON", "Tensors", "TextToImage",
+        "Benchmarks", "BlockFormats", "Checkpoints", "Conversion", "Kernels", "ModelFiles",
+        "ModelSynthesis", "Quantization", "StrictJSON", "Tensors", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -111,6 +117,12 @@ let package = Package(
       dependencies: [
         "BlockFormats", "Checkpoints", "ModelFiles", "ModelSynthesis", "StrictJSON", "Tensors",
         "TestSupport", "Tokenizers",
+      ]),
+    .testTarget(
+      name: "ConversionTests",
+      dependencies: [
+        "BlockFormats", "Checkpoints", "Conversion", "ModelFiles", "ModelSynthesis",
+        "Quantization", "StrictJSON", "Tensors", "TestSupport", "TextToImage", "Tokenizers",
       ]),
     .testTarget(
       name: "EndToEndTests",

@@ -18,8 +18,8 @@ import sys
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ModelFiles",
     "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVX512", "Kernels",
-    "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "TextToImage", "Benchmarks",
-    "CommandLineTool",
+    "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
+    "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(
     r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"

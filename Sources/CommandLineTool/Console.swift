@@ -24,6 +24,11 @@ struct Console: Sendable {
     if isVerbose { Self.writeError("\(clearing)\(text().withoutControlCharacters)\n") }
   }
 
+  /// Says how far the work is where nobody sees a progress line.
+  func line(_ text: @autoclosure () -> String) {
+    if !isQuiet { Self.writeError(text() + "\n") }
+  }
+
   /// Replaces the progress line.
   func progress(_ text: @autoclosure () -> String) {
     if showsProgress { Self.writeError("\r\u{1B}[K\(text())") }

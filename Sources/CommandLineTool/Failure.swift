@@ -1,4 +1,5 @@
 import ArgumentParser
+import Conversion
 import Foundation
 import ModelFiles
 import Tensors
@@ -27,6 +28,8 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
     throw fail(error.description, exitCode(error))
   } catch let error as ComputeError {
     throw fail(error.description, exitCode(GenerationError(error)))
+  } catch let error as ConversionError {
+    throw fail(error.description, exitCode(error))
   } catch let error as PNGError {
     throw fail(error.description, ExitStatus.cannotWrite)
   }
@@ -51,6 +54,13 @@ private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
   case .outOfMemory: ExitStatus.outOfMemory
   case .unwritable: ExitStatus.cannotWrite
   case .contradicted: ExitStatus.usage
+  }
+}
+
+private func exitCode(_ error: ConversionError) -> Int32 {
+  switch error {
+  case .unusable: ExitStatus.usage
+  case .notFinite: ExitStatus.badData
   }
 }
 

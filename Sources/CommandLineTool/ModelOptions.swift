@@ -12,6 +12,32 @@ struct ModelOptions: ParsableArguments {
         + "comes with the program.", valueName: "path"))
   var model: String?
 
+  @OptionGroup var parts: PartOptions
+
+  /// The paths to open; the shipped model if none is named.
+  func paths() throws -> ModelPaths {
+    var paths = parts.paths(model: model)
+    let isWhole = parts.transformer != nil && parts.textEncoder != nil && parts.vae != nil
+    if model == nil, !isWhole {
+      // A single other part replaces the shipped model's; a whole other model is named by parts.
+      guard parts.transformer == nil, parts.textEncoder == nil else { return paths }
+      paths.model = try ShippedModel.path()
+    }
+    return paths
+  }
+
+  /// Facts given by flags.
+  func hints() -> ArchitectureHints { parts.hints() }
+
+  /// The model's name without folders.
+  func displayName(_ paths: ModelPaths) -> String {
+    let path = paths.transformer ?? paths.model ?? ""
+    return URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+  }
+}
+
+/// The files of single parts, and facts that no file may tell.
+struct PartOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("diffusion-model")], parsing: .unconditional,
     help: ArgumentHelp("The transformer (GGUF, safetensors or folder).", valueName: "path"))
@@ -65,17 +91,11 @@ struct ModelOptions: ParsableArguments {
   @Flag(name: [.long], help: "Skip tensors that belong to no part of the model.")
   var allowExtraTensors = false
 
-  /// The paths to open; the shipped model if none is named.
-  func paths() throws -> ModelPaths {
-    var paths = ModelPaths(
+  /// The paths of the parts, beside a whole model's.
+  func paths(model: String?) -> ModelPaths {
+    ModelPaths(
       model: model, transformer: transformer, textEncoder: textEncoder, autoencoder: vae,
       tokenizer: tokenizer)
-    if model == nil, transformer == nil || textEncoder == nil || vae == nil {
-      // A single other part replaces the shipped model's; a whole other model is named by parts.
-      guard transformer == nil, textEncoder == nil else { return paths }
-      paths.model = try ShippedModel.path()
-    }
-    return paths
   }
 
   /// Facts given by flags.
@@ -87,11 +107,5 @@ struct ModelOptions: ParsableArguments {
     hints.relativeMaxDistance = relativeMaxDistance
     hints.allowsExtraTensors = allowExtraTensors
     return hints
-  }
-
-  /// The model's name without folders.
-  func displayName(_ paths: ModelPaths) -> String {
-    let path = paths.transformer ?? paths.model ?? ""
-    return URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
   }
 }

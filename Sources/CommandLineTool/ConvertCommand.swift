@@ -1,0 +1,221 @@
+import ArgumentParser
+import Checkpoints
+import Conversion
+import Foundation
+import ModelFiles
+import Quantization
+import Tensors
+import TextToImage
+
+/// Converts checkpoints to other types and containers.
+struct ConvertCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "convert",
+    abstract: "Convert a model to any type: GGUF (quantized or not) or safetensors.",
+    discussion: """
+      IN is whatever generate opens: a diffusers folder, a single file, a GGUF, a
+      part by itself. OUT ending in .gguf or .safetensors appears only when it is
+      whole; memory stays below 256 MiB whatever the size of the model.
+
+        auraflow convert aura_flow_0.3/ aura-Q4_K_M.gguf --type q4_K_M
+        auraflow convert aura_flow_0.3/ aura.gguf --type q8_0 --part transformer
+        auraflow convert IN.gguf OUT.gguf --type q6_K --vae sdxl_vae.safetensors
+        auraflow convert IN --type q4_K --dry-run
+
+      Parts: all makes one self-contained file with tokenizer and defaults. A
+      transformer by itself opens in ComfyUI-GGUF and diffusers, a text-encoder in
+      llama.cpp and ComfyUI-GGUF.
+
+      Types, for every matrix:
+        \(ConvertText.types)
+      Mixes, in which value projections and others get a better one:
+        \(ConvertText.mixes)
+
+      Presets decide which tensors get another type than the rest:
+      \(ConvertText.presets)
+      Whatever the type, vectors are F32, and what readers expect so is F16:
+      positions, embeddings of time, patches and text, the final layer, the VAE.
+      Rows that are no whole blocks become F16.
+
+      Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
+      last one that matches counts; 'keep' stands for the type in IN. Names are
+      those that --dry-run shows.
+      """)
+
+  @Argument(help: "A folder, GGUF, safetensors file or index.")
+  var input: String
+
+  @Argument(help: ArgumentHelp("A name ending in .gguf or .safetensors.", valueName: "out"))
+  var output: String?
+
+  @Option(
+    name: .long, help: ArgumentHelp("Type or mix of the matrices, in any case.", valueName: "type"))
+  var type: String
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "What to write: \(PartSelection.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "part"))
+  var part = PartSelection.all
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Which tensors differ: \(TypePreset.allCases.map(\.rawValue).joined(separator: ", ")).",
+      valueName: "name"))
+  var preset = TypePreset.published
+
+  @Option(
+    name: .long, parsing: .unconditionalSingleValue,
+    help: ArgumentHelp(
+      "Type of the tensors whose names a regular expression matches (repeatable).",
+      valueName: "regex=type"))
+  var rule: [String] = []
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "How much each column matters: an importance matrix in GGUF form.", valueName: "file"))
+  var imatrix: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How long to search for scales: fast, or best for a little less error.", valueName: "quality")
+  )
+  var quality = QuantizationQuality.fast
+
+  @Flag(name: .long, help: "Print what would become of each tensor; write nothing.")
+  var dryRun = false
+
+  @Flag(name: .long, help: "Convert weights that are NaN or infinite too, instead of refusing.")
+  var allowNonfinite = false
+
+  @Flag(
+    inversion: .prefixedNo, help: "Measure each tensor's error by reading its blocks back.")
+  var measure = true
+
+  @OptionGroup(title: "Parts") var parts: PartOptions
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await reportingFailure {
+      let console = Console(common)
+      let request = try request()
+      let interruption = Interruption(clearsLine: console.showsProgress)
+      if let output, !dryRun {
+        // A wrong name must be found before the model is opened. The check writes and removes a
+        // temporary file.
+        interruption.beginWriting()
+        try AtomicFile.check(output, overwrite: common.force)
+        if let code = interruption.exitCode { throw ExitCode(code) }
+        interruption.beginPreparing()
+      }
+      let source = try source()
+      let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+      let plan = try ConversionPlan(source, request, path: output ?? input)
+      for note in plan.notes { console.note(note) }
+      guard let output, !dryRun else {
+        if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
+        return
+      }
+      try OutputOptions.Files(images: [output], latents: nil, statistics: nil)
+        .expectApart(from: source.files + [input, imatrix].compactMap { $0 })
+      try write(plan, to: output, importance, interruption, console)
+    }
+  }
+
+  private func write(
+    _ plan: ConversionPlan, to output: String, _ importance: ImportanceMatrix?,
+    _ interruption: Interruption, _ console: Console
+  ) throws {
+    let pool = ThreadPool(threadCount: common.threads ?? availableCoreCount())
+    interruption.beginComputing { pool.cancel() }
+    let progress = ConversionProgress(console)
+    let outcome = Result {
+      try Converter.write(
+        plan, to: output, overwrite: common.force, options: options(importance), on: pool
+      ) { progress.show($0, of: $1) }
+    }
+    console.endProgress()
+    // A signal that came when all was done does not undo it.
+    if let code = interruption.exitCode, case .failure = outcome { throw ExitCode(code) }
+    let outcomes = try outcome.get()
+    for tensor in outcomes where tensor.notFiniteCount > 0 {
+      console.note(
+        "tensor '\(tensor.name)' holds \(tensor.notFiniteCount) weights that are not finite")
+    }
+    guard !common.quiet else { return }
+    ConversionReport(plan, input: input)
+      .printResult(outcomes, output: output, seconds: progress.seconds, asJSON: common.json)
+  }
+
+  // MARK: Arguments
+
+  private func request() throws -> ConversionPlan.Request {
+    guard let mix = TypeMix(named: type) else {
+      throw ValidationError(
+        "--type: '\(type)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
+    }
+    var request = ConversionPlan.Request(mix)
+    request.preset = preset
+    request.rules = try rule.map { try TypeRule($0) }
+    guard let output else {
+      guard dryRun else {
+        throw ValidationError("name the file to write, or pass --dry-run to see what it would hold")
+      }
+      return request
+    }
+    switch URL(fileURLWithPath: output).pathExtension.lowercased() {
+    case "gguf": request.container = .gguf
+    case "safetensors": request.container = .safetensors
+    default:
+      throw ValidationError("'\(output)' ends neither in .gguf nor in .safetensors")
+    }
+    return request
+  }
+
+  /// Opens the model. A whole one must be one that generate opens.
+  private func source() throws -> ConversionSource {
+    let (paths, hints) = (parts.paths(model: input), parts.hints())
+    let source = try ConversionSource(part, paths: paths, hints: hints)
+    if part == .all { _ = try Pipeline(paths, hints: hints) }
+    return source
+  }
+
+  private func options(_ importance: ImportanceMatrix?) -> ConversionOptions {
+    var options = ConversionOptions()
+    options.quality = quality
+    options.measuresErrors = measure
+    options.allowsNotFinite = allowNonfinite
+    if let importance {
+      options.importance = { name, columns throws(ModelFileError) in
+        try importance.importance(of: name, columns: columns)
+      }
+    }
+    return options
+  }
+}
+
+extension PartSelection: ExpressibleByArgument {}
+extension TypePreset: ExpressibleByArgument {}
+extension QuantizationQuality: ExpressibleByArgument {}
+
+/// Parts of the help text.
+private enum ConvertText {
+  static let types = lines(TypeMix.all.filter { $0.size == nil }.map(\.name))
+  static let mixes = lines(TypeMix.all.filter { $0.size != nil }.map(\.name))
+
+  static let presets = TypePreset.allCases.map { preset in
+    let name = preset.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0)
+    return "  \(name) \(preset.summary)"
+  }.joined(separator: "\n")
+
+  /// Names on lines that no terminal breaks.
+  private static func lines(_ names: [String]) -> String {
+    stride(from: 0, to: names.count, by: 10).map { start in
+      names[start..<min(names.count, start + 10)].joined(separator: ", ")
+    }.joined(separator: ",\n  ")
+  }
+}

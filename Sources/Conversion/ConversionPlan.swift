@@ -1,0 +1,200 @@
+import BlockFormats
+import Checkpoints
+import ModelFiles
+
+/// What each tensor becomes, and where it goes in the file: all that is decided before weights are
+/// read.
+package struct ConversionPlan {
+  /// The kind of file to write.
+  package enum Container: String, Sendable {
+    case gguf = "GGUF"
+    case safetensors
+  }
+
+  /// What was asked for.
+  package struct Request: Sendable {
+    package var mix: TypeMix
+    package var preset = TypePreset.published
+    package var rules: [TypeRule] = []
+    package var container = Container.gguf
+
+    /// A request for a type and nothing else.
+    package init(_ mix: TypeMix) { self.mix = mix }
+  }
+
+  /// One tensor of the new file.
+  package struct Tensor: Sendable {
+    package let source: PartTensor
+    /// The new file's name for it.
+    package let name: String
+    package let shape: [Int]
+    package let type: ElementType
+    /// Why the type is not the file's; nil where it is.
+    package let reason: String?
+
+    package var elementCount: Int { source.elementCount }
+    package var byteCount: Int { declaration.byteCount ?? 0 }
+    /// Whether the bytes stay as they are.
+    package var isCopied: Bool { type == source.type && source.scale == 1 }
+    var declaration: TensorDeclaration { TensorDeclaration(name: name, type: type, shape: shape) }
+  }
+
+  package let tensors: [Tensor]
+  package let container: Container
+  package let layout: TensorFileLayout
+  /// Things that the user should know before.
+  package let notes: [String]
+
+  /// Bytes of all weights in the input.
+  package var sourceByteCount: Int { tensors.reduce(0) { $0 + $1.source.byteCount } }
+  /// Average bits of an element in the new file.
+  package var bitsPerElement: Double {
+    let elements = tensors.reduce(0) { $0 + $1.elementCount }
+    return Double(8 * tensors.reduce(0) { $0 + $1.byteCount }) / Double(max(1, elements))
+  }
+
+  /// Rows longer than this are not rounded to blocks: no model has them, and a row has to be in
+  /// memory.
+  private static let longestRow = 1 << 20
+
+  /// Plans a conversion.
+  ///
+  /// - Parameters:
+  ///   - source: the model.
+  ///   - request: what to make of it.
+  ///   - path: the new file, for messages.
+  /// - Throws: `ConversionError` for rules and types that cannot be, `ModelFileError` for a name that
+  ///   the file cannot hold.
+  package init(_ source: ConversionSource, _ request: Request, path: String) throws {
+    if request.container == .safetensors, request.mix.base.isBlockQuantized {
+      throw ConversionError.unusable(
+        "--type \(request.mix.name): safetensors files hold F32, F16 or BF16; end the name in "
+          + ".gguf for blocks")
+    }
+    let items = source.tensors.map { tensor in
+      let shape = Self.shape(of: tensor)
+      return (
+        tensor: tensor, shape: shape, role: TensorRole(tensor.part, tensor.name, shape: shape),
+        name: Self.name(of: tensor, in: request.container, source.selection, levels: source.levels)
+      )
+    }
+    let rules = try TypeRule.matches(
+      request.rules,
+      names: items.map { item in
+        let canonical = Self.canonicalName(of: item.tensor, source.selection)
+        return canonical == item.name ? [item.name] : [item.name, canonical]
+      })
+    var policy = TypePolicy(
+      request.mix, request.preset,
+      tensors: items.map { ($0.tensor.part, $0.tensor.name, $0.role) })
+    var tensors: [Tensor] = []
+    for (item, rule) in zip(items, rules) {
+      var (type, reason) = policy.type(item.tensor.part, item.tensor.name, item.role)
+      if let rule {
+        reason = "rule \(rule + 1)"
+        switch request.rules[rule].target {
+        case .type(let wanted): type = wanted
+        case .stored: type = item.tensor.type
+        }
+      }
+      if let (fallback, why) = try Self.fallback(type, item.shape, item.name, request.container) {
+        (type, reason) = (fallback, why)
+      }
+      tensors.append(
+        Tensor(
+          source: item.tensor, name: item.name, shape: item.shape, type: type, reason: reason))
+    }
+    self.tensors = tensors
+    container = request.container
+    let declarations = tensors.map(\.declaration)
+    switch request.container {
+    case .gguf:
+      layout = try GGUFWriter.layout(
+        metadata: try source.metadata(request.mix), tensors: declarations, storesHashes: true,
+        path: path)
+    case .safetensors:
+      layout = try SafetensorsWriter.layout(
+        declarations, metadata: [("format", "pt")], storesHashes: true, path: path)
+    }
+    notes = Self.notes(source, tensors, request)
+  }
+
+  // MARK: Types
+
+  /// What a tensor becomes that cannot be of a type, and why.
+  private static func fallback(
+    _ type: ElementType, _ shape: [Int], _ name: String, _ container: Container
+  ) throws(ConversionError) -> (ElementType, String)? {
+    let isKnown =
+      switch container {
+      case .gguf: type.ggufID != nil
+      case .safetensors: type.safetensorsName != nil
+      }
+    guard isKnown else {
+      guard container == .safetensors, type.isBlockQuantized else {
+        return (.f16, "\(container.rawValue) has no \(type.name)")
+      }
+      throw .unusable(
+        "tensor '\(name)' cannot be \(type.name) in safetensors, which hold F32, F16 or BF16: give "
+          + "the file a name ending in .gguf")
+    }
+    guard type.isBlockQuantized else { return nil }
+    guard shape.count == 2 else { return (.f16, "no matrix") }
+    if shape[1] % type.elementsPerBlock != 0 {
+      return (.f16, "rows of \(shape[1]) are no multiple of \(type.elementsPerBlock)")
+    }
+    return shape[1] <= longestRow ? nil : (.f16, "rows of \(shape[1])")
+  }
+
+  private static func notes(
+    _ source: ConversionSource, _ tensors: [Tensor], _ request: Request
+  ) -> [String] {
+    var notes: [String] = []
+    let again = tensors.filter { $0.source.type.isBlockQuantized && !$0.isCopied }
+    if let first = again.first {
+      notes.append(
+        "\(again.count) tensors are quantized already (such as \(first.source.storedName), "
+          + "\(first.source.type.name)): their errors stay and new ones are added; convert from "
+          + "F16 or BF16 weights if you can")
+    }
+    if let kind = source.otherTokenizerNote(request.container) { notes.append(kind) }
+    return notes
+  }
+
+  // MARK: Names and shapes
+
+  /// The name in a GGUF file, which rules are about.
+  private static func canonicalName(of tensor: PartTensor, _ selection: PartSelection) -> String {
+    selection == .all && tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
+  }
+
+  /// The name in the new file. Safetensors files have the names and prefixes that ComfyUI expects
+  /// of whole checkpoints and of single parts.
+  private static func name(
+    of tensor: PartTensor, in container: Container, _ selection: PartSelection, levels: Int
+  ) -> String {
+    guard container == .safetensors else { return canonicalName(of: tensor, selection) }
+    let isWhole = selection == .all
+    switch tensor.part {
+    case .transformer: return (isWhole ? "model." : "") + tensor.name
+    case .textEncoder:
+      return (isWhole ? "text_encoders.pile_t5xl.transformer." : "")
+        + (ModelPart.textEncoder.folderName(of: tensor.name) ?? tensor.name)
+    case .autoencoder: return canonicalName(of: tensor, selection)
+    }
+  }
+
+  /// The shape that readers expect, however the input has it.
+  static func shape(of tensor: PartTensor) -> [Int] {
+    switch tensor.part {
+    case .transformer
+    where tensor.name == "positional_encoding" || tensor.name == "register_tokens":
+      let inner = Array(tensor.shape.drop { $0 == 1 })
+      return inner.count == 2 ? [1] + inner : tensor.shape
+    case .autoencoder where tensor.shape.count == 2 && tensor.name.contains(".mid.attn_1."):
+      // 1x1 convolutions in the original, matrices in diffusers.
+      return tensor.shape + [1, 1]
+    default: return tensor.shape
+    }
+  }
+}

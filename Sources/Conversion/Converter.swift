@@ -1,0 +1,82 @@
+import Foundation
+import ModelFiles
+import Quantization
+import Tensors
+
+/// How weights are converted, beside what they become.
+package struct ConversionOptions: Sendable {
+  package var quality = QuantizationQuality.fast
+  /// How much each column of a tensor counts, by our name and number of columns; nil where nothing
+  /// is known.
+  package var importance:
+    (@Sendable (_ name: String, _ columns: Int) throws(ModelFileError) -> [Float]?)?
+  /// Whether blocks are read back to tell their errors.
+  package var measuresErrors = true
+  /// Whether weights that are NaN, infinite or too large are kept as far as the type can.
+  package var allowsNotFinite = false
+
+  package init() {}
+}
+
+/// Carries a plan out.
+package enum Converter {
+  /// Told of bytes of the input that are done, and of all.
+  package typealias Progress = (_ doneBytes: Int, _ allBytes: Int) -> Void
+
+  /// Writes the new file.
+  ///
+  /// - Parameters:
+  ///   - plan: what each tensor becomes.
+  ///   - path: the file; it appears, or changes, only when it is whole.
+  ///   - overwrite: whether an existing file may be replaced.
+  ///   - options: how to convert.
+  ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
+  ///   - progress: told about bytes.
+  /// - Returns: what became of each tensor, in file order.
+  /// - Throws: `ModelFileError` if a file cannot be read or written, `ConversionError` for weights
+  ///   that are not finite, `ComputeError` if cancelled.
+  package static func write(
+    _ plan: ConversionPlan, to path: String, overwrite: Bool, options: ConversionOptions,
+    on pool: ThreadPool, progress: @escaping Progress
+  ) throws -> [TensorOutcome] {
+    for tensor in plan.tensors
+    where !tensor.isCopied && !BlockQuantizer.types.contains(tensor.type) {
+      throw ConversionError.unusable(
+        "tensor '\(tensor.name)' can be \(tensor.type.name) only where it is copied as it is")
+    }
+    let writer = try TensorFileWriter(path: path, overwrite: overwrite, layout: plan.layout)
+    let output = WriteBehind(writer)
+    do {
+      let outcomes = try convertAll(plan, options, pool, output, progress)
+      try output.finish()
+      try writer.flush()
+      // The long wait for the disk does not notice a signal.
+      try pool.run(1) { _, _ in }
+      try writer.finish()
+      return outcomes
+    } catch {
+      // Nothing may be written any more when the temporary file goes.
+      try? output.finish()
+      writer.discard()
+      throw error
+    }
+  }
+
+  private static func convertAll(
+    _ plan: ConversionPlan, _ options: ConversionOptions, _ pool: ThreadPool,
+    _ output: WriteBehind, _ progress: @escaping Progress
+  ) throws -> [TensorOutcome] {
+    let total = plan.sourceByteCount
+    var done = 0
+    let converter = TensorConverter(options, on: pool, to: output) { count in
+      done += count
+      progress(done, total)
+    }
+    var outcomes: [TensorOutcome] = []
+    for (index, tensor) in plan.tensors.enumerated() {
+      let next = index + 1 < plan.tensors.count ? plan.tensors[index + 1].source : nil
+      outcomes.append(try converter.convert(tensor, next: next))
+    }
+    return outcomes
+  }
+}

@@ -1,0 +1,242 @@
+import BlockFormats
+import Checkpoints
+import ModelFiles
+import StrictJSON
+import Tokenizers
+
+extension ConversionSource {
+  private typealias Pair = (key: String, value: GGUFWriter.Value)
+
+  /// Metadata of a GGUF file with these parts.
+  ///
+  /// - Parameter mix: the file's type.
+  /// - Returns: pairs in file order.
+  /// - Throws: `ModelFileError` if a description of the input is malformed.
+  func metadata(
+    _ mix: TypeMix
+  ) throws(ModelFileError) -> [(key: String, value: GGUFWriter.Value)] {
+    var pairs: [Pair] = [("general.architecture", .string(architecture))]
+    if let name = defaults?.value(for: "general.name"), name.type == .string {
+      pairs.append(("general.name", .copy(name)))
+    }
+    pairs += [
+      ("general.file_type", .uint32(mix.fileType)), ("general.quantization_version", .uint32(2)),
+    ]
+    if selection == .all { pairs += try defaultPairs() }
+    if let transformer {
+      pairs += [
+        ("aura.attention.key_length", .uint32(UInt32(clamping: transformer.headDimension))),
+        ("aura.patch_size", .uint32(UInt32(clamping: transformer.patchSize))),
+      ]
+    }
+    if let textEncoder {
+      pairs += selection == .all ? Self.ownPairs(textEncoder) : Self.llamaPairs(textEncoder)
+    }
+    if let autoencoder {
+      if let groups = autoencoder.normGroups {
+        pairs.append(("aura.vae.norm_groups", .uint32(UInt32(clamping: groups))))
+      }
+      pairs.append(("aura.vae.scaling_factor", .float32(Float(autoencoder.scalingFactor))))
+    }
+    if let tokenizer { pairs += try tokenizerPairs(tokenizer) }
+    return pairs
+  }
+
+  private var architecture: String {
+    switch selection {
+    case .all, .transformer: "aura"
+    case .textEncoder: "t5encoder"
+    case .autoencoder: "vae"
+    }
+  }
+
+  /// Levels of the autoencoder, for names that count from the other end.
+  var levels: Int {
+    tensors.reduce(0) { levels, tensor in
+      guard tensor.part == .autoencoder, tensor.name.hasPrefix("decoder.up.") else { return levels }
+      return max(levels, (Int(tensor.name.dropFirst(11).prefix { $0 != "." }) ?? -1) + 1)
+    }
+  }
+
+  // MARK: Parts
+
+  private static func ownPairs(_ facts: TextEncoderFacts) -> [Pair] {
+    [
+      (
+        "aura.text_encoder.relative_max_distance",
+        .uint32(UInt32(clamping: facts.sizes.maxDistance))
+      ),
+      ("aura.text_encoder.layer_norm_epsilon", .float32(Float(facts.epsilon))),
+    ]
+  }
+
+  /// What llama.cpp needs of a T5 encoder, and our own keys for what it has none for.
+  private static func llamaPairs(_ facts: TextEncoderFacts) -> [Pair] {
+    let sizes = facts.sizes
+    func number(_ key: String, _ value: Int) -> Pair {
+      ("t5encoder.\(key)", .uint32(UInt32(clamping: value)))
+    }
+    return [
+      number("context_length", 512), number("embedding_length", sizes.width),
+      number("feed_forward_length", sizes.feedForwardWidth),
+      number("block_count", sizes.layerCount), number("attention.head_count", sizes.headCount),
+      number("attention.key_length", sizes.headDimension),
+      number("attention.value_length", sizes.headDimension),
+      ("t5encoder.attention.layer_norm_epsilon", .float32(Float(facts.epsilon))),
+      ("t5encoder.attention.layer_norm_rms_epsilon", .float32(Float(facts.epsilon))),
+      number("attention.relative_buckets_count", sizes.bucketCount),
+    ] + ownPairs(facts)
+  }
+
+  // MARK: Defaults
+
+  private static let copiedKeys = [
+    "aura.default.width", "aura.default.height", "aura.default.steps",
+    "aura.default.guidance_scale", "aura.default.max_sequence_length", "aura.scheduler.shift",
+    "aura.scheduler.train_timesteps",
+  ]
+
+  /// How the model wants to be used, as a GGUF file or a scheduler's configuration tells it.
+  private func defaultPairs() throws(ModelFileError) -> [Pair] {
+    var pairs: [Pair] = []
+    for key in Self.copiedKeys {
+      guard let value = defaults?.value(for: key) else { continue }
+      guard value.double != nil else {
+        throw ModelFileError(
+          path: defaults?.file.path ?? "", kind: .malformed,
+          fault: "metadata '\(key)' is no number")
+      }
+      pairs.append((key, .copy(value)))
+    }
+    guard let scheduler else { return pairs }
+    pairs.removeAll { $0.key.hasPrefix("aura.scheduler.") }
+    if let shift = scheduler.json["shift"]?.doubleValue {
+      pairs.append(("aura.scheduler.shift", .float32(Float(shift))))
+    }
+    if let count = scheduler.json["num_train_timesteps"]?.integerValue {
+      pairs.append(("aura.scheduler.train_timesteps", .uint32(UInt32(clamping: count))))
+    }
+    return pairs
+  }
+
+  // MARK: Tokenizer
+
+  /// Why a tokenizer does not come along; nil if it does.
+  func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
+    guard selection.parts.contains(.textEncoder) else { return nil }
+    if container == .safetensors {
+      return "safetensors files hold neither tokenizer nor settings: keep the model's own beside "
+        + "them, and name the tokenizer with --tokenizer"
+    }
+    return tokenizer == nil
+      ? "no tokenizer was found, so the file has none: name one with --tokenizer" : nil
+  }
+
+  private func tokenizerPairs(_ source: TokenizerSource) throws(ModelFileError) -> [Pair] {
+    switch source {
+    case .json(let document, let companions):
+      var pairs = Self.pairs(document, companions)
+      // llama.cpp reads lists only.
+      if selection == .textEncoder {
+        let vocabulary = try tokenizing(source.path) { () throws(TokenizerError) in
+          try GGUFVocabulary(tokenizerJSON: try parsed(document))
+        }
+        if let vocabulary {
+          pairs += try Self.pairs(vocabulary, count: vocabularySize, source.path)
+        }
+      }
+      return pairs
+    case .sentencePiece(let file): return try pairs([UInt8](file.bytes), source.path)
+    case .embeddedSentencePiece(let bytes, let path): return try pairs(bytes, path)
+    case .vocabulary(let gguf, _):
+      return gguf.metadata.filter { $0.key.hasPrefix("tokenizer.") }.map {
+        ($0.key, .copy($0.value))
+      }
+    }
+  }
+
+  private var vocabularySize: Int { textEncoder?.sizes.vocabularySize ?? 0 }
+
+  private func parsed(_ document: JSONDocument) throws(TokenizerError) -> JSONValue {
+    do throws(ModelFileError) {
+      return try document.parsed()
+    } catch {
+      throw TokenizerError(error.fault)
+    }
+  }
+
+  /// A tokenizer.json and what decides how it is used.
+  private static func pairs(
+    _ document: JSONDocument, _ companions: TokenizerSource.Companions
+  ) -> [Pair] {
+    typealias Keys = TokenizerSource.Companions
+    var pairs: [Pair] = [("tokenizer.huggingface.json", .string(document.text))]
+    if let settings = companions.settings {
+      pairs.append((Keys.settingsKey, .string(settings.json.text())))
+    }
+    if let tokens = companions.specialTokens {
+      pairs.append((Keys.specialTokensKey, .string(tokens.json.text())))
+    }
+    if let name = companions.className { pairs.append((Keys.classNameKey, .string(name))) }
+    return pairs
+  }
+
+  private func pairs(_ model: [UInt8], _ path: String) throws(ModelFileError) -> [Pair] {
+    let vocabulary = try tokenizing(path) { () throws(TokenizerError) in
+      try GGUFVocabulary(sentencePieceModel: model)
+    }
+    return try Self.pairs(vocabulary, count: vocabularySize, path)
+  }
+
+  private func tokenizing<Value>(
+    _ path: String, _ body: () throws(TokenizerError) -> Value
+  ) throws(ModelFileError) -> Value {
+    do throws(TokenizerError) {
+      return try body()
+    } catch {
+      throw ModelFileError(
+        path: path, kind: .malformed, fault: "tokenizer: \(error.description)")
+    }
+  }
+
+  /// A vocabulary as llama.cpp has it, which wants a piece for each of the embedding's `count` rows.
+  private static func pairs(
+    _ vocabulary: GGUFVocabulary, count: Int, _ path: String
+  ) throws(ModelFileError) -> [Pair] {
+    var (tokens, scores, types): ([String], [Float], [Int32]) = ([], vocabulary.scores, [])
+    for token in vocabulary.tokens {
+      guard let text = String(validating: token, as: UTF8.self) else {
+        throw ModelFileError(
+          path: path, kind: .malformed, fault: "tokenizer: piece \(tokens.count) is not UTF-8")
+      }
+      tokens.append(text)
+    }
+    types = vocabulary.tokenTypes ?? []
+    while tokens.count < count {
+      // The filling that llama.cpp's converter uses.
+      tokens.append("[PAD\(tokens.count)]")
+      scores.append(-10_000)
+      types.append(5)
+    }
+    var pairs: [Pair] = [
+      ("tokenizer.ggml.model", .string(vocabulary.model)),
+      ("tokenizer.ggml.pre", .string("default")),
+      ("tokenizer.ggml.tokens", .strings(tokens)), ("tokenizer.ggml.scores", .float32s(scores)),
+      ("tokenizer.ggml.token_type", .int32s(types)),
+      ("tokenizer.ggml.add_space_prefix", .bool(vocabulary.addSpacePrefix ?? true)),
+      (
+        "tokenizer.ggml.remove_extra_whitespaces", .bool(vocabulary.removeExtraWhitespaces ?? false)
+      ),
+      ("tokenizer.ggml.add_bos_token", .bool(vocabulary.addBOS ?? false)),
+      ("tokenizer.ggml.add_eos_token", .bool(vocabulary.addEOS ?? true)),
+    ]
+    for (key, id) in [
+      ("unknown", vocabulary.unknownID), ("bos", vocabulary.bosID), ("eos", vocabulary.eosID),
+    ] {
+      guard let id else { continue }
+      pairs.append(("tokenizer.ggml.\(key)_token_id", .uint32(UInt32(clamping: id))))
+    }
+    pairs.append(("tokenizer.ggml.padding_token_id", .uint32(0)))
+    return pairs
+  }
+}

@@ -1,0 +1,143 @@
+import BlockFormats
+import KernelInterface
+import ModelFiles
+import Quantization
+
+/// How a tensor is cut into tiles and batches.
+struct Tiles {
+  let tileElements: Int
+  /// Whole tiles, except for the last batch.
+  let batchElements: Int
+  /// Floats of scratch memory for one tile: values, values read back, bytes of the input.
+  let scratchFloats: Int
+  private let source, target: ElementType
+
+  /// - Parameters:
+  ///   - tensor: the tensor.
+  ///   - elements: about the elements of a tile.
+  ///   - batchBytes: about the bytes of a batch.
+  init(_ tensor: ConversionPlan.Tensor, elements: Int, batchBytes: Int) {
+    (source, target) = (tensor.source.type, tensor.type)
+    // Rounding to blocks wants whole rows.
+    let unit =
+      target.isBlockQuantized ? max(1, tensor.shape.last ?? 1) : source.elementsPerBlock
+    tileElements = max(1, elements / unit) * unit
+    let bytes = Double(tileElements) / 8 * max(source.bitsPerElement, target.bitsPerElement)
+    batchElements = max(1, Int(Double(batchBytes) / bytes)) * tileElements
+    let sourceBytes = tileElements / source.elementsPerBlock * source.bytesPerBlock
+    scratchFloats = 2 * tileElements + (sourceBytes + 3) / 4
+  }
+
+  func sourceBytes(_ elements: Int) -> Int {
+    elements / source.elementsPerBlock * source.bytesPerBlock
+  }
+
+  func targetBytes(_ elements: Int) -> Int {
+    elements / target.elementsPerBlock * target.bytesPerBlock
+  }
+}
+
+/// Reads, decodes, checks, rounds and measures tiles of one tensor.
+struct TileTask: Sendable {
+  private let tensor: ConversionPlan.Tensor
+  private let kernels: KernelSet
+  /// Nil for copies.
+  private let quantizer: BlockQuantizer?
+  private let importance: [Float]?
+  private let measuresErrors: Bool
+  /// Bits of the least magnitude that is not finite or becomes infinite.
+  private let limit: UInt32
+
+  /// - Throws: `ModelFileError` if the importance matrix is of another model.
+  init(
+    _ tensor: ConversionPlan.Tensor, _ options: ConversionOptions, kernels: KernelSet
+  ) throws(ModelFileError) {
+    self.tensor = tensor
+    self.kernels = kernels
+    quantizer =
+      tensor.isCopied ? nil : BlockQuantizer(type: tensor.type, quality: options.quality)
+    measuresErrors = options.measuresErrors && !tensor.isCopied
+    importance =
+      tensor.type.isBlockQuantized
+      ? try options.importance?(tensor.source.name, tensor.shape.last ?? 1) : nil
+    limit =
+      switch tensor.type {
+      // What rounds to 2¹⁶ or 2¹²⁸.
+      case .f16 where !tensor.isCopied: Float(65_520).bitPattern
+      case .bf16 where !tensor.isCopied: 0x7F7F_8000
+      default: Float.infinity.bitPattern
+      }
+  }
+
+  /// Converts one tile.
+  ///
+  /// - Parameters:
+  ///   - range: elements, whole blocks of both types.
+  ///   - layout: how the tensor is cut.
+  ///   - scratch: `layout.scratchFloats` floats.
+  ///   - target: room for the new bytes.
+  /// - Returns: what was counted.
+  /// - Throws: `ModelFileError` if the input cannot be read.
+  func convert(
+    _ range: Range<Int>, _ layout: Tiles, _ scratch: UnsafeMutablePointer<Float>,
+    into target: UnsafeMutableRawBufferPointer
+  ) throws(ModelFileError) -> TileSums {
+    guard let blocks = target.baseAddress else { return TileSums() }
+    let values = scratch
+    let decoded = scratch + layout.tileElements
+    let stored =
+      quantizer == nil ? blocks : UnsafeMutableRawPointer(scratch + 2 * layout.tileElements)
+    var offset = 0
+    for piece in tensor.source.pieces(
+      layout.sourceBytes(range.lowerBound)..<layout.sourceBytes(range.upperBound))
+    {
+      try tensor.source.file.read(piece, into: stored + offset)
+      offset += piece.count
+    }
+    decode(tensor.source.type, stored, range.count, into: values)
+    let scale = tensor.source.scale
+    if scale != 1 { for index in 0..<range.count { values[index] *= scale } }
+    var sums = TileSums()
+    sums.scan(values, range.count, limit: limit)
+    guard let quantizer else { return sums }
+    round(values, range.count, quantizer, into: target)
+    guard measuresErrors else { return sums }
+    decode(tensor.type, blocks, range.count, into: decoded)
+    if sums.firstNotFinite < 0 {
+      // Scales beyond float16's range become visible only in the blocks.
+      var after = TileSums()
+      after.scan(decoded, range.count, limit: Float.infinity.bitPattern)
+      if after.firstNotFinite >= 0 {
+        after.value = values[after.firstNotFinite]
+        after.isOverflow = true
+        return after
+      }
+      sums.add(values, decoded, range.count)
+    }
+    return sums
+  }
+
+  private func round(
+    _ values: UnsafePointer<Float>, _ count: Int, _ quantizer: BlockQuantizer,
+    into target: UnsafeMutableRawBufferPointer
+  ) {
+    let values = UnsafeBufferPointer(start: values, count: count)
+    let columns = tensor.type.isBlockQuantized ? tensor.shape.last ?? 1 : count
+    guard let importance else {
+      return quantizer.quantize(values, columns: columns, importance: nil, into: target)
+    }
+    importance.withUnsafeBufferPointer {
+      quantizer.quantize(values, columns: columns, importance: $0, into: target)
+    }
+  }
+
+  private func decode(
+    _ type: ElementType, _ bytes: UnsafeRawPointer, _ count: Int,
+    into values: UnsafeMutablePointer<Float>
+  ) {
+    switch type {
+    case .f16, .bf16: kernels.decode(type, bytes, count, values)
+    default: type.decode(bytes, count: count, into: values)
+    }
+  }
+}
