@@ -116,6 +116,7 @@ struct ConvertCommand: AsyncParsableCommand {
       let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       let plan = try ConversionPlan(source, request, path: output ?? input)
       for note in plan.notes { console.note(note) }
+      if let importance { try noteCoverage(of: plan, importance, console) }
       guard let output, !dryRun else {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return
@@ -124,6 +125,20 @@ struct ConvertCommand: AsyncParsableCommand {
         .expectApart(from: source.files + [input, imatrix].compactMap { $0 })
       try write(plan, to: output, importance, interruption, console)
     }
+  }
+
+  /// Says how many tensors the importance matrix does not know.
+  private func noteCoverage(
+    of plan: ConversionPlan, _ importance: ImportanceMatrix, _ console: Console
+  ) throws {
+    let rounded = plan.tensors.filter { $0.type.isBlockQuantized && !$0.isCopied }
+    let unknown = try rounded.filter {
+      try importance.importance(of: $0.source.name, columns: $0.shape.last ?? 1) == nil
+    }
+    guard let first = unknown.first else { return }
+    console.note(
+      "\(importance.path) has nothing about \(unknown.count) of \(rounded.count) tensors, such as "
+        + first.name)
   }
 
   private func write(
@@ -200,7 +215,6 @@ struct ConvertCommand: AsyncParsableCommand {
 
 extension PartSelection: ExpressibleByArgument {}
 extension TypePreset: ExpressibleByArgument {}
-extension QuantizationQuality: ExpressibleByArgument {}
 
 /// Parts of the help text.
 private enum ConvertText {

@@ -104,6 +104,12 @@ package struct ConversionPlan {
         Tensor(
           source: item.tensor, name: item.name, shape: item.shape, type: type, reason: reason))
     }
+    if request.container == .safetensors {
+      // Readers that map files want numbers aligned: larger ones first.
+      let sizes = [8, 4, 2].map { size in tensors.filter { $0.type.bytesPerBlock == size } }
+      let others = tensors.filter { ![8, 4, 2].contains($0.type.bytesPerBlock) }
+      tensors = sizes.flatMap { $0 } + others
+    }
     self.tensors = tensors
     container = request.container
     let declarations = tensors.map(\.declaration)
