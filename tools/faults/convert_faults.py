@@ -168,8 +168,9 @@ def failing_calls(campaign: Campaign, most: int) -> None:
                 result = strace(campaign, folder, call, f"error={error}:when={number}")
                 whole = campaign.check(folder, "out.gguf", None, what, killed=False)
                 if result.returncode == 0:
-                    # Calls that do not matter: messages, tries with a second way, libraries' files.
-                    expect(whole, f"{what}: success without an output")
+                    # Calls that do not matter: messages, tries with a second way, libraries' files. Swift's
+                    # runtime finds the arguments by /proc/self/maps; without them the program shows its help.
+                    expect(whole or result.stdout.startswith("OVERVIEW"), f"{what}: success without an output")
                     silent += 1
                     continue
                 expect(not whole or call == "write", f"{what}: failure, but the output is there")
