@@ -12,6 +12,14 @@ package final class ComponentWeights {
   package let location: ComponentLocation
   private let entries: [String: Entry]
   private var used: Set<String> = []
+  /// What was found wrong, where that is collected instead of thrown.
+  package private(set) var faults: [ModelFileError] = []
+  /// Tensors that nobody asked for, where they are collected instead of refused.
+  package private(set) var superfluous: [TensorRecord] = []
+  private var collectsFaults = false
+
+  /// Most faults that are collected.
+  private static let maximumFaults = 1000
 
   /// How a part is stored, for messages and listings.
   package struct ComponentLocation: Sendable {
@@ -134,38 +142,46 @@ package final class ComponentWeights {
   package func matrix(
     _ name: String, rows: Int, columns: Int
   ) throws(ModelFileError) -> WeightMatrix {
-    let entry = try entry(name, expected: "[\(rows), \(columns)]")
-    let record = archive.tensors.records[entry.index]
-    let shape = Self.trimmed(record.shape)
-    let inner = shape.dropFirst().reduce(1, *)
-    guard record.elementCount == rows * columns, shape.first ?? 1 == rows || rows == 1,
-      inner == columns || rows == 1
-    else { throw wrongShape(record, expected: "[\(rows), \(columns)]") }
-    return try matrix(entry, record, rows: rows, columns: columns, name: name)
+    try collecting(or: WeightMatrix(segments: [], columns: columns)) {
+      () throws(ModelFileError) in
+      let entry = try entry(name, expected: "[\(rows), \(columns)]")
+      let record = archive.tensors.records[entry.index]
+      let shape = Self.trimmed(record.shape)
+      let inner = shape.dropFirst().reduce(1, *)
+      guard record.elementCount == rows * columns, shape.first ?? 1 == rows || rows == 1,
+        inner == columns || rows == 1
+      else { throw wrongShape(record, expected: "[\(rows), \(columns)]") }
+      return try matrix(entry, record, rows: rows, columns: columns, name: name)
+    }
   }
 
   /// A convolution weight of `[outputs, inputs, kernel, kernel]`; a 1×1 kernel may be left out.
   package func convolution(
     _ name: String, outputs: Int, inputs: Int, kernel: Int
   ) throws(ModelFileError) -> WeightMatrix {
-    let expected = [outputs, inputs, kernel, kernel]
-    let entry = try entry(name, expected: "\(expected)")
-    let record = archive.tensors.records[entry.index]
-    guard record.shape == expected || kernel == 1 && record.shape == [outputs, inputs] else {
-      throw wrongShape(record, expected: "\(expected)")
+    try collecting(or: WeightMatrix(segments: [], columns: inputs * kernel * kernel)) {
+      () throws(ModelFileError) in
+      let expected = [outputs, inputs, kernel, kernel]
+      let entry = try entry(name, expected: "\(expected)")
+      let record = archive.tensors.records[entry.index]
+      guard record.shape == expected || kernel == 1 && record.shape == [outputs, inputs] else {
+        throw wrongShape(record, expected: "\(expected)")
+      }
+      return try matrix(
+        entry, record, rows: outputs, columns: inputs * kernel * kernel, name: name)
     }
-    return try matrix(
-      entry, record, rows: outputs, columns: inputs * kernel * kernel, name: name)
   }
 
   /// A vector decoded to float32.
   package func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float] {
-    let entry = try entry(name, expected: "[\(count)]")
-    let record = archive.tensors.records[entry.index]
-    guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
-      throw wrongShape(record, expected: "[\(count)]")
+    try collecting(or: []) { () throws(ModelFileError) in
+      let entry = try entry(name, expected: "[\(count)]")
+      let record = archive.tensors.records[entry.index]
+      guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
+        throw wrongShape(record, expected: "[\(count)]")
+      }
+      return try decoded(matrix(entry, record, rows: 1, columns: count, name: name))
     }
-    return try decoded(matrix(entry, record, rows: 1, columns: count, name: name))
   }
 
   /// A small matrix decoded to float32, row by row.
@@ -184,6 +200,22 @@ package final class ComponentWeights {
     }
   }
 
+  /// Makes every request for a tensor that is missing or unfit come back empty-handed, with the fault
+  /// in `faults`, so that one pass finds all of them. What was opened like that must not be run.
+  package func collectFaults() { collectsFaults = true }
+
+  private func collecting<Value>(
+    or substitute: @autoclosure () -> Value, _ body: () throws(ModelFileError) -> Value
+  ) throws(ModelFileError) -> Value {
+    do throws(ModelFileError) {
+      return try body()
+    } catch {
+      guard collectsFaults else { throw error }
+      if faults.count < Self.maximumFaults { faults.append(error) }
+      return substitute()
+    }
+  }
+
   /// Refuses tensors that the architecture has no use for.
   ///
   /// - Parameter ignoring: prefixes of our names that may be there unused.
@@ -193,7 +225,12 @@ package final class ComponentWeights {
       !used.contains(name) && !ignoring.contains { name.hasPrefix($0) }
     }
     // The first in file order, so that the message does not depend on hashing.
-    guard let first = unused.values.map(\.index).min() else { return }
+    let places = unused.values.map(\.index).sorted()
+    guard let first = places.first else { return }
+    guard !collectsFaults else {
+      superfluous += places.map { archive.tensors.records[$0] }
+      return
+    }
     let record = archive.tensors.records[first]
     throw malformed(
       "tensor '\(record.name)' of shape \(record.shape) is unexpected: the \(part.rawValue) that "
@@ -259,7 +296,7 @@ package final class ComponentWeights {
       entry.rowOrder == .asStored
       ? [segment(0..<rows)] : [segment(rows / 2..<rows), segment(0..<rows / 2)]
     return WeightMatrix(
-      segments: segments, columns: columns, scale: try scale(of: record))
+      segments: segments, columns: columns, scale: try scale(of: record), name: name)
   }
 
   /// Refuses tensors that cannot be decoded or hold no weights.

@@ -21,15 +21,22 @@ enum ForeignTensors {
   ///   - places: the parts that were found in it.
   /// - Returns: the index of the first one in file order, or nil.
   static func first(in archive: TensorArchive, besides places: [PartLocation]) -> Int? {
+    all(in: archive, besides: places).first
+  }
+
+  /// Finds every tensor of no use, lazily.
+  static func all(
+    in archive: TensorArchive, besides places: [PartLocation]
+  ) -> some Collection<Int> {
     var isClaimed = [Bool](repeating: false, count: archive.tensors.records.count)
     var textEncoderPrefix = ""
     for place in places {
       for index in ComponentWeights(archive, at: place).claimed { isClaimed[index] = true }
       if place.part == .textEncoder { textEncoderPrefix = place.prefix }
     }
-    return archive.tensors.records.indices.first { index in
-      !isClaimed[index]
-        && !isHarmless(archive.tensors.records[index].name, textEncoderPrefix: textEncoderPrefix)
+    let (claimed, prefix) = (isClaimed, textEncoderPrefix)
+    return archive.tensors.records.indices.lazy.filter { index in
+      !claimed[index] && !isHarmless(archive.tensors.records[index].name, textEncoderPrefix: prefix)
     }
   }
 

@@ -128,31 +128,11 @@ package struct ImportanceMatrix: Sendable {
     var valueCount = 0
     for (index, record) in archive.tensors.records.enumerated()
     where record.name.hasSuffix(sumsEnding) {
-      let name = String(record.name.dropLast(sumsEnding.count))
-      let columns = try expectRow(record, in: archive)
-      valueCount += columns
+      valueCount += try expectRow(record, in: archive)
       guard valueCount <= maximumValues else {
         throw malformed(archive, "has more than \(maximumValues) sums, no model needs so many")
       }
-      guard let place = archive.tensors.index(of: name + countsEnding) else {
-        throw malformed(
-          archive, "tensor '\(name)\(countsEnding)' is missing beside '\(record.name)'")
-      }
-      guard try expectRow(archive.tensors.records[place], in: archive) == 1 else {
-        throw malformed(
-          archive, "tensor '\(name)\(countsEnding)' has shape "
-            + "\(archive.tensors.records[place].shape), expected a single number")
-      }
-      let count = try floats(of: place, in: archive)[0]
-      guard count.isFinite, count > 0 else {
-        throw malformed(
-          archive, "tensor '\(name)\(countsEnding)' is \(count), expected a number above 0: "
-            + "nothing was measured")
-      }
-      let sums = try floats(of: index, in: archive)
-      entries.append(
-        Entry(
-          name: name, means: try checkedMeans(sums, count: count, of: record.name, archive.path)))
+      entries.append(try entry(index, of: archive))
     }
     for record in archive.tensors.records where record.name.hasSuffix(countsEnding) {
       let name = record.name.dropLast(countsEnding.count) + sumsEnding
@@ -161,6 +141,31 @@ package struct ImportanceMatrix: Sendable {
       }
     }
     return entries
+  }
+
+  /// One tensor's sums and their count.
+  private static func entry(
+    _ index: Int, of archive: TensorArchive
+  ) throws(ModelFileError) -> Entry {
+    let sumsName = archive.tensors.records[index].name
+    let name = String(sumsName.dropLast(sumsEnding.count))
+    guard let place = archive.tensors.index(of: name + countsEnding) else {
+      throw malformed(archive, "tensor '\(name)\(countsEnding)' is missing beside '\(sumsName)'")
+    }
+    let record = archive.tensors.records[place]
+    guard try expectRow(record, in: archive) == 1 else {
+      throw malformed(
+        archive, "tensor '\(record.name)' has shape \(record.shape), expected a single number")
+    }
+    let count = try floats(of: place, in: archive)[0]
+    guard count.isFinite, count > 0 else {
+      throw malformed(
+        archive,
+        "tensor '\(record.name)' is \(count), expected a number above 0: nothing was measured")
+    }
+    let sums = try floats(of: index, in: archive)
+    return Entry(
+      name: name, means: try checkedMeans(sums, count: count, of: sumsName, archive.path))
   }
 
   /// The width of a tensor that must be a single row of float32.
@@ -174,7 +179,8 @@ package struct ImportanceMatrix: Sendable {
     let columns = record.shape.last ?? 1
     guard (1...maximumColumns).contains(columns), record.elementCount == columns else {
       throw malformed(
-        archive, "tensor '\(record.name)' has shape \(record.shape), expected [1, columns] with at "
+        archive,
+        "tensor '\(record.name)' has shape \(record.shape), expected [1, columns] with at "
           + "most \(maximumColumns) columns")
     }
     return columns

@@ -15,6 +15,8 @@ package struct ModelInspection {
   package struct Contents {
     package let archive: TensorArchive
     package let parts: [ModelPart?]
+    /// Tensors that no part of an AuraFlow model has, as indices.
+    package let foreign: [Int]
   }
 
   package let path: String
@@ -28,6 +30,8 @@ package struct ModelInspection {
   package let tokenizer: String?
   /// What a run would need and this path does not have.
   package let missing: [String]
+  /// Whether `generate --model` opens the path as a whole: a file, or a pipeline's folder.
+  package let isPipeline: Bool
 
   /// Opens and checks everything at a path.
   ///
@@ -40,6 +44,7 @@ package struct ModelInspection {
       archives = try Self.archives(in: path)
       let index = try ConfigurationFile.ifPresent(ModelFolder.join(path, "model_index.json"))
       layout = index == nil ? "folder" : "diffusers folder"
+      isPipeline = index != nil
       architecture = index?.json["_class_name"]?.stringValue
       tokenizer = try Self.checkFolder(path)
       guard !archives.isEmpty || tokenizer != nil else { throw ModelFolder.noWeights(in: path) }
@@ -47,6 +52,7 @@ package struct ModelInspection {
       let archive = try TensorArchive(path: path)
       archives = [archive]
       layout = archive.format.rawValue
+      isPipeline = true
       let stated = archive.gguf?.value(for: "general.architecture")
       architecture = (stated?.stringLength ?? 0) <= 256 ? stated?.string : nil
     }
@@ -58,14 +64,17 @@ package struct ModelInspection {
     var parts: [FoundPart] = []
     contents = archives.map { archive in
       var owners = [ModelPart?](repeating: nil, count: archive.tensors.records.count)
-      for place in ComponentLocator.locate(in: archive.tensors) {
+      let places = ComponentLocator.locate(in: archive.tensors)
+      for place in places {
         parts.append(
           FoundPart(
             part: place.part, path: archive.path, scheme: place.table.scheme,
             prefix: place.prefix))
         for index in ComponentWeights(archive, at: place).claimed { owners[index] = place.part }
       }
-      return Contents(archive: archive, parts: owners)
+      return Contents(
+        archive: archive, parts: owners,
+        foreign: Array(ForeignTensors.all(in: archive, besides: places)))
     }
     self.parts = parts
     let found = Set(parts.map(\.part))

@@ -2,33 +2,58 @@ import Foundation
 import Synchronization
 import TextToImage
 
-/// Shows the steps of a generation with speed and remaining time.
+/// Shows the steps of one generation, or of several that follow each other, with speed and remaining
+/// time of all of them.
 final class ProgressReporter: Sendable {
-  private let console: Console
-  private let secondsSoFar = Mutex(0.0)
+  private struct State {
+    var seconds = 0.0
+    var steps = 0
+    /// Generations that have begun.
+    var runs = 0
+  }
 
-  init(_ console: Console) { self.console = console }
+  private let console: Console
+  private let runCount: Int
+  private let state = Mutex(State())
+
+  /// - Parameters:
+  ///   - console: where to show it.
+  ///   - runCount: generations to come.
+  init(_ console: Console, runCount: Int = 1) {
+    self.console = console
+    self.runCount = runCount
+  }
 
   func report(_ progress: GenerationProgress) {
     guard progress.stage == .denoising else {
-      console.progress(progress.stage.rawValue)
-      console.detail(progress.stage.rawValue)
+      let runs = state.withLock { state in
+        if progress.stage == .encodingText { state.runs += 1 }
+        return state.runs
+      }
+      console.progress(prefix(runs) + progress.stage.rawValue)
+      console.detail(prefix(runs) + progress.stage.rawValue)
       return
     }
-    let total = secondsSoFar.withLock { seconds in
-      seconds += progress.seconds
-      return seconds
+    let state = state.withLock { state in
+      state.seconds += progress.seconds
+      state.steps += 1
+      return state
     }
-    let mean = total / Double(progress.step)
-    let left = mean * Double(progress.stepCount - progress.step)
+    let mean = state.seconds / Double(state.steps)
+    let left =
+      mean * Double(progress.stepCount * (runCount - state.runs + 1) - progress.step)
     let width = 24
     let filled = width * progress.step / progress.stepCount
     let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
     console.progress(
-      "\(bar) step \(progress.step)/\(progress.stepCount)  "
+      prefix(state.runs) + "\(bar) step \(progress.step)/\(progress.stepCount)  "
         + String(format: "%.2f s/step  ETA ", mean) + formattedDuration(left))
     console.detail(
-      "step \(progress.step)/\(progress.stepCount): sigma \(progress.sigma), "
+      prefix(state.runs) + "step \(progress.step)/\(progress.stepCount): sigma \(progress.sigma), "
         + String(format: "%.3f s", progress.seconds))
+  }
+
+  private func prefix(_ runs: Int) -> String {
+    runCount > 1 ? "prompt \(runs)/\(runCount): " : ""
   }
 }

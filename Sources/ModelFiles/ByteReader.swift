@@ -27,7 +27,7 @@ struct ByteReader {
     guard count <= UInt64(remaining) else {
       throw file.malformed(
         "\(what()) needs \(count) bytes at byte \(offset), only \(remaining) are left: "
-          + "the file is damaged or cut short")
+          + "the file is damaged or cut short, download it again")
     }
     let start = offset
     offset += Int(count)

@@ -77,9 +77,10 @@ public struct TensorArchive: Sendable {
     let index = try SafetensorsIndex(file)
     var shards: [SafetensorsFile] = []
     for name in index.shards {
-      let mapped = try MappedFile(
-        path: Self.neighbour(of: file.path, named: name), access: access)
-      shards.append(try SafetensorsFile(mapped))
+      shards.append(
+        try SafetensorsFile(
+          try Self.openShard(
+            Self.neighbour(of: file.path, named: name), of: file.path, access: access)))
     }
     var records: [TensorRecord] = []
     var fileOfTensor: [Int] = []
@@ -220,6 +221,19 @@ public struct TensorArchive: Sendable {
       return file.malformed("is a Git LFS pointer, not the model: run 'git lfs pull'")
     }
     return file.malformed("is neither GGUF nor safetensors")
+  }
+
+  private static func openShard(
+    _ path: String, of index: String, access: FileAccess
+  ) throws(ModelFileError) -> MappedFile {
+    do throws(ModelFileError) {
+      return try MappedFile(path: path, access: access)
+    } catch {
+      guard error.kind == .notFound else { throw error }
+      throw ModelFileError(
+        path: path, kind: .notFound,
+        fault: "\(error.fault): the index '\(index)' lists this file, download it too")
+    }
   }
 
   private static func neighbour(of path: String, named name: String) -> String {

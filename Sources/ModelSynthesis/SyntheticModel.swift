@@ -61,7 +61,7 @@ package struct SyntheticModel: Sendable {
       metadata: descriptions.metadata(tokenizer: tokenizer),
       tensors: zip(tensors, types).map { tensor, type in
         TensorDeclaration(name: Self.ggufName(tensor), type: type, shape: tensor.shape)
-      }, path: path)
+      }, storesHashes: true, path: path)
     let writer = try TensorFileWriter(path: path, overwrite: overwrite, layout: layout)
     let contents = TensorContents(
       seed: seed, on: pool, progress: Self.adding(to: layout.contentByteCount, progress))
@@ -207,7 +207,8 @@ extension SyntheticModel {
       var layouts: [TensorFileLayout] = []
       for shard in shards.shards {
         layouts.append(
-          try SafetensorsWriter.layout(shard.tensors, metadata: [("format", "pt")], path: path))
+          try SafetensorsWriter.layout(
+            shard.tensors, metadata: [("format", "pt")], storesHashes: true, path: path))
       }
       self.layouts = layouts
     }

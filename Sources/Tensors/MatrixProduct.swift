@@ -40,6 +40,7 @@ package func multiply(
 ) throws(ComputeError) {
   precondition(x.columns == weight.columns && y.columns == weight.rows && x.rows == y.rows)
   precondition(bias.map { $0.count == weight.rows } ?? true)
+  if let sums = pool.activationSums { try sums.add(x, of: weight.name, on: pool) }
   try pool.timing(.products) { () throws(ComputeError) in
     try multiplySegments(x, by: weight, bias: bias, into: y, on: pool)
   }

@@ -17,6 +17,8 @@ package final class ThreadPool: Sendable {
   package let activations: ActivationPrecision
   /// Where times are added up; nil for no measuring.
   package let profile: WorkProfile?
+  /// Where the inputs of products are added up; nil for nowhere.
+  package let activationSums: ActivationSums?
   /// Scratch memory by worker; the lock also keeps concurrent callers apart.
   private let scratch: Mutex<[FloatBuffer?]>
   private let cancellation = Atomic(false)
@@ -30,14 +32,17 @@ package final class ThreadPool: Sendable {
   ///   - activations: how products with quantized weights round their activations.
   ///   - kernels: inner loops that this CPU can run.
   ///   - profile: where times are added up, if they are to be measured.
+  ///   - activationSums: where the inputs of products are added up, if they are to be measured.
   package init(
     threadCount: Int, activations: ActivationPrecision = .auto,
-    kernels: KernelSet = KernelSelection.current, profile: WorkProfile? = nil
+    kernels: KernelSet = KernelSelection.current, profile: WorkProfile? = nil,
+    activationSums: ActivationSums? = nil
   ) {
     self.threadCount = max(1, threadCount)
     self.activations = activations
     self.kernels = kernels
     self.profile = profile
+    self.activationSums = activationSums
     scratch = Mutex(Array(repeating: nil, count: max(1, threadCount)))
   }
 

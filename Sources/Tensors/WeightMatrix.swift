@@ -38,14 +38,17 @@ package struct WeightMatrix: Sendable {
 
   package let rows: Int
   package let columns: Int
+  /// Our name of the tensor, for statistics; empty if it has none.
+  package let name: String
   /// Factor on every element (scaled fp8 checkpoints); 1 otherwise.
   package let scale: Float
   let segments: [Segment]
 
   /// - Precondition: each segment's rows are whole blocks of its type.
-  package init(segments: [Segment], columns: Int, scale: Float = 1) {
+  package init(segments: [Segment], columns: Int, scale: Float = 1, name: String = "") {
     self.segments = segments
     self.columns = columns
+    self.name = name
     self.scale = scale
     rows = segments.reduce(0) { $0 + $1.rows }
   }

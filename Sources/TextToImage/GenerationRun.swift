@@ -20,19 +20,8 @@ struct GenerationRun: Sendable {
     var statistics = GenerationStatistics()
     try prepareMemory()
     // Also after an error.
-    defer {
-      for (_, weights) in pipeline.weightStreams { weights.endStage(plan) }
-    }
-    // 1. Prompts to embeddings.
-    report(.encodingText)
-    let prompts = try encode(
-      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt])
-    pipeline.textEncoder.layerWeights.endStage(plan)
-    statistics.textEncoderSeconds = clock.lap()
-    // 2. Everything that depends on time alone. 3. Noise to latents.
-    let latents = try denoise(initialLatents(), prompts, clock, &statistics)
-    pipeline.transformer.stepWeights.endStage(plan)
-    pool.releaseMemory()
+    defer { endStages() }
+    let (latents, dropped) = try sample(clock, &statistics)
     // 4. Latents to pixels.
     report(.decoding, step: settings.steps)
     var images: [RGBImage] = []
@@ -43,9 +32,42 @@ struct GenerationRun: Sendable {
     return GenerationResult(
       images: images, latents: latents.flatMap { $0 },
       latentShape: pipeline.latentShape(for: settings), settings: settings,
-      droppedTokens: (
-        prompts.last?.droppedTokens ?? 0, prompts.count > 1 ? prompts[0].droppedTokens : 0
-      ), statistics: statistics)
+      droppedTokens: dropped, statistics: statistics)
+  }
+
+  /// Runs every stage but the last, for the sake of what passes through the weights.
+  func measure() throws(GenerationError) -> MeasuredGeneration {
+    var statistics = GenerationStatistics()
+    try prepareMemory()
+    defer { endStages() }
+    let (_, dropped) = try sample(StageClock(), &statistics)
+    return MeasuredGeneration(settings: settings, droppedTokens: dropped)
+  }
+
+  /// From prompts to latents.
+  private func sample(
+    _ clock: StageClock, _ statistics: inout GenerationStatistics
+  ) throws(GenerationError) -> (
+    latents: [[Float]], droppedTokens: (prompt: Int, negativePrompt: Int)
+  ) {
+    // 1. Prompts to embeddings.
+    report(.encodingText)
+    let prompts = try encode(
+      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt])
+    pipeline.textEncoder.layerWeights.endStage(plan)
+    statistics.textEncoderSeconds = clock.lap()
+    // 2. Everything that depends on time alone. 3. Noise to latents.
+    let latents = try denoise(initialLatents(), prompts, clock, &statistics)
+    pipeline.transformer.stepWeights.endStage(plan)
+    pool.releaseMemory()
+    return (
+      latents,
+      (prompts.last?.droppedTokens ?? 0, prompts.count > 1 ? prompts[0].droppedTokens : 0)
+    )
+  }
+
+  private func endStages() {
+    for (_, weights) in pipeline.weightStreams { weights.endStage(plan) }
   }
 
   // MARK: Memory

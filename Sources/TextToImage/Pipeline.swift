@@ -146,20 +146,31 @@ public final class Pipeline: Sendable {
     _ request: GenerationRequest,
     onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in }
   ) async throws(GenerationError) -> GenerationResult {
+    try await run(request, limit: memory.limit, sums: nil, onProgress: onProgress) {
+      run throws(GenerationError) in try run()
+    }
+  }
+
+  /// Plans a generation and runs `body` on it, off the cooperative threads, when it is its turn.
+  func run<Value: Sendable>(
+    _ request: GenerationRequest, limit: Int?, sums: ActivationSums?,
+    onProgress: @escaping @Sendable (GenerationProgress) -> Void,
+    _ body: @escaping @Sendable (GenerationRun) throws(GenerationError) -> Value
+  ) async throws(GenerationError) -> Value {
     let settings = try settings(for: request)
-    let pool = ThreadPool(threadCount: threadCount, activations: activations)
-    let result: Result<GenerationResult, GenerationError> = await withTaskCancellationHandler {
+    let pool = ThreadPool(
+      threadCount: threadCount, activations: activations, activationSums: sums)
+    let result: Result<Value, GenerationError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         // Hours of arithmetic do not belong on the cooperative pool.
         DispatchQueue.global(qos: .userInitiated).async {
           continuation.resume(
             returning: Result { () throws(GenerationError) in
               try self.takingTurns(pool) { () throws(GenerationError) in
-                let run = GenerationRun(
-                  pipeline: self, request: request, settings: settings, pool: pool,
-                  plan: self.memoryPlan(for: settings, limit: self.memory.limit),
-                  onProgress: onProgress)
-                return try run()
+                try body(
+                  GenerationRun(
+                    pipeline: self, request: request, settings: settings, pool: pool,
+                    plan: self.memoryPlan(for: settings, limit: limit), onProgress: onProgress))
               }
             })
         }

@@ -14,6 +14,7 @@ import make_block_formats
 import make_checkpoints
 import make_demo_model
 import make_ggml_errors
+import make_imatrix
 import make_noise
 import make_pipelines
 import make_quantization
@@ -36,6 +37,7 @@ SCRIPTS = {
     "transformer": make_transformer,
     "vae": make_vae,
     "pipelines": make_pipelines,
+    "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
     "demo-model": make_demo_model,
     "activations": make_activation_rows,

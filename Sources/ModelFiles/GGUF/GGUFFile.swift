@@ -180,7 +180,9 @@ public struct GGUFFile: Sendable {
     var records: [TensorRecord] = []
     for info in infos {
       records.append(
-        try record(of: info, dataStart: dataStart, alignment: UInt64(alignment), in: file))
+        try record(
+          of: info, dataStart: dataStart, alignment: UInt64(alignment), in: file,
+          expectedSize: { expectedSize(infos, dataStart: dataStart) }))
     }
     try checkOverlap(records, in: file)
     switch TensorTable.make(records) {
@@ -190,8 +192,21 @@ public struct GGUFFile: Sendable {
     }
   }
 
+  /// Bytes that the file should have, as far as its tensors tell.
+  private static func expectedSize(_ infos: [TensorInfo], dataStart: UInt64) -> UInt64 {
+    infos.reduce(0) { size, info in
+      guard let bytes = tensorSize(shape: info.dimensions, type: info.type)?.bytes else {
+        return size
+      }
+      let (start, startOverflow) = dataStart.addingReportingOverflow(info.offset)
+      let (end, endOverflow) = start.addingReportingOverflow(UInt64(bytes))
+      return startOverflow || endOverflow ? size : max(size, end)
+    }
+  }
+
   private static func record(
-    of info: TensorInfo, dataStart: UInt64, alignment: UInt64, in file: MappedFile
+    of info: TensorInfo, dataStart: UInt64, alignment: UInt64, in file: MappedFile,
+    expectedSize: () -> UInt64
   ) throws(ModelFileError) -> TensorRecord {
     let shape = info.dimensions.reversed().map { $0 }
     // Blocks never cross rows: the fastest dimension itself must be whole blocks.
@@ -216,9 +231,13 @@ public struct GGUFFile: Sendable {
     guard !startOverflow, !endOverflow, end <= UInt64(file.size) || size.bytes == 0,
       let byteOffset = Int(exactly: start)
     else {
+      let expected = expectedSize()
+      let missing =
+        expected > UInt64(file.size)
+        ? "ends \(decimalSize(expected - UInt64(file.size))) early: " : ""
       throw file.malformed(
-        "tensor '\(info.name)' needs \(size.bytes) bytes at offset \(info.offset) of the data, "
-          + "the file has \(file.size) bytes in all: it is damaged or cut short, "
+        "\(missing)tensor '\(info.name)' needs \(size.bytes) bytes at offset \(info.offset) of the "
+          + "data, the file has \(file.size) bytes in all: it is damaged or cut short, "
           + "download it again")
     }
     return TensorRecord(

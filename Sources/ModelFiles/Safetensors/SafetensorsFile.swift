@@ -220,7 +220,8 @@ public struct SafetensorsFile: Sendable {
     guard end == dataCount else {
       throw file.malformed(
         end > dataCount
-          ? "the data ends \(end - dataCount) bytes early: the file is cut short, download it again"
+          ? "the data ends \(decimalSize(UInt64(end - dataCount))) early: the file is cut short, "
+            + "download it again"
           : "\(dataCount - end) bytes after the last tensor belong to none")
     }
   }

@@ -1,0 +1,98 @@
+import ModelFiles
+
+/// Something that is wrong with a model, or strange.
+package struct VerificationProblem: Sendable {
+  /// What it means for a run.
+  package enum Severity: String, Sendable {
+    /// The model is damaged or unfit.
+    case error
+    /// It works, but somebody should know.
+    case warning
+  }
+
+  package let severity: Severity
+  /// The file.
+  package let path: String
+  /// The tensor, where it is about one.
+  package let tensor: String?
+  /// What was expected and found, and what to do.
+  package let fault: String
+  /// The class of the fault.
+  package let kind: ModelFileError.Kind
+
+  /// A problem with one tensor.
+  init(
+    _ severity: Severity, path: String, tensor: String?, kind: ModelFileError.Kind = .malformed,
+    _ fault: String
+  ) {
+    self.severity = severity
+    self.path = path
+    self.tensor = tensor
+    self.kind = kind
+    self.fault = fault
+  }
+
+  /// What a reader found wrong.
+  package init(_ error: ModelFileError) {
+    self.init(.error, path: error.path, tensor: nil, kind: error.kind, error.fault)
+  }
+
+  /// `path: fault`, in which a tensor is named.
+  package var description: String {
+    tensor.map { "\(path): tensor '\($0)' \(fault)" } ?? "\(path): \(fault)"
+  }
+}
+
+extension ModelInspection {
+  /// Tensors of no use, and bytes that belong to nothing.
+  package var strangers: [VerificationProblem] {
+    contents.flatMap { content in
+      content.foreign.map { index in
+        let record = content.archive.tensors.records[index]
+        return VerificationProblem(
+          .warning, path: content.archive.file(of: index).path, tensor: record.name,
+          "of shape \(record.shape) belongs to no part of an AuraFlow model: generate needs "
+            + "--allow-extra-tensors")
+      } + Self.trailingBytes(of: content.archive)
+    }
+  }
+
+  private static func trailingBytes(of archive: TensorArchive) -> [VerificationProblem] {
+    // Safetensors files are refused for them.
+    guard let gguf = archive.gguf, !gguf.tensors.records.isEmpty else { return [] }
+    let end = gguf.tensors.records.reduce(0) { max($0, $1.byteOffset + $1.byteCount) }
+    let rest = gguf.file.size - end
+    // The last tensor may be padded like the others.
+    guard rest >= gguf.alignment else { return [] }
+    return [
+      VerificationProblem(
+        .warning, path: archive.path, tensor: nil,
+        "\(decimalSize(UInt64(rest))) after the last tensor belong to none")
+    ]
+  }
+}
+
+extension PartSource {
+  /// Opens the part with `body` and gathers every tensor that is missing, unfit or superfluous.
+  ///
+  /// - Parameter body: asks for all tensors, as a run would; what it makes is not used.
+  /// - Returns: all problems.
+  package func problems(
+    _ body: (PartSource) throws(ModelFileError) -> Void
+  ) -> [VerificationProblem] {
+    weights.collectFaults()
+    var thrown: [ModelFileError] = []
+    do throws(ModelFileError) {
+      try body(self)
+    } catch {
+      thrown = [error]
+    }
+    let extra = weights.superfluous.map { record in
+      VerificationProblem(
+        .warning, path: weights.path, tensor: record.name,
+        "of shape \(record.shape) is none that the \(weights.part.rawValue) described by the other "
+          + "tensors has: generate refuses it")
+    }
+    return (weights.faults + thrown).map { VerificationProblem($0) } + extra
+  }
+}

@@ -1,0 +1,159 @@
+import ArgumentParser
+import Checkpoints
+import Foundation
+import ModelFiles
+import StrictJSON
+import Tensors
+import TextToImage
+
+/// Measures which input columns of each weight matter.
+struct ImatrixCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "imatrix",
+    abstract: "Measure an importance matrix, which makes small quantized models better.",
+    discussion: """
+      Runs every prompt of a file as generate does, all steps and both branches of guidance, and
+      adds up the squared activations that enter each weight of transformer and text encoder,
+      column by column. Quantizers round columns that see large activations with more care:
+
+        auraflow imatrix aura_flow_0.3/ --prompts prompts.txt -o aura.imatrix.gguf
+        auraflow convert aura_flow_0.3/ aura-Q3_K.gguf --type q3_K --imatrix aura.imatrix.gguf
+
+      The file of prompts is UTF-8, one prompt per line; empty lines are skipped, every other line
+      is a prompt (there are no comments). Prompt i uses seed + i. Ten to fifty prompts like those
+      that the model will be used with are enough; half the size and 20 steps give nearly the same.
+
+      A row counts once each time it is multiplied; all padding of a prompt is one row. Sums do not
+      depend on the number of threads. Nothing is written before the last prompt has ended: an
+      interruption leaves no file. OUT has the GGUF form that llama.cpp's tools read.
+      """)
+
+  @Argument(help: "The model, as --model takes it; best in F16, BF16 or F32.")
+  var path: String?
+
+  @Option(
+    name: [.long, .customShort("f")], parsing: .unconditional,
+    help: ArgumentHelp("One prompt per line.", valueName: "file"))
+  var prompts: String
+
+  @Option(
+    name: [.long, .customShort("o")], parsing: .unconditional,
+    help: ArgumentHelp("The importance matrix to write (GGUF).", valueName: "file"))
+  var output: String
+
+  @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Memory") var memory: MemoryOptions
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup(title: "Picture") var sampling: SamplingOptions
+  @OptionGroup var common: CommonOptions
+
+  func run() async throws {
+    try await reportingFailure {
+      let console = Console(common)
+      let interruption = Interruption(clearsLine: console.showsProgress)
+      // Wrong names must be found before hours of work, not after.
+      interruption.beginWriting()
+      try AtomicFile.check(output, overwrite: common.force)
+      if let code = interruption.exitCode { throw ExitCode(code) }
+      interruption.beginPreparing()
+      let texts = try PromptFile(path: prompts).prompts
+      let pipeline = try openPipeline()
+      let files = OutputOptions.Files(images: [output], latents: nil, statistics: nil)
+      try files.expectApart(from: pipeline.files + [prompts])
+      let requests = try requests(texts, pipeline)
+      let start = ContinuousClock.now
+      let sums = ActivationSums()
+      try await measure(requests, pipeline, into: sums, interruption, console)
+      interruption.beginWriting()
+      if let code = interruption.exitCode { throw ExitCode(code) }
+      let entries = sums.entries
+      try ImportanceMatrix.write(
+        entries, origin: .init(datasets: [prompts], chunkCount: texts.count), to: output,
+        overwrite: common.force)
+      report(
+        entries, prompts: texts.count, seconds: (ContinuousClock.now - start) / .seconds(1),
+        files, console)
+    }
+  }
+
+  private func openPipeline() throws -> Pipeline {
+    var options = model
+    if let path {
+      guard options.model == nil else {
+        throw ValidationError("the model is named twice: '\(path)' and --model")
+      }
+      options.model = path
+    }
+    var paths = try options.paths()
+    paths.access = memory.io
+    return try Pipeline(
+      paths, hints: options.hints(), threadCount: common.threads,
+      activations: precision.activations, memory: memory.memory.budget)
+  }
+
+  /// A request for each prompt, all of them checked.
+  private func requests(
+    _ texts: [String], _ pipeline: Pipeline
+  ) throws(GenerationError) -> [GenerationRequest] {
+    var requests: [GenerationRequest] = []
+    for (index, text) in texts.enumerated() {
+      var request = sampling.request(prompt: text)
+      request.seed = request.seed &+ UInt64(index)
+      do throws(GenerationError) {
+        _ = try pipeline.settings(for: request)
+      } catch {
+        throw .invalidRequest("prompt \(index + 1) of \(prompts): \(error)")
+      }
+      requests.append(request)
+    }
+    return requests
+  }
+
+  /// Runs all prompts, until done or interrupted.
+  private func measure(
+    _ requests: [GenerationRequest], _ pipeline: Pipeline, into sums: ActivationSums,
+    _ interruption: Interruption, _ console: Console
+  ) async throws {
+    let reporter = ProgressReporter(console, runCount: requests.count)
+    let task = Task {
+      var dropped = 0
+      for request in requests {
+        let done = try await pipeline.measureActivations(of: request, into: sums) {
+          reporter.report($0)
+        }
+        if done.droppedTokens.prompt > 0 { dropped += 1 }
+      }
+      return dropped
+    }
+    interruption.beginComputing { task.cancel() }
+    let outcome = await task.result
+    console.endProgress()
+    if let code = interruption.exitCode { throw ExitCode(code) }
+    let dropped = try outcome.get()
+    if dropped > 0 {
+      console.note("\(dropped) prompts were cut: --max-sequence-length allows longer ones")
+    }
+    if let first = requests.first, try !pipeline.settings(for: first).usesGuidance {
+      console.note("guidance is off: only what the prompts themselves bring about was measured")
+    }
+  }
+
+  private func report(
+    _ entries: [String: ActivationSums.Entry], prompts: Int, seconds: Double,
+    _ files: OutputOptions.Files, _ console: Console
+  ) {
+    let rows = entries.values.reduce(0) { $0 + $1.rows }
+    console.detail(
+      "\(entries.count) tensors, \(rows) rows of \(prompts) prompts in "
+        + formattedDuration(seconds))
+    guard common.json else {
+      return console.result(output.withoutControlCharacters, beside: files)
+    }
+    let report: JSONValue = [
+      "file": .string(output), "prompts": .integer(prompts), "tensors": .integer(entries.count),
+      "rows": .integer(rows), "seconds": .double(seconds),
+      "peakResidentBytes": .integer(peakResidentBytes()),
+    ]
+    console.result(report.text(indentation: 2), beside: files)
+  }
+}

@@ -1,0 +1,77 @@
+import Synchronization
+
+/// Adds up the squares of what enters products with stored weights, column by column: how much each
+/// column of a weight matters.
+///
+/// A pool that has one measures every product with a named weight. Each row that is multiplied
+/// counts once. Sums are in float64 and in the order of the rows, so that they do not depend on the
+/// number of threads.
+package final class ActivationSums: Sendable {
+  /// What entered the products with one weight.
+  package struct Entry: Sendable {
+    /// Sum of squares of each input column.
+    package let squares: [Double]
+    /// Rows that were added up.
+    package let rows: Int
+  }
+
+  /// Memory of one weight's sums.
+  private final class Accumulator {
+    let squares: UnsafeMutableBufferPointer<Double>
+    var rows = 0
+
+    init(columns: Int) {
+      squares = .allocate(capacity: columns)
+      squares.initialize(repeating: 0)
+    }
+
+    deinit { squares.deallocate() }
+  }
+
+  private let accumulators = Mutex<[String: Accumulator]>([:])
+
+  package init() {}
+
+  /// Everything so far, by the weights' names.
+  package var entries: [String: Entry] {
+    accumulators.withLock {
+      $0.mapValues { Entry(squares: Array($0.squares), rows: $0.rows) }
+    }
+  }
+
+  /// Columns that one task adds up.
+  private static let grain = 256
+
+  /// Adds the rows that enter a product.
+  ///
+  /// - Parameters:
+  ///   - x: `[rows, columns]`.
+  ///   - name: the weight's; without one nothing is added.
+  ///   - pool: threads to compute on.
+  /// - Throws: `ComputeError` if the pool is cancelled.
+  func add(_ x: Matrix, of name: String, on pool: ThreadPool) throws(ComputeError) {
+    guard !name.isEmpty, x.rows > 0 else { return }
+    let result: Result<Void, ComputeError> = accumulators.withLock { accumulators in
+      let known = accumulators[name]
+      let accumulator = known ?? Accumulator(columns: x.columns)
+      if known == nil { accumulators[name] = accumulator }
+      accumulator.rows += x.rows
+      // Tasks write to columns of their own.
+      nonisolated(unsafe) let squares = accumulator.squares
+      return Result { () throws(ComputeError) in
+        try pool.run(ranges: min(x.columns, squares.count), grain: Self.grain) { columns in
+          guard let base = squares.baseAddress else { return }
+          let sums = base + columns.lowerBound
+          for row in 0..<x.rows {
+            let values = x.row(row) + columns.lowerBound
+            for column in 0..<columns.count {
+              let value = Double(values[column])
+              sums[column] += value * value
+            }
+          }
+        }
+      }
+    }
+    try result.get()
+  }
+}

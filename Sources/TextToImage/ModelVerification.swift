@@ -1,0 +1,107 @@
+import Checkpoints
+import ModelFiles
+import Networks
+import Tensors
+
+/// A full check of a model: structure and sizes, every number, names and shapes against the
+/// architecture, and the hashes that files hold of their tensors.
+package struct ModelVerification: Sendable {
+  /// The path that was checked.
+  package let path: String
+  /// Everything that was found, errors first.
+  package let problems: [VerificationProblem]
+  /// Parts whose tensors were compared with what their network asks for.
+  package let parts: [ModelPart]
+  /// What a run would need beside this path.
+  package let missing: [String]
+  /// Files with tensors.
+  package let fileCount: Int
+  /// Tensors that were read.
+  package let tensorCount: Int
+  /// Tensors that were compared with a stored hash.
+  package let hashCount: Int
+  /// Bytes of all tensors.
+  package let byteCount: Int
+
+  /// Problems that make the model unfit.
+  package var errors: [VerificationProblem] { problems.filter { $0.severity == .error } }
+
+  /// Checks everything at a path.
+  ///
+  /// - Parameters:
+  ///   - path: a file, an index or a folder.
+  ///   - pool: threads to work on; cancelling it ends the work.
+  ///   - progress: told about bytes, on any thread.
+  /// - Throws: `ComputeError` if the pool is cancelled.
+  package init(
+    path: String, on pool: ThreadPool,
+    progress: @escaping @Sendable (_ readBytes: Int, _ allBytes: Int) -> Void
+  ) throws(ComputeError) {
+    self.path = path
+    let inspection: ModelInspection
+    do throws(ModelFileError) {
+      inspection = try ModelInspection(path: path)
+    } catch {
+      // Nothing can be said about what cannot be opened.
+      problems = [VerificationProblem(error)]
+      (parts, missing) = ([], [])
+      (fileCount, tensorCount, hashCount, byteCount) = (0, 0, 0, 0)
+      return
+    }
+    let contents = ContentVerification(inspection)
+    let byteCount = contents.byteCount
+    var problems = Self.architectureProblems(inspection)
+    problems += try contents.run(on: pool) { progress($0, byteCount) }
+    problems += inspection.strangers
+    self.problems =
+      problems.filter { $0.severity == .error } + problems.filter { $0.severity == .warning }
+    parts = inspection.parts.map(\.part)
+    missing = inspection.missing
+    fileCount = inspection.contents.reduce(0) { $0 + $1.archive.files.count }
+    tensorCount = contents.tensorCount
+    hashCount = contents.hashCount
+    self.byteCount = byteCount
+  }
+
+  /// What generate would refuse.
+  private static func architectureProblems(
+    _ inspection: ModelInspection
+  ) -> [VerificationProblem] {
+    var problems: [VerificationProblem] = []
+    for found in inspection.parts {
+      do throws(ModelFileError) {
+        let source = try PartSource(found.part, path: found.path)
+        problems += source.problems { source throws(ModelFileError) in
+          try Self.open(source, as: found.part)
+        }
+      } catch {
+        problems.append(VerificationProblem(error))
+      }
+    }
+    guard problems.isEmpty, inspection.missing.isEmpty, inspection.isPipeline else {
+      return problems
+    }
+    // Do the parts belong together, with tokenizer and defaults?
+    do throws(ModelFileError) {
+      var hints = ArchitectureHints()
+      hints.allowsExtraTensors = true
+      _ = try Pipeline(ModelPaths(model: inspection.path), hints: hints)
+    } catch {
+      problems.append(VerificationProblem(error))
+    }
+    return problems
+  }
+
+  private static func open(_ source: PartSource, as part: ModelPart) throws(ModelFileError) {
+    switch part {
+    case .transformer: _ = try AuraFlowTransformer(source)
+    case .textEncoder: _ = try UMT5Encoder(source)
+    case .autoencoder:
+      if TinyDecoder.describes(source) {
+        _ = try TinyDecoder(source)
+      } else {
+        _ = try AutoencoderDecoder(source)
+      }
+    }
+  }
+}
