@@ -127,8 +127,8 @@ let package = Package(
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "CommandLineTool", "Images", "Kernels", "ModelFiles", "StrictJSON", "TestSupport",
-        "TextToImage",
+        "BlockFormats", "Checkpoints", "CommandLineTool", "Images", "Kernels", "ModelFiles",
+        "StrictJSON", "Tensors", "TestSupport", "TextToImage",
       ]),
   ] + vectorTargets
 )

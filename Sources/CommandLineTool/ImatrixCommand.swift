@@ -12,20 +12,24 @@ struct ImatrixCommand: AsyncParsableCommand {
     commandName: "imatrix",
     abstract: "Measure an importance matrix, which makes small quantized models better.",
     discussion: """
-      Runs every prompt of a file as generate does, all steps and both branches of guidance, and
-      adds up the squared activations that enter each weight of transformer and text encoder,
-      column by column. Quantizers round columns that see large activations with more care:
+      Runs every prompt of a file as generate does, all steps and both branches
+      of guidance, and adds up the squared activations that enter each weight of
+      transformer and text encoder, column by column. Quantizers round columns
+      that see large activations with more care:
 
-        auraflow imatrix aura_flow_0.3/ --prompts prompts.txt -o aura.imatrix.gguf
-        auraflow convert aura_flow_0.3/ aura-Q3_K.gguf --type q3_K --imatrix aura.imatrix.gguf
+        auraflow imatrix aura_flow_0.3/ -f prompts.txt -o aura.imatrix
+        auraflow convert aura_flow_0.3/ aura.gguf --type q3_K --imatrix aura.imatrix
 
-      The file of prompts is UTF-8, one prompt per line; empty lines are skipped, every other line
-      is a prompt (there are no comments). Prompt i uses seed + i. Ten to fifty prompts like those
-      that the model will be used with are enough; half the size and 20 steps give nearly the same.
+      The file of prompts is UTF-8, one prompt per line. Empty lines are
+      skipped, every other line is a prompt: there are no comments. Choose
+      prompts like those that the model will be used with. Prompt i uses
+      seed + i. Smaller pictures (-W, -H) and fewer steps take less time.
 
-      A row counts once each time it is multiplied; all padding of a prompt is one row. Sums do not
-      depend on the number of threads. Nothing is written before the last prompt has ended: an
-      interruption leaves no file. OUT has the GGUF form that llama.cpp's tools read.
+      A row counts once each time it is multiplied: tokens at every step, all
+      padding of a prompt as one, texts and times once for all that share them.
+      Sums do not depend on the number of threads. Nothing is written before the
+      last prompt has ended: an interruption leaves no file. The file has the
+      GGUF form that llama.cpp's tools read, whatever its name.
       """)
 
   @Argument(help: "The model, as --model takes it; best in F16, BF16 or F32.")
@@ -131,7 +135,8 @@ struct ImatrixCommand: AsyncParsableCommand {
     if let code = interruption.exitCode { throw ExitCode(code) }
     let dropped = try outcome.get()
     if dropped > 0 {
-      console.note("\(dropped) prompts were cut: --max-sequence-length allows longer ones")
+      console.note(
+        "\(dropped) of \(requests.count) prompts cut: --max-sequence-length allows longer ones")
     }
     if let first = requests.first, try !pipeline.settings(for: first).usesGuidance {
       console.note("guidance is off: only what the prompts themselves bring about was measured")

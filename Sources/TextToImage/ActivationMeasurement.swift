@@ -13,8 +13,8 @@ extension Pipeline {
   /// transformer. The image decoder is not run.
   ///
   /// Rows are those that the program multiplies: tokens of both branches at every step; all padding
-  /// of a prompt as one token, which is how it is computed; times of the schedule once for all
-  /// branches.
+  /// of a prompt as one token, which is how it is computed; texts once for all steps where they
+  /// enter the transformer, times of the schedule once for all branches.
   ///
   /// - Parameters:
   ///   - request: what to generate.

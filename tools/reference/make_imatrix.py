@@ -1,7 +1,8 @@
 """Sums of squared inputs of every linear layer of tiny pipelines, from forward hooks on diffusers' modules.
 
 Rows are counted as our program multiplies them: all padding of a prompt is one row (its rows stay equal: zero, without
-positions or mask), the text encoder sees no padding, and what depends on time alone is evaluated once for all branches.
+positions or mask), the text encoder sees no padding, texts are projected once for all steps, and what depends on time
+alone is evaluated once for all branches.
 """
 
 import json
@@ -36,8 +37,8 @@ class Sums:
 
     def hook(self, part: str, name: str):
         def add(_, inputs) -> None:
+            key = f"{part}.{name}.weight"
             for x in self.counted(part, name, inputs[0].detach().double()):
-                key = f"{part}.{name}.weight"
                 self.sums[key] = self.sums.get(key, 0) + x.square().sum(dim=0)
                 self.rows[key] = self.rows.get(key, 0) + len(x)
 
@@ -53,6 +54,9 @@ class Sums:
         masks = self.masks[::-1]
         assert len(masks) == len(x)
         if name == "context_embedder":
+            # Every step projects the same texts.
+            if f"{part}.{name}.weight" in self.sums:
+                return []
             return [rows[mask] for rows, mask in zip(x, masks)]
         is_context = any(part in name for part in CONTEXT)
         if not is_context and not name.startswith("single_transformer_blocks"):

@@ -1,0 +1,169 @@
+import Checkpoints
+import Foundation
+import ModelFiles
+import StrictJSON
+import Tensors
+import TestSupport
+import Testing
+
+import TextToImage
+
+/// Bound on the difference from diffusers, relative to a layer's largest sum: activations agree like
+/// latents (see `PipelineGoldenTests`), and squaring doubles a relative error.
+private let sumTolerance: Float = 2e-4
+
+@Suite("auraflow imatrix")
+struct ImatrixCommandTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  private func run(_ arguments: String...) throws -> CommandLine.Outcome {
+    try CommandLine.run(["imatrix"] + arguments, in: folder.url)
+  }
+
+  private func files() throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
+  }
+
+  private func measure(
+    _ name: String, threads: Int, memory: MemoryBudget = .max
+  ) async throws -> [String: ActivationSums.Entry] {
+    let model = try SeededWeights.pipelineFolder(name)
+    let pipeline = try Pipeline(
+      ModelPaths(model: model.path), threadCount: threads, activations: .exact, memory: memory)
+    let sums = ActivationSums()
+    _ = try await pipeline.measureActivations(of: try GoldenRequest(name).request, into: sums)
+    return sums.entries
+  }
+
+  @Test(
+    "sums and rows of every linear layer are those of hooks on diffusers' modules",
+    arguments: ["quantizable", "wide-negative", "tall-truncated"])
+  func goldens(_ name: String) async throws {
+    let entries = try await measure(name, threads: 2)
+    let golden = try Golden("imatrix/\(name).safetensors")
+    var seen: Set<String> = []
+    for stored in golden.names where stored.hasSuffix(ImportanceMatrix.sumsEnding) {
+      let layer = String(stored.dropLast(ImportanceMatrix.sumsEnding.count))
+      let ours = try #require(ImportanceMatrix.canonicalName(layer), "\(layer)")
+      let entry = try #require(entries[ours], "\(ours)")
+      let rows = try golden.floats(layer + ImportanceMatrix.countsEnding)[0]
+      #expect(Float(entry.rows) == rows, "\(ours)")
+      let error = relativeError(entry.squares.map { Float($0) }, try golden.floats(stored))
+      #expect(error < sumTolerance, "\(ours): \(error)")
+      seen.insert(ours)
+    }
+    #expect(seen.count > 40)
+    #expect(Set(entries.keys) == seen)
+  }
+
+  @Test("sums are the same bits with any number of threads and any budget")
+  func determinism() async throws {
+    let one = try await measure("quantizable", threads: 1)
+    let budget = MachineMemory.now.residentBytes + (64 << 20)
+    for (threads, memory) in [(3, MemoryBudget.max), (2, .bytes(budget))] {
+      let other = try await measure("quantizable", threads: threads, memory: memory)
+      #expect(other.count == one.count)
+      for (name, entry) in one {
+        #expect(other[name]?.rows == entry.rows)
+        #expect(other[name]?.squares == entry.squares, "\(name)")
+      }
+    }
+  }
+
+  @Test("the file holds the sums of all prompts, the same bytes with any number of threads")
+  func file() async throws {
+    let model = try SeededWeights.pipelineFolder("quantizable")
+    try folder.write(Array("\u{FEFF}three boats\r\n\n  a cat \n".utf8), to: "prompts.txt")
+    let options = ["-W", "28", "-H", "32", "--steps", "2", "-s", "5"]
+    for threads in ["1", "2"] {
+      let outcome = try CommandLine.run(
+        [
+          "imatrix", model.path, "--prompts", "prompts.txt", "-o", "\(threads).gguf", "-t", threads,
+        ] + options, in: folder.url)
+      #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
+      #expect(outcome.output == "\(threads).gguf\n")
+    }
+    let bytes = try ["1", "2"].map {
+      try Data(contentsOf: URL(fileURLWithPath: folder.path("\($0).gguf")))
+    }
+    #expect(bytes[0] == bytes[1])
+    let pipeline = try Pipeline(path: model.path)
+    let sums = ActivationSums()
+    for (index, prompt) in ["three boats", "a cat"].enumerated() {
+      var request = GenerationRequest(prompt: prompt)
+      (request.width, request.height, request.steps) = (28, 32, 2)
+      request.seed = 5 + UInt64(index)
+      _ = try await pipeline.measureActivations(of: request, into: sums)
+    }
+    let matrix = try ImportanceMatrix(path: folder.path("1.gguf"))
+    #expect(matrix.count == sums.entries.count && matrix.unknownNames.isEmpty)
+    #expect(matrix.chunkCount == 2)
+    for (name, entry) in sums.entries {
+      let means = entry.squares.map { Float($0) / Float(entry.rows) }
+      #expect(try matrix.importance(of: name, columns: means.count) == means, "\(name)")
+    }
+  }
+
+  @Test("what llama.cpp's tools ask for is in the file")
+  func metadata() throws {
+    try folder.write(Array("a red apple\na green cat\n".utf8), to: "prompts.txt")
+    #expect(try run("-f", "prompts.txt", "-o", "i.gguf", "--steps", "1").status == 0)
+    let archive = try TensorArchive(path: folder.path("i.gguf"))
+    let gguf = try #require(archive.gguf)
+    #expect(gguf.value(for: "general.type")?.string == "imatrix")
+    #expect(gguf.value(for: "imatrix.datasets")?.elements()?.map(\.string) == ["prompts.txt"])
+    let size = try #require(gguf.value(for: "imatrix.chunk_size"))
+    let count = try #require(gguf.value(for: "imatrix.chunk_count"))
+    #expect(size.type == .uint32 && count.type == .uint32 && count.integer == 2)
+    // The number of texts is what the tools get from the largest count.
+    let largest = archive.tensors.records.indices.compactMap { index -> Float? in
+      let record = archive.tensors.records[index]
+      guard record.name.hasSuffix(".counts"), record.shape == [1, 1] else { return nil }
+      return archive.contents(of: index).bytes.loadUnaligned(as: Float.self)
+    }.max()
+    #expect(Int(try #require(largest)) / (try #require(size.integer)) == 2)
+  }
+
+  @Test("wrong prompts and names are one line, before any work")
+  func refusals() throws {
+    try folder.write(Array("a cat\n".utf8), to: "prompts.txt")
+    try folder.write(Array(" \n\r\n".utf8), to: "empty.txt")
+    try folder.write([0x61, 0xFF, 0x0A], to: "binary.txt")
+    try folder.write(
+      Array("a cat\n".utf8) + [UInt8](repeating: 0x61, count: 70_000), to: "long.txt")
+    try folder.write([1], to: "exists.gguf")
+    let before = try files()
+    for (prompts, output, status, text) in [
+      ("missing.txt", "o.gguf", 66, "missing.txt"), ("empty.txt", "o.gguf", 65, "no prompt"),
+      ("binary.txt", "o.gguf", 65, "UTF-8"), ("long.txt", "o.gguf", 64, "prompt 2"),
+      ("prompts.txt", "exists.gguf", 73, "--force"), ("prompts.txt", "no/o.gguf", 73, "no/o.gguf"),
+      (".", "o.gguf", 74, "directory"),
+    ] as [(String, String, Int32, String)] {
+      let outcome = try run("-f", prompts, "-o", output)
+      #expect(outcome.status == status, "\(prompts) \(output): \(outcome.errors)")
+      #expect(outcome.errorLines.count == 1 && outcome.errors.contains(text), "\(outcome.errors)")
+      #expect(outcome.output.isEmpty)
+    }
+    let own = try run("-f", "prompts.txt", "-o", "prompts.txt", "--force")
+    #expect(own.status == 73 && own.errors.contains("input"))
+    #expect(try files() == before)
+  }
+
+  @Test("an interruption leaves no file, and an old one untouched")
+  func interruption() throws {
+    try folder.write(
+      Array(String(repeating: "a red apple\n", count: 1000).utf8), to: "prompts.txt")
+    try folder.write([7], to: "old.gguf")
+    let process = try CommandLine.start(
+      ["imatrix", "-f", "prompts.txt", "-o", "old.gguf", "--force", "-v"], in: folder.url,
+      output: FileHandle.nullDevice, errors: FileHandle.nullDevice)
+    usleep(700_000)
+    process.interrupt()
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 130)
+    #expect(try files() == ["old.gguf", "prompts.txt"])
+    #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path("old.gguf"))) == Data([7]))
+  }
+}
