@@ -32,6 +32,8 @@ package struct ModelInspection {
   package let missing: [String]
   /// Whether `generate --model` opens the path as a whole: a file, or a pipeline's folder.
   package let isPipeline: Bool
+  /// Whether it is such a folder.
+  package var isPipelineFolder: Bool { isPipeline && ModelFolder.isFolder(path) }
 
   /// Opens and checks everything at a path.
   ///

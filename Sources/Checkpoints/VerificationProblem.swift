@@ -44,6 +44,16 @@ package struct VerificationProblem: Sendable {
 }
 
 extension ModelInspection {
+  /// Parts that a pipeline's folder should have and has not. Other paths may hold single parts.
+  package var missingParts: [VerificationProblem] {
+    guard isPipelineFolder else { return [] }
+    return missing.map { part in
+      VerificationProblem(
+        .error, path: path, tensor: nil, kind: .notFound,
+        "has no \(part), which every AuraFlow pipeline has: download it too")
+    }
+  }
+
   /// Tensors of no use, and bytes that belong to nothing.
   package var strangers: [VerificationProblem] {
     contents.flatMap { content in

@@ -11,20 +11,25 @@ struct InspectCommand: AsyncParsableCommand {
     commandName: "inspect",
     abstract: "Show what a model file, index or folder holds, and what it lacks to be run.",
     discussion: """
-      Checks the whole structure: names, types, shapes, offsets and sizes. Weights are not read.
+      Checks the whole structure: names, types, shapes, offsets and sizes.
+      Weights are not read.
 
         auraflow inspect aura_flow_0.3-Q4_K_S.gguf
         auraflow inspect aura_flow_0.3/ --json
 
-      With --verify every byte is read too, in little memory and as fast as the disk gives it:
+      With --verify every byte is read too, in little memory and as fast as the
+      disk gives it:
 
         auraflow inspect --verify aura_flow_0.3/
 
-      It finds files that end early, missing files and tensors, wrong shapes, numbers and scales that
-      are NaN or infinite, and tensors that differ from the hashes stored with them (files written by
-      convert and synthesize hold XXH64 hashes; elsewhere a flipped bit that gives another finite
-      number cannot be seen). Tensors that no part uses are warnings. Each problem is one line that
-      names file, tensor and remedy. Exit codes: 0 sound, 65 damaged or unfit, 66 a file is missing.
+      It finds files that end early, missing files and tensors, wrong shapes,
+      numbers and scales that are NaN or infinite, and tensors that differ from
+      the hashes stored with them. Files written by convert and synthesize hold
+      hashes (XXH64); elsewhere a flipped bit that gives another finite number
+      cannot be seen. Tensors that no part uses are warnings. Each problem is
+      one line that names file, tensor and remedy.
+
+      Exit codes: 0 sound, 65 damaged or unfit, 66 a file is missing.
       """)
 
   @Argument(help: "A GGUF or safetensors file, a safetensors index, or a folder.")
@@ -33,6 +38,7 @@ struct InspectCommand: AsyncParsableCommand {
   @Flag(name: .long, help: "Read and check everything, not the structure only.")
   var verify = false
 
+  @OptionGroup(title: "Verify") var architecture: ArchitectureOptions
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
@@ -55,7 +61,9 @@ struct InspectCommand: AsyncParsableCommand {
     let pool = ThreadPool(threadCount: common.threads ?? availableCoreCount())
     let progress = ByteProgress(console)
     let start = ContinuousClock.now
-    let verification = try ModelVerification(path: path, on: pool) { progress.show($0, of: $1) }
+    let verification = try ModelVerification(
+      path: path, hints: architecture.hints(), on: pool
+    ) { progress.show($0, of: $1) }
     console.endProgress()
     let report = VerificationReport(
       verification, seconds: (ContinuousClock.now - start) / .seconds(1))

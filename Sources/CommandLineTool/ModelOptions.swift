@@ -61,32 +61,7 @@ struct PartOptions: ParsableArguments {
       valueName: "path"))
   var tokenizer: String?
 
-  @Option(
-    name: [.long], parsing: .unconditional,
-    help: ArgumentHelp(
-      "Elements of an attention head, where no file tells (published model: 256).",
-      valueName: "count"))
-  var headDimension: Int?
-
-  @Option(
-    name: [.long], parsing: .unconditional,
-    help: ArgumentHelp(
-      "Groups of the VAE's normalizations, where no file tells (published: 32).",
-      valueName: "count"))
-  var vaeNormGroups: Int?
-
-  @Option(
-    name: [.long], parsing: .unconditional,
-    help: ArgumentHelp(
-      "Scale of the VAE's latents, where no file tells (published: 0.13025).", valueName: "factor"))
-  var vaeScalingFactor: Double?
-
-  @Option(
-    name: [.long], parsing: .unconditional,
-    help: ArgumentHelp(
-      "Distance of the text encoder's last position bucket, where no file tells (published: 128).",
-      valueName: "tokens"))
-  var relativeMaxDistance: Int?
+  @OptionGroup var architecture: ArchitectureOptions
 
   @Flag(name: [.long], help: "Skip tensors that belong to no part of the model.")
   var allowExtraTensors = false
@@ -100,11 +75,7 @@ struct PartOptions: ParsableArguments {
 
   /// Facts given by flags.
   func hints() -> ArchitectureHints {
-    var hints = ArchitectureHints()
-    hints.headDimension = headDimension
-    hints.normGroups = vaeNormGroups
-    hints.scalingFactor = vaeScalingFactor
-    hints.relativeMaxDistance = relativeMaxDistance
+    var hints = architecture.hints()
     hints.allowsExtraTensors = allowExtraTensors
     return hints
   }

@@ -16,10 +16,12 @@ struct VerificationReport {
     self.seconds = seconds
   }
 
-  /// Prints a line for each problem, and one for what was checked.
+  /// Prints a line for each problem, and one for what was checked. A single error is left to stderr.
   func print() {
     var output = BufferedOutput()
-    for problem in verification.problems.prefix(Self.maximumLines) {
+    let isAlone = verification.errors.count == 1
+    for problem in verification.problems.prefix(Self.maximumLines)
+    where !isAlone || problem.severity != .error {
       // Names in files may be very long.
       let text = problem.description
       let shown = text.utf8.count > 2000 ? text.prefix(900) + " ... " + text.suffix(900) : text
@@ -48,8 +50,8 @@ struct VerificationReport {
         "; to run it, these are missing here: "
         + verification.missing.joined(separator: ", ")
     }
-    let speed = Double(verification.byteCount) / max(1e-3, seconds)
-    return text + String(format: "; %.1f s, ", seconds) + "\(formattedBytes(Int(speed)))/s"
+    let speed = Double(verification.byteCount) / max(1e-3, verification.readSeconds)
+    return text + String(format: "; %.1f s, read at ", seconds) + "\(formattedBytes(Int(speed)))/s"
   }
 
   /// The whole result.
@@ -67,7 +69,7 @@ struct VerificationReport {
       "missing": .array(verification.missing.map { .string($0) }),
       "files": .integer(verification.fileCount), "tensors": .integer(verification.tensorCount),
       "hashes": .integer(verification.hashCount), "bytes": .integer(verification.byteCount),
-      "seconds": .double(seconds),
+      "seconds": .double(seconds), "readSeconds": .double(verification.readSeconds),
     ]
   }
 }

@@ -22,6 +22,8 @@ package struct ModelVerification: Sendable {
   package let hashCount: Int
   /// Bytes of all tensors.
   package let byteCount: Int
+  /// Seconds that reading them took.
+  package let readSeconds: Double
 
   /// Problems that make the model unfit.
   package var errors: [VerificationProblem] { problems.filter { $0.severity == .error } }
@@ -30,12 +32,13 @@ package struct ModelVerification: Sendable {
   ///
   /// - Parameters:
   ///   - path: a file, an index or a folder.
+  ///   - hints: facts that neither tensors nor files tell.
   ///   - pool: threads to work on; cancelling it ends the work.
   ///   - progress: told about bytes, on any thread.
   /// - Throws: `ComputeError` if the pool is cancelled.
   package init(
-    path: String, on pool: ThreadPool,
-    progress: @escaping @Sendable (_ readBytes: Int, _ allBytes: Int) -> Void
+    path: String, hints: ArchitectureHints = ArchitectureHints(), on pool: ThreadPool,
+    progress: @escaping @Sendable (_ readBytes: Int, _ allBytes: Int) -> Void = { _, _ in }
   ) throws(ComputeError) {
     self.path = path
     let inspection: ModelInspection
@@ -45,13 +48,15 @@ package struct ModelVerification: Sendable {
       // Nothing can be said about what cannot be opened.
       problems = [VerificationProblem(error)]
       (parts, missing) = ([], [])
-      (fileCount, tensorCount, hashCount, byteCount) = (0, 0, 0, 0)
+      (fileCount, tensorCount, hashCount, byteCount, readSeconds) = (0, 0, 0, 0, 0)
       return
     }
     let contents = ContentVerification(inspection)
     let byteCount = contents.byteCount
-    var problems = Self.architectureProblems(inspection)
+    var problems = Self.architectureProblems(inspection, hints)
+    let start = ContinuousClock.now
     problems += try contents.run(on: pool) { progress($0, byteCount) }
+    readSeconds = (ContinuousClock.now - start) / .seconds(1)
     problems += inspection.strangers
     self.problems =
       problems.filter { $0.severity == .error } + problems.filter { $0.severity == .warning }
@@ -65,12 +70,12 @@ package struct ModelVerification: Sendable {
 
   /// What generate would refuse.
   private static func architectureProblems(
-    _ inspection: ModelInspection
+    _ inspection: ModelInspection, _ hints: ArchitectureHints
   ) -> [VerificationProblem] {
-    var problems: [VerificationProblem] = []
+    var problems = inspection.missingParts
     for found in inspection.parts {
       do throws(ModelFileError) {
-        let source = try PartSource(found.part, path: found.path)
+        let source = try PartSource(found.part, path: found.path, hints: hints)
         problems += source.problems { source throws(ModelFileError) in
           try Self.open(source, as: found.part)
         }
@@ -83,7 +88,7 @@ package struct ModelVerification: Sendable {
     }
     // Do the parts belong together, with tokenizer and defaults?
     do throws(ModelFileError) {
-      var hints = ArchitectureHints()
+      var hints = hints
       hints.allowsExtraTensors = true
       _ = try Pipeline(ModelPaths(model: inspection.path), hints: hints)
     } catch {
