@@ -44,15 +44,17 @@ func float16Bits(_ values: Floats8) -> SIMD8<UInt16> {
   // Below 2^-14: adding 0.5 leaves multiples of 2^-24 in the mantissa.
   let shifted = unsafeBitCast(magnitude, to: Floats8.self) + 0.5
   let subnormal = unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- 0x3F00_0000
-  // Infinities and NaNs, whose upper payload stays, and is not to become that of infinity.
+  // Masks from signs, because comparisons of integer lanes compile to a loop over lanes.
+  let isSubnormal = (magnitude &- 0x3880_0000) &>> 31
+  let isInfinite = (0x477F_EFFF &- magnitude) &>> 31
+  let isNaN = (0x7F80_0000 &- magnitude) &>> 31
+  // The upper payload of NaNs stays, and is not to become that of infinity.
   let payload = magnitude &>> 13 & 0x3FF
-  let quiet = SIMD8<Int32>(repeating: 0)
-    .replacing(with: 1, where: payload .== 0 .& (magnitude .> 0x7F80_0000))
-  var half = normal.replacing(with: subnormal, where: magnitude .< 0x3880_0000)
-  half = half.replacing(with: 0x7C00, where: magnitude .>= 0x477F_F000)
-  half = half.replacing(with: 0x7C00 | payload | quiet, where: magnitude .> 0x7F80_0000)
+  let quiet = 1 &+ ((0 &- payload) &>> 31)
+  let finite = (subnormal & isSubnormal) | (normal & ~isSubnormal & ~isInfinite)
+  let special = isInfinite & (0x7C00 | (isNaN & (payload | quiet)))
   let sign = bits &>> 16 & 0x8000
-  return lowerHalves(half | sign)
+  return lowerHalves(finite | special | sign)
 }
 
 /// The nearest binary16, with quiet NaNs.

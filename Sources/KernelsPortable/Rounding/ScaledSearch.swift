@@ -27,7 +27,10 @@ struct ScaledGroups {
   let values: UnsafePointer<Floats8>
   let weights: UnsafePointer<Floats8>
   let width: Int
-  let levels: Levels
+  private let isTable: Bool
+  /// Bounds of whole numbers.
+  private let bottom: Floats8
+  private let limit: Floats8
   let least: Floats8
   let largest: Floats8
   /// The value of the largest magnitude, with its sign.
@@ -42,7 +45,11 @@ struct ScaledGroups {
     self.values = values
     self.weights = weights
     self.width = width
-    self.levels = levels
+    switch levels {
+    case .table: (isTable, bottom, limit) = (true, Floats8(repeating: 0), Floats8(repeating: 0))
+    case .integers(let least, let top):
+      (isTable, bottom, limit) = (false, Floats8(repeating: least), Floats8(repeating: top))
+    }
     var (least, largest) = (values[0], values[0])
     var energy = Floats8(repeating: 0)
     for index in 0..<width {
@@ -57,17 +64,17 @@ struct ScaledGroups {
     extreme = largest.replacing(with: least, where: 0 - least .> largest)
   }
 
+  /// The nearest levels.
+  ///
+  /// (A branch in each loop rather than a closure: closures are not always inlined.)
+  @_transparent
+  private func nearest(_ x: Floats8) -> Floats8 {
+    isTable ? nearestLevels(x) : smaller(larger(x, bottom), limit).rounded
+  }
+
   /// Rounds to levels with a scale, and fits the scale to the levels by least squares.
   @_transparent
   func fit(_ scale: Floats8) -> ScaledFit {
-    switch levels {
-    case .table: fit(scale) { nearestLevels($0) }
-    case .integers(let least, let top): fit(scale) { nearestIntegers($0, least, top) }
-    }
-  }
-
-  @_transparent
-  private func fit(_ scale: Floats8, _ nearest: (Floats8) -> Floats8) -> ScaledFit {
     let zero = Floats8(repeating: 0)
     let inverse = (1 / scale).zero(unless: scale .!= 0)
     // Sums over levels c and what rounding took, e = x / scale − c.
@@ -106,14 +113,6 @@ struct ScaledGroups {
   /// The weighted squares that a scale leaves.
   @_transparent
   func squares(_ scale: Floats8) -> Floats8 {
-    switch levels {
-    case .table: squares(scale) { nearestLevels($0) }
-    case .integers(let least, let top): squares(scale) { nearestIntegers($0, least, top) }
-    }
-  }
-
-  @_transparent
-  private func squares(_ scale: Floats8, _ nearest: (Floats8) -> Floats8) -> Floats8 {
     let inverse = (1 / scale).zero(unless: scale .!= 0)
     var squares = Floats8(repeating: 0)
     for index in 0..<width {
@@ -126,16 +125,6 @@ struct ScaledGroups {
   /// Weighted sums of the levels' squares and of levels times differences.
   @_transparent
   func moments(_ scale: Floats8) -> (cc: Floats8, cr: Floats8) {
-    switch levels {
-    case .table: moments(scale) { nearestLevels($0) }
-    case .integers(let least, let top): moments(scale) { nearestIntegers($0, least, top) }
-    }
-  }
-
-  @_transparent
-  private func moments(
-    _ scale: Floats8, _ nearest: (Floats8) -> Floats8
-  ) -> (cc: Floats8, cr: Floats8) {
     let inverse = (1 / scale).zero(unless: scale .!= 0)
     var (cc, cr) = (Floats8(repeating: 0), Floats8(repeating: 0))
     for index in 0..<width {
@@ -156,12 +145,6 @@ struct ScaleGrid {
   var mirroredFirst: Float = 0, mirroredStep: Float = 0, mirroredSteps = 0
   /// Rounds of fitting after that.
   let sweeps: Int
-}
-
-/// The nearest whole numbers in a range.
-@_transparent
-func nearestIntegers(_ x: Floats8, _ least: Float, _ top: Float) -> Floats8 {
-  smaller(larger(x, Floats8(repeating: least)), Floats8(repeating: top)).rounded
 }
 
 /// The nearest levels of IQ4_NL, the lesser in the middle.
