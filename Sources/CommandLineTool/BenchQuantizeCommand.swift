@@ -85,7 +85,7 @@ extension BenchCommand {
     func run() async throws {
       try await reportingFailure {
         let pool = ThreadPool(
-          threadCount: common.threads ?? ProcessInfo.processInfo.activeProcessorCount)
+          threadCount: common.threadCount)
         let benchmark = QuantizationBenchmark(rows: rows, columns: columns)
         if let dump { try benchmark.write(to: dump) }
         var results: [QuantizationResult] = []

@@ -1,5 +1,6 @@
 import Foundation
 import Synchronization
+import Tensors
 
 /// Shows how much of some bytes is done, with speed and remaining time; from any thread.
 final class ByteProgress: Sendable {

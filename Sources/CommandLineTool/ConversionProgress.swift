@@ -1,4 +1,5 @@
 import Foundation
+import Tensors
 
 /// Shows how much of a model is converted, with speed and remaining time: a bar on a terminal, a
 /// line now and then elsewhere.

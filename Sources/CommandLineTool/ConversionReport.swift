@@ -2,6 +2,7 @@ import BlockFormats
 import Conversion
 import Foundation
 import StrictJSON
+import Tensors
 
 /// What is told of a conversion: before it, tensor by tensor; after it, sums and errors.
 struct ConversionReport {

@@ -145,7 +145,7 @@ struct ConvertCommand: AsyncParsableCommand {
     _ plan: ConversionPlan, to output: String, _ importance: ImportanceMatrix?,
     _ interruption: Interruption, _ console: Console
   ) throws {
-    let pool = ThreadPool(threadCount: common.threads ?? availableCoreCount())
+    let pool = ThreadPool(threadCount: common.threadCount)
     interruption.beginComputing { pool.cancel() }
     let progress = ConversionProgress(console)
     let outcome = Result {

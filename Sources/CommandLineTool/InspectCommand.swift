@@ -58,7 +58,7 @@ struct InspectCommand: AsyncParsableCommand {
 
   private func verifyModel() throws {
     let console = Console(common)
-    let pool = ThreadPool(threadCount: common.threads ?? availableCoreCount())
+    let pool = ThreadPool(threadCount: common.threadCount)
     let progress = ByteProgress(console)
     let start = ContinuousClock.now
     let verification = try ModelVerification(

@@ -2,6 +2,7 @@ import Checkpoints
 import Foundation
 import StrictJSON
 import TextToImage
+import Tensors
 
 /// What `inspect --verify` found, for people and for programs.
 struct VerificationReport {
