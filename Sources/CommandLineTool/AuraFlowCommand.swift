@@ -66,15 +66,29 @@ struct AuraFlowCommand: AsyncParsableCommand {
     ])
 }
 
-/// Options that every verb has.
-struct CommonOptions: ParsableArguments {
+/// Options of verbs that only tell something.
+struct ReportOptions: ParsableArguments {
   @Option(
     name: [.long, .customShort("t")], parsing: .unconditional,
     help: ArgumentHelp("Threads to compute on (default: all cores).", valueName: "count"))
   var threads: Int?
 
+  @Flag(name: .long, help: "Print the result as JSON.")
+  var json = false
+
   /// The threads asked for, or all cores.
   var threadCount: Int { threads ?? availableCoreCount() }
+
+  mutating func validate() throws {
+    if let threads, !(1...1024).contains(threads) {
+      throw ValidationError("--threads \(threads) is outside of 1...1024")
+    }
+  }
+}
+
+/// Options of verbs that write files.
+struct CommonOptions: ParsableArguments {
+  @OptionGroup var report: ReportOptions
 
   @Flag(name: [.long, .customShort("q")], help: "Print nothing but errors.")
   var quiet = false
@@ -85,13 +99,11 @@ struct CommonOptions: ParsableArguments {
   @Flag(name: .long, help: "Replace existing output files.")
   var force = false
 
-  @Flag(name: .long, help: "Print the result as JSON.")
-  var json = false
+  var threads: Int? { report.threads }
+  var threadCount: Int { report.threadCount }
+  var json: Bool { report.json }
 
   mutating func validate() throws {
-    if let threads, !(1...1024).contains(threads) {
-      throw ValidationError("--threads \(threads) is outside of 1...1024")
-    }
     if quiet && verbose { throw ValidationError("--quiet and --verbose contradict each other") }
   }
 }

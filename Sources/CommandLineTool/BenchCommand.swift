@@ -53,7 +53,7 @@ struct BenchCommand: AsyncParsableCommand {
     var openblas = true
 
     @OptionGroup var precision: PrecisionOptions
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func run() async throws {
       try await reportingFailure {
@@ -149,7 +149,7 @@ struct BenchCommand: AsyncParsableCommand {
     @Option(name: .long, help: "Runs of which the median counts.")
     var repetitions = 5
 
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func run() async throws {
       try await reportingFailure {
@@ -193,7 +193,7 @@ struct BenchCommand: AsyncParsableCommand {
     var rows: String?
 
     @OptionGroup var precision: PrecisionOptions
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func run() async throws {
       try await reportingFailure {

@@ -33,7 +33,7 @@ extension BenchCommand {
     var steps = 25
 
     @OptionGroup var precision: PrecisionOptions
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func run() async throws {
       try await reportingFailure {
@@ -86,7 +86,7 @@ extension BenchCommand {
     var height = 512
 
     @OptionGroup var precision: PrecisionOptions
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func run() async throws {
       try await reportingFailure {
@@ -152,7 +152,7 @@ extension BenchCommand {
         valueName: "size"))
     var memory: ByteCount?
 
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func run() async throws {
       try await reportingFailure {

@@ -48,7 +48,7 @@ extension BenchCommand {
         valueName: "file"))
     var dump: String?
 
-    @OptionGroup var common: CommonOptions
+    @OptionGroup var common: ReportOptions
 
     func validate() throws {
       guard (1...100_000).contains(rows) else {

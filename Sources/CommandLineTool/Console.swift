@@ -8,10 +8,14 @@ struct Console: Sendable {
   /// Whether stderr shows a live progress line.
   let showsProgress: Bool
 
+  init(isQuiet: Bool, isVerbose: Bool = false) {
+    self.isQuiet = isQuiet
+    self.isVerbose = isVerbose
+    showsProgress = !isQuiet && isatty(STDERR_FILENO) == 1
+  }
+
   init(_ options: CommonOptions) {
-    isQuiet = options.quiet
-    isVerbose = options.verbose
-    showsProgress = !options.quiet && isatty(STDERR_FILENO) == 1
+    self.init(isQuiet: options.quiet, isVerbose: options.verbose)
   }
 
   /// Says something that the user should notice.

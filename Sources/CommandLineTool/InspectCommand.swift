@@ -39,13 +39,17 @@ struct InspectCommand: AsyncParsableCommand {
   var verify = false
 
   @OptionGroup(title: "Verify") var architecture: ArchitectureOptions
-  @OptionGroup var common: CommonOptions
+
+  @Flag(name: [.long, .customShort("q")], help: "Print nothing but errors.")
+  var quiet = false
+
+  @OptionGroup var common: ReportOptions
 
   func run() async throws {
     try await reportingFailure {
       if verify { return try verifyModel() }
       let inspection = try ModelInspection(path: path)
-      if common.quiet { return }
+      if quiet { return }
       if common.json {
         var json = InspectionJSON(inspection)
         json.print()
@@ -57,7 +61,7 @@ struct InspectCommand: AsyncParsableCommand {
   }
 
   private func verifyModel() throws {
-    let console = Console(common)
+    let console = Console(isQuiet: quiet)
     let pool = ThreadPool(threadCount: common.threadCount)
     let progress = ByteProgress(console)
     let start = ContinuousClock.now
@@ -68,8 +72,8 @@ struct InspectCommand: AsyncParsableCommand {
     let report = VerificationReport(
       verification, seconds: (ContinuousClock.now - start) / .seconds(1))
     if common.json {
-      if !common.quiet { Console.writeOutput(report.json.text(indentation: 2) + "\n") }
-    } else if !common.quiet {
+      if !quiet { Console.writeOutput(report.json.text(indentation: 2) + "\n") }
+    } else if !quiet {
       report.print()
     }
     guard let first = verification.errors.first else { return }

@@ -58,7 +58,7 @@ struct PlanCommand: AsyncParsableCommand {
   @Flag(inversion: .prefixedNo, help: "Measure the speed of one layer.")
   var trial = true
 
-  @OptionGroup var common: CommonOptions
+  @OptionGroup var common: ReportOptions
 
   func run() async throws {
     try await reportingFailure {
@@ -80,7 +80,6 @@ struct PlanCommand: AsyncParsableCommand {
         plans: budgets(pipeline).map { pipeline.memoryPlan(for: settings, limit: $0) },
         leastBytes: pipeline.leastMemory(for: settings),
         secondsPerStep: trial ? try pipeline.expectedSecondsPerStep(for: settings) : nil)
-      if common.quiet { return }
       Console.writeOutput((common.json ? report.json.text(indentation: 2) : report.text) + "\n")
     }
   }
