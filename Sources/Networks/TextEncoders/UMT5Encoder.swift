@@ -97,12 +97,11 @@ package struct UMT5Encoder: Sendable {
     let tokens = prompts.max() ?? 0
     let heads = configuration.headCount
     let inner = heads * configuration.headDimension
-    let attention =
-      tokens * (configuration.width + 4 * inner + heads * tokens)
-      + attentionWorkspace(
-        keys: tokens, heads: heads, headDimension: configuration.headDimension, on: pool) / 4
+    let attention = tokens * (configuration.width + 4 * inner + heads * tokens)
     let feedForward = tokens * (configuration.width + 2 * configuration.feedForwardWidth)
     return 4 * (prompts.reduce(0, +) * configuration.width + max(attention, feedForward))
+      + attentionWorkspace(
+        keys: tokens, heads: heads, headDimension: configuration.headDimension, on: pool)
       + productWorkspace(rows: tokens, columns: configuration.feedForwardWidth, on: pool)
   }
 

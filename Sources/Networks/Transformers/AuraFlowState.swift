@@ -87,12 +87,12 @@ struct AuraFlowState {
     let hidden = configuration.hiddenSize
     let wide = 2 * min(rows, feedForwardRows) * configuration.feedForwardWidth
     let stored = (layout.rowCount + 5 * rows) * hidden + wide
+    // The pool keeps both for the next layer.
     return 4 * stored
-      + max(
-        attentionWorkspace(
-          keys: rows, heads: configuration.hiddenSize / configuration.headDimension,
-          headDimension: configuration.headDimension, on: pool),
-        productWorkspace(rows: rows, columns: configuration.feedForwardWidth, on: pool))
+      + attentionWorkspace(
+        keys: rows, heads: configuration.hiddenSize / configuration.headDimension,
+        headDimension: configuration.headDimension, on: pool)
+      + productWorkspace(rows: rows, columns: configuration.feedForwardWidth, on: pool)
   }
 
   /// Passes one branch through one layer: one stream for all its tokens, or one for context and
