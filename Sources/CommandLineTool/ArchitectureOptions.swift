@@ -30,6 +30,12 @@ struct ArchitectureOptions: ParsableArguments {
       valueName: "tokens"))
   var relativeMaxDistance: Int?
 
+  /// Whether no flag was given.
+  var isEmpty: Bool {
+    headDimension == nil && vaeNormGroups == nil && vaeScalingFactor == nil
+      && relativeMaxDistance == nil
+  }
+
   /// Facts given by flags.
   func hints() -> ArchitectureHints {
     var hints = ArchitectureHints()

@@ -37,6 +37,9 @@ struct ConvertCommand: AsyncParsableCommand {
       positions, embeddings of time, patches and text, the final layer, the VAE.
       Rows that are no whole blocks become F16.
 
+      What is stored in IN is taken as it is: inspect --verify compares it with the
+      hashes that it may hold.
+
       Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
       last one that matches counts; 'keep' stands for the type in IN. Names are
       those that --dry-run shows.
@@ -122,16 +125,30 @@ struct ConvertCommand: AsyncParsableCommand {
         return
       }
       try OutputOptions.Files(images: [output], latents: nil, statistics: nil)
-        .expectApart(from: source.files + [input, imatrix].compactMap { $0 })
+        .expectApart(from: source.files + namedFiles)
       try write(plan, to: output, importance, interruption, console)
     }
   }
 
-  /// Says how many tensors the importance matrix does not know.
+  /// Every file that was named, and all in folders that were named: none is replaced, whether or not
+  /// this conversion reads it.
+  private var namedFiles: [String] {
+    let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]
+    return named.compactMap { $0 }.flatMap { path -> [String] in
+      let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
+      return [path] + names.map { path + "/" + $0 }
+    }
+  }
+
+  /// Says how many tensors the importance matrix does not know. Tables of tokens are looked up, not
+  /// multiplied, and Q8_0 rounds to nearest whatever the importance.
   private func noteCoverage(
     of plan: ConversionPlan, _ importance: ImportanceMatrix, _ console: Console
   ) throws {
-    let rounded = plan.tensors.filter { $0.type.isBlockQuantized && !$0.isCopied }
+    let rounded = plan.tensors.filter {
+      $0.type.isBlockQuantized && $0.type != .q8_0 && !$0.isCopied
+        && $0.name != "token_embd.weight"
+    }
     let unknown = try rounded.filter {
       try importance.importance(of: $0.source.name, columns: $0.shape.last ?? 1) == nil
     }
@@ -173,6 +190,10 @@ struct ConvertCommand: AsyncParsableCommand {
       throw ValidationError(
         "--type: '\(type)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
     }
+    if preset == .pure, mix.size != nil {
+      throw ValidationError("--preset pure makes no mix: name a type such as \(mix.base.name)")
+    }
+    try expectPartsInUse()
     var request = ConversionPlan.Request(mix)
     request.preset = preset
     request.rules = try rule.map { try TypeRule($0) }
@@ -189,6 +210,18 @@ struct ConvertCommand: AsyncParsableCommand {
       throw ValidationError("'\(output)' ends neither in .gguf nor in .safetensors")
     }
     return request
+  }
+
+  /// Refuses files of parts that are not going to be written.
+  private func expectPartsInUse() throws {
+    let flags: [(String, String?, ModelPart)] = [
+      ("--transformer", parts.transformer, .transformer),
+      ("--text-encoder", parts.textEncoder, .textEncoder), ("--vae", parts.vae, .autoencoder),
+      ("--tokenizer", parts.tokenizer, .textEncoder),
+    ]
+    for (flag, path, part) in flags where path != nil && !self.part.parts.contains(part) {
+      throw ValidationError("\(flag) has no use with --part \(self.part.rawValue)")
+    }
   }
 
   /// Opens the model. A whole one must be one that generate opens.

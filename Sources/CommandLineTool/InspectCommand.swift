@@ -45,6 +45,12 @@ struct InspectCommand: AsyncParsableCommand {
 
   @OptionGroup var common: ReportOptions
 
+  mutating func validate() throws {
+    if !verify, !architecture.isEmpty || common.threads != nil {
+      throw ValidationError("flags about the architecture and --threads are for --verify")
+    }
+  }
+
   func run() async throws {
     try await reportingFailure {
       if verify { return try verifyModel() }

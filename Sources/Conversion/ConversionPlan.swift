@@ -75,7 +75,7 @@ package struct ConversionPlan {
       let shape = Self.shape(of: tensor)
       return (
         tensor: tensor, shape: shape, role: TensorRole(tensor.part, tensor.name, shape: shape),
-        name: Self.name(of: tensor, in: request.container, source.selection, levels: source.levels)
+        name: Self.name(of: tensor, in: request.container, source.selection)
       )
     }
     let rules = try TypeRule.matches(
@@ -145,7 +145,7 @@ package struct ConversionPlan {
           + "the file a name ending in .gguf")
     }
     guard type.isBlockQuantized else { return nil }
-    guard shape.count == 2 else { return (.f16, "no matrix") }
+    guard shape.count == 2 else { return (shape.count < 2 ? .f32 : .f16, "no matrix") }
     if shape[1] % type.elementsPerBlock != 0 {
       return (.f16, "rows of \(shape[1]) are no multiple of \(type.elementsPerBlock)")
     }
@@ -164,6 +164,12 @@ package struct ConversionPlan {
           + "F16 or BF16 weights if you can")
     }
     if let kind = source.otherTokenizerNote(request.container) { notes.append(kind) }
+    let flags = source.factFlags
+    if request.container == .safetensors, !flags.isEmpty {
+      notes.append(
+        "safetensors tell nothing of the architecture but shapes: pass \(flags) wherever this file "
+          + "is used, or write a GGUF")
+    }
     return notes
   }
 
@@ -177,7 +183,7 @@ package struct ConversionPlan {
   /// The name in the new file. Safetensors files have the names and prefixes that ComfyUI expects
   /// of whole checkpoints and of single parts.
   private static func name(
-    of tensor: PartTensor, in container: Container, _ selection: PartSelection, levels: Int
+    of tensor: PartTensor, in container: Container, _ selection: PartSelection
   ) -> String {
     guard container == .safetensors else { return canonicalName(of: tensor, selection) }
     let isWhole = selection == .all

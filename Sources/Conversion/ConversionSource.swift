@@ -90,9 +90,6 @@ package struct ConversionSource {
     }
   }
 
-  /// Whether the input has blocks already, whose rounding errors stay.
-  package var isQuantized: Bool { tensors.contains { $0.type.isBlockQuantized } }
-
   // MARK: Architectures
 
   private static func transformerFacts(

@@ -50,14 +50,6 @@ extension ConversionSource {
     }
   }
 
-  /// Levels of the autoencoder, for names that count from the other end.
-  var levels: Int {
-    tensors.reduce(0) { levels, tensor in
-      guard tensor.part == .autoencoder, tensor.name.hasPrefix("decoder.up.") else { return levels }
-      return max(levels, (Int(tensor.name.dropFirst(11).prefix { $0 != "." }) ?? -1) + 1)
-    }
-  }
-
   // MARK: Parts
 
   private static func ownPairs(_ facts: TextEncoderFacts) -> [Pair] {
@@ -122,6 +114,24 @@ extension ConversionSource {
   // MARK: Tokenizer
 
   /// Why a tokenizer does not come along; nil if it does.
+  /// The flags that say what differs from the published model and what tensors do not tell.
+  var factFlags: String {
+    var flags: [String] = []
+    if let transformer, transformer.headDimension != 256 {
+      flags.append("--head-dimension \(transformer.headDimension)")
+    }
+    if let textEncoder, textEncoder.sizes.maxDistance != 128 {
+      flags.append("--relative-max-distance \(textEncoder.sizes.maxDistance)")
+    }
+    if let groups = autoencoder?.normGroups {
+      if groups != 32 { flags.append("--vae-norm-groups \(groups)") }
+      if let factor = autoencoder?.scalingFactor, factor != 0.13025 {
+        flags.append("--vae-scaling-factor \(factor)")
+      }
+    }
+    return flags.joined(separator: " ")
+  }
+
   func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
     guard selection.parts.contains(.textEncoder) else { return nil }
     if container == .safetensors {

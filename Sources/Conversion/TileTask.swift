@@ -62,9 +62,12 @@ struct TileTask: Sendable {
       ? try options.importance?(tensor.source.name, tensor.shape.last ?? 1) : nil
     limit =
       switch tensor.type {
+      case _ where tensor.isCopied: Float.infinity.bitPattern
       // What rounds to 2¹⁶ or 2¹²⁸.
-      case .f16 where !tensor.isCopied: Float(65_520).bitPattern
-      case .bf16 where !tensor.isCopied: 0x7F7F_8000
+      case .f16: Float(65_520).bitPattern
+      case .bf16: 0x7F7F_8000
+      // Scales and minimums are float16; no trained weight comes near.
+      case let type where type.isBlockQuantized: Float(65_520).bitPattern
       default: Float.infinity.bitPattern
       }
   }
@@ -103,17 +106,7 @@ struct TileTask: Sendable {
     round(values, range.count, quantizer, into: target)
     guard measuresErrors else { return sums }
     decode(tensor.type, blocks, range.count, into: decoded)
-    if sums.firstNotFinite < 0 {
-      // Scales beyond float16's range become visible only in the blocks.
-      var after = TileSums()
-      after.scan(decoded, range.count, limit: Float.infinity.bitPattern)
-      if after.firstNotFinite >= 0 {
-        after.value = values[after.firstNotFinite]
-        after.isOverflow = true
-        return after
-      }
-      sums.add(values, decoded, range.count)
-    }
+    if sums.firstNotFinite < 0 { sums.add(values, decoded, range.count) }
     return sums
   }
 

@@ -179,9 +179,9 @@ extension ElementType {
   fileprivate var stepSmaller: ElementType {
     switch self {
     case .q8_0: return .q6_K
-    case .q5_0, .iq4_nl: return .q4_0
+    case .q5_0: return .q4_0
     case .q5_1: return .q4_1
-    case .q4_0, .q4_1, .iq4_xs: return .q3_K
+    case .q4_0, .q4_1, .iq4_nl, .iq4_xs: return .q3_K
     default: break
     }
     let ladder = Self.ladders[0]

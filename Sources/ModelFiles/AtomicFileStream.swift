@@ -124,6 +124,7 @@ package final class AtomicFileStream {
       discard()
       throw error
     }
+    keepOwnership()
     // The lock, which keeps others from removing the file, must outlast closing.
     let lock = dup(descriptor)
     defer { if lock >= 0 { close(lock) } }
@@ -146,6 +147,16 @@ package final class AtomicFileStream {
       throw error
     }
     AtomicFile.flushFolder(of: target)
+  }
+
+  /// Gives the new file the old one's owner, where the system lets us, and permissions.
+  private func keepOwnership() {
+    var old = stat()
+    guard temporaryPath != nil, mayReplace, stat(AtomicFile.resolved(path), &old) == 0 else {
+      return
+    }
+    _ = fchown(descriptor, old.st_uid, old.st_gid)
+    _ = fchmod(descriptor, old.st_mode & 0o777)
   }
 
   /// Removes what was written; does nothing after `commit`.
