@@ -1,5 +1,6 @@
 import BlockFormats
 import Foundation
+import ModelFiles
 import Quantization
 import Tensors
 
@@ -48,10 +49,11 @@ package struct QuantizationBenchmark: Sendable {
   }
 
   /// Writes the rows and the importance as float32, one after the other, for other programs.
-  package func write(to path: String) throws {
-    var data = values.withUnsafeBytes { Data($0) }
-    data.append(importance.withUnsafeBytes { Data($0) })
-    try data.write(to: URL(fileURLWithPath: path))
+  ///
+  /// - Throws: `ModelFileError` if the file exists or cannot be written.
+  package func write(to path: String) throws(ModelFileError) {
+    let bytes = values.withUnsafeBytes { [UInt8]($0) } + importance.withUnsafeBytes { [UInt8]($0) }
+    try AtomicFile.write(bytes, to: path, overwrite: false)
   }
 
   /// - Parameters:

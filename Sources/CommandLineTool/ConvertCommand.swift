@@ -79,7 +79,8 @@ struct ConvertCommand: AsyncParsableCommand {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "How much each column matters: an importance matrix in GGUF form.", valueName: "file"))
+      "How much each column matters: an importance matrix, GGUF or the older .dat.",
+      valueName: "file"))
   var imatrix: String?
 
   @Option(
@@ -102,6 +103,8 @@ struct ConvertCommand: AsyncParsableCommand {
   @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup var common: CommonOptions
 
+  mutating func validate() throws { _ = try request() }
+
   func run() async throws {
     try await reportingFailure {
       let console = Console(common)
@@ -119,6 +122,9 @@ struct ConvertCommand: AsyncParsableCommand {
       let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       let plan = try ConversionPlan(source, request, path: output ?? input)
       for note in plan.notes { console.note(note) }
+      for file in source.files { console.detail("input: \(file)") }
+      console.detail(
+        "\(plan.tensors.count) tensors, \(formattedBytes(plan.layout.byteCount)) to write")
       if let importance { try noteCoverage(of: plan, importance, console) }
       guard let output, !dryRun else {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
@@ -151,6 +157,9 @@ struct ConvertCommand: AsyncParsableCommand {
     }
     let unknown = try rounded.filter {
       try importance.importance(of: $0.source.name, columns: $0.shape.last ?? 1) == nil
+    }
+    if rounded.isEmpty {
+      console.note("no tensor becomes a type that takes notice of \(importance.path)")
     }
     guard let first = unknown.first else { return }
     console.note(

@@ -79,7 +79,7 @@ final class TensorConverter {
     outcome.notFiniteCount = sums.notFiniteCount
     if tensor.isCopied {
       outcome.relativeError = 0
-    } else if options.measuresErrors {
+    } else if options.measuresErrors, sums.notFiniteCount == 0 {
       outcome.relativeError =
         sums.square > 0 ? (sums.squaredError / sums.square).squareRoot() : 0
     }

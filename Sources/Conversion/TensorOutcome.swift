@@ -7,8 +7,8 @@ package struct TensorOutcome: Sendable {
   package let sourceType: ElementType
   package let elementCount: Int
   package let byteCount: Int
-  /// Root of the mean squared error, relative to the root mean square of the weights; nil if it was
-  /// not measured, zero for copies.
+  /// Root of the mean squared error, relative to the root mean square of the weights; zero for
+  /// copies, nil if it was not measured or some weights are not finite.
   package var relativeError: Double?
   /// Weights that are NaN or infinite in the input, or became so.
   package var notFiniteCount = 0

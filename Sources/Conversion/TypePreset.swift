@@ -7,9 +7,10 @@ package enum TypePreset: String, CaseIterable, Sendable {
   case published
   /// Every matrix of the type.
   case pure
-  /// Published, and the layers next to text and picture one step better.
+  /// Published, and value and output projections and the layers next to text and picture one step
+  /// better.
   case careful
-  /// Published, and modulation and the token table one step smaller.
+  /// Published, and modulation one step smaller.
   case compact
 
   /// What the preset does, in a few words.

@@ -88,9 +88,9 @@ def main() -> int:
     program = common.Program(options)
     ggml = Quantizer(options.ggml or installed(), options.threads)
     shape = ["--rows", str(options.rows), "--columns", str(options.columns)]
-    with tempfile.NamedTemporaryFile() as file:
-        program.bench("quantize", "--type", "F32", *shape, "--repetitions", "0", "--dump", file.name)
-        data = np.fromfile(file.name, np.float32)
+    with tempfile.TemporaryDirectory() as folder:
+        program.bench("quantize", "--type", "F32", *shape, "--repetitions", "0", "--dump", f"{folder}/rows")
+        data = np.fromfile(f"{folder}/rows", np.float32)
     values = data[: options.rows * options.columns].reshape(options.rows, options.columns)
     importance = np.ascontiguousarray(data[options.rows * options.columns :])
     megabytes = 2e-6 * values.size
