@@ -37,12 +37,12 @@ struct ConvertCommand: AsyncParsableCommand {
       positions, embeddings of time, patches and text, the final layer, the VAE.
       Rows that are no whole blocks become F16.
 
-      What is stored in IN is taken as it is: inspect --verify compares it with the
-      hashes that it may hold.
-
       Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
       last one that matches counts; 'keep' stands for the type in IN. Names are
       those that --dry-run shows.
+
+      What is stored in IN is taken as it is: inspect --verify compares it with the
+      hashes that it may hold.
       """)
 
   @Argument(help: "A folder, GGUF, safetensors file or index.")

@@ -119,7 +119,7 @@ extension Pipeline {
   }
 
   /// Memory that no stage accounts for: stacks, allocator, pages at the edges of mapped weights.
-  private static let slackBytes = 10 << 20
+  private static let slackBytes = 8 << 20
 }
 
 /// What the stages of a request need, whatever the budget.
