@@ -33,10 +33,11 @@ private func unpackScaled<Format: IntegerScaledFormat>(
   for block in 0..<row.blocks {
     let (factor, packed) = Format.integerScales(row.source + block &* Format.bytesPerBlock)
     row.scales[block &* row.stride] = factor
-    let scales = SIMD16<Int16>(truncatingIfNeeded: unsafeBitCast(packed, to: SIMD16<Int8>.self))
     for group in 0..<groups {
+      let bytes = group < 8 ? packed[0] : packed[1]
+      let signed = Int8(truncatingIfNeeded: bytes &>> (8 &* UInt64(group & 7)))
       // The same number in both halves, since sums come in pairs.
-      let scale = UInt32(UInt16(bitPattern: scales[group]))
+      let scale = UInt32(UInt16(bitPattern: Int16(signed)))
       integerScales[(block &* groups &+ group) &* row.stride] = Int32(
         bitPattern: scale | scale << 16)
     }
