@@ -38,7 +38,7 @@ struct DenseProduct {
     // One buffer for each core, whose threads it makes first, and one for itself.
     let cores = ProcessInfo.processInfo.activeProcessorCount
     let needed = (max(threads, cores) + 1) * OpenBLAS.bufferBytes
-    guard ProcessStatus().addressSpaceLeft ?? .max >= needed else {
+    guard ProcessStatus.addressSpaceLeft ?? .max >= needed else {
       throw .outOfMemory(byteCount: needed)
     }
   }

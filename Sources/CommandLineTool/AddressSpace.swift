@@ -10,7 +10,7 @@ enum AddressSpace {
   ///
   /// - Returns: why the program cannot run, as a line for the user; nil if it can.
   static func prepare() -> String? {
-    guard let left = ProcessStatus().addressSpaceLeft else { return nil }
+    guard let left = ProcessStatus.addressSpaceLeft else { return nil }
     allocateFromOneArena()
     guard left < leastBytes else { return nil }
     return "the limit on address space leaves \(formattedBytes(left)), at least "

@@ -240,15 +240,3 @@ struct BenchCommand: AsyncParsableCommand {
     Console.writeOutput(String(decoding: data, as: UTF8.self) + "\n")
   }
 }
-
-/// How quantized products round their activations.
-struct PrecisionOptions: ParsableArguments {
-  @Option(
-    name: .long,
-    help: ArgumentHelp(
-      "How products with quantized weights round activations: auto, int8 or exact.",
-      valueName: "mode"))
-  var activations = ActivationPrecision.auto
-}
-
-extension ActivationPrecision: ExpressibleByArgument {}

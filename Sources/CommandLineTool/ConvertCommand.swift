@@ -173,7 +173,7 @@ struct ConvertCommand: AsyncParsableCommand {
   ) throws {
     let pool = ThreadPool(threadCount: common.threadCount)
     interruption.beginComputing { pool.cancel() }
-    let progress = ConversionProgress(console)
+    let progress = ByteProgress(console, ending: "waiting for the disk")
     let outcome = Result {
       try Converter.write(
         plan, to: output, overwrite: common.force, options: options(importance), on: pool

@@ -40,17 +40,14 @@ struct GenerateCommand: AsyncParsableCommand {
         imageCount: max(1, min(count, 256)), force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
-      var paths = try model.paths()
-      paths.access = memory.io
-      let pipeline = try Pipeline(
-        paths, hints: model.hints(), threadCount: common.threads,
-        activations: precision.activations, memory: memory.memory.budget)
+      let (pipeline, name) = try model.open(
+        memory: memory, precision: precision, threads: common.threads)
       try files.expectApart(from: pipeline.files + [picture.latents].compactMap { $0 })
       let request = try picture.request(count: count, initial: initial, pipeline)
-      console.detail("model: \(model.displayName(paths))")
+      console.detail("model: \(name)")
       let result = try await generate(request, pipeline, interruption, console)
       interruption.beginWriting()
-      try write(result, files, modelName: model.displayName(paths), interruption, console)
+      try write(result, files, modelName: name, interruption, console)
     }
   }
 

@@ -61,7 +61,8 @@ struct ImatrixCommand: AsyncParsableCommand {
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let texts = try PromptFile(path: prompts).prompts
-      let pipeline = try openPipeline()
+      let (pipeline, _) = try model.open(
+        path: path, memory: memory, precision: precision, threads: common.threads)
       let files = OutputOptions.Files(images: [output], latents: nil, statistics: nil)
       try files.expectApart(from: pipeline.files + [prompts])
       let requests = try requests(texts, pipeline)
@@ -78,21 +79,6 @@ struct ImatrixCommand: AsyncParsableCommand {
         entries, prompts: texts.count, seconds: (ContinuousClock.now - start) / .seconds(1),
         files, console)
     }
-  }
-
-  private func openPipeline() throws -> Pipeline {
-    var options = model
-    if let path {
-      guard options.model == nil else {
-        throw ValidationError("the model is named twice: '\(path)' and --model")
-      }
-      options.model = path
-    }
-    var paths = try options.paths()
-    paths.access = memory.io
-    return try Pipeline(
-      paths, hints: options.hints(), threadCount: common.threads,
-      activations: precision.activations, memory: memory.memory.budget)
   }
 
   /// A request for each prompt, all of them checked.

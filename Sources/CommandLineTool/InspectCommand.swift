@@ -70,13 +70,11 @@ struct InspectCommand: AsyncParsableCommand {
     let console = Console(isQuiet: quiet)
     let pool = ThreadPool(threadCount: common.threadCount)
     let progress = ByteProgress(console)
-    let start = ContinuousClock.now
     let verification = try ModelVerification(
       path: path, hints: architecture.hints(), on: pool
     ) { progress.show($0, of: $1) }
     console.endProgress()
-    let report = VerificationReport(
-      verification, seconds: (ContinuousClock.now - start) / .seconds(1))
+    let report = VerificationReport(verification, seconds: progress.seconds)
     if common.json {
       if !quiet { Console.writeOutput(report.json.text(indentation: 2) + "\n") }
     } else if !quiet {

@@ -1,6 +1,7 @@
 import ArgumentParser
 import Foundation
 import ModelFiles
+import Tensors
 import TextToImage
 
 /// Which model to run.
@@ -29,12 +30,46 @@ struct ModelOptions: ParsableArguments {
   /// Facts given by flags.
   func hints() -> ArchitectureHints { parts.hints() }
 
-  /// The model's name without folders.
-  func displayName(_ paths: ModelPaths) -> String {
-    let path = paths.transformer ?? paths.model ?? ""
-    return URL(fileURLWithPath: path).deletingPathExtension().lastPathComponent
+  /// Opens the model.
+  ///
+  /// - Parameters:
+  ///   - path: the model where it is an argument by itself instead of `--model`.
+  ///   - memory: how much memory to use, and how to get at files.
+  ///   - precision: how products round their activations.
+  ///   - threads: how many threads compute; one per core if nil.
+  /// - Returns: the model, and its name without folders.
+  /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are no model.
+  func open(
+    path: String? = nil, memory: MemoryOptions, precision: PrecisionOptions, threads: Int?
+  ) throws -> (pipeline: Pipeline, name: String) {
+    var options = self
+    if let path {
+      guard model == nil else {
+        throw ValidationError("the model is named twice: '\(path)' and --model")
+      }
+      options.model = path
+    }
+    var paths = try options.paths()
+    paths.access = memory.io
+    let pipeline = try Pipeline(
+      paths, hints: hints(), threadCount: threads, activations: precision.activations,
+      memory: memory.memory.budget)
+    let file = URL(fileURLWithPath: paths.transformer ?? paths.model ?? "")
+    return (pipeline, file.deletingPathExtension().lastPathComponent)
   }
 }
+
+/// How quantized products round their activations.
+struct PrecisionOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How products with quantized weights round activations: auto, int8 or exact.",
+      valueName: "mode"))
+  var activations = ActivationPrecision.auto
+}
+
+extension ActivationPrecision: ExpressibleByArgument {}
 
 /// The files of single parts, and facts that no file may tell.
 struct PartOptions: ParsableArguments {

@@ -10,8 +10,9 @@ struct PlanCommand: AsyncParsableCommand {
     abstract:
       "Show how much memory a picture needs, what is read again and again, and how long a step takes.",
     discussion: """
-      Without --memory it shows what this machine has to spare now, then 2, 4, 6, 8 and 16 GiB. Seconds per step come from a
-      trial of one layer on this machine; --no-trial leaves them out.
+      Without --memory it shows what this machine has to spare now, then 2, 4, 6,
+      8 and 16 GiB. Seconds per step come from a trial of one layer on this
+      machine; --no-trial leaves them out.
 
         auraflow plan aura_flow_0.3-Q4_K_S.gguf --text-encoder t5.gguf --vae vae.safetensors
         auraflow plan model.gguf -W 768 -H 768 --memory 3GiB --json
@@ -62,21 +63,11 @@ struct PlanCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await reportingFailure {
-      var options = model
-      if let path {
-        guard options.model == nil else {
-          throw ValidationError("the model is named twice: '\(path)' and --model")
-        }
-        options.model = path
-      }
-      var paths = try options.paths()
-      paths.access = memory.io
-      let pipeline = try Pipeline(
-        paths, hints: options.hints(), threadCount: common.threads,
-        activations: precision.activations, memory: memory.memory.budget)
+      let (pipeline, name) = try model.open(
+        path: path, memory: memory, precision: precision, threads: common.threads)
       let settings = try pipeline.settings(for: request)
       let report = PlanReport(
-        model: options.displayName(paths), settings: settings,
+        model: name, settings: settings,
         plans: budgets(pipeline).map { pipeline.memoryPlan(for: settings, limit: $0) },
         leastBytes: pipeline.leastMemory(for: settings),
         secondsPerStep: trial ? try pipeline.expectedSecondsPerStep(for: settings) : nil)

@@ -42,9 +42,7 @@ final class ProgressReporter: Sendable {
     let mean = state.seconds / Double(state.steps)
     let left =
       mean * Double(progress.stepCount * (runCount - state.runs + 1) - progress.step)
-    let width = 24
-    let filled = width * progress.step / progress.stepCount
-    let bar = String(repeating: "█", count: filled) + String(repeating: "░", count: width - filled)
+    let bar = progressBar(Double(progress.step) / Double(progress.stepCount))
     console.progress(
       prefix(state.runs) + "\(bar) step \(progress.step)/\(progress.stepCount)  "
         + String(format: "%.2f s/step  ETA ", mean) + formattedDuration(left))

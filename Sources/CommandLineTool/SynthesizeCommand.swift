@@ -70,15 +70,14 @@ struct SynthesizeCommand: AsyncParsableCommand {
       let console = Console(common)
       let model = try model()
       let interruption = Interruption(clearsLine: console.showsProgress)
-      let pool = ThreadPool(
-        threadCount: common.threadCount)
+      let pool = ThreadPool(threadCount: common.threadCount)
       interruption.beginComputing { pool.cancel() }
-      let start = ContinuousClock.now
-      let outcome = Result { try write(model, on: pool, WriteProgress(console)) }
+      let progress = ByteProgress(console, ending: "waiting for the disk")
+      let outcome = Result { try write(model, on: pool, progress) }
       console.endProgress()
       // A signal that came when all was done does not undo it.
       if let code = interruption.exitCode, case .failure = outcome { throw ExitCode(code) }
-      report(model, byteCount: try outcome.get(), seconds: seconds(since: start), console)
+      report(model, byteCount: try outcome.get(), seconds: progress.seconds, console)
     }
   }
 
@@ -115,7 +114,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
   }
 
   private func write(
-    _ model: SyntheticModel, on pool: ThreadPool, _ progress: WriteProgress
+    _ model: SyntheticModel, on pool: ThreadPool, _ progress: ByteProgress
   ) throws -> Int {
     isFile
       ? try model.writeGGUF(to: output, overwrite: common.force, on: pool) {
@@ -139,33 +138,5 @@ struct SynthesizeCommand: AsyncParsableCommand {
       "seconds": .double(seconds),
     ]
     Console.writeOutput(report.text(indentation: 2) + "\n")
-  }
-
-  private func seconds(since start: ContinuousClock.Instant) -> Double {
-    let duration = ContinuousClock.now - start
-    return Double(duration.components.seconds) + Double(duration.components.attoseconds) * 1e-18
-  }
-}
-
-/// Shows how much of a file is written, with speed and remaining time.
-private final class WriteProgress {
-  private static let interval = Duration.milliseconds(100)
-
-  private let console: Console
-  private let start = ContinuousClock.now
-  private var last: ContinuousClock.Instant?
-
-  init(_ console: Console) { self.console = console }
-
-  func show(_ written: Int, of total: Int) {
-    let now = ContinuousClock.now
-    if written < total, let last, now - last < Self.interval { return }
-    last = now
-    guard written < total else { return console.progress("waiting for the disk") }
-    let seconds = max(1e-3, (now - start) / .seconds(1))
-    let left = Double(total - written) * seconds / Double(max(1, written))
-    console.progress(
-      "\(100 * written / max(1, total)) %  \(formattedBytes(written)) of \(formattedBytes(total))  "
-        + "ETA \(formattedDuration(left))")
   }
 }

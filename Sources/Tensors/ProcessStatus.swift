@@ -1,23 +1,17 @@
 import Foundation
 
-/// Figures of this process from `/proc/self`.
-package struct ProcessStatus {
-  /// Resident memory now, in bytes.
-  package let residentBytes: Int
-  /// Bytes of address space that `ulimit -v` leaves; nil without such a limit.
-  package let addressSpaceLeft: Int?
+/// Figures of this process from `/proc/self`, as they are now.
+package enum ProcessStatus {
+  /// Resident memory in bytes.
+  package static var residentBytes: Int { kibibytes("VmRSS", in: "/proc/self/status") ?? 0 }
 
-  /// Reads the present state.
-  package init() {
-    residentBytes = kibibytes("VmRSS", in: "/proc/self/status") ?? 0
+  /// Bytes of address space that `ulimit -v` leaves; nil without such a limit.
+  package static var addressSpaceLeft: Int? {
     var limit = rlimit()
     guard getrlimit(__rlimit_resource_t(RLIMIT_AS.rawValue), &limit) == 0,
       limit.rlim_cur < UInt(Int.max), let used = kibibytes("VmSize", in: "/proc/self/status")
-    else {
-      addressSpaceLeft = nil
-      return
-    }
-    addressSpaceLeft = max(0, Int(limit.rlim_cur) - used)
+    else { return nil }
+    return max(0, Int(limit.rlim_cur) - used)
   }
 }
 

@@ -30,12 +30,11 @@ public struct MachineMemory: Sendable, Equatable {
 
   /// Reads the system's present state.
   public static var now: MachineMemory {
-    let status = ProcessStatus()
     let available = [
-      meminfo("MemAvailable"), ControlGroup.availableBytes(), status.addressSpaceLeft,
+      meminfo("MemAvailable"), ControlGroup.availableBytes(), ProcessStatus.addressSpaceLeft,
     ].compactMap { $0 }.min()
     return MachineMemory(
-      residentBytes: status.residentBytes,
+      residentBytes: ProcessStatus.residentBytes,
       availableBytes: max(0, available ?? Int(ProcessInfo.processInfo.physicalMemory)))
   }
 

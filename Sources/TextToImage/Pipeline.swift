@@ -88,7 +88,7 @@ public final class Pipeline: Sendable {
     self.threadCount = threadCount ?? availableCoreCount()
     self.activations = activations
     self.memory = memory
-    baseBytes = ProcessStatus().residentBytes
+    baseBytes = ProcessStatus.residentBytes
     files = sources.files
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
