@@ -1,16 +1,16 @@
 // ggml's 4-bit formats with a non-linear table of levels.
 
-/// The sixteen levels of `IQ4_NL` and `IQ4_XS` (ggml `kvalues_iq4nl`).
-@inline(__always)
-private var levels: SIMD16<Int8> {
-  SIMD16(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
-}
-
 /// `d f16 | 16 bytes of nibbles` in the order of Q4_0; value = d · level.
 enum IQ4_NL: BlockFormat {
   static let elementsPerBlock = 32
   static let bytesPerBlock = 18
   static let groupWidth = 32
+
+  /// The sixteen levels, of `IQ4_XS` too (ggml `kvalues_iq4nl`).
+  @inline(__always)
+  static var levels: SIMD16<Int8> {
+    SIMD16(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
+  }
 
   @inline(__always)
   static func unpack(

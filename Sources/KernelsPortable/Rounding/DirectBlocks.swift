@@ -6,7 +6,7 @@ import KernelInterface
 /// Each block is searched as a group of the others are, in a unit that the eight share.
 func roundToSearchedBlocks(_ rows: RowsToRound) {
   var block = SearchBlock(width: 32, scratch: rows.scratch)
-  let source = (rows.scratch + 4096).bindMemory(to: Float.self, capacity: 512)
+  let source = rows.copies
   let importance = source + 256
   let perRow = rows.columns / 32
   block.loadWeights()
@@ -54,7 +54,7 @@ private func round(
   _ target: UnsafeMutableRawPointer
 ) {
   let size = rows.type.bytesPerBlock
-  let codes = (rows.scratch + 2048).bindMemory(to: UInt8.self, capacity: 256)
+  let codes = rows.codes
   switch rows.type {
   case .q4_1, .q5_1:
     let top: Float = rows.type == .q4_1 ? 15 : 31
@@ -108,7 +108,7 @@ extension Levels {
   fileprivate func level(_ index: Int) -> Float {
     switch self {
     case .integers(let least, _): least + Float(index)
-    case .table: tableLevel(index)
+    case .table: Float(IQ4_NL.levels[index])
     }
   }
 

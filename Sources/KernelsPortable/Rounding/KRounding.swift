@@ -48,7 +48,7 @@ func roundToAffineBlocks(_ rows: RowsToRound) {
   let isWeighted = rows.importance != nil
   let blocks = AffineBlocks(rows.type, isWeighted: isWeighted, isThorough: false)
   let thorough = AffineBlocks(rows.type, isWeighted: isWeighted, isThorough: true)
-  let codes = (rows.scratch + 2048).bindMemory(to: UInt8.self, capacity: 256)
+  let codes = rows.codes
   rows.forEachBlock(width: blocks.width) { block, source, target in
     var choice = blocks.search(block)
     if rows.isThorough {

@@ -158,7 +158,7 @@ func roundToScaledBlocks(_ rows: RowsToRound) {
   let isWeighted = rows.importance != nil
   let blocks = ScaledBlocks(rows.type, isWeighted: isWeighted, isThorough: false)
   let thorough = ScaledBlocks(rows.type, isWeighted: isWeighted, isThorough: true)
-  let codes = (rows.scratch + 2048).bindMemory(to: UInt8.self, capacity: 256)
+  let codes = rows.codes
   rows.forEachBlock(width: blocks.width) { block, source, target in
     var choice = blocks.search(block)
     if rows.isThorough {
@@ -243,7 +243,7 @@ func writeCodes(
     let inverse = scale == 0 ? 0 : 1 / scale
     for run in 0..<count / 8 {
       let index = 8 &* run
-      let c = nearestLevelIndices(source.lanes(index) * factor * inverse)
+      let c = nearestLevels(source.lanes(index) * factor * inverse, asIndices: true)
       UnsafeMutableRawPointer(codes + index).storeBytes(of: c.bytes, as: SIMD8<UInt8>.self)
     }
   }

@@ -69,7 +69,7 @@ struct ScaledGroups {
   /// (A branch in each loop rather than a closure: closures are not always inlined.)
   @_transparent
   private func nearest(_ x: Floats8) -> Floats8 {
-    isTable ? nearestLevels(x) : smaller(larger(x, bottom), limit).rounded
+    isTable ? nearestLevels(x, asIndices: false) : smaller(larger(x, bottom), limit).rounded
   }
 
   /// Rounds to levels with a scale, and fits the scale to the levels by least squares.
@@ -147,55 +147,26 @@ struct ScaleGrid {
   let sweeps: Int
 }
 
-/// The nearest levels of IQ4_NL, the lesser in the middle.
+/// The nearest levels of `IQ4_NL.levels`, the lesser in the middle, or their indices there.
 @_transparent
-func nearestLevels(_ x: Floats8) -> Floats8 {
-  var level = Floats8(repeating: -127)
-  level += step(x, above: -115.5, 23)
-  level += step(x, above: -93.5, 21)
-  level += step(x, above: -74, 18)
-  level += step(x, above: -57, 16)
-  level += step(x, above: -42, 14)
-  level += step(x, above: -28.5, 13)
-  level += step(x, above: -16, 12)
-  level += step(x, above: -4.5, 11)
-  level += step(x, above: 7, 12)
-  level += step(x, above: 19, 12)
-  level += step(x, above: 31.5, 13)
-  level += step(x, above: 45.5, 15)
-  level += step(x, above: 61, 16)
-  level += step(x, above: 79, 20)
-  level += step(x, above: 101, 24)
+func nearestLevels(_ x: Floats8, asIndices: Bool) -> Floats8 {
+  var level = Floats8(repeating: asIndices ? 0 : -127)
+  level += step(x, above: -115.5, asIndices ? 1 : 23)
+  level += step(x, above: -93.5, asIndices ? 1 : 21)
+  level += step(x, above: -74, asIndices ? 1 : 18)
+  level += step(x, above: -57, asIndices ? 1 : 16)
+  level += step(x, above: -42, asIndices ? 1 : 14)
+  level += step(x, above: -28.5, asIndices ? 1 : 13)
+  level += step(x, above: -16, asIndices ? 1 : 12)
+  level += step(x, above: -4.5, asIndices ? 1 : 11)
+  level += step(x, above: 7, asIndices ? 1 : 12)
+  level += step(x, above: 19, asIndices ? 1 : 12)
+  level += step(x, above: 31.5, asIndices ? 1 : 13)
+  level += step(x, above: 45.5, asIndices ? 1 : 15)
+  level += step(x, above: 61, asIndices ? 1 : 16)
+  level += step(x, above: 79, asIndices ? 1 : 20)
+  level += step(x, above: 101, asIndices ? 1 : 24)
   return level
-}
-
-/// An entry of IQ4_NL's table.
-func tableLevel(_ index: Int) -> Float {
-  let first = Floats8(-127, -104, -83, -65, -49, -35, -22, -10)
-  let second = Floats8(1, 13, 25, 38, 53, 69, 89, 113)
-  return index < 8 ? first[index] : second[index & 7]
-}
-
-/// The indices of `nearestLevels` in the table.
-@_transparent
-func nearestLevelIndices(_ x: Floats8) -> Floats8 {
-  var index = Floats8(repeating: 0)
-  index += step(x, above: -115.5, 1)
-  index += step(x, above: -93.5, 1)
-  index += step(x, above: -74, 1)
-  index += step(x, above: -57, 1)
-  index += step(x, above: -42, 1)
-  index += step(x, above: -28.5, 1)
-  index += step(x, above: -16, 1)
-  index += step(x, above: -4.5, 1)
-  index += step(x, above: 7, 1)
-  index += step(x, above: 19, 1)
-  index += step(x, above: 31.5, 1)
-  index += step(x, above: 45.5, 1)
-  index += step(x, above: 61, 1)
-  index += step(x, above: 79, 1)
-  index += step(x, above: 101, 1)
-  return index
 }
 
 /// A height in lanes above a border, else zero.

@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// Values of eight or sixteen groups that are searched together, and how much their errors count.
 ///
 /// A lane is a group: vector i of a set holds the i-th elements of eight groups. Values are
@@ -125,5 +127,17 @@ struct SearchBlock {
     var bits = float16Bits(wanted)
     if Float16Bits.float(bits) < wanted, bits < 0x7BFF { bits &+= 1 }
     return Float16Bits.float(bits) * inverseUnit
+  }
+}
+
+extension RowsToRound {
+  /// `[256]`: a block's codes before they are packed, behind the 2 KiB of a `SearchBlock`.
+  var codes: UnsafeMutablePointer<UInt8> {
+    (scratch + 2048).bindMemory(to: UInt8.self, capacity: 256)
+  }
+
+  /// `[2, 256]`: copies of values and importance where rows end within a search, behind `codes`.
+  var copies: UnsafeMutablePointer<Float> {
+    (scratch + 4096).bindMemory(to: Float.self, capacity: 512)
   }
 }
