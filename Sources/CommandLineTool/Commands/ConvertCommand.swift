@@ -119,42 +119,48 @@ struct ConvertCommand: AsyncParsableCommand {
         interruption.beginPreparing()
       }
       let source = try source()
+      if let output { try expectApart(output, from: source) }
       let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       let plan = try ConversionPlan(source, request, path: output ?? input)
       for note in plan.notes { console.note(note) }
       for file in source.files { console.detail("input: \(file)") }
       console.detail(
         "\(plan.tensors.count) tensors, \(formattedBytes(plan.layout.byteCount)) to write")
+      if quality == .best, !plan.searches {
+        console.note("--quality best changes nothing: no tensor becomes a type with a search")
+      }
       if let importance { try noteCoverage(of: plan, importance, console) }
       guard let output, !dryRun else {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return
       }
-      try OutputOptions.Files(images: [output], latents: nil, statistics: nil)
-        .expectApart(from: source.files + namedFiles)
       try write(plan, to: output, importance, interruption, console)
     }
   }
 
-  /// Every file that was named, and all in folders that were named: none is replaced, whether or not
-  /// this conversion reads it.
-  private var namedFiles: [String] {
+  /// Refuses to replace a file that was named or lies in a folder that was named, whether or not this
+  /// conversion reads it.
+  private func expectApart(_ output: String, from source: ConversionSource) throws {
+    guard FileManager.default.fileExists(atPath: output) else { return }
     let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]
-    return named.compactMap { $0 }.flatMap { path -> [String] in
+    let files = named.compactMap { $0 }.flatMap { path -> [String] in
       let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
       return [path] + names.map { path + "/" + $0 }
     }
+    try OutputOptions.Files(images: [output], latents: nil, statistics: nil)
+      .expectApart(from: source.files + files)
   }
 
-  /// Says how many tensors the importance matrix does not know. Tables of tokens are looked up, not
-  /// multiplied, and Q8_0 rounds to nearest whatever the importance.
+  /// Says what the importance matrix holds, and how many tensors it does not know.
   private func noteCoverage(
     of plan: ConversionPlan, _ importance: ImportanceMatrix, _ console: Console
   ) throws {
-    let rounded = plan.tensors.filter {
-      $0.type.isBlockQuantized && $0.type != .q8_0 && !$0.isCopied
-        && $0.name != "token_embd.weight"
-    }
+    let origin = importance.chunkCount.map { " of \($0) texts" } ?? ""
+    let others = importance.unknownNames.count
+    console.detail(
+      "\(importance.path): \(importance.count) tensors\(origin)"
+        + (others > 0 ? ", \(others) that AuraFlow models do not have" : ""))
+    let rounded = plan.tensors.filter(\.usesImportance)
     let unknown = try rounded.filter {
       try importance.importance(of: $0.source.name, columns: $0.shape.last ?? 1) == nil
     }
