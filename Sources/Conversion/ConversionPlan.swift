@@ -28,6 +28,8 @@ package struct ConversionPlan {
     /// The new file's name for it.
     package let name: String
     package let shape: [Int]
+    /// What it does in the network.
+    let role: TensorRole
     package let type: ElementType
     /// Why the type is not the file's; nil where it is.
     package let reason: String?
@@ -36,6 +38,10 @@ package struct ConversionPlan {
     package var byteCount: Int { declaration.byteCount ?? 0 }
     /// Whether the bytes stay as they are.
     package var isCopied: Bool { type == source.type && source.scale == 1 }
+    /// Whether scales are searched for. Q8_0 rounds to nearest.
+    var isSearched: Bool { type.isBlockQuantized && type != .q8_0 && !isCopied }
+    /// Whether the importance of columns counts. Tables of tokens are looked up, not multiplied.
+    package var usesImportance: Bool { isSearched && role != .embedding }
     var declaration: TensorDeclaration { TensorDeclaration(name: name, type: type, shape: shape) }
   }
 
@@ -45,6 +51,8 @@ package struct ConversionPlan {
   /// Things that the user should know before.
   package let notes: [String]
 
+  /// Whether scales are searched for, so that searching longer makes a difference.
+  package var searches: Bool { tensors.contains { $0.isSearched } }
   /// Bytes of all weights in the input.
   package var sourceByteCount: Int { tensors.reduce(0) { $0 + $1.source.byteCount } }
   /// Average bits of an element in the new file.
@@ -102,7 +110,8 @@ package struct ConversionPlan {
       }
       tensors.append(
         Tensor(
-          source: item.tensor, name: item.name, shape: item.shape, type: type, reason: reason))
+          source: item.tensor, name: item.name, shape: item.shape, role: item.role, type: type,
+          reason: reason))
     }
     if request.container == .safetensors {
       // Readers that map files want numbers aligned: larger ones first.
@@ -122,7 +131,12 @@ package struct ConversionPlan {
       layout = try SafetensorsWriter.layout(
         declarations, metadata: [("format", "pt")], storesHashes: true, path: path)
     }
-    notes = Self.notes(source, tensors, request)
+    var notes = Self.notes(source, tensors, request)
+    if [.careful, .compact].contains(request.preset), !policy.presetMatters {
+      notes.append(
+        "--preset \(request.preset.rawValue) changes nothing with --type \(request.mix.name)")
+    }
+    self.notes = notes
   }
 
   // MARK: Types

@@ -2,7 +2,7 @@ import BlockFormats
 import Checkpoints
 
 /// What a tensor is for, as far as it decides about its type.
-enum TensorRole: Equatable, Sendable {
+package enum TensorRole: Equatable, Sendable {
   /// Norm weights and biases.
   case vector
   /// Tables that networks add as they are, not through a product: readers take them as numbers only.

@@ -34,6 +34,8 @@ struct TypePolicy {
   private let layerCounts: [String: Int]
   private var valuesSeen: [ModelPart: Int] = [:]
   private var downsSeen = 0
+  /// Whether any tensor so far got another type than published files give it.
+  private(set) var presetMatters = false
 
   /// - Parameters:
   ///   - mix: the file's type.
@@ -70,23 +72,32 @@ struct TypePolicy {
     // Counted in any case, since the count decides about those that follow.
     let published = publishedType(part, role)
     guard mix.base.isBlockQuantized, preset != .pure else { return (mix.base, nil) }
-    if role == .embedding { return embeddingType }
+    if role == .embedding { return embeddingType() }
     if preset == .compact, role == .modulation {
-      return (published.stepSmaller, "preset compact")
+      return choose(published.stepSmaller, insteadOf: published)
     }
     if preset == .careful, role == .value || Self.isOutput(name) || isBorder(name) {
-      return (published.stepBetter, "preset careful")
+      return choose(published.stepBetter, insteadOf: published)
     }
     return (published, published == mix.base ? nil : "mix")
+  }
+
+  private mutating func choose(
+    _ type: ElementType, insteadOf published: ElementType
+  ) -> (ElementType, String?) {
+    guard type != published else { return (published, published == mix.base ? nil : "mix") }
+    presetMatters = true
+    return (type, "preset \(preset.rawValue)")
   }
 
   private var kept: String? { mix.base.isBlockQuantized ? "kept" : nil }
 
   /// Rows of the table are looked up, not multiplied, so their bits cost no time.
-  private var embeddingType: (ElementType, String?) {
-    if preset == .compact { return (mix.base, nil) }
-    return mix.base.bitsPerElement < ElementType.q8_0.bitsPerElement
-      ? (.q8_0, "token table") : (mix.base, nil)
+  private mutating func embeddingType() -> (ElementType, String?) {
+    guard mix.base.bitsPerElement < ElementType.q8_0.bitsPerElement else { return (mix.base, nil) }
+    guard preset == .compact else { return (.q8_0, "token table") }
+    presetMatters = true
+    return (mix.base, nil)
   }
 
   /// The published rules: city96's for transformers, llama.cpp's for text encoders.

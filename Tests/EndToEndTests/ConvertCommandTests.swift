@@ -6,27 +6,10 @@ import TestSupport
 import Testing
 
 @Suite("auraflow convert")
-struct ConvertCommandTests {
-  private let folder: TemporaryFolder
+struct ConvertCommandTests: ConversionFixture {
+  let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    let outcome = try CommandLine.run(
-      ["synthesize", "--preset", "tiny", "--type", "f16", "in.gguf"], in: folder.url)
-    #expect(outcome.status == 0, "\(outcome.errors)")
-  }
-
-  private func run(_ arguments: String...) throws -> CommandLine.Outcome {
-    try CommandLine.run(["convert"] + arguments, in: folder.url)
-  }
-
-  private func files() throws -> [String] {
-    try FileManager.default.contentsOfDirectory(atPath: folder.path).sorted()
-  }
-
-  private func data(_ name: String) throws -> Data {
-    try Data(contentsOf: folder.url.appendingPathComponent(name))
-  }
+  init() throws { folder = try Self.makeFolder() }
 
   /// Expects a refusal in one line that leaves all files as they are.
   private func expectRefusal(
@@ -42,9 +25,7 @@ struct ConvertCommandTests {
 
   @Test("a folder and its F16 file draw the same picture, a smaller type a similar one")
   func pictures() throws {
-    let made = try CommandLine.run(
-      ["synthesize", "--preset", "tiny", "--type", "f16", "model/"], in: folder.url)
-    #expect(made.status == 0)
+    try Self.synthesize("model/", in: folder)
     func picture(_ model: String) throws -> [UInt8] {
       let outcome = try CommandLine.run(
         [
@@ -154,9 +135,7 @@ struct ConvertCommandTests {
 
   @Test("files inside of the input's folder stay, also shards and descriptions")
   func folderAsOutput() throws {
-    let made = try CommandLine.run(
-      ["synthesize", "--preset", "tiny", "--type", "f16", "model/"], in: folder.url)
-    #expect(made.status == 0)
+    try Self.synthesize("model/", in: folder)
     let weights = "model/transformer/diffusion_pytorch_model.safetensors"
     let before = try data(weights)
     let refused = try run("model", weights, "--type", "f32", "--force")

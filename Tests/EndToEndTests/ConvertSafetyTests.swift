@@ -4,30 +4,15 @@ import TestSupport
 import Testing
 
 @Suite("what auraflow convert refuses and keeps")
-struct ConvertSafetyTests {
-  private let folder: TemporaryFolder
+struct ConvertSafetyTests: ConversionFixture {
+  let folder: TemporaryFolder
 
-  init() throws {
-    folder = try TemporaryFolder()
-    let outcome = try CommandLine.run(
-      ["synthesize", "--preset", "tiny", "--type", "f16", "in.gguf"], in: folder.url)
-    #expect(outcome.status == 0, "\(outcome.errors)")
-  }
-
-  private func run(_ arguments: String...) throws -> CommandLine.Outcome {
-    try CommandLine.run(["convert"] + arguments, in: folder.url)
-  }
-
-  private func data(_ name: String) throws -> Data {
-    try Data(contentsOf: folder.url.appendingPathComponent(name))
-  }
+  init() throws { folder = try Self.makeFolder() }
 
   @Test("files that were named are not replaced, nor files in named folders, read or not")
   func namedFiles() throws {
     #expect(try run("in.gguf", "part.gguf", "--type", "f16", "--part", "transformer").status == 0)
-    let made = try CommandLine.run(
-      ["synthesize", "--preset", "tiny", "--type", "f16", "model/"], in: folder.url)
-    #expect(made.status == 0)
+    try Self.synthesize("model/", in: folder)
     let shard = "model/transformer/diffusion_pytorch_model.safetensors"
     let before = [try data("part.gguf"), try data(shard)]
     let part = try run(
@@ -91,5 +76,38 @@ struct ConvertSafetyTests {
     #expect(try run("in.gguf", "b.gguf", "--type", "q8_0", "--rule", ".*=q4_0").status == 0)
     let records = try TensorArchive(path: folder.path("b.gguf")).tensors.records
     #expect(records.filter { $0.shape.count == 1 }.allSatisfy { $0.type == .f32 })
+  }
+
+  @Test("--dry-run with a name refuses what the conversion would refuse")
+  func dryRunRefusals() throws {
+    let outcome = try run("in.gguf", "in.gguf", "--type", "q8_0", "--dry-run", "--force")
+    #expect(outcome.status == 73 && outcome.errors.contains("one of the input files"))
+    #expect(try run("in.gguf", "new.gguf", "--type", "q8_0", "--dry-run").status == 0)
+  }
+
+  @Test(
+    "choices that change nothing are told",
+    arguments: [
+      (["--type", "f16", "--quality", "best"], "--quality best changes nothing"),
+      (["--type", "q8_0", "--quality", "best"], "--quality best changes nothing"),
+      (["--type", "f16", "--preset", "compact"], "--preset compact changes nothing"),
+      (["--type", "q8_0", "--preset", "careful"], "--preset careful changes nothing"),
+    ])
+  func idleChoices(_ arguments: [String], _ note: String) throws {
+    let outcome = try CommandLine.run(
+      ["convert", "in.gguf", "--dry-run"] + arguments, in: folder.url)
+    #expect(outcome.status == 0 && outcome.errors.contains(note), "\(outcome.errors)")
+  }
+
+  @Test(
+    "choices that matter are not remarked on",
+    arguments: [
+      ["--type", "q4_K", "--quality", "best"], ["--type", "q8_0", "--preset", "compact"],
+      ["--type", "q4_0", "--preset", "careful"],
+    ])
+  func usefulChoices(_ arguments: [String]) throws {
+    let outcome = try CommandLine.run(
+      ["convert", "in.gguf", "--dry-run"] + arguments, in: folder.url)
+    #expect(outcome.status == 0 && outcome.errors.isEmpty, "\(outcome.errors)")
   }
 }

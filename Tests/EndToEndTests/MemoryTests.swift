@@ -188,7 +188,7 @@ struct MemoryTests {
       // The time from the signal to the end is measured where the shell knows both.
       let script = """
         "$1" generate -m "$2" -p "$3" -W 512 -H 512 --steps \(steps) --verbose -o a.png 2> errors & \
-        until grep -q '^\(stage)' errors; do sleep 0.01; done; \
+        until grep -q '^\(stage)' errors; do kill -0 $! || break; sleep 0.01; done; \
         start=$(date +%s%N); kill -INT $!; wait $!; status=$?; \
         echo $(($(date +%s%N) - start)); exit $status
         """
