@@ -47,6 +47,7 @@ let package = Package(
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Sampling"),
     .target(name: "Images", dependencies: ["CLibPNG"]),
+    .target(name: "ImageMetrics", dependencies: ["Images"]),
     .target(name: "ModelFiles", dependencies: ["BlockFormats", "StrictJSON"]),
     // Vector instructions, as the compiler's headers name them.
     .systemLibrary(name: "CIntrinsics"),
@@ -96,6 +97,9 @@ let package = Package(
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),
     .testTarget(name: "SamplingTests", dependencies: ["Sampling", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images"]),
+    .testTarget(
+      name: "ImageMetricsTests",
+      dependencies: ["ImageMetrics", "Images", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ModelFilesTests", dependencies: ["ModelFiles", "TestSupport"]),
     .testTarget(
       name: "QuantizationTests",

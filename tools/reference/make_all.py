@@ -14,6 +14,7 @@ import make_block_formats
 import make_checkpoints
 import make_demo_model
 import make_ggml_errors
+import make_image_metrics
 import make_imatrix
 import make_noise
 import make_pipelines
@@ -43,6 +44,7 @@ SCRIPTS = {
     "activations": make_activation_rows,
     "quantization": make_quantization,
     "ggml-errors": make_ggml_errors,
+    "image-metrics": make_image_metrics,
 }
 # What is made from the demo checkpoint.
 FROM_CHECKPOINT = (make_demo_model, make_activation_rows)
@@ -67,6 +69,7 @@ def write_manifest() -> None:
         "noise": list(make_noise.SEEDS),
         "pipelines": {case: options["request"]["seeds"] for case, options in make_pipelines.CASES.items()},
         "demo-model": list(range(len(make_demo_model.PROMPTS))),
+        "image-metrics": [make_image_metrics.seed(*case) for case in make_image_metrics.CASES],
     }
     versions = packages() | {"ggml": make_ggml_errors.VERSION}
     write_json(FIXTURES / "MANIFEST.json", {"packages": versions, "seeds": seeds, "files": files})
