@@ -75,6 +75,17 @@ let package = Package(
         "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
         "Tokenizers",
       ]),
+    // What pictures and weights of a quantization level are away from a reference's.
+    .target(
+      name: "Comparison",
+      dependencies: [
+        "BlockFormats", "Checkpoints", "Conversion", "ImageMetrics", "Images", "ModelFiles",
+        "Quantization", "StrictJSON", "Tensors", "TextToImage",
+      ],
+      resources: [
+        .embedInCode("Resources/report.html"), .embedInCode("Resources/report.css"),
+        .embedInCode("Resources/report.js"),
+      ]),
     .target(
       name: "Benchmarks",
       dependencies: [
@@ -84,8 +95,9 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "Conversion", "Kernels", "ModelFiles",
-        "ModelSynthesis", "Quantization", "StrictJSON", "Tensors", "TextToImage",
+        "Benchmarks", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
+        "Kernels", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON", "Tensors",
+        "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -128,6 +140,8 @@ let package = Package(
         "BlockFormats", "Checkpoints", "Conversion", "ModelFiles", "ModelSynthesis",
         "Quantization", "StrictJSON", "Tensors", "TestSupport", "TextToImage", "Tokenizers",
       ]),
+    .testTarget(
+      name: "ComparisonTests", dependencies: ["Comparison", "ModelFiles", "TestSupport"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [

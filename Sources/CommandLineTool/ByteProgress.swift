@@ -9,15 +9,18 @@ final class ByteProgress: Sendable {
   private static let lineInterval = Duration.seconds(30)
 
   private let console: Console
+  private let title: String
   private let ending: String?
   private let start = ContinuousClock.now
   private let last: Mutex<ContinuousClock.Instant>
 
   /// - Parameters:
   ///   - console: where to show it.
+  ///   - title: what is being done, where that is not plain from the command.
   ///   - ending: what goes on when all bytes are done, such as `waiting for the disk`.
-  init(_ console: Console, ending: String? = nil) {
+  init(_ console: Console, title: String = "", ending: String? = nil) {
     self.console = console
+    self.title = title.isEmpty ? "" : title + "  "
     self.ending = ending
     last = Mutex(start)
   }
@@ -50,8 +53,8 @@ final class ByteProgress: Sendable {
       "\(Int(100 * share)) %  \(formattedBytes(done)) of \(formattedBytes(total))  "
       + String(format: "%.0f MB/s", rate / 1e6)
       + "  ETA \(formattedDuration(Double(total - done) / max(1, rate)))"
-    guard console.showsProgress else { return console.line(numbers) }
-    console.progress(progressBar(share) + " " + numbers)
+    guard console.showsProgress else { return console.line(title + numbers) }
+    console.progress(title + progressBar(share) + " " + numbers)
   }
 }
 

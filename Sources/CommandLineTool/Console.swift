@@ -107,6 +107,14 @@ extension String {
   }
 }
 
+extension String {
+  /// The text with control characters written as escapes, lines kept.
+  var withoutControlCharactersInLines: String {
+    split(separator: "\n", omittingEmptySubsequences: false)
+      .map { String($0).withoutControlCharacters }.joined(separator: "\n")
+  }
+}
+
 /// Collects text for stdout, so that long listings do not cost a system call for every line.
 struct BufferedOutput {
   private static let capacity = 1 << 16

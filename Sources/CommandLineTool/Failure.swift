@@ -1,4 +1,5 @@
 import ArgumentParser
+import Comparison
 import Conversion
 import Foundation
 import ModelFiles
@@ -26,6 +27,8 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
     throw fail(error.description, exitCode(error.kind))
   } catch let error as GenerationError {
     throw fail(error.description, exitCode(error))
+  } catch let failure as ComparisonFailure {
+    throw fail(failure.description, exitCode(failure.error))
   } catch let error as ComputeError {
     throw fail(error.description, exitCode(GenerationError(error)))
   } catch let error as ConversionError {

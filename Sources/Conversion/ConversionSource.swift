@@ -25,7 +25,7 @@ package enum PartSelection: String, CaseIterable, Sendable {
 package struct ConversionSource {
   package let selection: PartSelection
   /// Every tensor, in an order that does not depend on the input's layout.
-  let tensors: [PartTensor]
+  package let tensors: [PartTensor]
   let transformer: TransformerFacts?
   let textEncoder: TextEncoderFacts?
   let autoencoder: AutoencoderFacts?

@@ -174,20 +174,3 @@ extension TileSums {
     }
   }
 }
-
-extension PartTensor {
-  /// Where some bytes of the tensor lie in the file; the tensor's own order of rows counts.
-  func pieces(_ range: Range<Int>) -> [Range<Int>] {
-    var pieces: [Range<Int>] = []
-    var first = 0
-    for stored in ranges {
-      let part = range.clamped(to: first..<first + stored.count)
-      if !part.isEmpty {
-        let start = stored.lowerBound + part.lowerBound - first
-        pieces.append(start..<start + part.count)
-      }
-      first += stored.count
-    }
-    return pieces
-  }
-}

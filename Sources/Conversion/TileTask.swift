@@ -90,22 +90,14 @@ struct TileTask: Sendable {
     let decoded = scratch + layout.tileElements
     let stored =
       quantizer == nil ? blocks : UnsafeMutableRawPointer(scratch + 2 * layout.tileElements)
-    var offset = 0
-    for piece in tensor.source.pieces(
-      layout.sourceBytes(range.lowerBound)..<layout.sourceBytes(range.upperBound))
-    {
-      try tensor.source.file.read(piece, into: stored + offset)
-      offset += piece.count
-    }
-    decode(tensor.source.type, stored, range.count, into: values)
-    let scale = tensor.source.scale
-    if scale != 1 { for index in 0..<range.count { values[index] *= scale } }
+    try tensor.source.read(range, into: stored)
+    tensor.source.decode(stored, count: range.count, into: values, kernels)
     var sums = TileSums()
     sums.scan(values, range.count, limit: limit)
     guard let quantizer else { return sums }
     round(values, range.count, quantizer, into: target)
     guard measuresErrors else { return sums }
-    decode(tensor.type, blocks, range.count, into: decoded)
+    kernels.decodeElements(tensor.type, blocks, count: range.count, into: decoded)
     if sums.firstNotFinite < 0 { sums.add(values, decoded, range.count) }
     return sums
   }
@@ -121,16 +113,6 @@ struct TileTask: Sendable {
     }
     importance.withUnsafeBufferPointer {
       quantizer.quantize(values, columns: columns, importance: $0, into: target)
-    }
-  }
-
-  private func decode(
-    _ type: ElementType, _ bytes: UnsafeRawPointer, _ count: Int,
-    into values: UnsafeMutablePointer<Float>
-  ) {
-    switch type {
-    case .f16, .bf16: kernels.decode(type, bytes, count, values)
-    default: type.decode(bytes, count: count, into: values)
     }
   }
 }

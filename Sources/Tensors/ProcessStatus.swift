@@ -15,6 +15,15 @@ package enum ProcessStatus {
   }
 }
 
+/// Makes `VmHWM` start again from what is resident now, where the system allows it.
+package func resetPeakResidentBytes() {
+  // Number 5 of `/proc/PID/clear_refs`, proc(5).
+  let descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC)
+  guard descriptor >= 0 else { return }
+  _ = write(descriptor, "5", 1)
+  close(descriptor)
+}
+
 /// The number behind `key:` in a file of lines such as `VmRSS:\t    1234 kB`, in bytes.
 package func kibibytes(_ key: String, in path: String) -> Int? {
   (try? String(contentsOfFile: path, encoding: .utf8)).flatMap { kibibytes(key, inText: $0) }

@@ -44,6 +44,28 @@ struct GenerationRun: Sendable {
     return MeasuredGeneration(settings: settings, droppedTokens: dropped)
   }
 
+  /// Predicts velocities at some places instead of following them.
+  func velocities(at points: [TrajectoryPoint]) throws(GenerationError) -> [[Float]] {
+    let count = pipeline.latentShape(for: settings).dropFirst().reduce(1, *)
+    for point in points
+    where !(0..<settings.steps).contains(point.step) || point.latents.count != count {
+      throw .invalidRequest(
+        "point at step \(point.step) with \(point.latents.count) latents: expected a step of "
+          + "0..<\(settings.steps) and \(count)")
+    }
+    try prepareMemory()
+    defer { endStages() }
+    let session = try session(try encodePrompts())
+    let clock = StageClock()
+    var velocities: [[Float]] = []
+    for point in points {
+      velocities += try guidedVelocities(of: [point.latents], session, step: point.step)
+      report(.denoising, step: point.step + 1, seconds: clock.lap(), latents: [point.latents])
+    }
+    pool.releaseMemory()
+    return velocities
+  }
+
   /// From prompts to latents.
   private func sample(
     _ clock: StageClock, _ statistics: inout GenerationStatistics
@@ -51,10 +73,7 @@ struct GenerationRun: Sendable {
     latents: [[Float]], droppedTokens: (prompt: Int, negativePrompt: Int)
   ) {
     // 1. Prompts to embeddings.
-    report(.encodingText)
-    let prompts = try encode(
-      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt])
-    pipeline.textEncoder.layerWeights.endStage(plan)
+    let prompts = try encodePrompts()
     statistics.textEncoderSeconds = clock.lap()
     // 2. Everything that depends on time alone. 3. Noise to latents.
     let latents = try denoise(initialLatents(), prompts, clock, &statistics)
@@ -90,6 +109,15 @@ struct GenerationRun: Sendable {
     let droppedTokens: Int
   }
 
+  /// The prompts of both branches of guidance, or of the only one.
+  private func encodePrompts() throws(GenerationError) -> [EncodedPrompt] {
+    report(.encodingText)
+    let prompts = try encode(
+      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt])
+    pipeline.textEncoder.layerWeights.endStage(plan)
+    return prompts
+  }
+
   private func encode(_ texts: [String]) throws(GenerationError) -> [EncodedPrompt] {
     let tokens = texts.map {
       pipeline.tokenizer.encodeCounting($0, maximumLength: settings.maxSequenceLength)
@@ -114,10 +142,7 @@ struct GenerationRun: Sendable {
     if let latents = request.latents {
       return (0..<shape[0]).map { Array(latents[$0 * count..<($0 + 1) * count]) }
     }
-    return settings.seeds.map { seed in
-      var noise = TorchNoise(seed: seed)
-      return noise.normal(count)
-    }
+    return settings.seeds.map { pipeline.noise(seed: $0, count: count) }
   }
 
   private func denoise(
@@ -128,17 +153,10 @@ struct GenerationRun: Sendable {
     let session = try session(prompts)
     statistics.scheduleSeconds = clock.lap()
     for step in 0..<settings.steps {
-      let velocities = try computing { () throws(ComputeError) in
-        try pipeline.transformer.velocities(
-          settings.usesGuidance ? latents + latents : latents, session, step: step, on: pool)
-      }
+      let velocities = try guidedVelocities(of: latents, session, step: step)
       for image in latents.indices {
-        let velocity =
-          settings.usesGuidance
-          ? guided(velocities[image], towards: velocities[latents.count + image])
-          : velocities[image]
         FlowMatchEulerScheduler.step(
-          &latents[image], velocity: velocity, from: settings.sigmas[step],
+          &latents[image], velocity: velocities[image], from: settings.sigmas[step],
           to: settings.sigmas[step + 1])
         guard latents[image].allSatisfy(\.isFinite) else {
           throw .notFinite(step: step + 1, of: settings.steps)
@@ -149,6 +167,18 @@ struct GenerationRun: Sendable {
         .denoising, step: step + 1, seconds: statistics.stepSeconds.last ?? 0, latents: latents)
     }
     return latents
+  }
+
+  /// The velocity of each picture, after guidance.
+  private func guidedVelocities(
+    of latents: [[Float]], _ session: AuraFlowTransformer.Session, step: Int
+  ) throws(GenerationError) -> [[Float]] {
+    let velocities = try computing { () throws(ComputeError) in
+      try pipeline.transformer.velocities(
+        settings.usesGuidance ? latents + latents : latents, session, step: step, on: pool)
+    }
+    guard settings.usesGuidance else { return velocities }
+    return latents.indices.map { guided(velocities[$0], towards: velocities[latents.count + $0]) }
   }
 
   /// Everything that depends on time alone, and memory for the steps.
@@ -222,6 +252,12 @@ struct GenerationRun: Sendable {
 }
 
 extension Pipeline {
+  /// Noise as PyTorch's CPU generator makes it.
+  func noise(seed: UInt64, count: Int) -> [Float] {
+    var noise = TorchNoise(seed: seed)
+    return noise.normal(count)
+  }
+
   /// The weights of each stage.
   fileprivate var weightStreams: [(MemoryPlan.Stage.Name, WeightStream)] {
     [

@@ -26,6 +26,11 @@ struct ConversionFixture {
     return path
   }
 
+  /// A model of another architecture: the one that comes with the program.
+  func otherModel() throws -> String {
+    Fixtures.checkout.appendingPathComponent("models/auraflow-icons.gguf").path
+  }
+
   static func request(
     _ type: String, preset: TypePreset = .published, rules: [String] = [],
     container: ConversionPlan.Container = .gguf

@@ -61,8 +61,8 @@ struct AuraFlowCommand: AsyncParsableCommand {
       """,
     version: "auraflow 0.1.0",
     subcommands: [
-      GenerateCommand.self, PlanCommand.self, ConvertCommand.self, ImatrixCommand.self,
-      SynthesizeCommand.self, InspectCommand.self, BenchCommand.self,
+      GenerateCommand.self, PlanCommand.self, ConvertCommand.self, CompareCommand.self,
+      ImatrixCommand.self, SynthesizeCommand.self, InspectCommand.self, BenchCommand.self,
     ])
 }
 

@@ -13,12 +13,7 @@ struct PromptFile {
   ///
   /// - Throws: `ModelFileError` if it cannot be read, is no text, too large or has no prompt.
   init(path: String) throws(ModelFileError) {
-    let bytes = try Self.read(path)
-    guard var text = String(validating: bytes, as: UTF8.self) else {
-      throw ModelFileError(
-        path: path, kind: .malformed, fault: "is not UTF-8 text: expected one prompt per line")
-    }
-    if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
+    let text = try Self.text(path: path)
     // Scalars: a carriage return and a line feed are one character.
     prompts = text.unicodeScalars.split { $0 == "\n" || $0 == "\r" }
       .map { String($0).trimmingCharacters(in: .whitespaces) }.filter { !$0.isEmpty }
@@ -26,6 +21,19 @@ struct PromptFile {
       throw ModelFileError(
         path: path, kind: .malformed, fault: "has no prompt: expected one per line")
     }
+  }
+
+  /// The text of a file or pipe of prompts, without a byte order mark.
+  ///
+  /// - Throws: `ModelFileError` if it cannot be read, is no text or too large.
+  static func text(path: String) throws(ModelFileError) -> String {
+    let bytes = try Self.read(path)
+    guard var text = String(validating: bytes, as: UTF8.self) else {
+      throw ModelFileError(
+        path: path, kind: .malformed, fault: "is not UTF-8 text: expected one prompt per line")
+    }
+    if text.unicodeScalars.first == "\u{FEFF}" { text.unicodeScalars.removeFirst() }
+    return text
   }
 
   private static func read(_ path: String) throws(ModelFileError) -> [UInt8] {

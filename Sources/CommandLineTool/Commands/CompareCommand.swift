@@ -1,0 +1,259 @@
+import ArgumentParser
+import Checkpoints
+import Comparison
+import Conversion
+import Foundation
+import ModelFiles
+import Quantization
+import StrictJSON
+import Tensors
+import TextToImage
+
+/// Measures what quantization costs.
+struct CompareCommand: AsyncParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "compare",
+    abstract: "Show what each quantization level costs: a table, pictures and a page.",
+    discussion: """
+      Sends the same prompts, seeds and noise through a reference and every level,
+      and measures how far pictures, latents and predicted velocities are apart:
+
+        auraflow compare --types q8_0,q4_K,q2_K -f prompts.txt -o comparison
+        auraflow compare --reference aura_flow_0.3/ --types q4_K_M,q3_K_M \\
+            -f prompts.txt --seeds 0,1,2 -o comparison
+        auraflow compare --reference F16.gguf --models Q4_K_S.gguf Q4_0.gguf \\
+            -f prompts.txt -o comparison
+
+      The folder gets results.json, results.csv, report.html (one file, no network),
+      contact-sheet.png and images/. What is finished is not computed again: the
+      same command goes on after an interruption, and more types, models, prompts
+      or seeds cost only what they add. Types are converted from the reference into
+      the folder's cache/, which may be deleted when all is done.
+
+      The file of prompts has one per line; empty lines and those that begin with #
+      do not count. A line may be a JSON object with settings of its own:
+        {"prompt": "a lighthouse", "width": 512, "height": 768, "steps": 30}
+      with negativePrompt, guidanceScale, shift and maxSequenceLength too.
+
+      PSNR, SSIM and MS-SSIM compare pictures (higher is better), FLIP is what an
+      eye would notice (lower is better). A level may lead to another picture that
+      is as good: velocity errors are taken at fixed points of the reference's way
+      and do not know of that. The row 'rounding' is the reference with nothing but
+      other rounding: what is below it cannot be told from noise. A scores.csv from
+      tools/score in the folder adds whether the pictures show what was asked for.
+      """)
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "What all levels are compared with (default: the model that comes with the program).",
+      valueName: "path"))
+  var reference: String?
+
+  @Option(
+    name: .long, parsing: .upToNextOption,
+    help: ArgumentHelp(
+      "Models to compare, each as --model of generate takes it.", valueName: "path"))
+  var models: [String] = []
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Types and mixes to convert the reference to, separated by commas, as convert takes them.",
+      valueName: "list"))
+  var types: String?
+
+  @Option(
+    name: [.long, .customShort("f")], parsing: .unconditional,
+    help: ArgumentHelp("One prompt per line.", valueName: "file"))
+  var prompts: String
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp("Seeds for each prompt, separated by commas.", valueName: "list"))
+  var seeds = "0"
+
+  @Option(
+    name: [.long, .customShort("o")], parsing: .unconditional,
+    help: ArgumentHelp("The folder for results.", valueName: "folder"))
+  var output: String
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Points of each trajectory at which velocities are compared; each costs a step.",
+      valueName: "count"))
+  var velocityPoints = 4
+
+  @Flag(inversion: .prefixedNo, help: "Compare the reference with itself under other rounding.")
+  var noiseFloor = true
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp("Importance matrix for --types.", valueName: "file"))
+  var imatrix: String?
+
+  @Option(
+    name: .long, help: ArgumentHelp("How long --types search for scales.", valueName: "quality"))
+  var quality = QuantizationQuality.fast
+
+  @OptionGroup(title: "Parts that models lack") var parts: PartOptions
+  @OptionGroup(title: "Memory") var memory: MemoryOptions
+  @OptionGroup var precision: PrecisionOptions
+  @OptionGroup var common: CommonOptions
+
+  mutating func validate() throws {
+    _ = try mixes()
+    _ = try seedList()
+    guard (1...64).contains(velocityPoints) else {
+      throw ValidationError("--velocity-points \(velocityPoints) is outside of 1...64")
+    }
+    guard parts.transformer == nil else {
+      throw ValidationError("name transformers with --reference and --models")
+    }
+    if types == nil, imatrix != nil || quality != .fast {
+      throw ValidationError("--imatrix and --quality are for --types")
+    }
+    if types == nil, models.isEmpty {
+      throw ValidationError("nothing to compare: name --types, --models or both")
+    }
+  }
+
+  func run() async throws {
+    try await reportingFailure {
+      let console = Console(common)
+      let interruption = Interruption(clearsLine: console.showsProgress)
+      let prompts = try ComparisonPrompts(text: try PromptFile.text(path: prompts), path: prompts)
+      var settings = ComparisonSettings(prompts: prompts.prompts, seeds: try seedList())
+      settings.velocityPoints = velocityPoints
+      settings.threadCount = common.threads
+      settings.memory = memory.memory.budget
+      let names = LevelNames()
+      let reference = try referenceLevel(names)
+      // Faults of the reference are found before anything is written.
+      _ = try Pipeline(reference.paths, hints: reference.hints)
+      let store = try ComparisonStore(folder: output)
+      let pool = ThreadPool(threadCount: common.threadCount, activations: precision.activations)
+      let session = CompareSession(
+        console: console, interruption: interruption, pool: pool, store: store,
+        settings: settings)
+      let levels = try levels(reference, names, session)
+      let report = try await session.run(levels)
+      interruption.beginWriting()
+      try report.write(to: store)
+      if let code = interruption.exitCode { throw ExitCode(code) }
+      guard !common.quiet else { return }
+      guard !common.json else {
+        return Console.writeOutput(try CompareSession.text(of: store.path("results.json")))
+      }
+      Console.writeOutput(report.table.withoutControlCharactersInLines)
+      Console.writeOutput("\n\(store.path("report.html").withoutControlCharacters)\n")
+    }
+  }
+
+  // MARK: Levels
+
+  private func referenceLevel(_ names: LevelNames) throws -> ComparisonLevel {
+    let path = try reference ?? ShippedModel.path()
+    return ComparisonLevel(
+      name: names.unique(for: path), kind: .reference, paths: paths(path), hints: parts.hints(),
+      activations: precision.activations)
+  }
+
+  private func levels(
+    _ reference: ComparisonLevel, _ names: LevelNames, _ session: CompareSession
+  ) throws -> [ComparisonLevel] {
+    var levels = [reference]
+    if noiseFloor { levels.append(try noiseFloorLevel(reference, names)) }
+    for path in models {
+      let level = ComparisonLevel(
+        name: names.unique(for: path), kind: .level, paths: paths(path), hints: parts.hints(),
+        activations: precision.activations)
+      // A wrong name must be found before hours of work, not after.
+      _ = try Pipeline(level.paths, hints: level.hints)
+      levels.append(level)
+    }
+    let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+    let mixes = try mixes()
+    guard !mixes.isEmpty else { return levels }
+    let maker = try LevelMaker(
+      from: reference, session.store, importance: importance, quality: quality)
+    for mix in mixes {
+      _ = names.unique(for: mix.name)
+      levels.append(try session.convert(maker, mix))
+    }
+    return levels
+  }
+
+  /// The reference with arithmetic that should not matter: activations of the other precision where
+  /// weights are quantized, else noise that differs by one unit in the last place.
+  private func noiseFloorLevel(
+    _ reference: ComparisonLevel, _ names: LevelNames
+  ) throws -> ComparisonLevel {
+    let source = try ConversionSource(
+      .transformer, paths: reference.paths, hints: reference.hints)
+    let isQuantized = source.tensors.contains { $0.type.isBlockQuantized }
+    let other: ActivationPrecision = precision.activations == .exact ? .auto : .exact
+    return ComparisonLevel(
+      name: names.unique(for: "rounding"), kind: .noiseFloor, paths: reference.paths,
+      hints: reference.hints, activations: isQuantized ? other : precision.activations)
+  }
+
+  private func paths(_ model: String) -> ModelPaths {
+    var paths = parts.paths(model: model)
+    paths.access = memory.io
+    return paths
+  }
+
+  // MARK: Arguments
+
+  private func mixes() throws -> [TypeMix] {
+    var mixes: [TypeMix] = []
+    for name in (types ?? "").split(separator: ",", omittingEmptySubsequences: true) {
+      let name = name.trimmingCharacters(in: .whitespaces)
+      guard let mix = TypeMix(named: name) else {
+        throw ValidationError(
+          "--types: '\(name)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
+      }
+      if !mixes.contains(mix) { mixes.append(mix) }
+    }
+    if types != nil, mixes.isEmpty { throw ValidationError("--types names no type") }
+    return mixes
+  }
+
+  private func seedList() throws -> [UInt64] {
+    var seeds: [UInt64] = []
+    for text in self.seeds.split(separator: ",") {
+      guard let seed = UInt64(text.trimmingCharacters(in: .whitespaces)) else {
+        throw ValidationError("--seeds: '\(text)' is no whole number from 0")
+      }
+      if !seeds.contains(seed) { seeds.append(seed) }
+    }
+    guard !seeds.isEmpty else { throw ValidationError("--seeds names no seed") }
+    return seeds
+  }
+}
+
+/// Names of levels, which are names of folders too: each once.
+private final class LevelNames {
+  private var taken: Set<String> = []
+
+  /// A name for the model at a path.
+  func unique(for path: String) -> String {
+    let file = URL(fileURLWithPath: path)
+    let stem =
+      ["gguf", "safetensors", "json"].contains(file.pathExtension.lowercased())
+      ? file.deletingPathExtension().lastPathComponent : file.lastPathComponent
+    var name = String(
+      stem.map { $0.isLetter || $0.isNumber || "._-+ ".contains($0) ? $0 : "_" }.prefix(80))
+    if name.isEmpty || name.hasPrefix(".") { name = "model" + name }
+    // File systems may not tell upper from lower case.
+    var number = 2
+    var candidate = name
+    while !taken.insert(candidate.lowercased()).inserted {
+      candidate = "\(name)-\(number)"
+      number += 1
+    }
+    return candidate
+  }
+}

@@ -1,0 +1,68 @@
+import StrictJSON
+import TextToImage
+
+/// What is compared, beside the levels.
+package struct ComparisonSettings: Sendable {
+  package var prompts: [ComparisonPrompt]
+  package var seeds: [UInt64]
+  /// Points of each trajectory at which velocities are compared.
+  package var velocityPoints = 4
+  /// Threads to compute on; all cores if nil.
+  package var threadCount: Int?
+  /// Memory of each generation.
+  package var memory = MemoryBudget.auto
+
+  /// Compares prompts with seeds.
+  package init(prompts: [ComparisonPrompt], seeds: [UInt64]) {
+    self.prompts = prompts
+    self.seeds = seeds
+  }
+}
+
+/// One prompt with one seed, resolved: the same for all levels.
+struct ComparisonSubject: Sendable {
+  /// Number of the prompt, from 0.
+  let prompt: Int
+  let seed: UInt64
+  /// With every default of the reference filled in.
+  let request: GenerationRequest
+  let settings: GenerationSettings
+  /// Steps at which velocities are compared: the middles of as many equal parts of the schedule.
+  let velocitySteps: [Int]
+
+  /// - Throws: `GenerationError.invalidRequest` naming the prompt.
+  init(
+    _ prompts: [ComparisonPrompt], _ prompt: Int, seed: UInt64, points: Int, _ reference: Pipeline
+  ) throws(GenerationError) {
+    self.prompt = prompt
+    self.seed = seed
+    var request = prompts[prompt].request(seed: seed)
+    do throws(GenerationError) {
+      settings = try reference.settings(for: request)
+    } catch {
+      throw .invalidRequest("prompt \(prompt + 1): \(error)")
+    }
+    request.width = settings.width
+    request.height = settings.height
+    request.steps = settings.steps
+    request.guidanceScale = settings.guidanceScale
+    request.shift = settings.shift
+    request.maxSequenceLength = settings.maxSequenceLength
+    self.request = request
+    let (steps, count) = (settings.steps, min(points, settings.steps))
+    velocitySteps = (0..<count).map { (2 * $0 + 1) * steps / (2 * count) }
+  }
+
+  /// All that a cell of this subject depends on beside weights.
+  var description: String {
+    let settings: JSONValue = [
+      "prompt": .string(settings.prompt), "negative": .string(settings.negativePrompt),
+      "size": [.integer(settings.width), .integer(settings.height)],
+      "sigmas": .array(settings.sigmas.map { .double(Double($0)) }),
+      "guidance": .double(settings.guidanceScale),
+      "tokens": .integer(settings.maxSequenceLength), "seed": .string("\(seed)"),
+      "points": .array(velocitySteps.map { .integer($0) }),
+    ]
+    return settings.text()
+  }
+}

@@ -1,0 +1,64 @@
+import Checkpoints
+import Conversion
+import Foundation
+import ModelFiles
+import Quantization
+import Tensors
+
+/// Makes levels from the reference: quantized once, kept in the comparison's folder.
+package struct LevelMaker {
+  private let reference: ComparisonLevel
+  private let store: ComparisonStore
+  private let importance: ImportanceMatrix?
+  private let quality: QuantizationQuality
+  private let source: ConversionSource
+
+  /// - Parameters:
+  ///   - reference: where the weights come from.
+  ///   - store: where the models go.
+  ///   - importance: how much columns matter, if that is known.
+  ///   - quality: how long to search for scales.
+  /// - Throws: `ModelFileError` if the reference cannot be opened.
+  package init(
+    from reference: ComparisonLevel, _ store: ComparisonStore, importance: ImportanceMatrix?,
+    quality: QuantizationQuality
+  ) throws {
+    self.reference = reference
+    self.store = store
+    self.importance = importance
+    self.quality = quality
+    source = try ConversionSource(.all, paths: reference.paths, hints: reference.hints)
+  }
+
+  /// The level of a type or mix, converted unless an earlier run did.
+  ///
+  /// - Parameters:
+  ///   - mix: the type.
+  ///   - pool: threads to work on; cancelling it ends the work.
+  ///   - onBytes: told of bytes that are done and of all.
+  /// - Returns: the level.
+  /// - Throws: as `Converter.write`.
+  package func make(
+    _ mix: TypeMix, on pool: ThreadPool, onBytes: @escaping Converter.Progress
+  ) throws -> ComparisonLevel {
+    let origin = FileIdentity.text(of: source.files + [importance?.path].compactMap { $0 })
+    let key = fingerprint("\(ComparisonStore.version) \(mix.name) \(quality) \(origin)")
+    let path = store.path("cache/models/\(mix.name)-\(key).gguf")
+    if !FileManager.default.fileExists(atPath: path) {
+      var options = ConversionOptions()
+      options.quality = quality
+      options.measuresErrors = false
+      if let importance {
+        options.importance = { name, columns throws(ModelFileError) in
+          try importance.importance(of: name, columns: columns)
+        }
+      }
+      let plan = try ConversionPlan(source, ConversionPlan.Request(mix), path: path)
+      _ = try Converter.write(
+        plan, to: path, overwrite: false, options: options, on: pool, progress: onBytes)
+    }
+    return ComparisonLevel(
+      name: mix.name, kind: .level, paths: ModelPaths(model: path),
+      activations: reference.activations)
+  }
+}
