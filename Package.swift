@@ -86,6 +86,13 @@ let package = Package(
         .embedInCode("Resources/report.html"), .embedInCode("Resources/report.css"),
         .embedInCode("Resources/report.js"),
       ]),
+    // The types with which a model of a given size loses least.
+    .target(
+      name: "BitAllocation",
+      dependencies: [
+        "BlockFormats", "Checkpoints", "Conversion", "KernelInterface", "ModelFiles",
+        "Quantization", "StrictJSON", "Tensors", "TextToImage",
+      ]),
     .target(
       name: "Benchmarks",
       dependencies: [
@@ -95,7 +102,7 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
+        "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
         "Kernels", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON", "Tensors",
         "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
@@ -141,12 +148,18 @@ let package = Package(
         "Quantization", "StrictJSON", "Tensors", "TestSupport", "TextToImage", "Tokenizers",
       ]),
     .testTarget(
+      name: "BitAllocationTests",
+      dependencies: [
+        "BitAllocation", "BlockFormats", "Checkpoints", "Conversion", "ModelFiles",
+        "ModelSynthesis", "Tensors", "TestSupport",
+      ]),
+    .testTarget(
       name: "ComparisonTests", dependencies: ["Comparison", "ModelFiles", "TestSupport"]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "BlockFormats", "Checkpoints", "CommandLineTool", "Images", "Kernels", "ModelFiles",
-        "StrictJSON", "Tensors", "TestSupport", "TextToImage",
+        "BlockFormats", "Checkpoints", "CommandLineTool", "Conversion", "Images", "Kernels",
+        "ModelFiles", "StrictJSON", "Tensors", "TestSupport", "TextToImage",
       ]),
   ] + vectorTargets
 )

@@ -19,7 +19,7 @@ LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVX512", "Kernels",
     "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
-    "Comparison", "Benchmarks", "CommandLineTool",
+    "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(
     r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"

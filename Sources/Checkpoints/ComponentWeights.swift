@@ -9,6 +9,8 @@ import Tensors
 package final class ComponentWeights {
   package let part: ModelPart
   package let archive: TensorArchive
+  /// Matrices by our names that are used instead of the archive's.
+  private let overlay: TensorArchive?
   package let location: ComponentLocation
   private let entries: [String: Entry]
   private var used: Set<String> = []
@@ -40,9 +42,11 @@ package final class ComponentWeights {
   /// - Parameters:
   ///   - archive: an opened checkpoint.
   ///   - place: where the part was found.
-  init(_ archive: TensorArchive, at place: PartLocation) {
+  ///   - overlay: matrices by our names that are used instead.
+  init(_ archive: TensorArchive, at place: PartLocation, overlay: TensorArchive? = nil) {
     part = place.part
     self.archive = archive
+    self.overlay = overlay
     location = ComponentLocation(scheme: place.table.scheme, prefix: place.prefix)
     table = place.table
     levels = Self.levelCount(archive.tensors, at: place)
@@ -151,6 +155,9 @@ package final class ComponentWeights {
       guard record.elementCount == rows * columns, shape.first ?? 1 == rows || rows == 1,
         inner == columns || rows == 1
       else { throw wrongShape(record, expected: "[\(rows), \(columns)]") }
+      if let replacement = try replacement(of: name, rows: rows, columns: columns) {
+        return replacement
+      }
       return try matrix(entry, record, rows: rows, columns: columns, name: name)
     }
   }
@@ -297,6 +304,23 @@ package final class ComponentWeights {
       ? [segment(0..<rows)] : [segment(rows / 2..<rows), segment(0..<rows / 2)]
     return WeightMatrix(
       segments: segments, columns: columns, scale: try scale(of: record), name: name)
+  }
+
+  /// The overlay's matrix of a name, if it has one.
+  private func replacement(
+    of name: String, rows: Int, columns: Int
+  ) throws(ModelFileError) -> WeightMatrix? {
+    guard let overlay, let index = overlay.tensors.index(of: name) else { return nil }
+    let record = overlay.tensors.records[index]
+    guard record.shape == [rows, columns] else {
+      throw ModelFileError(
+        path: overlay.path, kind: .malformed,
+        fault: "tensor '\(name)' has shape \(record.shape), expected [\(rows), \(columns)]")
+    }
+    try expectWeightType(record)
+    let segment = WeightMatrix.Segment(
+      storage: overlay.storage(of: index), type: record.type, rows: rows)
+    return WeightMatrix(segments: [segment], columns: columns, name: name)
   }
 
   /// Refuses tensors that cannot be decoded or hold no weights.

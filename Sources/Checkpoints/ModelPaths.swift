@@ -12,6 +12,8 @@ public struct ModelPaths: Sendable, Equatable {
   public var autoencoder: String?
   /// The tokenizer: a folder, `tokenizer.json`, a SentencePiece model, or a GGUF with a vocabulary.
   public var tokenizer: String?
+  /// A GGUF file with matrices, under our names, that take the place of the model's own.
+  package var overlay: String?
   /// How the tensors' bytes are got at.
   public var access = FileAccess.mmap
 

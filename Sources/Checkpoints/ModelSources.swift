@@ -72,11 +72,13 @@ package struct PartSources {
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors()
     defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
-    files =
+    let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }
       + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
       + [tokenizer?.path, scheduler?.path].compactMap { $0 }
+    var seen: Set<String> = []
+    files = opened.filter { seen.insert($0).inserted }
   }
 }
 
@@ -110,6 +112,8 @@ private struct ModelOpener {
   private var placesByPath: [String: [PartLocation]] = [:]
   /// The single file with several parts, where `--model` names one.
   private(set) var modelArchive: TensorArchive?
+  /// Not among the archives: it has no parts of its own.
+  private var overlay: TensorArchive?
 
   init(paths: ModelPaths, hints: ArchitectureHints) {
     self.paths = paths
@@ -140,8 +144,11 @@ private struct ModelOpener {
     guard let place = places(in: archive).first(where: { $0.part == part }) else {
       throw Self.notFound(part, in: archive)
     }
+    if overlay == nil, let path = paths.overlay {
+      overlay = try TensorArchive(path: path, access: paths.access)
+    }
     return PartSource(
-      weights: ComponentWeights(archive, at: place),
+      weights: ComponentWeights(archive, at: place, overlay: overlay),
       configuration: try configuration(of: part, beside: path), hints: hints)
   }
 

@@ -17,6 +17,8 @@ package struct ConversionPlan {
     package var preset = TypePreset.published
     package var rules: [TypeRule] = []
     package var container = Container.gguf
+    /// Types of matrices by our names, where they were found out tensor by tensor.
+    package var chosenTypes: [String: ElementType] = [:]
 
     /// A request for a type and nothing else.
     package init(_ mix: TypeMix) { self.mix = mix }
@@ -38,6 +40,13 @@ package struct ConversionPlan {
     package var byteCount: Int { declaration.byteCount ?? 0 }
     /// Whether the bytes stay as they are.
     package var isCopied: Bool { type == source.type && source.scale == 1 }
+    /// Whether the type is free to choose: readers expect nothing of it, and it is a matrix.
+    package var isChoosable: Bool {
+      switch role {
+      case .embedding, .value, .textDown, .modulation, .matrix: shape.count == 2
+      case .vector, .table, .sensitive: false
+      }
+    }
     /// Whether scales are searched for. Q8_0 rounds to nearest.
     var isSearched: Bool { type.isBlockQuantized && type != .q8_0 && !isCopied }
     /// Whether the importance of columns counts. Tables of tokens are looked up, not multiplied.
@@ -98,6 +107,9 @@ package struct ConversionPlan {
     var tensors: [Tensor] = []
     for (item, rule) in zip(items, rules) {
       var (type, reason) = policy.type(item.tensor.part, item.tensor.name, item.role)
+      if let chosen = request.chosenTypes[item.tensor.name] {
+        (type, reason) = (chosen, chosen == request.mix.base ? nil : "measured")
+      }
       if let rule {
         reason = "rule \(rule + 1)"
         switch request.rules[rule].target {
@@ -137,6 +149,25 @@ package struct ConversionPlan {
         "--preset \(request.preset.rawValue) changes nothing with --type \(request.mix.name)")
     }
     self.notes = notes
+  }
+
+  /// Plans a file of some matrices by themselves, under our names (see `ModelPaths.overlay`).
+  ///
+  /// - Parameters:
+  ///   - matrices: what to convert, and to which types.
+  ///   - path: the new file, for messages.
+  /// - Throws: `ModelFileError` for a name that the file cannot hold.
+  package init(overlay matrices: [(source: PartTensor, type: ElementType)], path: String) throws {
+    tensors = matrices.map { source, type in
+      Tensor(
+        source: source, name: source.name, shape: source.shape,
+        role: TensorRole(source.part, source.name, shape: source.shape), type: type, reason: nil)
+    }
+    container = .gguf
+    layout = try GGUFWriter.layout(
+      metadata: [("general.architecture", .string("aura"))], tensors: tensors.map(\.declaration),
+      path: path)
+    notes = []
   }
 
   // MARK: Types

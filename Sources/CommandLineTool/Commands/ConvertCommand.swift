@@ -37,6 +37,12 @@ struct ConvertCommand: AsyncParsableCommand {
       positions, embeddings of time, patches and text, the final layer, the VAE.
       Rows that are no whole blocks become F16.
 
+      With --target-size or --target-bpw the model itself is run on a few prompts to
+      find out which matrices matter; each gets the type with which predictions
+      suffer least for that size, rounded with the importance matrix of the same run:
+
+        auraflow convert IN OUT.gguf --target-size 3.5GB --prompts prompts.txt
+
       Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
       last one that matches counts; 'keep' stands for the type in IN. Names are
       those that --dry-run shows.
@@ -53,7 +59,7 @@ struct ConvertCommand: AsyncParsableCommand {
 
   @Option(
     name: .long, help: ArgumentHelp("Type or mix of the matrices, in any case.", valueName: "type"))
-  var type: String
+  var type: String?
 
   @Option(
     name: .long,
@@ -100,6 +106,8 @@ struct ConvertCommand: AsyncParsableCommand {
     inversion: .prefixedNo, help: "Measure each tensor's error by reading its blocks back.")
   var measure = true
 
+  @OptionGroup(title: "Best types for a size") var size: SizeOptions
+  @OptionGroup(title: "Memory of --target-size") var memory: MemoryOptions
   @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup var common: CommonOptions
 
@@ -120,8 +128,14 @@ struct ConvertCommand: AsyncParsableCommand {
       }
       let source = try source()
       if let output { try expectApart(output, from: source) }
-      let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
-      let plan = try ConversionPlan(source, request, path: output ?? input)
+      var importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+      let plan: ConversionPlan
+      if size.isUsed {
+        (plan, importance) = try await bestTypes(interruption, console)
+          .plan(source, request, importance, path: output ?? input)
+      } else {
+        plan = try ConversionPlan(source, request, path: output ?? input)
+      }
       for note in plan.notes { console.note(note) }
       for file in source.files { console.detail("input: \(file)") }
       console.detail(
@@ -136,6 +150,17 @@ struct ConvertCommand: AsyncParsableCommand {
       }
       try write(plan, to: output, importance, interruption, console)
     }
+  }
+
+  /// The search for `--target-size`.
+  private func bestTypes(_ interruption: Interruption, _ console: Console) -> BestTypesSession {
+    var paths = parts.paths(model: input)
+    paths.access = memory.io
+    return BestTypesSession(
+      console: console, interruption: interruption,
+      pool: ThreadPool(threadCount: common.threadCount), size: size, quality: quality,
+      threads: common.threads, memory: memory.memory.budget, paths: paths, hints: parts.hints(),
+      folder: size.measured ?? (output ?? input) + ".measured")
   }
 
   /// Refuses to replace a file that was named or lies in a folder that was named, whether or not this
@@ -201,6 +226,18 @@ struct ConvertCommand: AsyncParsableCommand {
   // MARK: Arguments
 
   private func request() throws -> ConversionPlan.Request {
+    guard size.isUsed == (type == nil) else {
+      throw ValidationError(
+        size.isUsed
+          ? "--type and a target size contradict each other"
+          : "name the --type, or a --target-size or --target-bpw; types are "
+            + TypeMix.all.map(\.name).joined(separator: ", "))
+    }
+    if size.isUsed, preset != .published {
+      throw ValidationError("--preset and a target size contradict each other")
+    }
+    // With a target: what is measured first, until the types are known.
+    let type = type ?? "q4_K"
     guard let mix = TypeMix(named: type) else {
       throw ValidationError(
         "--type: '\(type)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
@@ -263,21 +300,3 @@ struct ConvertCommand: AsyncParsableCommand {
 
 extension PartSelection: ExpressibleByArgument {}
 extension TypePreset: ExpressibleByArgument {}
-
-/// Parts of the help text.
-private enum ConvertText {
-  static let types = lines(TypeMix.all.filter { $0.size == nil }.map(\.name))
-  static let mixes = lines(TypeMix.all.filter { $0.size != nil }.map(\.name))
-
-  static let presets = TypePreset.allCases.map { preset in
-    let name = preset.rawValue.padding(toLength: 10, withPad: " ", startingAt: 0)
-    return "  \(name) \(preset.summary)"
-  }.joined(separator: "\n")
-
-  /// Names on lines that no terminal breaks.
-  private static func lines(_ names: [String]) -> String {
-    stride(from: 0, to: names.count, by: 10).map { start in
-      names[start..<min(names.count, start + 10)].joined(separator: ", ")
-    }.joined(separator: ",\n  ")
-  }
-}

@@ -1,0 +1,113 @@
+import BlockFormats
+import Checkpoints
+import Conversion
+import KernelInterface
+import ModelFiles
+import Quantization
+import Synchronization
+import Tensors
+
+/// How much each type takes from a matrix: the expected squared error of its products, from a sample
+/// of its rows.
+///
+/// With an importance matrix the error of a column counts as much as the mean square of what enters
+/// it, which is the error of the product for inputs that do not depend on each other.
+package struct RoundingErrors: Sendable {
+  /// Types to choose from, from the smallest: every whole number of bits, and what lies between two
+  /// to four. Where rows are no multiple of 256 the last five are left.
+  package static let candidates: [ElementType] = [
+    .q2_K, .q3_K, .iq4_xs, .q4_K, .q5_K, .q6_K, .q4_0, .q5_0, .q5_1, .q8_0, .f16,
+  ]
+
+  /// Rows that are rounded; they lie evenly in the matrix.
+  private static let sampledRows = 48
+
+  private let importance: ImportanceMatrix?
+  private let quality: QuantizationQuality
+  private let pool: ThreadPool
+
+  /// - Parameters:
+  ///   - importance: how much columns matter.
+  ///   - quality: how long to search for scales.
+  ///   - pool: threads to work on; cancelling it ends the work.
+  package init(
+    importance: ImportanceMatrix?, quality: QuantizationQuality, on pool: ThreadPool
+  ) {
+    self.importance = importance
+    self.quality = quality
+    self.pool = pool
+  }
+
+  /// Types that a matrix can be stored as.
+  package static func types(for tensor: ConversionPlan.Tensor) -> [ElementType] {
+    let columns = tensor.shape.last ?? 0
+    return candidates.filter { columns > 0 && columns % $0.elementsPerBlock == 0 }
+  }
+
+  /// The error of each type.
+  ///
+  /// - Parameters:
+  ///   - tensor: a matrix.
+  ///   - types: types that it can be stored as.
+  /// - Returns: for each type the sum over all elements, estimated from the sample.
+  /// - Throws: `ModelFileError` if it cannot be read or the importance matrix is another model's,
+  ///   `ComputeError` if cancelled.
+  package func errors(
+    of tensor: ConversionPlan.Tensor, as types: [ElementType]
+  ) throws -> [Double] {
+    let (rows, columns) = (tensor.shape[0], tensor.shape[1])
+    let count = min(rows, Self.sampledRows)
+    let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
+    let weights = try importance?.importance(of: tensor.source.name, columns: columns)
+    let sums = Mutex([Double](repeating: 0, count: types.count))
+    try pool.run(types.count, scratchCount: 0) { index, _ in
+      let sum = error(of: values, columns: columns, weights, as: types[index])
+      sums.withLock { $0[index] = sum }
+    }
+    let share = Double(rows) / Double(count)
+    return sums.withLock { $0 }.map { $0 * share }
+  }
+
+  /// Rows of a matrix, spread evenly.
+  private func sample(
+    _ source: PartTensor, rows: Int, columns: Int, count: Int
+  ) throws(ModelFileError) -> [Float] {
+    // Whole blocks of the source: its rows may end within one.
+    var values: [Float] = []
+    values.reserveCapacity(count * columns)
+    for index in 0..<count {
+      let row = index * rows / count
+      values += try source.row(row, columns: columns, kernels: pool.kernels)
+    }
+    return values
+  }
+
+  private func error(
+    of values: [Float], columns: Int, _ weights: [Float]?, as type: ElementType
+  ) -> Double {
+    guard let quantizer = BlockQuantizer(type: type, quality: quality, kernels: pool.kernels)
+    else { return .infinity }
+    let bytes = values.count / type.elementsPerBlock * type.bytesPerBlock
+    var blocks = [UInt8](repeating: 0, count: bytes)
+    var decoded = [Float](repeating: 0, count: values.count)
+    values.withUnsafeBufferPointer { values in
+      blocks.withUnsafeMutableBytes { blocks in
+        guard let weights else {
+          return quantizer.quantize(values, columns: columns, importance: nil, into: blocks)
+        }
+        weights.withUnsafeBufferPointer {
+          quantizer.quantize(values, columns: columns, importance: $0, into: blocks)
+        }
+      }
+    }
+    blocks.withUnsafeBytes { blocks in
+      if let base = blocks.baseAddress { type.decode(base, count: values.count, into: &decoded) }
+    }
+    var sum = 0.0
+    for index in values.indices {
+      let difference = Double(values[index]) - Double(decoded[index])
+      sum += difference * difference * Double(weights?[index % columns] ?? 1)
+    }
+    return sum
+  }
+}

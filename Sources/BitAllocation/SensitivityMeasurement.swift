@@ -1,0 +1,246 @@
+import BlockFormats
+import Checkpoints
+import Conversion
+import Foundation
+import ModelFiles
+import Quantization
+import Synchronization
+import Tensors
+import TextToImage
+
+/// How sensitivities are measured.
+package struct SensitivitySettings: Sendable {
+  /// What the model is to draw meanwhile.
+  package var prompts: [String]
+  package var width, height: Int
+  /// Steps from noise to picture of the paths on which it is measured.
+  package var steps = 6
+  /// Passes through the transformer in all, about.
+  package var passes = 60
+  /// What each group is rounded to.
+  package var probe: ElementType
+  package var quality = QuantizationQuality.fast
+
+  /// Measures with some prompts at a size.
+  package init(prompts: [String], width: Int, height: Int, probe: ElementType) {
+    self.prompts = prompts
+    self.width = width
+    self.height = height
+    self.probe = probe
+  }
+
+  /// All that measurements depend on beside the model.
+  package var description: String {
+    "\(prompts) \(width)x\(height) \(steps) \(passes) \(probe.name) \(quality)"
+  }
+}
+
+/// Measures how much the model's output suffers when one group of matrices is rounded: the relative
+/// squared error of predicted velocities on real steps.
+package struct SensitivityMeasurement: Sendable {
+  /// How far it has come.
+  package struct Progress: Sendable {
+    package let stage: String
+    /// Passes that are done, of all.
+    package let done, total: Int
+  }
+
+  let settings: SensitivitySettings
+  let store: SensitivityStore
+  let plan: ConversionPlan
+  /// What is measured together.
+  package let groups: [MatrixGroup]
+  let open: @Sendable (_ overlay: String?) throws -> Pipeline
+  let pool: ThreadPool
+  let onProgress: @Sendable (Progress) -> Void
+
+  /// - Parameters:
+  ///   - settings: how to measure.
+  ///   - plan: which matrices there are.
+  ///   - store: where results are kept.
+  ///   - pool: threads for rounding; cancelling it ends the work.
+  ///   - open: opens the model with an overlay.
+  ///   - onProgress: told of passes.
+  package init(
+    _ settings: SensitivitySettings, _ plan: ConversionPlan, _ store: SensitivityStore,
+    on pool: ThreadPool, open: @escaping @Sendable (_ overlay: String?) throws -> Pipeline,
+    onProgress: @escaping @Sendable (Progress) -> Void
+  ) {
+    self.settings = settings
+    self.plan = plan
+    self.store = store
+    self.pool = pool
+    self.open = open
+    self.onProgress = onProgress
+    groups = MatrixGroup.groups(of: plan)
+  }
+
+  /// A prompt that is measured on.
+  package var prompt: String { settings.prompts.first ?? "" }
+  /// The size of the pictures that is measured at.
+  package var pictureSize: (width: Int?, height: Int?) { (settings.width, settings.height) }
+
+  // MARK: Cost
+
+  /// Points at which each group is measured.
+  package var pointCount: Int {
+    max(1, (settings.passes - pathPasses) / (groups.count + 1))
+  }
+
+  private var pathPasses: Int { settings.prompts.count * settings.steps }
+
+  /// Passes through the transformer that a run from the beginning takes.
+  package var passCount: Int { pathPasses + (groups.count + 1) * pointCount }
+
+  /// Whether an earlier run left nothing to do.
+  package var isFinished: Bool {
+    let known = store.errors()
+    return groups.allSatisfy { known[$0.name] != nil } && importance != nil
+  }
+
+  /// The importance matrix of the same steps, once it is measured.
+  package var importance: ImportanceMatrix? { try? ImportanceMatrix(path: store.importancePath) }
+
+  // MARK: Measuring
+
+  /// A place on one of the paths.
+  private struct Point: Sendable {
+    let prompt: Int
+    let place: TrajectoryPoint
+  }
+
+  /// Measures what is missing.
+  ///
+  /// - Returns: for each group the relative squared error of velocities when it is rounded to the
+  ///   probe type, in the order of `groups`.
+  /// - Throws: `GenerationError`, `ModelFileError`, `ComputeError`.
+  package func errors() async throws -> [Double] {
+    var known = store.errors()
+    if !isFinished {
+      let counter = PassCounter(total: passCount, onProgress)
+      let points = try await followPaths(counter)
+      let importance = try ImportanceMatrix(path: store.importancePath)
+      let exact = try await velocities(try open(nil), points, "reference", counter)
+      for group in groups {
+        guard known[group.name] == nil else {
+          counter.skip(points.count)
+          continue
+        }
+        try writeOverlay(group, importance)
+        let rounded = try await velocities(
+          try open(store.overlayPath), points, group.name, counter)
+        known[group.name] = Self.relativeError(rounded, exact)
+        try store.keep(known)
+      }
+      try? FileManager.default.removeItem(atPath: store.overlayPath)
+    }
+    return groups.map { known[$0.name] ?? 0 }
+  }
+
+  /// Runs every prompt from noise to picture, measures activations, and takes points on the way.
+  private func followPaths(_ counter: PassCounter) async throws -> [Point] {
+    let pipeline = try open(nil)
+    let sums = ActivationSums()
+    var paths: [[[Float]]] = []
+    for prompt in settings.prompts.indices {
+      let request = request(prompt)
+      let latents = Mutex([try pipeline.initialLatents(for: request)])
+      _ = try await pipeline.measureActivations(of: request, into: sums) { progress in
+        guard progress.stage == .denoising else { return }
+        latents.withLock { $0.append(progress.latents[0]) }
+        counter.count("importance")
+      }
+      paths.append(latents.withLock { $0 })
+    }
+    try ImportanceMatrix.write(
+      sums.entries, origin: .init(datasets: [], chunkCount: settings.prompts.count),
+      to: store.importancePath, overwrite: true)
+    return (0..<pointCount).map { index in
+      let prompt = index % settings.prompts.count
+      let step = (2 * index + 1) * settings.steps / (2 * pointCount)
+      return Point(
+        prompt: prompt, place: TrajectoryPoint(step: step, latents: paths[prompt][step]))
+    }
+  }
+
+  private func request(_ prompt: Int) -> GenerationRequest {
+    var request = GenerationRequest(prompt: settings.prompts[prompt])
+    request.width = settings.width
+    request.height = settings.height
+    request.steps = settings.steps
+    request.seed = UInt64(prompt)
+    return request
+  }
+
+  private func velocities(
+    _ pipeline: Pipeline, _ points: [Point], _ stage: String, _ counter: PassCounter
+  ) async throws -> [[Float]] {
+    var velocities: [[Float]] = []
+    for prompt in settings.prompts.indices {
+      let places = points.filter { $0.prompt == prompt }.map(\.place)
+      guard !places.isEmpty else { continue }
+      velocities += try await pipeline.velocities(of: request(prompt), at: places) { progress in
+        if progress.stage == .denoising { counter.count(stage) }
+      }
+    }
+    return velocities
+  }
+
+  private func writeOverlay(_ group: MatrixGroup, _ importance: ImportanceMatrix) throws {
+    let matrices = group.tensors.map { index in
+      let tensor = plan.tensors[index]
+      return (source: tensor.source, type: probe(of: tensor))
+    }
+    var options = ConversionOptions()
+    options.quality = settings.quality
+    options.measuresErrors = false
+    options.importance = { name, columns throws(ModelFileError) in
+      try importance.importance(of: name, columns: columns)
+    }
+    let overlay = try ConversionPlan(overlay: matrices, path: store.overlayPath)
+    _ = try Converter.write(
+      overlay, to: store.overlayPath, overwrite: true, options: options, on: pool
+    ) { _, _ in }
+  }
+
+  /// What a matrix is rounded to while its group is measured.
+  package func probe(of tensor: ConversionPlan.Tensor) -> ElementType {
+    RoundingErrors.types(for: tensor).contains(settings.probe) ? settings.probe : .q4_0
+  }
+
+  /// Mean over points of the squared distance, relative to the squared length.
+  private static func relativeError(_ rounded: [[Float]], _ exact: [[Float]]) -> Double {
+    let errors = zip(rounded, exact).map { rounded, exact -> Double in
+      var (difference, length) = (0.0, 0.0)
+      for (a, b) in zip(rounded, exact) {
+        difference += (Double(a) - Double(b)) * (Double(a) - Double(b))
+        length += Double(b) * Double(b)
+      }
+      return length > 0 ? difference / length : 0
+    }
+    return errors.reduce(0, +) / Double(max(1, errors.count))
+  }
+}
+
+/// Counts passes from several threads.
+private final class PassCounter: Sendable {
+  private let total: Int
+  private let done = Mutex(0)
+  private let onProgress: @Sendable (SensitivityMeasurement.Progress) -> Void
+
+  init(total: Int, _ onProgress: @escaping @Sendable (SensitivityMeasurement.Progress) -> Void) {
+    self.total = total
+    self.onProgress = onProgress
+  }
+
+  func count(_ stage: String) {
+    let done = done.withLock { done in
+      done += 1
+      return done
+    }
+    onProgress(SensitivityMeasurement.Progress(stage: stage, done: done, total: total))
+  }
+
+  /// Leaves out passes that an earlier run made.
+  func skip(_ count: Int) { done.withLock { $0 += count } }
+}

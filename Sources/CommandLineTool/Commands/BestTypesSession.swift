@@ -1,0 +1,176 @@
+import ArgumentParser
+import BitAllocation
+import Checkpoints
+import Conversion
+import Foundation
+import ModelFiles
+import Quantization
+import Synchronization
+import Tensors
+import TextToImage
+
+/// Finds the types for `convert --target-size`, with progress and answers to signals.
+struct BestTypesSession {
+  let console: Console
+  let interruption: Interruption
+  let pool: ThreadPool
+  let size: SizeOptions
+  let quality: QuantizationQuality
+  let threads: Int?
+  let memory: MemoryBudget
+  let paths: ModelPaths
+  let hints: ArchitectureHints
+  /// Where measurements are kept.
+  let folder: String
+
+  /// A conversion to the types that suit a size.
+  ///
+  /// - Parameters:
+  ///   - source: the model.
+  ///   - request: container and rules; its types are replaced.
+  ///   - importance: the user's importance matrix, if there is one.
+  ///   - path: the new file, for messages.
+  /// - Returns: the plan, and the importance matrix to convert with.
+  /// - Throws: `ExitCode` after a signal, `ConversionError` for a size that cannot be, and what opening
+  ///   and running the model may throw.
+  func plan(
+    _ source: ConversionSource, _ request: ConversionPlan.Request,
+    _ importance: ImportanceMatrix?, path: String
+  ) async throws -> (plan: ConversionPlan, importance: ImportanceMatrix?) {
+    var request = request
+    request.preset = .pure
+    let draft = try ConversionPlan(source, request, path: path)
+    let measurement = try measurement(draft, source)
+    try announce(measurement)
+    let errors = try await measure(measurement)
+    let columns = importance ?? measurement.importance
+    let best = try choose(draft, measurement, errors, columns)
+    request.chosenTypes = best.types
+    request.mix = Self.mix(of: best, draft)
+    let plan = try ConversionPlan(source, request, path: path)
+    console.note(
+      String(
+        format: "expected relative error of velocities %.4f; no choice within this size has less "
+          + "than %.4f",
+        best.allocation.error.squareRoot(), best.allocation.leastError.squareRoot()))
+    return (plan, columns)
+  }
+
+  // MARK: Measuring
+
+  private func measurement(
+    _ draft: ConversionPlan, _ source: ConversionSource
+  ) throws -> SensitivityMeasurement {
+    let pipeline = try pipeline(overlay: nil)
+    let side = size.measureSide ?? min(512, pipeline.defaults.width, pipeline.defaults.height)
+    let pixels = max(pipeline.sizeMultiple, side / pipeline.sizeMultiple * pipeline.sizeMultiple)
+    var settings = SensitivitySettings(
+      prompts: try size.texts(), width: pixels, height: pixels, probe: size.probe(for: draft))
+    settings.passes = size.passes
+    settings.quality = quality
+    let store = try SensitivityStore(
+      folder: folder, files: pipeline.files, settings: settings.description)
+    let progress = PassReporter(console)
+    return SensitivityMeasurement(
+      settings, draft, store, on: pool, open: { try self.pipeline(overlay: $0) },
+      onProgress: { progress.report($0) })
+  }
+
+  private func pipeline(overlay: String?) throws -> Pipeline {
+    var paths = paths
+    paths.overlay = overlay
+    return try Pipeline(paths, hints: hints, threadCount: threads, memory: memory)
+  }
+
+  /// Says what measuring will cost before it begins.
+  private func announce(_ measurement: SensitivityMeasurement) throws {
+    guard !measurement.isFinished else {
+      return console.note("measured already: \(folder)")
+    }
+    let pipeline = try pipeline(overlay: nil)
+    var request = GenerationRequest(prompt: measurement.prompt)
+    (request.width, request.height) = measurement.pictureSize
+    let seconds = try pipeline.expectedSecondsPerStep(for: try pipeline.settings(for: request))
+    console.note(
+      "measuring \(measurement.groups.count) groups of matrices takes "
+        + "\(measurement.passCount) passes through the transformer, about "
+        + formattedDuration(seconds * Double(measurement.passCount))
+        + "; an interrupted run goes on where it was")
+  }
+
+  private func measure(_ measurement: SensitivityMeasurement) async throws -> [Double] {
+    let task = Task { try await measurement.errors() }
+    interruption.beginComputing { [pool] in
+      task.cancel()
+      pool.cancel()
+    }
+    let outcome = await task.result
+    console.endProgress()
+    if let code = interruption.exitCode { throw ExitCode(code) }
+    return try outcome.get()
+  }
+
+  // MARK: Choosing
+
+  private func choose(
+    _ draft: ConversionPlan, _ measurement: SensitivityMeasurement, _ errors: [Double],
+    _ importance: ImportanceMatrix?
+  ) throws -> BestTypes {
+    let budget = size.byteCount(of: draft)
+    let outcome = Result {
+      try BestTypes(
+        draft, measurement, errors,
+        RoundingErrors(importance: importance, quality: quality, on: pool), byteCount: budget
+      ) { done, total in
+        console.progress(
+          "rounding errors  " + progressBar(Double(done) / Double(max(1, total)))
+            + " \(done)/\(total) matrices")
+      }
+    }
+    console.endProgress()
+    if let code = interruption.exitCode { throw ExitCode(code) }
+    interruption.beginPreparing()
+    do {
+      return try outcome.get()
+    } catch let error as BestTypes.TooSmall {
+      throw ConversionError.unusable(
+        "\(formattedBytes(budget)) is too small: with everything at 2 bits the file has "
+          + "\(formattedBytes(error.smallestBytes))")
+    }
+  }
+
+  /// The type that most weights have: what the file is called.
+  private static func mix(of best: BestTypes, _ draft: ConversionPlan) -> TypeMix {
+    var counts: [String: Int] = [:]
+    for tensor in draft.tensors {
+      if let type = best.types[tensor.source.name] {
+        counts[type.name, default: 0] += tensor.elementCount
+      }
+    }
+    let most = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? ""
+    return TypeMix(named: most) ?? TypeMix.all[0]
+  }
+}
+
+/// Shows passes and the remaining time.
+private final class PassReporter: Sendable {
+  private let console: Console
+  /// When the first pass of this run ended, and its number: earlier ones may have been skipped.
+  private let first = Mutex<(time: ContinuousClock.Instant, pass: Int)?>(nil)
+
+  init(_ console: Console) { self.console = console }
+
+  func report(_ state: SensitivityMeasurement.Progress) {
+    let now = ContinuousClock.now
+    let first = first.withLock { first in
+      if first == nil { first = (now, state.done) }
+      return first ?? (now, state.done)
+    }
+    let perPass = (now - first.time) / .seconds(1) / Double(max(1, state.done - first.pass))
+    let left = perPass * Double(state.total - state.done)
+    console.progress(
+      progressBar(Double(state.done) / Double(max(1, state.total)))
+        + " pass \(state.done)/\(state.total)  \(state.stage)  ETA \(formattedDuration(left))")
+    console.detail("pass \(state.done)/\(state.total): \(state.stage)")
+  }
+}

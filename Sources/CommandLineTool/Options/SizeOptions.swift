@@ -1,0 +1,99 @@
+import ArgumentParser
+import BitAllocation
+import BlockFormats
+import Conversion
+import Foundation
+import ModelFiles
+
+/// A size instead of a type, and how it is found out which tensors deserve its bits.
+struct SizeOptions: ParsableArguments {
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Instead of --type: the largest file, such as 3.5GB; each tensor gets the type with which the "
+        + "model's output suffers least.", valueName: "size"))
+  var targetSize: ByteCount?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "The same by average bits of a weight, such as 3.4.", valueName: "bits"))
+  var targetBpw: Double?
+
+  @Option(
+    name: [.long, .customShort("f")], parsing: .unconditional,
+    help: ArgumentHelp(
+      "Prompts on which a target is measured, one per line (default: two of our own).",
+      valueName: "file"))
+  var prompts: String?
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "About how often the transformer may be run to measure.", valueName: "count"))
+  var passes = 60
+
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Side of the pictures on which is measured (default: the model's, at most 512).",
+      valueName: "pixels"))
+  var measureSide: Int?
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Where measurements are kept for other sizes of the same model (default: OUT.measured).",
+      valueName: "folder"))
+  var measured: String?
+
+  /// Whether a target is named.
+  var isUsed: Bool { targetSize != nil || targetBpw != nil }
+
+  mutating func validate() throws {
+    if targetSize != nil, targetBpw != nil {
+      throw ValidationError("--target-size and --target-bpw contradict each other")
+    }
+    if let targetBpw, !(targetBpw > 0 && targetBpw <= 64) {
+      throw ValidationError("--target-bpw \(targetBpw) is outside of 0...64")
+    }
+    guard (10...100_000).contains(passes) else {
+      throw ValidationError("--passes \(passes) is outside of 10...100000")
+    }
+    if let measureSide, !(16...4096).contains(measureSide) {
+      throw ValidationError("--measure-side \(measureSide) is outside of 16...4096")
+    }
+    if !isUsed, prompts != nil || measureSide != nil || measured != nil || passes != 60 {
+      throw ValidationError(
+        "--prompts, --passes, --measure-side and --measured are for --target-size and --target-bpw")
+    }
+  }
+
+  /// Prompts to measure on.
+  func texts() throws(ModelFileError) -> [String] {
+    guard let prompts else {
+      return [
+        "a red apple on a blue background", "a photograph of a lighthouse on a cliff at dawn",
+      ]
+    }
+    return try PromptFile(path: prompts).prompts
+  }
+
+  /// Bytes that the file may have.
+  func byteCount(of plan: ConversionPlan) -> Int {
+    if let targetSize { return targetSize.bytes }
+    let elements = plan.tensors.reduce(0) { $0 + $1.elementCount }
+    let header = plan.layout.byteCount - plan.tensors.reduce(0) { $0 + $1.byteCount }
+    return header + Int(Double(elements) * (targetBpw ?? 0) / 8)
+  }
+
+  /// The quantized type whose size is nearest to the target: groups are rounded to it while they are
+  /// measured, so that errors are about as large as they will be.
+  func probe(for plan: ConversionPlan) -> ElementType {
+    let elements = plan.tensors.filter(\.isChoosable).reduce(0) { $0 + $1.elementCount }
+    let fixed = plan.tensors.filter { !$0.isChoosable }.reduce(0) { $0 + $1.byteCount }
+    let bits = Double(8 * (byteCount(of: plan) - fixed)) / Double(max(1, elements))
+    let types: [ElementType] = [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K]
+    return types.min { abs($0.bitsPerElement - bits) < abs($1.bitsPerElement - bits) } ?? .q4_K
+  }
+}
