@@ -5,14 +5,14 @@ import Tensors
 
 /// A tensor in a model file, as the networks get at its bytes.
 ///
-/// Of a mapped file the pages are used in place and given back after use; of others the bytes are
-/// read into memory of our own. The file is checked at each use: bytes that changed since its header
+/// Of a mapped file the pages are used in place and given back after use; of others, and of tensors
+/// that are kept beside others that are not, the bytes are read into memory of our own. The file is checked at each use: bytes that changed since its header
 /// was read would be garbage.
 package final class StoredTensor: WeightStorage {
   private let file: MappedFile
   private let range: Range<Int>
   /// Off until there is a plan: tables of which a few rows are used are not worth their memory.
-  private let kept = Atomic(false)
+  private let state = Atomic(WeightKeeping.none.rawValue)
   /// Uses for which bytes stay until all of them end.
   private let holds = Atomic(0)
   /// Whether the bytes may be expected in memory: they were used and stayed.
@@ -38,18 +38,18 @@ package final class StoredTensor: WeightStorage {
 
   package var byteCount: Int { range.count }
 
-  package var isKept: Bool {
-    get { kept.load(ordering: .relaxed) }
-    set { kept.store(newValue, ordering: .relaxed) }
+  package var keeping: WeightKeeping {
+    get { WeightKeeping(rawValue: state.load(ordering: .relaxed)) ?? .none }
+    set { state.store(newValue.rawValue, ordering: .relaxed) }
   }
 
-  private var stays: Bool { isKept || holds.load(ordering: .relaxed) > 0 }
+  private var stays: Bool { keeping != .none || holds.load(ordering: .relaxed) > 0 }
 
   package func hold() { holds.wrappingAdd(1, ordering: .relaxed) }
 
   package func endHold() {
     let left = holds.wrappingSubtract(1, ordering: .relaxed).newValue
-    if left <= 0 && !isKept { drop() }
+    if left <= 0 && keeping == .none { drop() }
   }
 
   package func withBytes(
@@ -62,7 +62,7 @@ package final class StoredTensor: WeightStorage {
     try reading { () throws(ModelFileError) in try file.checkUnchanged() }
     prefetchNext()
     defer { isThere.store(stays, ordering: .relaxed) }
-    if let base = file.wholeContent {
+    if keeping != .copied, let base = file.wholeContent {
       defer { if !stays { file.release(place) } }
       return try body(base + place.lowerBound)
     }
@@ -102,7 +102,9 @@ package final class StoredTensor: WeightStorage {
     let result: Result<FileContent, ComputeError> = content.withLock { content in
       Result { () throws(ComputeError) in
         if let content { return content }
-        let whole = try reading { () throws(ModelFileError) in try file.content(range) }
+        let whole = try reading { () throws(ModelFileError) in
+          keeping == .copied ? try file.copy(range) : try file.content(range)
+        }
         content = whole
         return whole
       }

@@ -114,6 +114,15 @@ package final class MappedFile: @unchecked Sendable {
     }
   }
 
+  /// Reads part of the file into memory of its own, whatever the access.
+  ///
+  /// - Parameter range: inside of the file.
+  /// - Returns: the part, in memory as long as it is held.
+  /// - Throws: `ModelFileError` if there is no memory or the file cannot be read.
+  package func copy(_ range: Range<Int>) throws(ModelFileError) -> FileContent {
+    try FileContent(reading: range, of: descriptor, path: path)
+  }
+
   /// Reads part of the file into memory of the caller; nothing becomes resident by it.
   ///
   /// - Parameters:

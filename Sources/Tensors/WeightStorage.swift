@@ -1,3 +1,14 @@
+/// What becomes of a weight's bytes between its uses.
+package enum WeightKeeping: UInt8, Sendable {
+  /// They are given back.
+  case none
+  /// They stay where they are: pages of a mapped file, or a copy where there is none.
+  case inPlace
+  /// They are copied into memory of our own at their first use. Pages of a file are the first that the
+  /// system takes back where memory is short, however often they are used.
+  case copied
+}
+
 /// Where the bytes of a stored weight come from, and whether they stay in memory after use.
 ///
 /// A weight's bytes are there while a product uses them. Afterwards they are dropped, unless there
@@ -5,8 +16,8 @@
 package protocol WeightStorage: AnyObject, Sendable {
   /// Size of the whole tensor.
   var byteCount: Int { get }
-  /// Whether bytes stay in memory between uses.
-  var isKept: Bool { get set }
+  /// Whether and how bytes stay in memory between uses.
+  var keeping: WeightKeeping { get set }
   /// Keeps bytes for a while, until `endHold` was called as often.
   func hold()
   /// Gives bytes back that nothing keeps any more.
@@ -41,8 +52,8 @@ package final class ResidentStorage: WeightStorage {
     self.owner = owner
   }
 
-  package var isKept: Bool {
-    get { true }
+  package var keeping: WeightKeeping {
+    get { .inPlace }
     set {}
   }
 
@@ -109,15 +120,22 @@ package struct WeightStream: Sendable {
 
   /// Keeps the first weights that fit into some memory, and no others.
   ///
-  /// Every step uses all weights in the same order; the first ones are as good as any.
+  /// Every step uses all weights in the same order; the first ones are as good as any. Where others do
+  /// not fit, the first are copied: what passes through would push their pages out.
   ///
   /// - Returns: the bytes that are kept.
   @discardableResult
   package func keep(atMost bytes: Int) -> Int {
     var kept = 0
+    let keeping: WeightKeeping = byteCount <= bytes ? .inPlace : .copied
     for storage in storages {
-      storage.isKept = storage.byteCount <= bytes - kept
-      if storage.isKept { kept += storage.byteCount } else { storage.drop() }
+      if storage.byteCount <= bytes - kept {
+        storage.keeping = keeping
+        kept += storage.byteCount
+      } else {
+        storage.keeping = .none
+        storage.drop()
+      }
     }
     return kept
   }
@@ -139,9 +157,18 @@ package struct WeightStream: Sendable {
     return (kept, passing)
   }
 
-  /// The most that can be kept if what is not kept has to pass through the same room.
+  /// Bytes that are read ahead of their use at most. They lie in the system's page cache, which a limit
+  /// on the whole process's memory counts too.
+  package var aheadBytes: Int {
+    storages.map(\.byteCount).sorted().suffix(Self.ahead).reduce(0, +)
+  }
+
+  /// The most that can be kept if what is not kept has to pass through the same room, and what is read
+  /// ahead too, as far as there is room for it: without, it would be pushed out before its use and be
+  /// read again.
   package func residence(within bytes: Int) -> (kept: Int, passing: Int) {
     if byteCount <= bytes { return (byteCount, 0) }
+    let bytes = max(0, bytes - aheadBytes)
     var best = residence(keepingAtMost: max(0, bytes - largestLayerBytes))
     // The more is kept, the less passes through, which again leaves room.
     while true {

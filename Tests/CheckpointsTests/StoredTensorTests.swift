@@ -31,8 +31,8 @@ struct StoredTensorTests {
     let file = try MappedFile(path: path, access: access)
     let tensor = StoredTensor(file, 12_345..<212_345)
     #expect(tensor.byteCount == 200_000)
-    for isKept in [true, false, true, false] {
-      tensor.isKept = isKept
+    for keeping in [WeightKeeping.inPlace, .none, .copied, .none, .copied, .inPlace] {
+      tensor.keeping = keeping
       for range in [0..<200_000, 0..<1, 100..<8292, 199_999..<200_000, 77..<77] {
         tensor.prefetch()
         let expected = bytes[12_345 + range.lowerBound..<12_345 + range.upperBound]
@@ -56,7 +56,7 @@ struct StoredTensorTests {
       let path = try folder.write(bytes, to: "changing-\(change)")
       let file = try MappedFile(path: path, access: access)
       let tensor = StoredTensor(file, 0..<bytes.count)
-      tensor.isKept = false
+      tensor.keeping = .none
       #expect(try read(tensor, 0..<10) == Array(bytes[..<10]))
       let handle = try FileHandle(forUpdating: URL(fileURLWithPath: path))
       switch change {
@@ -88,7 +88,7 @@ struct StoredTensorTests {
   func replacement(_ access: FileAccess) throws {
     let path = try folder.write(bytes, to: "replaced")
     let tensor = StoredTensor(try MappedFile(path: path, access: access), 5..<50_005)
-    tensor.isKept = false
+    tensor.keeping = .none
     let other = try folder.write([1], to: "other")
     #expect(rename(other, path) == 0)
     #expect(try read(tensor, 0..<50_000) == Array(bytes[5..<50_005]))
@@ -108,14 +108,27 @@ struct StoredTensorTests {
     #expect(stream.largestLayerBytes == 80_000)
     #expect(stream.residence(keepingAtMost: 100_000) == (80_000, 80_000))
     #expect(stream.residence(keepingAtMost: 0) == (0, 80_000))
-    // Two kept, two passing; or three kept and one passing.
-    #expect(stream.residence(within: 150_000) == (40_000, 80_000))
+    #expect(stream.aheadBytes == 80_000)
+    // Room for what passes and what is read ahead; more is kept only if all is.
+    #expect(stream.residence(within: 159_999) == (0, 80_000))
     #expect(stream.residence(within: 160_000) == (160_000, 0))
     #expect(stream.residence(within: 10) == (0, 80_000))
+    let small = WeightStream(
+      stride(from: 0, to: 6, by: 2).map { layer in
+        (layer..<layer + 2).map { index in
+          let storage = StoredTensor(file, index * 10_000..<(index + 1) * 10_000)
+          return WeightMatrix(
+            segments: [.init(storage: storage, type: .f32, rows: 25)], columns: 100)
+        }
+      })
+    #expect(small.aheadBytes == 20_000)
+    #expect(small.residence(within: 50_000) == (10_000, 20_000))
+    #expect(small.residence(within: 55_000) == (10_000, 20_000))
+    #expect(small.residence(within: 59_999) == (10_000, 20_000))
     #expect(stream.keep(atMost: 100_000) == 80_000)
-    #expect(tensors.map(\.isKept) == [true, true, false, false])
+    #expect(tensors.map(\.keeping) == [.copied, .copied, .none, .none])
     #expect(stream.keep(atMost: 0) == 0)
-    #expect(tensors.allSatisfy { !$0.isKept })
+    #expect(tensors.allSatisfy { $0.keeping == .none })
     for tensor in tensors + tensors { #expect(try read(tensor, 0..<3).count == 3) }
   }
 }

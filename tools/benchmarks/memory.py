@@ -11,6 +11,7 @@ group whose limit is its budget, if this user may make one (root, version 1 or 2
 on to the picture. `cold` runs begin without the file in the page cache. Prints Markdown.
 """
 
+import argparse
 import json
 import os
 import pathlib
@@ -109,22 +110,37 @@ def mebibytes(count: float | None) -> str:
     return "-" if count is None else f"{count / 2**20:.0f}"
 
 
-def row(options, model: str, kind: str, size: int, budget: str, cold: bool, out: str):
-    """Measures one line of the table: median times of some rounds, highest peaks."""
-    runs = [generate(options, model, size, budget, 50, options.steps, cold, out) for _ in range(options.rounds)]
+def print_result(kind: str, size: int, budget: str, cache: str, runs: list[dict], whole: dict | None):
+    """Prints one line of the table: median times of some rounds, highest peaks."""
     errors = [run["error"] for run in runs if "error" in run and run["code"] != 130]
     if errors:
-        common.print_row(kind, size, budget, "cold" if cold else "warm", "-", "-", "-", "-", errors[0][:90])
+        common.print_row(kind, size, budget, cache, "-", "-", "-", "-", errors[0][:90])
         return
-    whole = None if cold else generate(options, model, size, budget, options.steps, None, False, out)
     # The first step also makes what is kept for the others.
     later = [second for run in runs for second in run["steps"][1:] or run["steps"]]
     reads = [run["read"][-1] - run["read"][-2] for run in runs if len(run["read"]) > 1]
     common.print_row(
-        kind, size, budget, "cold" if cold else "warm", mebibytes(max(run["peak"] for run in runs)),
+        kind, size, budget, cache, mebibytes(max(run["peak"] for run in runs)),
         mebibytes(whole["peak"]) if whole and "peak" in whole else "-",
         f"{statistics.median(later):.1f}", mebibytes(statistics.median(reads) if reads else None),
         f"decoder {whole['decoder']:.0f} s" if whole and "decoder" in whole else (whole or {}).get("error", ""))
+
+
+def measure(options, model: str, kind: str, out: str):
+    """Runs every combination of size, budget and cache. Rounds are outermost, so that what changes on the machine
+    meanwhile meets all of them."""
+    combinations = [
+        (size, budget, cache) for size in map(int, options.sizes.split(",")) for budget in options.budgets.split(",")
+        for cache in options.caches.split(",") if budget != "max" or cache == "warm"]
+    runs = {combination: [] for combination in combinations}
+    for _ in range(options.rounds):
+        for size, budget, cache in combinations:
+            runs[size, budget, cache].append(
+                generate(options, model, size, budget, 50, options.steps, cache == "cold", out))
+    for size, budget, cache in combinations:
+        wants_picture = options.picture and cache == "warm"
+        whole = generate(options, model, size, budget, options.steps, None, False, out) if wants_picture else None
+        print_result(kind, size, budget, cache, runs[size, budget, cache], whole)
 
 
 def main():
@@ -135,6 +151,8 @@ def main():
     parser.add_argument("--budgets", default="max,2GiB,1GiB", help="values of --memory")
     parser.add_argument("--caches", default="warm", help="warm,cold")
     parser.add_argument("--steps", type=int, default=2, help="steps that are run")
+    parser.add_argument(
+        "--picture", action=argparse.BooleanOptionalAction, default=True, help="a second run to the picture")
     parser.add_argument("--io", default="mmap", help="mmap or read")
     parser.add_argument("--prompt", default="a lighthouse on a cliff at dawn, waves breaking on the rocks below")
     options = parser.parse_args()
@@ -149,10 +167,7 @@ def main():
             subprocess.run(
                 [options.program, "synthesize", "--preset", "auraflow-v0.3", "--type", kind, model], check=True)
         with tempfile.TemporaryDirectory() as folder:
-            for size in map(int, options.sizes.split(",")):
-                for budget in options.budgets.split(","):
-                    for cache in options.caches.split(","):
-                        row(options, model, kind, size, budget, cache == "cold", f"{folder}/a.png")
+            measure(options, model, kind, f"{folder}/a.png")
 
 
 if __name__ == "__main__":
