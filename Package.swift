@@ -103,7 +103,8 @@ let package = Package(
       name: "CommandLineTool",
       dependencies: [
         "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
-        "Kernels", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON", "Tensors",
+        "ImageMetrics", "Kernels", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON",
+        "Tensors",
         "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

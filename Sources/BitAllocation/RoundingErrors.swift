@@ -60,7 +60,10 @@ package struct RoundingErrors: Sendable {
     let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
     let weights = try importance?.importance(of: tensor.source.name, columns: columns)
     let sums = Mutex([Double](repeating: 0, count: types.count))
+    let stored = tensor.source.scale == 1 ? tensor.source.type : nil
     try pool.run(types.count, scratchCount: 0) { index, _ in
+      // Blocks of the same type are copied.
+      guard types[index] != stored else { return }
       let sum = error(of: values, columns: columns, weights, as: types[index])
       sums.withLock { $0[index] = sum }
     }
@@ -72,7 +75,6 @@ package struct RoundingErrors: Sendable {
   private func sample(
     _ source: PartTensor, rows: Int, columns: Int, count: Int
   ) throws(ModelFileError) -> [Float] {
-    // Whole blocks of the source: its rows may end within one.
     var values: [Float] = []
     values.reserveCapacity(count * columns)
     for index in 0..<count {

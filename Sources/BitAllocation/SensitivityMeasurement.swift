@@ -29,9 +29,16 @@ package struct SensitivitySettings: Sendable {
     self.probe = probe
   }
 
-  /// All that measurements depend on beside the model.
-  package var description: String {
-    "\(prompts) \(width)x\(height) \(steps) \(passes) \(probe.name) \(quality)"
+  /// What the paths from noise to pictures depend on beside the model.
+  package var pathDescription: String { "\(pathPrompts) \(width)x\(height) \(steps)" }
+  /// What the measurements on them depend on.
+  package var description: String { "\(passes) \(probe.name) \(quality)" }
+
+  /// The prompts whose paths are followed: as many as take about a quarter of the passes, spread
+  /// evenly over all.
+  var pathPrompts: [String] {
+    let count = max(1, min(prompts.count, passes / 4 / steps))
+    return (0..<count).map { prompts[$0 * prompts.count / count] }
   }
 }
 
@@ -87,7 +94,10 @@ package struct SensitivityMeasurement: Sendable {
     max(1, (settings.passes - pathPasses) / (groups.count + 1))
   }
 
-  private var pathPasses: Int { settings.prompts.count * settings.steps }
+  private var pathPasses: Int { settings.pathPrompts.count * settings.steps }
+
+  /// The least passes with which every group is measured once.
+  package var leastPassCount: Int { settings.steps + groups.count + 1 }
 
   /// Passes through the transformer that a run from the beginning takes.
   package var passCount: Int { pathPasses + (groups.count + 1) * pointCount }
@@ -117,6 +127,8 @@ package struct SensitivityMeasurement: Sendable {
   package func errors() async throws -> [Double] {
     var known = store.errors()
     if !isFinished {
+      try store.prepare()
+      defer { try? FileManager.default.removeItem(atPath: store.overlayPath) }
       let counter = PassCounter(total: passCount, onProgress)
       let points = try await followPaths(counter)
       let importance = try ImportanceMatrix(path: store.importancePath)
@@ -132,7 +144,6 @@ package struct SensitivityMeasurement: Sendable {
         known[group.name] = Self.relativeError(rounded, exact)
         try store.keep(known)
       }
-      try? FileManager.default.removeItem(atPath: store.overlayPath)
     }
     return groups.map { known[$0.name] ?? 0 }
   }
@@ -142,7 +153,7 @@ package struct SensitivityMeasurement: Sendable {
     let pipeline = try open(nil)
     let sums = ActivationSums()
     var paths: [[[Float]]] = []
-    for prompt in settings.prompts.indices {
+    for prompt in settings.pathPrompts.indices {
       let request = request(prompt)
       let latents = Mutex([try pipeline.initialLatents(for: request)])
       _ = try await pipeline.measureActivations(of: request, into: sums) { progress in
@@ -153,10 +164,10 @@ package struct SensitivityMeasurement: Sendable {
       paths.append(latents.withLock { $0 })
     }
     try ImportanceMatrix.write(
-      sums.entries, origin: .init(datasets: [], chunkCount: settings.prompts.count),
+      sums.entries, origin: .init(datasets: [], chunkCount: settings.pathPrompts.count),
       to: store.importancePath, overwrite: true)
     return (0..<pointCount).map { index in
-      let prompt = index % settings.prompts.count
+      let prompt = index % settings.pathPrompts.count
       let step = (2 * index + 1) * settings.steps / (2 * pointCount)
       return Point(
         prompt: prompt, place: TrajectoryPoint(step: step, latents: paths[prompt][step]))
@@ -164,7 +175,7 @@ package struct SensitivityMeasurement: Sendable {
   }
 
   private func request(_ prompt: Int) -> GenerationRequest {
-    var request = GenerationRequest(prompt: settings.prompts[prompt])
+    var request = GenerationRequest(prompt: settings.pathPrompts[prompt])
     request.width = settings.width
     request.height = settings.height
     request.steps = settings.steps
@@ -176,7 +187,7 @@ package struct SensitivityMeasurement: Sendable {
     _ pipeline: Pipeline, _ points: [Point], _ stage: String, _ counter: PassCounter
   ) async throws -> [[Float]] {
     var velocities: [[Float]] = []
-    for prompt in settings.prompts.indices {
+    for prompt in settings.pathPrompts.indices {
       let places = points.filter { $0.prompt == prompt }.map(\.place)
       guard !places.isEmpty else { continue }
       velocities += try await pipeline.velocities(of: request(prompt), at: places) { progress in
@@ -203,22 +214,21 @@ package struct SensitivityMeasurement: Sendable {
     ) { _, _ in }
   }
 
-  /// What a matrix is rounded to while its group is measured.
+  /// What a matrix is rounded to while its group is measured: what is stored in the probe type already
+  /// would not change, and shows what the next smaller one does.
   package func probe(of tensor: ConversionPlan.Tensor) -> ElementType {
-    RoundingErrors.types(for: tensor).contains(settings.probe) ? settings.probe : .q4_0
+    let ladder: [ElementType] =
+      RoundingErrors.types(for: tensor).contains(settings.probe)
+      ? [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K] : [.q4_0, .q5_0]
+    let wanted = ladder.firstIndex(of: settings.probe) ?? 0
+    let isStored = tensor.source.type == ladder[wanted] && tensor.source.scale == 1
+    return ladder[isStored && wanted > 0 ? wanted - 1 : wanted]
   }
 
-  /// Mean over points of the squared distance, relative to the squared length.
+  /// Mean over points of the squared relative distance.
   private static func relativeError(_ rounded: [[Float]], _ exact: [[Float]]) -> Double {
-    let errors = zip(rounded, exact).map { rounded, exact -> Double in
-      var (difference, length) = (0.0, 0.0)
-      for (a, b) in zip(rounded, exact) {
-        difference += (Double(a) - Double(b)) * (Double(a) - Double(b))
-        length += Double(b) * Double(b)
-      }
-      return length > 0 ? difference / length : 0
-    }
-    return errors.reduce(0, +) / Double(max(1, errors.count))
+    let errors = zip(rounded, exact).map { relativeDistance($0, $1) }
+    return errors.reduce(0) { $0 + $1 * $1 } / Double(max(1, errors.count))
   }
 }
 

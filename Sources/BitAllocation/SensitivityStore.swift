@@ -5,48 +5,49 @@ import StrictJSON
 import Tensors
 
 /// The folder of what was measured of a model, so that another size, or a run after an interruption,
-/// does not measure it again.
+/// does not measure it again. Names hold hashes of all that measurements depend on.
 ///
 /// ```
-/// imatrix.gguf        importance of columns on the same steps
-/// sensitivity.json    errors of the model's output, group by group
-/// overlay.gguf        the group that is being measured
+/// imatrix-KEY.gguf        importance of columns on the same steps
+/// sensitivity-KEY.json    errors of the model's output, group by group
+/// overlay-KEY-PID.gguf    the group that is being measured
 /// ```
 package struct SensitivityStore: Sendable {
-  private static let version = 1
+  private static let version = 2
 
   package let folder: String
-  /// Of all that measurements depend on.
+  /// Of the paths from noise to pictures.
+  private let pathKey: String
+  /// Of what is measured on them.
   private let key: String
 
-  /// Opens or makes the folder.
+  /// Names the folder; it is made when something is kept.
   ///
   /// - Parameters:
   ///   - folder: its path.
   ///   - files: the model's.
-  ///   - settings: prompts and sizes, as a text.
-  /// - Throws: `ModelFileError` if it cannot be made.
-  package init(folder: String, files: [String], settings: String) throws(ModelFileError) {
+  ///   - paths: what the paths depend on beside the model, as a text.
+  ///   - settings: what the measurements depend on beside that, as a text.
+  package init(folder: String, files: [String], paths: String, settings: String) {
     self.folder = folder
-    do {
-      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
-    } catch {
-      throw ModelFileError(
-        path: folder, kind: .unwritable,
-        fault: "cannot be made a folder: \((error as NSError).localizedDescription)")
-    }
-    key = "\(Self.version) \(settings) \(FileIdentity.text(of: files))"
+    let identity = "\(Self.version) \(FileIdentity.text(of: files)) \(paths)"
+    pathKey = XXHash64.name(of: identity)
+    key = XXHash64.name(of: "\(identity) \(settings)")
   }
 
-  package var importancePath: String { folder + "/imatrix.gguf" }
-  var overlayPath: String { folder + "/overlay.gguf" }
-  private var path: String { folder + "/sensitivity.json" }
+  /// The importance matrix of the same steps.
+  package var importancePath: String { "\(folder)/imatrix-\(pathKey).gguf" }
+  /// Another one for each process: two may measure the same model.
+  var overlayPath: String { "\(folder)/overlay-\(key)-\(getpid()).gguf" }
+  private var path: String { "\(folder)/sensitivity-\(key).json" }
 
-  /// What an earlier run measured; nothing if it was of another model or with other settings.
+  /// Makes the folder.
+  func prepare() throws(ModelFileError) { try FolderMaking.make(folder) }
+
+  /// What an earlier run measured, by group.
   func errors() -> [String: Double] {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8),
-      let json = try? JSONValue(parsing: text), json["key"]?.stringValue == key,
-      let groups = json["groups"]?.members
+      let json = try? JSONValue(parsing: text), let groups = json.members
     else { return [:] }
     return Dictionary(
       groups.compactMap { group in group.value.doubleValue.map { (group.key, $0) } },
@@ -55,11 +56,8 @@ package struct SensitivityStore: Sendable {
 
   /// Keeps what was measured so far.
   func keep(_ errors: [String: Double]) throws(ModelFileError) {
-    let groups = errors.sorted { $0.key < $1.key }
-    let json: JSONValue = [
-      "key": .string(key),
-      "groups": .object(groups.map { .init(key: $0.key, value: .double($0.value)) }),
-    ]
+    let json = JSONValue.object(
+      errors.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .double($0.value)) })
     try AtomicFile.write(Array(json.text(indentation: 2).utf8), to: path, overwrite: true)
   }
 }

@@ -2,6 +2,7 @@ import ArgumentParser
 import Comparison
 import Conversion
 import Foundation
+import ImageMetrics
 import ModelFiles
 import Tensors
 import TextToImage
@@ -33,6 +34,8 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
     throw fail(error.description, exitCode(GenerationError(error)))
   } catch let error as ConversionError {
     throw fail(error.description, exitCode(error))
+  } catch let error as ImageMetricError {
+    throw fail(error.description, ExitStatus.badData)
   } catch let error as PNGError {
     throw fail(error.description, ExitStatus.cannotWrite)
   }

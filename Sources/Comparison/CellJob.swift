@@ -13,30 +13,29 @@ struct CellJob: Sendable {
   let subject: ComparisonSubject
   /// Of the reference's trajectory for this subject.
   let trajectoryKey: String
-  /// Of the level's files.
-  let identity: String
+  /// Of all that the cell depends on.
+  let key: String
 
   /// The FLIP error that is brightest in difference maps: larger ones are rare.
   private static let brightestError: Float = 0.5
 
   private var store: ComparisonStore { comparison.store }
 
-  /// By all that the cell depends on.
-  private var key: String {
-    fingerprint("\(trajectoryKey) \(identity) \(level.activations.rawValue) \(level.kind)")
+  private func imageName(_ level: ComparisonLevel, ending: String = "") -> String {
+    store.imageName(level.name, prompt: subject.prompt, seed: subject.seed, ending: ending)
   }
 
-  private func imageName(_ level: String, ending: String = "") -> String {
-    store.imageName(level, prompt: subject.prompt, seed: subject.seed, ending: ending)
-  }
+  private var differenceName: String { imageName(level, ending: "-difference") }
 
   /// What an earlier run left, if it is whole.
   var finished: CellRecord? {
-    guard let record = store.cell(key, image: imageName(level.name)) else { return nil }
-    if level.kind == .reference {
-      return store.trajectory(trajectoryKey) == nil ? nil : record
-    }
-    return record.measures == nil ? nil : record
+    guard
+      let record = store.cell(key, image: imageName(level), difference: differenceName),
+      store.hasTrajectory(
+        trajectoryKey, steps: subject.settings.steps, points: subject.velocitySteps.count)
+    else { return nil }
+    let isWhole = level.kind == .reference || record.measures != nil || record.failure != nil
+    return isWhole ? record : nil
   }
 
   /// Makes the picture and measures it.
@@ -45,26 +44,46 @@ struct CellJob: Sendable {
   /// - Returns: what was measured.
   /// - Throws: `ComparisonFailure`, `ModelFileError` if a result cannot be kept.
   func compute(_ report: @escaping @Sendable (String) -> Void) async throws -> CellRecord {
-    let made = try await generate(report)
+    // A failed run must not leave the pictures of another cell of this name.
+    for name in [imageName(level), differenceName] { store.remove(name) }
     var record = CellRecord(
-      measures: nil, secondsPerStep: made.result.statistics.meanSecondsPerStep, peakBytes: 0)
-    let points = try trajectoryPoints(made.latents)
+      secondsPerStep: 0, peakBytes: nil,
+      circumstances: "\(pipeline.threadCount) threads, memory \(pipeline.memory)")
+    do {
+      try await compute(&record, report)
+    } catch let failure as ComparisonFailure {
+      // Weights that lead to no picture are a result, except for the reference.
+      guard level.kind != .reference, failure.error.isAboutWeights else { throw failure }
+      record.failure = "\(failure.error)"
+    }
+    try store.keep(record, as: key)
+    return record
+  }
+
+  private func compute(
+    _ record: inout CellRecord, _ report: @escaping @Sendable (String) -> Void
+  ) async throws {
+    let canMeasurePeak = resetPeakResidentBytes()
+    let made = try await generate(report)
+    record.secondsPerStep = made.result.statistics.meanSecondsPerStep
+    record.peakBytes = canMeasurePeak ? made.result.statistics.peakResidentBytes : nil
     report("velocities")
+    let points = try trajectoryPoints(made.latents)
     let velocities = try await failing {
       () async throws(GenerationError) in
       try await pipeline.velocities(of: subject.request, at: points)
     }
+    let image = made.result.images[0]
     if level.kind == .reference {
       try store.keep(
         ComparisonStore.Trajectory(latents: made.latents, velocities: velocities),
         as: trajectoryKey)
     } else {
-      record.measures = try measures(made.result.images[0], made.latents, velocities)
+      let (measures, map) = try measures(image, made.latents, velocities)
+      record.measures = measures
+      record.differenceHash = try store.write(map, to: differenceName)
     }
-    record.peakBytes = peakResidentBytes()
-    try store.write(made.result.images[0], to: imageName(level.name))
-    try store.keep(record, as: key)
-    return record
+    record.pictureHash = try store.write(image, to: imageName(level))
   }
 
   // MARK: Generation
@@ -77,12 +96,7 @@ struct CellJob: Sendable {
 
   private func generate(_ report: @escaping @Sendable (String) -> Void) async throws -> Made {
     var request = subject.request
-    if level.kind == .noiseFloor, level.activations == comparison.levels[0].activations {
-      // Nothing but rounding: each number moves by one unit in its last place.
-      request.latents = try await failing { () async throws(GenerationError) in
-        try pipeline.initialLatents(for: request).map(\.nextUp)
-      }
-    }
+    if isPerturbed { request.latents = perturbed(try initialLatents()) }
     let prepared = request
     let latents = Mutex<[[Float]]>([])
     let result = try await failing { () async throws(GenerationError) in
@@ -102,21 +116,35 @@ struct CellJob: Sendable {
   private func trajectoryPoints(_ own: [[Float]]) throws -> [TrajectoryPoint] {
     let latents = level.kind == .reference ? own : try trajectory().latents
     return try subject.velocitySteps.map { step in
-      let start = step > 0 ? latents[step - 1] : try pipeline.initialLatents(for: subject.request)
-      return TrajectoryPoint(step: step, latents: start)
+      let start = step > 0 ? latents[step - 1] : try initialLatents()
+      return TrajectoryPoint(step: step, latents: isPerturbed ? perturbed(start) : start)
     }
   }
 
+  private func initialLatents() throws -> [Float] {
+    try pipeline.initialLatents(for: subject.request)
+  }
+
+  /// Whether rounding is varied by the noise: the level computes just as the reference does.
+  private var isPerturbed: Bool {
+    level.kind == .noiseFloor && level.activations == comparison.levels[0].activations
+  }
+
+  /// Each number moved by one unit in its last place.
+  private func perturbed(_ latents: [Float]) -> [Float] { latents.map(\.nextUp) }
+
   private func trajectory() throws -> ComparisonStore.Trajectory {
-    guard let trajectory = store.trajectory(trajectoryKey),
-      trajectory.latents.count == subject.settings.steps,
-      trajectory.velocities.count == subject.velocitySteps.count
-    else {
-      throw GenerationError.unreadable(
-        path: store.path("cache/trajectories/\(trajectoryKey).safetensors"),
-        fault: "was removed or damaged during the comparison: start it again")
-    }
+    guard
+      let trajectory = store.trajectory(
+        trajectoryKey, steps: subject.settings.steps, points: subject.velocitySteps.count)
+    else { throw gone("cache/trajectories/\(trajectoryKey).safetensors") }
     return trajectory
+  }
+
+  private func gone(_ name: String) -> GenerationError {
+    .unreadable(
+      path: store.path(name),
+      fault: "was removed or damaged during the comparison: start it again")
   }
 
   private func failing<Value: Sendable>(
@@ -134,28 +162,35 @@ struct CellJob: Sendable {
 
   private func measures(
     _ image: RGBImage, _ latents: [[Float]], _ velocities: [[Float]]
-  ) throws -> CellMeasures {
+  ) throws -> (CellMeasures, map: RGBImage) {
     let trajectory = try trajectory()
-    guard let reference = store.image(imageName(self.comparison.levels[0].name)) else {
-      throw GenerationError.unreadable(
-        path: store.path(imageName(self.comparison.levels[0].name)),
-        fault: "was removed or damaged during the comparison: start it again")
-    }
-    let comparison = try ImageComparison(of: image, with: reference)
-    try store.write(
-      comparison.flipErrorMap.picture(brightest: Self.brightestError),
-      to: imageName(level.name, ending: "-difference"))
-    return CellMeasures(
-      psnr: comparison.peakSignalToNoiseRatio, ssim: comparison.structuralSimilarity,
-      multiScaleSSIM: comparison.multiScaleStructuralSimilarity?.value,
-      flip: comparison.flipErrorMap.mean,
+    let name = imageName(comparison.levels[0])
+    guard let reference = store.image(name), reference.width == image.width,
+      reference.height == image.height
+    else { throw gone(name) }
+    let difference = try ImageComparison(of: image, with: reference)
+    let measures = CellMeasures(
+      psnr: difference.peakSignalToNoiseRatio, ssim: difference.structuralSimilarity,
+      multiScaleSSIM: difference.multiScaleStructuralSimilarity?.value,
+      flip: difference.flipErrorMap.mean,
       latentErrors: zip(latents, trajectory.latents).map { relativeDistance($0, $1) },
       velocityErrors: zip(velocities, trajectory.velocities).map { relativeDistance($0, $1) })
+    return (measures, difference.flipErrorMap.picture(brightest: Self.brightestError))
   }
 }
 
 extension GenerationStatistics {
   var meanSecondsPerStep: Double {
     stepSeconds.reduce(0, +) / Double(max(1, stepSeconds.count))
+  }
+}
+
+extension GenerationError {
+  /// Whether weights are at fault, not the machine or the user.
+  fileprivate var isAboutWeights: Bool {
+    switch self {
+    case .notFinite, .notFiniteImage: true
+    default: false
+    }
   }
 }

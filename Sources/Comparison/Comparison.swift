@@ -1,5 +1,6 @@
+import Checkpoints
+import Conversion
 import Foundation
-import ImageMetrics
 import ModelFiles
 import Tensors
 import TextToImage
@@ -8,9 +9,9 @@ import TextToImage
 package struct ComparisonProgress: Sendable {
   /// The level that is worked on.
   package let level: String
-  /// Cells of all levels that are finished, and how many there are.
+  /// Cells that are finished so far, and how many there are.
   package let finishedCells, cellCount: Int
-  /// What is happening to the present cell.
+  /// What is happening to the present cell; empty when one has ended.
   package let stage: String
   /// Cells that this run has computed so far.
   package let computedCells: Int
@@ -55,73 +56,102 @@ package struct Comparison: Sendable {
     self.onProgress = onProgress
   }
 
-  /// Computes what is missing.
+  // MARK: Checks
+
+  /// Opens the reference and resolves every prompt, so that faults are found before hours of work.
   ///
-  /// - Returns: all cells, `[level][subject]`, prompts in order and seeds within.
-  /// - Throws: `ComparisonFailure`, `ModelFileError` for models that do not fit the reference.
-  package func run() async throws -> ComparisonCells {
-    let reference = try open(levels[0])
-    var subjects: [ComparisonSubject] = []
-    for prompt in settings.prompts.indices {
-      for seed in settings.seeds {
-        subjects.append(
-          try ComparisonSubject(
-            settings.prompts, prompt, seed: seed, points: settings.velocityPoints, reference))
-      }
+  /// - Throws: `ModelFileError` for the model, `GenerationError.invalidRequest` for a prompt.
+  package static func check(
+    _ settings: ComparisonSettings, _ reference: ComparisonLevel
+  ) throws {
+    _ = try subjects(settings, try open(reference, settings))
+  }
+
+  /// Checks that a level is a model of the reference's architecture. Weights are not read.
+  ///
+  /// - Throws: `ModelFileError` naming a tensor that differs in shape, or the latents.
+  package static func check(
+    _ level: ComparisonLevel, against reference: ComparisonLevel, _ settings: ComparisonSettings
+  ) throws {
+    let shapes = try [level, reference].map { try open($0, settings).shape }
+    guard shapes[0] == shapes[1] else {
+      throw ModelFileError(
+        path: level.paths.model ?? level.name, kind: .contradicted,
+        fault: "makes \(shapes[0]), the reference \(shapes[1]): only models of one architecture "
+          + "can be compared")
     }
-    let origin = Origin(
-      identity: FileIdentity.text(of: reference.files), shape: reference.shape)
-    var tally = Tally(cellCount: levels.count * subjects.count)
-    var cells: [[CellRecord]] = []
-    for level in levels {
-      cells.append(try await run(level, subjects, origin, &tally))
+    let sources = try [level, reference].map {
+      try ConversionSource(.all, paths: $0.paths, hints: $0.hints)
     }
-    return ComparisonCells(
-      levels: levels, subjects: subjects.map { ($0.prompt, $0.seed, $0.settings) }, records: cells)
+    _ = try WeightComparison.pairs(sources[0], sources[1])
   }
 
-  /// Facts of the reference that all levels must agree with.
-  struct Origin: Sendable {
-    let identity: String
-    let shape: Pipeline.Shape
-  }
-
-  /// Counts cells for the progress.
-  struct Tally: Sendable {
-    let cellCount: Int
-    var finished = 0
-    var computed = 0
-  }
-
-  // MARK: Levels
-
-  private func open(_ level: ComparisonLevel) throws -> Pipeline {
+  private static func open(
+    _ level: ComparisonLevel, _ settings: ComparisonSettings
+  ) throws -> Pipeline {
     try Pipeline(
       level.paths, hints: level.hints, threadCount: settings.threadCount,
       activations: level.activations, memory: settings.memory)
   }
 
-  /// Computes the cells of one level that are missing. The model is open only if there are any.
+  private static func subjects(
+    _ settings: ComparisonSettings, _ reference: Pipeline
+  ) throws -> [ComparisonSubject] {
+    try settings.prompts.indices.flatMap { prompt in
+      try settings.seeds.map { seed in
+        try ComparisonSubject(
+          settings.prompts, prompt, seed: seed, points: settings.velocityPoints, reference)
+      }
+    }
+  }
+
+  // MARK: Running
+
+  /// Counts cells for the progress.
+  private struct Tally {
+    let cellCount: Int
+    var finished = 0
+    var computed = 0
+  }
+
+  /// Computes what is missing.
+  ///
+  /// - Returns: all cells, `[level][subject]`, prompts in order and seeds within.
+  /// - Throws: `ComparisonFailure`, `ModelFileError`.
+  package func run() async throws -> ComparisonCells {
+    let reference = try Self.open(levels[0], settings)
+    let subjects = try Self.subjects(settings, reference)
+    let origin = "\(settings.version) \(identity(of: levels[0], reference))"
+    var tally = Tally(cellCount: levels.count * subjects.count)
+    var records: [[CellRecord]] = []
+    for level in levels {
+      records.append(try await run(level, subjects, origin, &tally))
+    }
+    return ComparisonCells(
+      levels: levels, subjects: subjects.map { ($0.prompt, $0.seed, $0.settings) },
+      records: records)
+  }
+
+  /// All of a level that its pictures depend on.
+  private func identity(of level: ComparisonLevel, _ pipeline: Pipeline) -> String {
+    "\(FileIdentity.text(of: pipeline.files)) \(level.hints) \(level.activations.rawValue) "
+      + "\(level.kind)"
+  }
+
+  /// Computes the cells of one level that are missing.
   private func run(
-    _ level: ComparisonLevel, _ subjects: [ComparisonSubject], _ origin: Origin,
+    _ level: ComparisonLevel, _ subjects: [ComparisonSubject], _ origin: String,
     _ tally: inout Tally
   ) async throws -> [CellRecord] {
-    let pipeline = try open(level)
-    guard pipeline.shape == origin.shape else {
-      throw ModelFileError(
-        path: pipeline.files.first ?? level.name, kind: .contradicted,
-        fault: "makes \(pipeline.shape), the reference \(origin.shape): only models of one "
-          + "architecture can be compared")
-    }
-    let identity = FileIdentity.text(of: pipeline.files)
-    resetPeakResidentBytes()
+    let pipeline = try Self.open(level, settings)
+    let identity = identity(of: level, pipeline)
     var records: [CellRecord] = []
     for subject in subjects {
+      let trajectory = "\(ComparisonStore.version) \(origin) \(subject.description)"
       let job = CellJob(
         comparison: self, level: level, pipeline: pipeline, subject: subject,
-        trajectoryKey: fingerprint(
-          "\(ComparisonStore.version) \(origin.identity) \(subject.description)"),
-        identity: identity)
+        trajectoryKey: XXHash64.name(of: trajectory),
+        key: XXHash64.name(of: "\(trajectory) \(identity)"))
       if let record = job.finished {
         records.append(record)
       } else {
@@ -150,4 +180,15 @@ package struct ComparisonCells: Sendable {
   package let subjects: [(prompt: Int, seed: UInt64, settings: GenerationSettings)]
   /// `[level][subject]`.
   package let records: [[CellRecord]]
+
+  /// Cells for which there is no picture.
+  package var failures: [String] {
+    zip(levels, records).flatMap { level, records in
+      zip(subjects, records).compactMap { subject, record in
+        record.failure.map {
+          "level \(level.name), prompt \(subject.prompt + 1), seed \(subject.seed): \($0)"
+        }
+      }
+    }
+  }
 }

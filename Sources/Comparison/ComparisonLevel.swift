@@ -34,10 +34,3 @@ package struct ComparisonLevel: Sendable {
     self.activations = activations
   }
 }
-
-/// A short name for a text of any length: its XXH64 in hexadecimal.
-func fingerprint(_ text: String) -> String {
-  var text = text
-  let hash = text.withUTF8 { XXHash64.hash(UnsafeRawBufferPointer($0)) }
-  return String(format: "%016llx", hash)
-}

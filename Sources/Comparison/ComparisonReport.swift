@@ -1,4 +1,5 @@
 import Foundation
+import Images
 import ModelFiles
 import StrictJSON
 import Tensors
@@ -10,22 +11,18 @@ package struct ComparisonReport: Sendable {
   /// In the order of `cells.levels`.
   package let summaries: [LevelSummary]
   let settings: ComparisonSettings
-  /// Version of the program.
-  let version: String
 
   /// - Parameters:
   ///   - cells: all measures.
   ///   - facts: of each level's weights.
   ///   - scores: what pictures show, if that was judged.
   ///   - settings: what was compared.
-  ///   - version: of the program.
   package init(
     _ cells: ComparisonCells, facts: [LevelFacts], scores: ScoreTable?,
-    _ settings: ComparisonSettings, version: String
+    _ settings: ComparisonSettings
   ) {
     self.cells = cells
     self.settings = settings
-    self.version = version
     summaries = cells.levels.indices.map { index in
       LevelSummary(
         cells.levels[index], facts[index], cells.records[index],
@@ -33,14 +30,34 @@ package struct ComparisonReport: Sendable {
     }
   }
 
-  /// Writes every form of the report.
+  /// Every form of the report, ready to be written.
+  package struct Files: Sendable {
+    let texts: [(name: String, text: String)]
+    let contactSheet: RGBImage
+
+    /// Writes all of them.
+    ///
+    /// - Throws: `ModelFileError` if a file cannot be written, `PNGError` for a sheet too large.
+    package func write(to store: ComparisonStore) throws {
+      for (name, text) in texts { try store.write(text, to: name) }
+      try store.write(contactSheet, to: "contact-sheet.png")
+    }
+  }
+
+  /// Makes every form of the report from what the store holds.
   ///
-  /// - Throws: `ModelFileError` if a file cannot be written.
-  package func write(to store: ComparisonStore) throws {
-    try store.write(json(store).text(indentation: 2) + "\n", to: "results.json")
-    try store.write(csv(store), to: "results.csv")
-    try store.write(ContactSheet(self, store).image, to: "contact-sheet.png")
-    try store.write(try ReportPage(self, store).html, to: "report.html")
+  /// - Parameters:
+  ///   - store: where the pictures are.
+  ///   - pool: threads to work on; cancelling it ends the work.
+  /// - Returns: what to write.
+  /// - Throws: `ComputeError` if cancelled.
+  package func files(_ store: ComparisonStore, on pool: ThreadPool) throws -> Files {
+    let page = try ReportPage(self, store, on: pool)
+    return Files(
+      texts: [
+        ("results.json", json(store).text(indentation: 2) + "\n"), ("results.csv", csv(store)),
+        ("report.html", page.html),
+      ], contactSheet: ContactSheet(self, store).image)
   }
 
   /// The settings of the cells of a prompt.
@@ -50,8 +67,8 @@ package struct ComparisonReport: Sendable {
 
   // MARK: results.json
 
-  /// `levels`, `cells` and `settings`. Numbers that are infinite, such as the PSNR of pictures that
-  /// are the same, are null.
+  /// `levels`, `cells` and `settings`; prompts are counted from 1. Numbers that are infinite, such as
+  /// the PSNR of pictures that are the same, are null.
   func json(_ store: ComparisonStore) -> JSONValue {
     let prompts: [JSONValue] = settings.prompts.indices.map { index in
       let settings = settings(ofPrompt: index)
@@ -66,7 +83,7 @@ package struct ComparisonReport: Sendable {
       ]
     }
     return [
-      "version": .string(version),
+      "version": .string(settings.version),
       "settings": [
         "reference": .string(cells.levels[0].name),
         "seeds": .array(settings.seeds.map { .string("\($0)") }),
@@ -104,7 +121,7 @@ package struct ComparisonReport: Sendable {
     .object(
       [
         .init(key: "level", value: .string(row.level)),
-        .init(key: "prompt", value: .integer(row.prompt)),
+        .init(key: "prompt", value: .integer(row.prompt + 1)),
         .init(key: "seed", value: .string("\(row.seed)")),
         .init(key: "image", value: .string(row.image)),
       ] + (row.record.json.members ?? []))
@@ -124,7 +141,8 @@ package struct ComparisonReport: Sendable {
       let fields = [
         row.level, "\(row.prompt + 1)", "\(row.seed)", text(measures?.psnr), text(measures?.ssim),
         text(measures?.multiScaleSSIM), text(measures?.flip), text(measures?.latentErrors.last),
-        text(measures?.velocityError), text(row.record.secondsPerStep), "\(row.record.peakBytes)",
+        text(measures?.velocityError), text(row.record.secondsPerStep),
+        row.record.peakBytes.map { "\($0)" } ?? "",
         row.image, settings.prompts[row.prompt].text,
       ]
       return fields.map(Self.quoted).joined(separator: ",")

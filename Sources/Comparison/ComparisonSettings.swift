@@ -11,6 +11,8 @@ package struct ComparisonSettings: Sendable {
   package var threadCount: Int?
   /// Memory of each generation.
   package var memory = MemoryBudget.auto
+  /// The program's version: another one may compute otherwise.
+  package var version = ""
 
   /// Compares prompts with seeds.
   package init(prompts: [ComparisonPrompt], seeds: [UInt64]) {

@@ -15,17 +15,26 @@ import StrictJSON
 /// ```
 package struct ComparisonStore: Sendable {
   /// Changes when measures are computed in another way.
-  static let version = 1
+  static let version = 2
 
   package let folder: String
 
   /// Opens or makes the folder.
   ///
-  /// - Throws: `ModelFileError` if it cannot be made or written.
-  package init(folder: String) throws(ModelFileError) {
+  /// - Parameters:
+  ///   - folder: its path.
+  ///   - overwrite: whether files in a folder that is no comparison's may be replaced.
+  /// - Throws: `ModelFileError` if it cannot be made or written, or holds other things.
+  package init(folder: String, overwrite: Bool) throws(ModelFileError) {
     self.folder = folder
+    let known = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    if !overwrite, !known.isEmpty, !known.contains("cache") {
+      throw ModelFileError(
+        path: folder, kind: .unwritable,
+        fault: "holds other files: name a new folder, or pass --force to write into this one")
+    }
     for name in ["images", "cache/cells", "cache/trajectories", "cache/models", "cache/weights"] {
-      try Self.makeFolder(folder + "/" + name)
+      try FolderMaking.make(folder + "/" + name)
     }
     try AtomicFile.check(path("results.json"), overwrite: true)
   }
@@ -33,29 +42,25 @@ package struct ComparisonStore: Sendable {
   /// The path of a file in the folder.
   package func path(_ name: String) -> String { folder + "/" + name }
 
-  private static func makeFolder(_ path: String) throws(ModelFileError) {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw ModelFileError(
-        path: path, kind: .unwritable,
-        fault: "cannot be made a folder: \((error as NSError).localizedDescription)")
-    }
-  }
-
   // MARK: Cells
 
-  /// A finished cell; nil if there is none, or if its picture is gone.
-  func cell(_ key: String, image: String) -> CellRecord? {
-    guard FileManager.default.fileExists(atPath: path(image)),
-      let json = json("cache/cells/\(key).json"), let record = CellRecord(json)
+  /// A finished cell; nil if there is none, or if its pictures are gone or another cell's.
+  func cell(_ key: String, image: String, difference: String) -> CellRecord? {
+    guard let json = json("cache/cells/\(key).json"), let record = CellRecord(json),
+      hash(ofFile: image) == record.pictureHash, hash(ofFile: difference) == record.differenceHash
     else { return nil }
     return record
   }
 
-  /// Keeps a finished cell. Its picture must have been kept before.
+  /// Keeps a finished cell. Its pictures must have been kept before.
   func keep(_ record: CellRecord, as key: String) throws(ModelFileError) {
     try write(record.json.text(), to: "cache/cells/\(key).json")
+  }
+
+  /// A hash of a file's content; empty if it does not exist.
+  private func hash(ofFile name: String) -> String {
+    guard let data = FileManager.default.contents(atPath: path(name)) else { return "" }
+    return XXHash64.name(of: [UInt8](data))
   }
 
   /// A file of JSON; nil if it is absent or damaged.
@@ -76,12 +81,20 @@ package struct ComparisonStore: Sendable {
     "images/\(level)/" + String(format: "%03d", prompt + 1) + "-s\(seed)\(ending).png"
   }
 
-  func write(
-    _ image: RGBImage, to name: String, texts: [(keyword: String, text: String)] = []
-  ) throws {
-    try Self.makeFolder((path(name) as NSString).deletingLastPathComponent)
-    try AtomicFile.write(try image.pngData(texts: texts), to: path(name), overwrite: true)
+  /// Writes a picture.
+  ///
+  /// - Returns: a hash of its file.
+  /// - Throws: `PNGError`, `ModelFileError` if it cannot be written.
+  @discardableResult
+  func write(_ image: RGBImage, to name: String) throws -> String {
+    try FolderMaking.make((path(name) as NSString).deletingLastPathComponent)
+    let data = try image.pngData()
+    try AtomicFile.write(data, to: path(name), overwrite: true)
+    return XXHash64.name(of: data)
   }
+
+  /// Removes a picture that a cell no longer has.
+  func remove(_ name: String) { unlink(path(name)) }
 
   /// A picture that was kept; nil if it is absent or damaged.
   func image(_ name: String) -> RGBImage? {
@@ -99,6 +112,10 @@ package struct ComparisonStore: Sendable {
     var velocities: [[Float]]
   }
 
+  private func trajectoryPath(_ key: String) -> String {
+    path("cache/trajectories/\(key).safetensors")
+  }
+
   func keep(_ trajectory: Trajectory, as key: String) throws(ModelFileError) {
     let tensors = [("latents", trajectory.latents), ("velocities", trajectory.velocities)].map {
       name, rows in
@@ -106,24 +123,39 @@ package struct ComparisonStore: Sendable {
         name: name, shape: [rows.count, rows.first?.count ?? 0], values: rows.flatMap { $0 })
     }
     try AtomicFile.write(
-      SafetensorsWriter.encode(tensors), to: path("cache/trajectories/\(key).safetensors"),
-      overwrite: true)
+      SafetensorsWriter.encode(tensors), to: trajectoryPath(key), overwrite: true)
   }
 
-  /// A trajectory that was kept; nil if it is absent or damaged.
-  func trajectory(_ key: String) -> Trajectory? {
-    guard
-      let archive = try? TensorArchive(path: path("cache/trajectories/\(key).safetensors"))
-    else { return nil }
-    func rows(_ name: String) -> [[Float]]? {
-      guard let index = archive.tensors.index(of: name),
-        let values = try? archive.values(of: index)
-      else { return nil }
-      let shape = archive.tensors.records[index].shape
-      guard shape.count == 2 else { return nil }
-      return (0..<shape[0]).map { Array(values[$0 * shape[1]..<($0 + 1) * shape[1]]) }
+  /// Whether a trajectory of some steps and points was kept; only the file's header is read.
+  func hasTrajectory(_ key: String, steps: Int, points: Int) -> Bool {
+    guard let archive = try? TensorArchive(path: trajectoryPath(key)) else { return false }
+    return [("latents", steps), ("velocities", points)].allSatisfy { name, count in
+      Self.tensor(name, in: archive, rows: count) != nil
     }
-    guard let latents = rows("latents"), let velocities = rows("velocities") else { return nil }
+  }
+
+  /// A trajectory that was kept; nil if it is absent, damaged or of other counts.
+  func trajectory(_ key: String, steps: Int, points: Int) -> Trajectory? {
+    guard let archive = try? TensorArchive(path: trajectoryPath(key)),
+      let latents = Self.rows("latents", in: archive, count: steps),
+      let velocities = Self.rows("velocities", in: archive, count: points)
+    else { return nil }
     return Trajectory(latents: latents, velocities: velocities)
+  }
+
+  private static func tensor(_ name: String, in archive: TensorArchive, rows: Int) -> Int? {
+    guard let index = archive.tensors.index(of: name) else { return nil }
+    let shape = archive.tensors.records[index].shape
+    return shape.count == 2 && shape[0] == rows && shape[1] > 0 ? index : nil
+  }
+
+  private static func rows(
+    _ name: String, in archive: TensorArchive, count: Int
+  ) -> [[Float]]? {
+    guard let index = tensor(name, in: archive, rows: count),
+      let values = try? archive.values(of: index)
+    else { return nil }
+    let width = archive.tensors.records[index].shape[1]
+    return (0..<count).map { Array(values[$0 * width..<($0 + 1) * width]) }
   }
 }

@@ -12,12 +12,15 @@ extension ComparisonReport {
     titles += aspects
     let rows = summaries.map { summary in
       [
-        summary.level.name, formattedBytes(summary.facts.bytes),
+        summary.level.name + (summary.failureCount > 0 ? " (\(summary.failureCount) failed)" : ""),
+        formattedBytes(summary.facts.bytes),
         String(format: "%.2f", summary.facts.bitsPerWeight), Self.spread(summary.psnr, "%.1f"),
-        Self.spread(summary.ssim, "%.3f"), Self.spread(summary.multiScaleSSIM, "%.3f"),
+        Self.spread(summary.ssim, "%.3f", of: summary),
+        Self.spread(summary.multiScaleSSIM, "%.3f", of: summary),
         Self.spread(summary.flip, "%.3f"), Self.spread(summary.latentError, "%.4f"),
         Self.spread(summary.velocityError, "%.4f"),
-        String(format: "%.3f", summary.secondsPerStep), formattedBytes(summary.peakBytes),
+        String(format: "%.3f", summary.secondsPerStep),
+        summary.peakBytes.map { formattedBytes($0) } ?? "n/a",
       ]
         + aspects.map { aspect in
           summary.scores?.counts.first { $0.aspect == aspect }
@@ -27,8 +30,11 @@ extension ComparisonReport {
     return Self.aligned([titles] + rows)
   }
 
-  private static func spread(_ spread: Spread?, _ format: String) -> String {
-    guard let spread else { return "-" }
+  /// Median and worst; `summary` is whose pictures may be too small for the measure.
+  private static func spread(
+    _ spread: Spread?, _ format: String, of summary: LevelSummary? = nil
+  ) -> String {
+    guard let spread else { return summary?.psnr == nil ? "-" : "n/a" }
     func text(_ value: Double) -> String {
       value.isFinite ? String(format: format, value) : "same"
     }

@@ -31,13 +31,17 @@ package struct LevelFacts: Sendable {
   ) throws {
     let model = try ConversionSource(.all, paths: level.paths, hints: level.hints)
     let origin = try ConversionSource(.all, paths: reference.paths, hints: reference.hints)
-    bytes = Set(model.files).reduce(0) { $0 + Self.byteCount(of: $1) }
+    bytes = Set(model.files).reduce(0) { $0 + FileIdentity.byteCount(of: $1) }
     let elements = model.tensors.reduce(0) { $0 + $1.elementCount }
     bitsPerWeight =
       Double(8 * model.tensors.reduce(0) { $0 + $1.byteCount }) / Double(max(1, elements))
-    let key = fingerprint(
-      "\(ComparisonStore.version) weights \(FileIdentity.text(of: origin.files)) "
-        + FileIdentity.text(of: model.files))
+    guard model.files != origin.files else {
+      differences = model.tensors.map { WeightDifference(same: $0) }
+      return
+    }
+    let key = XXHash64.name(
+      of: "\(ComparisonStore.version) weights \(FileIdentity.text(of: origin.files)) "
+        + "\(reference.hints) \(FileIdentity.text(of: model.files)) \(level.hints)")
     let name = "cache/weights/\(key).json"
     if let kept = store.json(name)?.arrayValue?.compactMap({ WeightDifference($0) }),
       kept.count == model.tensors.count
@@ -54,8 +58,7 @@ package struct LevelFacts: Sendable {
     Array(differences.sorted { $0.relativeError > $1.relativeError }.prefix(count))
   }
 
-  /// Relative error of all weights of transformer and text encoder as one vector would be dominated
-  /// by the largest tensors; this is the mean over elements of the tensors' own errors, squared.
+  /// The relative error of a weight: root of the mean over elements of their tensors' squared errors.
   package var relativeError: Double {
     let count = differences.reduce(0) { $0 + $1.elementCount }
     let sum = differences.reduce(0) {
@@ -64,10 +67,6 @@ package struct LevelFacts: Sendable {
     return (sum / Double(max(1, count))).squareRoot()
   }
 
-  private static func byteCount(of path: String) -> Int {
-    var status = stat()
-    return stat(path, &status) == 0 ? Int(status.st_size) : 0
-  }
 }
 
 extension WeightDifference {
@@ -81,10 +80,11 @@ extension WeightDifference {
   fileprivate init?(_ json: JSONValue) {
     guard let name = json["name"]?.stringValue, let type = json["type"]?.stringValue,
       let element = ElementType.allCases.first(where: { $0.name == type }),
-      let count = json["elements"]?.integerValue,
-      let error = json["relativeError"]?.doubleValue, let cosine = json["cosine"]?.doubleValue
+      let count = json["elements"]?.integerValue, let error = json["relativeError"],
+      let cosine = json["cosine"]
     else { return nil }
     self.init(
-      name: name, type: element, elementCount: count, relativeError: error, cosine: cosine)
+      name: name, type: element, elementCount: count,
+      relativeError: error.doubleValue ?? .infinity, cosine: cosine.doubleValue ?? .nan)
   }
 }

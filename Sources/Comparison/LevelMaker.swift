@@ -34,15 +34,17 @@ package struct LevelMaker {
   ///
   /// - Parameters:
   ///   - mix: the type.
+  ///   - name: what the level is called.
   ///   - pool: threads to work on; cancelling it ends the work.
   ///   - onBytes: told of bytes that are done and of all.
   /// - Returns: the level.
   /// - Throws: as `Converter.write`.
   package func make(
-    _ mix: TypeMix, on pool: ThreadPool, onBytes: @escaping Converter.Progress
+    _ mix: TypeMix, name: String, on pool: ThreadPool, onBytes: @escaping Converter.Progress
   ) throws -> ComparisonLevel {
     let origin = FileIdentity.text(of: source.files + [importance?.path].compactMap { $0 })
-    let key = fingerprint("\(ComparisonStore.version) \(mix.name) \(quality) \(origin)")
+    let key = XXHash64.name(
+      of: "\(ComparisonStore.version) \(mix.name) \(quality) \(origin) \(reference.hints)")
     let path = store.path("cache/models/\(mix.name)-\(key).gguf")
     if !FileManager.default.fileExists(atPath: path) {
       var options = ConversionOptions()
@@ -57,8 +59,9 @@ package struct LevelMaker {
       _ = try Converter.write(
         plan, to: path, overwrite: false, options: options, on: pool, progress: onBytes)
     }
+    var paths = ModelPaths(model: path)
+    paths.access = reference.paths.access
     return ComparisonLevel(
-      name: mix.name, kind: .level, paths: ModelPaths(model: path),
-      activations: reference.activations)
+      name: name, kind: .level, paths: paths, activations: reference.activations)
   }
 }

@@ -52,6 +52,8 @@ package struct ScoreTable: Sendable {
           path: path, kind: .malformed,
           fault: "line \(number + 1) has \(row.count) columns, expected \(header.count)")
       }
+      // Folders of pictures hold difference maps too.
+      guard !row[file].hasSuffix("-difference.png") else { continue }
       let level = (row[file] as NSString).deletingLastPathComponent
       let name = (level as NSString).lastPathComponent
       for aspect in Self.aspects {

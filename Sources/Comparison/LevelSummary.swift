@@ -37,8 +37,10 @@ package struct LevelSummary: Sendable {
   package let velocityErrorPerPoint: [Double]
   /// Median over cells.
   package let secondsPerStep: Double
-  /// Most memory of any cell.
-  package let peakBytes: Int
+  /// Most memory of any cell; nil where the system does not tell.
+  package let peakBytes: Int?
+  /// Cells for which there is no picture.
+  package let failureCount: Int
   /// What pictures show, from `scores.csv`; nil without it.
   package let scores: LevelScores?
 
@@ -58,8 +60,10 @@ package struct LevelSummary: Sendable {
     velocityError = Spread(measures.map(\.velocityError), isBetterHigh: false)
     latentErrorPerStep = Self.medians(measures.map(\.latentErrors))
     velocityErrorPerPoint = Self.medians(measures.map(\.velocityErrors))
-    secondsPerStep = Spread.median(records.map(\.secondsPerStep).sorted())
-    peakBytes = records.map(\.peakBytes).max() ?? 0
+    let made = records.filter { $0.failure == nil }
+    secondsPerStep = Spread.median(made.map(\.secondsPerStep).sorted())
+    peakBytes = made.compactMap(\.peakBytes).max()
+    failureCount = records.count - made.count
   }
 
   private static func medians(_ rows: [[Double]]) -> [Double] {
@@ -84,9 +88,11 @@ package struct LevelSummary: Sendable {
       .init(key: "velocityErrorWorst", value: .finite(velocityError?.worst)),
       .init(key: "velocityErrorPerPoint", value: .numbers(velocityErrorPerPoint)),
       .init(key: "secondsPerStep", value: .finite(secondsPerStep)),
-      .init(key: "peakBytes", value: .integer(peakBytes)),
+      .init(key: "peakBytes", value: peakBytes.map { .integer($0) } ?? .null),
+      .init(key: "failures", value: .integer(failureCount)),
       .init(key: "weightError", value: .finite(facts.relativeError)),
       .init(key: "worstTensors", value: .array(facts.worst(5).map(\.json))),
+      .init(key: "tensors", value: .array(facts.differences.map(\.json))),
     ]
     if let scores { members.append(.init(key: "scores", value: scores.json)) }
     return .object(members)

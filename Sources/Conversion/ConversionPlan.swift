@@ -35,15 +35,19 @@ package struct ConversionPlan {
     package let type: ElementType
     /// Why the type is not the file's; nil where it is.
     package let reason: String?
+    /// Whether the user named the type.
+    var isRuled = false
 
     package var elementCount: Int { source.elementCount }
     package var byteCount: Int { declaration.byteCount ?? 0 }
     /// Whether the bytes stay as they are.
     package var isCopied: Bool { type == source.type && source.scale == 1 }
-    /// Whether the type is free to choose: readers expect nothing of it, and it is a matrix.
+    /// Whether the type is free to choose: neither readers nor the user expect one, and it is a
+    /// matrix whose rows hold whole blocks.
     package var isChoosable: Bool {
       switch role {
-      case .embedding, .value, .textDown, .modulation, .matrix: shape.count == 2
+      case .embedding, .value, .textDown, .modulation, .matrix:
+        !isRuled && shape.count == 2 && shape[1] % ElementType.q8_0.elementsPerBlock == 0
       case .vector, .table, .sensitive: false
       }
     }
@@ -123,7 +127,7 @@ package struct ConversionPlan {
       tensors.append(
         Tensor(
           source: item.tensor, name: item.name, shape: item.shape, role: item.role, type: type,
-          reason: reason))
+          reason: reason, isRuled: rule != nil))
     }
     if request.container == .safetensors {
       // Readers that map files want numbers aligned: larger ones first.

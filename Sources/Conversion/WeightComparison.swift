@@ -16,6 +16,17 @@ package struct WeightDifference: Sendable, Equatable {
   /// Cosine of the angle between both, all elements as one vector.
   package let cosine: Double
 
+  /// A tensor beside itself.
+  package init(same tensor: PartTensor) {
+    self.init(
+      name: Self.name(of: tensor), type: tensor.type, elementCount: tensor.elementCount,
+      relativeError: 0, cosine: 1)
+  }
+
+  fileprivate static func name(of tensor: PartTensor) -> String {
+    tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
+  }
+
   package init(
     name: String, type: ElementType, elementCount: Int, relativeError: Double, cosine: Double
   ) {
@@ -50,22 +61,43 @@ package struct WeightComparison {
     _ model: ConversionSource, _ reference: ConversionSource,
     onBytes: (_ done: Int, _ total: Int) -> Void = { _, _ in }
   ) throws -> [WeightDifference] {
-    let known = Dictionary(
-      reference.tensors.map { (Key($0), $0) }, uniquingKeysWith: { first, _ in first })
-    let total = model.tensors.reduce(0) { $0 + $1.byteCount }
+    let pairs = try Self.pairs(model, reference)
+    let total = pairs.reduce(0) { $0 + $1.tensor.byteCount }
     var done = 0
     var result: [WeightDifference] = []
-    for tensor in model.tensors {
-      guard let other = known[Key(tensor)], other.elementCount == tensor.elementCount else {
-        throw tensor.file.malformed(
-          "tensor '\(tensor.storedName)' of \(tensor.shape) is not in the reference, or of another "
-            + "shape there: only models of one architecture can be compared")
-      }
+    for (tensor, other) in pairs {
       result.append(try difference(tensor, other))
       done += tensor.byteCount
       onBytes(done, total)
     }
     return result
+  }
+
+  /// The tensors of two models that belong together, in the order of the first. Nothing is read.
+  ///
+  /// - Throws: `ModelFileError` for a tensor that only one model has or whose shapes differ.
+  package static func pairs(
+    _ model: ConversionSource, _ reference: ConversionSource
+  ) throws -> [(tensor: PartTensor, reference: PartTensor)] {
+    var known = Dictionary(
+      reference.tensors.map { (Key($0), $0) }, uniquingKeysWith: { first, _ in first })
+    let pairs = try model.tensors.map { tensor in
+      guard let other = known.removeValue(forKey: Key(tensor)),
+        other.dimensions == tensor.dimensions
+      else { throw mismatch(tensor, "the reference") }
+      return (tensor: tensor, reference: other)
+    }
+    if let missing = known.values.min(by: { $0.name < $1.name }) {
+      throw mismatch(missing, model.files.first ?? "the model")
+    }
+    return pairs
+  }
+
+  private static func mismatch(_ tensor: PartTensor, _ other: String) -> ModelFileError {
+    ModelFileError(
+      path: tensor.file.path, kind: .contradicted,
+      fault: "tensor '\(tensor.storedName)' of \(tensor.shape) is not in \(other), or of another "
+        + "shape there: only models of one architecture can be compared")
   }
 
   private struct Key: Hashable {
@@ -114,8 +146,7 @@ package struct WeightComparison {
       $0.difference += $1.difference
     }
     return WeightDifference(
-      name: tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name, type: tensor.type,
-      elementCount: count,
+      name: WeightDifference.name(of: tensor), type: tensor.type, elementCount: count,
       relativeError: Self.ratio(sums.difference, sums.reference).squareRoot(),
       cosine: sums.difference == 0
         ? 1 : Self.ratio(sums.product, (sums.model * sums.reference).squareRoot()))
@@ -138,4 +169,9 @@ package struct WeightComparison {
     }
     return sums
   }
+}
+
+extension PartTensor {
+  /// The shape without dimensions of one, in which layouts differ.
+  fileprivate var dimensions: [Int] { shape.filter { $0 != 1 } }
 }

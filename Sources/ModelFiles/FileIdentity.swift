@@ -14,4 +14,10 @@ package enum FileIdentity {
         + "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
     }.joined(separator: " ")
   }
+
+  /// Bytes of a file; zero if it does not exist.
+  package static func byteCount(of path: String) -> Int {
+    var status = stat()
+    return stat(path, &status) == 0 ? Int(status.st_size) : 0
+  }
 }

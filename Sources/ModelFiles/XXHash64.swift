@@ -35,6 +35,15 @@ package struct XXHash64 {
     return hash.value
   }
 
+  /// The hash of bytes in hexadecimal: a short name for them.
+  package static func name(of bytes: [UInt8]) -> String {
+    let digits = String(bytes.withUnsafeBytes { hash($0) }, radix: 16)
+    return String(repeating: "0", count: 16 - digits.count) + digits
+  }
+
+  /// A short name for a text of any length.
+  package static func name(of text: String) -> String { name(of: Array(text.utf8)) }
+
   /// Appends bytes.
   package mutating func update(_ bytes: UnsafeRawBufferPointer) {
     var bytes = bytes

@@ -15,13 +15,15 @@ package enum ProcessStatus {
   }
 }
 
-/// Makes `VmHWM` start again from what is resident now, where the system allows it.
-package func resetPeakResidentBytes() {
+/// Makes `VmHWM` start again from what is resident now.
+///
+/// - Returns: whether the system allows it.
+package func resetPeakResidentBytes() -> Bool {
   // Number 5 of `/proc/PID/clear_refs`, proc(5).
   let descriptor = open("/proc/self/clear_refs", O_WRONLY | O_CLOEXEC)
-  guard descriptor >= 0 else { return }
-  _ = write(descriptor, "5", 1)
-  close(descriptor)
+  guard descriptor >= 0 else { return false }
+  defer { close(descriptor) }
+  return write(descriptor, "5", 1) == 1
 }
 
 /// The number behind `key:` in a file of lines such as `VmRSS:\t    1234 kB`, in bytes.

@@ -59,7 +59,11 @@ struct GenerationRun: Sendable {
     let clock = StageClock()
     var velocities: [[Float]] = []
     for point in points {
-      velocities += try guidedVelocities(of: [point.latents], session, step: point.step)
+      let found = try guidedVelocities(of: [point.latents], session, step: point.step)
+      guard found[0].allSatisfy(\.isFinite) else {
+        throw .notFinite(step: point.step + 1, of: settings.steps)
+      }
+      velocities += found
       report(.denoising, step: point.step + 1, seconds: clock.lap(), latents: [point.latents])
     }
     pool.releaseMemory()

@@ -42,3 +42,14 @@ extension Pipeline {
     return noise(seed: request.seed, count: count)
   }
 }
+
+/// The distance of `values` from `reference`, relative to the reference's length.
+package func relativeDistance(_ values: [Float], _ reference: [Float]) -> Double {
+  var (difference, length) = (0.0, 0.0)
+  for (value, reference) in zip(values, reference) {
+    let (a, b) = (Double(value), Double(reference))
+    difference += (a - b) * (a - b)
+    length += b * b
+  }
+  return length > 0 ? (difference / length).squareRoot() : (difference > 0 ? .infinity : 0)
+}

@@ -60,7 +60,7 @@ struct TargetSizeTests {
   @Test("sizes that cannot be, and arguments that contradict each other, are refused")
   func refusals() throws {
     let model = try ShippedModel.path()
-    let small = try convert(model, "a.gguf", "--target-bpw", "1", "--passes", "10")
+    let small = try convert(model, "a.gguf", "--target-bpw", "1")
     #expect(small.status == 64 && small.errors.contains("is too small"), "\(small.errors)")
     for (arguments, message) in [
       (["--target-size", "8MB", "--type", "q4_0"], "contradict"),
@@ -68,11 +68,45 @@ struct TargetSizeTests {
       (["--target-size", "8MB", "--preset", "pure"], "contradict"),
       (["--type", "q4_0", "--passes", "20"], "are for --target-size"),
       (["--target-bpw", "0"], "outside of"), ([], "name the --type"),
+      (["--target-bpw", "6", "--passes", "20"], "need 29"),
+      (["--target-bpw", "6", "--part", "vae"], "nothing to choose"),
     ] {
       let outcome = try CommandLine.run(["convert", model, "a.gguf"] + arguments, in: folder.url)
       #expect(outcome.status == 64 && outcome.errors.contains(message), "\(outcome.errors)")
     }
-    #expect(!FileManager.default.fileExists(atPath: folder.path("a.gguf")))
+    let dry = try CommandLine.run(
+      ["convert", model, "--target-bpw", "6", "--dry-run"], in: folder.url)
+    #expect(dry.status == 64 && dry.errors.contains("pass --measured"), "\(dry.errors)")
+    #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+  }
+
+  @Test("rules count within the size; what was measured for another size is used again")
+  func rules() throws {
+    let model = try ShippedModel.path()
+    for (name, rule) in [("better.gguf", "attn=q8_0"), ("smaller.gguf", "mlp=q2_K")] {
+      let outcome = try convert(
+        model, name, "--target-size", "9MB", "--rule", rule, "--measured", "measured", "-q")
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      #expect(try size(name) <= 9_000_000 && size(name) > 8_800_000)
+    }
+    let types = Set(
+      try TensorArchive(path: folder.path("better.gguf")).tensors.records
+        .filter { $0.name.contains("attn") && $0.shape.count == 2 }.map(\.type))
+    #expect(types.contains(.q8_0) && types.isDisjoint(with: [.q2_K, .q3_K, .q4_K]))
+  }
+
+  @Test("weights that are quantized already are not taken for robust")
+  func quantizedInput() throws {
+    let model = try ShippedModel.path()
+    #expect(try convert(model, "in.gguf", "--type", "q4_K", "-q").status == 0)
+    let bytes = try size("in.gguf")
+    let outcome = try convert("in.gguf", "out.gguf", "--target-size", "\(bytes + 4096)", "-q")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    // The input itself has no further error: nothing is to be gained by other types.
+    let before = try TensorArchive(path: folder.path("in.gguf")).tensors.records
+    let after = try TensorArchive(path: folder.path("out.gguf")).tensors.records
+    let changed = zip(before, after).filter { $0.type != $1.type && $0.type == .q4_K }
+    #expect(changed.isEmpty, "\(changed.map(\.0.name))")
   }
 
   @Test("matrices of an overlay take the place of the model's own")

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BitAllocation
+import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
@@ -40,20 +41,50 @@ struct BestTypesSession {
     var request = request
     request.preset = .pure
     let draft = try ConversionPlan(source, request, path: path)
+    guard draft.tensors.contains(where: \.isChoosable) else {
+      throw ConversionError.unusable(
+        "nothing to choose: no tensor of this part is a matrix of free type; name a --type")
+    }
+    let budget = size.byteCount(of: draft)
+    let smallest = BestTypes.smallestBytes(draft)
+    guard smallest <= budget else { throw tooSmall(budget, smallest) }
     let measurement = try measurement(draft, source)
     try announce(measurement)
     let errors = try await measure(measurement)
     let columns = importance ?? measurement.importance
-    let best = try choose(draft, measurement, errors, columns)
-    request.chosenTypes = best.types
-    request.mix = Self.mix(of: best, draft)
-    let plan = try ConversionPlan(source, request, path: path)
-    console.note(
-      String(
-        format: "expected relative error of velocities %.4f; no choice within this size has less "
-          + "than %.4f",
-        best.allocation.error.squareRoot(), best.allocation.leastError.squareRoot()))
-    return (plan, columns)
+    let best = try costs(draft, measurement, errors, columns)
+    return (try fit(best, request, source, path: path, budget: budget), columns)
+  }
+
+  /// The plan of the best types whose file is not larger than the budget.
+  private func fit(
+    _ best: BestTypes, _ request: ConversionPlan.Request, _ source: ConversionSource,
+    path: String, budget: Int
+  ) throws -> ConversionPlan {
+    var request = request
+    var allowed = budget
+    while let choice = best.types(within: allowed) {
+      request.chosenTypes = choice.types
+      request.mix = Self.mix(of: choice.types, source)
+      let plan = try ConversionPlan(source, request, path: path)
+      // Alignment and metadata may differ a little from the draft's.
+      guard plan.layout.byteCount > budget else {
+        console.note(
+          String(
+            format: "expected relative error of velocities %.4f; no choice within this size has "
+              + "less than %.4f",
+            choice.allocation.error.squareRoot(), choice.allocation.leastError.squareRoot()))
+        return plan
+      }
+      allowed -= plan.layout.byteCount - budget
+    }
+    throw tooSmall(budget, budget + 1)
+  }
+
+  private func tooSmall(_ budget: Int, _ smallest: Int) -> ConversionError {
+    .unusable(
+      "\(formattedBytes(budget)) is too small: with every free matrix at its smallest type the file "
+        + "has \(formattedBytes(smallest))")
   }
 
   // MARK: Measuring
@@ -68,8 +99,9 @@ struct BestTypesSession {
       prompts: try size.texts(), width: pixels, height: pixels, probe: size.probe(for: draft))
     settings.passes = size.passes
     settings.quality = quality
-    let store = try SensitivityStore(
-      folder: folder, files: pipeline.files, settings: settings.description)
+    let store = SensitivityStore(
+      folder: folder, files: pipeline.files, paths: "\(hints) \(settings.pathDescription)",
+      settings: settings.description)
     let progress = PassReporter(console)
     return SensitivityMeasurement(
       settings, draft, store, on: pool, open: { try self.pipeline(overlay: $0) },
@@ -84,6 +116,11 @@ struct BestTypesSession {
 
   /// Says what measuring will cost before it begins.
   private func announce(_ measurement: SensitivityMeasurement) throws {
+    guard size.passes >= measurement.leastPassCount else {
+      throw ConversionError.unusable(
+        "--passes \(size.passes) is too few: \(measurement.groups.count) groups of matrices need "
+          + "\(measurement.leastPassCount)")
+    }
     guard !measurement.isFinished else {
       return console.note("measured already: \(folder)")
     }
@@ -112,15 +149,14 @@ struct BestTypesSession {
 
   // MARK: Choosing
 
-  private func choose(
+  private func costs(
     _ draft: ConversionPlan, _ measurement: SensitivityMeasurement, _ errors: [Double],
     _ importance: ImportanceMatrix?
   ) throws -> BestTypes {
-    let budget = size.byteCount(of: draft)
     let outcome = Result {
       try BestTypes(
         draft, measurement, errors,
-        RoundingErrors(importance: importance, quality: quality, on: pool), byteCount: budget
+        RoundingErrors(importance: importance, quality: quality, on: pool)
       ) { done, total in
         console.progress(
           "rounding errors  " + progressBar(Double(done) / Double(max(1, total)))
@@ -130,22 +166,16 @@ struct BestTypesSession {
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }
     interruption.beginPreparing()
-    do {
-      return try outcome.get()
-    } catch let error as BestTypes.TooSmall {
-      throw ConversionError.unusable(
-        "\(formattedBytes(budget)) is too small: with everything at 2 bits the file has "
-          + "\(formattedBytes(error.smallestBytes))")
-    }
+    return try outcome.get()
   }
 
   /// The type that most weights have: what the file is called.
-  private static func mix(of best: BestTypes, _ draft: ConversionPlan) -> TypeMix {
+  private static func mix(
+    of types: [String: ElementType], _ source: ConversionSource
+  ) -> TypeMix {
     var counts: [String: Int] = [:]
-    for tensor in draft.tensors {
-      if let type = best.types[tensor.source.name] {
-        counts[type.name, default: 0] += tensor.elementCount
-      }
+    for tensor in source.tensors {
+      if let type = types[tensor.name] { counts[type.name, default: 0] += tensor.elementCount }
     }
     let most = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? ""
     return TypeMix(named: most) ?? TypeMix.all[0]

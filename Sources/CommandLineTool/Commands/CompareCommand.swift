@@ -108,6 +108,7 @@ struct CompareCommand: AsyncParsableCommand {
     guard (1...64).contains(velocityPoints) else {
       throw ValidationError("--velocity-points \(velocityPoints) is outside of 1...64")
     }
+    guard !output.isEmpty else { throw ValidationError("--output names no folder") }
     guard parts.transformer == nil else {
       throw ValidationError("name transformers with --reference and --models")
     }
@@ -123,32 +124,57 @@ struct CompareCommand: AsyncParsableCommand {
     try await reportingFailure {
       let console = Console(common)
       let interruption = Interruption(clearsLine: console.showsProgress)
-      let prompts = try ComparisonPrompts(text: try PromptFile.text(path: prompts), path: prompts)
-      var settings = ComparisonSettings(prompts: prompts.prompts, seeds: try seedList())
-      settings.velocityPoints = velocityPoints
-      settings.threadCount = common.threads
-      settings.memory = memory.memory.budget
+      let settings = try settings()
       let names = LevelNames()
       let reference = try referenceLevel(names)
-      // Faults of the reference are found before anything is written.
-      _ = try Pipeline(reference.paths, hints: reference.hints)
-      let store = try ComparisonStore(folder: output)
-      let pool = ThreadPool(threadCount: common.threadCount, activations: precision.activations)
-      let session = CompareSession(
-        console: console, interruption: interruption, pool: pool, store: store,
-        settings: settings)
-      let levels = try levels(reference, names, session)
-      let report = try await session.run(levels)
+      // Whatever may be wrong is found before hours of work, and before anything is written.
+      try Comparison.check(settings, reference)
+      let models = modelLevels(names)
+      for level in models { try Comparison.check(level, against: reference, settings) }
+      let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+      _ = try ScoreTable(path: output + "/scores.csv")
       interruption.beginWriting()
-      try report.write(to: store)
+      let store = try ComparisonStore(folder: output, overwrite: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
-      guard !common.quiet else { return }
-      guard !common.json else {
-        return Console.writeOutput(try CompareSession.text(of: store.path("results.json")))
-      }
-      Console.writeOutput(report.table.withoutControlCharactersInLines)
-      Console.writeOutput("\n\(store.path("report.html").withoutControlCharacters)\n")
+      interruption.beginPreparing()
+      let session = CompareSession(
+        console: console, interruption: interruption,
+        pool: ThreadPool(threadCount: common.threadCount), store: store, settings: settings)
+      var levels = [reference]
+      if noiseFloor { levels.append(try noiseFloorLevel(reference, names)) }
+      levels += models
+      levels += try typeLevels(reference, names, importance, session)
+      let (report, files) = try await session.run(levels)
+      interruption.beginWriting()
+      try files.write(to: store)
+      if let code = interruption.exitCode { throw ExitCode(code) }
+      try tell(report, store)
     }
+  }
+
+  private func tell(_ report: ComparisonReport, _ store: ComparisonStore) throws {
+    for failure in report.cells.failures {
+      Console.writeError("error: \(failure.withoutControlCharacters)\n")
+    }
+    if !common.quiet {
+      if common.json {
+        Console.writeOutput(try CompareSession.text(of: store.path("results.json")))
+      } else {
+        Console.writeOutput(report.table.withoutControlCharactersInLines)
+        Console.writeOutput("\n\(store.path("report.html").withoutControlCharacters)\n")
+      }
+    }
+    if !report.cells.failures.isEmpty { throw ExitCode(ExitStatus.badData) }
+  }
+
+  private func settings() throws -> ComparisonSettings {
+    let prompts = try ComparisonPrompts(text: try PromptFile.text(path: prompts), path: prompts)
+    var settings = ComparisonSettings(prompts: prompts.prompts, seeds: try seedList())
+    settings.velocityPoints = velocityPoints
+    settings.threadCount = common.threads
+    settings.memory = memory.memory.budget
+    settings.version = AuraFlowCommand.configuration.version
+    return settings
   }
 
   // MARK: Levels
@@ -160,29 +186,25 @@ struct CompareCommand: AsyncParsableCommand {
       activations: precision.activations)
   }
 
-  private func levels(
-    _ reference: ComparisonLevel, _ names: LevelNames, _ session: CompareSession
-  ) throws -> [ComparisonLevel] {
-    var levels = [reference]
-    if noiseFloor { levels.append(try noiseFloorLevel(reference, names)) }
-    for path in models {
-      let level = ComparisonLevel(
+  private func modelLevels(_ names: LevelNames) -> [ComparisonLevel] {
+    models.map { path in
+      ComparisonLevel(
         name: names.unique(for: path), kind: .level, paths: paths(path), hints: parts.hints(),
         activations: precision.activations)
-      // A wrong name must be found before hours of work, not after.
-      _ = try Pipeline(level.paths, hints: level.hints)
-      levels.append(level)
     }
-    let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+  }
+
+  private func typeLevels(
+    _ reference: ComparisonLevel, _ names: LevelNames, _ importance: ImportanceMatrix?,
+    _ session: CompareSession
+  ) throws -> [ComparisonLevel] {
     let mixes = try mixes()
-    guard !mixes.isEmpty else { return levels }
+    guard !mixes.isEmpty else { return [] }
     let maker = try LevelMaker(
       from: reference, session.store, importance: importance, quality: quality)
-    for mix in mixes {
-      _ = names.unique(for: mix.name)
-      levels.append(try session.convert(maker, mix))
+    return try mixes.map {
+      try session.convert(maker, $0, name: names.unique(for: $0.name))
     }
-    return levels
   }
 
   /// The reference with arithmetic that should not matter: activations of the other precision where

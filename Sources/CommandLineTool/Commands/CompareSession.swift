@@ -15,10 +15,10 @@ struct CompareSession {
   let settings: ComparisonSettings
 
   /// Converts the reference, unless an earlier run did.
-  func convert(_ maker: LevelMaker, _ mix: TypeMix) throws -> ComparisonLevel {
+  func convert(_ maker: LevelMaker, _ mix: TypeMix, name: String) throws -> ComparisonLevel {
     interruption.beginComputing { [pool] in pool.cancel() }
     let progress = ByteProgress(console, title: "converting to \(mix.name)")
-    let outcome = Result { try maker.make(mix, on: pool) { progress.show($0, of: $1) } }
+    let outcome = Result { try maker.make(mix, name: name, on: pool) { progress.show($0, of: $1) } }
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }
     interruption.beginPreparing()
@@ -26,7 +26,13 @@ struct CompareSession {
   }
 
   /// Computes every cell that is missing, compares weights and sums up.
-  func run(_ levels: [ComparisonLevel]) async throws -> ComparisonReport {
+  ///
+  /// - Parameter levels: the reference first.
+  /// - Returns: what was found, and the files to write.
+  /// - Throws: `ExitCode` after a signal, and whatever computing may throw.
+  func run(
+    _ levels: [ComparisonLevel]
+  ) async throws -> (ComparisonReport, ComparisonReport.Files) {
     let reporter = CellReporter(console)
     let comparison = Comparison(settings, levels: levels, store: store) { reporter.report($0) }
     let task = Task { try await comparison.run() }
@@ -37,18 +43,20 @@ struct CompareSession {
     let outcome = await task.result
     console.endProgress()
     if let code = interruption.exitCode {
-      console.note(
-        "\(reporter.finishedCells) of \(reporter.cellCount) pictures are finished; the same command "
-          + "goes on from there")
+      console.note("finished pictures are kept: the same command goes on from there")
       throw ExitCode(code)
     }
     let cells = try outcome.get()
-    let facts = Result { try levels.map { try self.facts($0, levels[0]) } }
+    let report = Result {
+      let report = ComparisonReport(
+        cells, facts: try levels.map { try self.facts($0, levels[0]) },
+        scores: try ScoreTable(path: store.path("scores.csv")), settings)
+      console.progress("writing the report")
+      return (report, try report.files(store, on: pool))
+    }
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }
-    return ComparisonReport(
-      cells, facts: try facts.get(), scores: try ScoreTable(path: store.path("scores.csv")),
-      settings, version: AuraFlowCommand.configuration.version)
+    return try report.get()
   }
 
   private func facts(
@@ -67,33 +75,38 @@ struct CompareSession {
   }
 }
 
-/// Shows cells, steps and the remaining time.
+/// Shows cells, steps and the remaining time: a bar on a terminal, a line now and then elsewhere.
 private final class CellReporter: Sendable {
+  private static let lineInterval = Duration.seconds(30)
+
   private let console: Console
   private let start = ContinuousClock.now
-  private let last = Mutex<ComparisonProgress?>(nil)
+  private let lastLine: Mutex<ContinuousClock.Instant>
 
-  init(_ console: Console) { self.console = console }
-
-  var finishedCells: Int { last.withLock { $0?.finishedCells ?? 0 } }
-  var cellCount: Int { last.withLock { $0?.cellCount ?? 0 } }
+  init(_ console: Console) {
+    self.console = console
+    lastLine = Mutex(start)
+  }
 
   func report(_ progress: ComparisonProgress) {
-    last.withLock { $0 = progress }
-    let share = Double(progress.finishedCells) / Double(max(1, progress.cellCount))
-    var remaining = ""
+    var text =
+      "\(progress.finishedCells)/\(progress.cellCount)  "
+      + "\(progress.level.withoutControlCharacters)  \(progress.stage)"
     if progress.computedCells > 0 {
       let seconds = (ContinuousClock.now - start) / .seconds(1)
       let left = progress.cellCount - progress.finishedCells
-      remaining =
-        "  ETA " + formattedDuration(seconds / Double(progress.computedCells) * Double(left))
+      text += "  ETA " + formattedDuration(seconds / Double(progress.computedCells) * Double(left))
     }
-    console.progress(
-      "\(progressBar(share)) \(progress.finishedCells)/\(progress.cellCount)  "
-        + "\(progress.level.withoutControlCharacters)  \(progress.stage)\(remaining)")
-    if progress.stage.isEmpty {
-      console.detail(
-        "\(progress.level): \(progress.finishedCells) of \(progress.cellCount) pictures")
+    if progress.stage.isEmpty { console.detail(text) }
+    guard !console.showsProgress else {
+      let share = Double(progress.finishedCells) / Double(max(1, progress.cellCount))
+      return console.progress("\(progressBar(share)) \(text)")
     }
+    let isDue = lastLine.withLock { last in
+      guard ContinuousClock.now - last >= Self.lineInterval else { return false }
+      last = ContinuousClock.now
+      return true
+    }
+    if isDue { console.line(text) }
   }
 }

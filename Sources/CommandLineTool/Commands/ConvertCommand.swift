@@ -15,7 +15,8 @@ struct ConvertCommand: AsyncParsableCommand {
     discussion: """
       IN is whatever generate opens: a diffusers folder, a single file, a GGUF, a
       part by itself. OUT ending in .gguf or .safetensors appears only when it is
-      whole; memory stays below 256 MiB whatever the size of the model.
+      whole; memory stays below 256 MiB whatever the size of the model (with a
+      target size: within --memory).
 
         auraflow convert aura_flow_0.3/ aura-Q4_K_M.gguf --type q4_K_M
         auraflow convert aura_flow_0.3/ aura.gguf --type q8_0 --part transformer
@@ -131,8 +132,8 @@ struct ConvertCommand: AsyncParsableCommand {
       var importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       let plan: ConversionPlan
       if size.isUsed {
-        (plan, importance) = try await bestTypes(interruption, console)
-          .plan(source, request, importance, path: output ?? input)
+        (plan, importance) = try await bestTypes(interruption, console).plan(
+          source, request, importance, path: output ?? input)
       } else {
         plan = try ConversionPlan(source, request, path: output ?? input)
       }
@@ -153,14 +154,19 @@ struct ConvertCommand: AsyncParsableCommand {
   }
 
   /// The search for `--target-size`.
-  private func bestTypes(_ interruption: Interruption, _ console: Console) -> BestTypesSession {
+  private func bestTypes(
+    _ interruption: Interruption, _ console: Console
+  ) throws -> BestTypesSession {
+    guard let folder = size.folder(input: input, output: output) else {
+      throw ValidationError("--dry-run without a name keeps measurements nowhere: pass --measured")
+    }
     var paths = parts.paths(model: input)
     paths.access = memory.io
     return BestTypesSession(
       console: console, interruption: interruption,
       pool: ThreadPool(threadCount: common.threadCount), size: size, quality: quality,
       threads: common.threads, memory: memory.memory.budget, paths: paths, hints: parts.hints(),
-      folder: size.measured ?? (output ?? input) + ".measured")
+      folder: folder)
   }
 
   /// Refuses to replace a file that was named or lies in a folder that was named, whether or not this
@@ -271,7 +277,9 @@ struct ConvertCommand: AsyncParsableCommand {
       ("--text-encoder", parts.textEncoder, .textEncoder), ("--vae", parts.vae, .autoencoder),
       ("--tokenizer", parts.tokenizer, .textEncoder),
     ]
-    for (flag, path, part) in flags where path != nil && !self.part.parts.contains(part) {
+    // To measure, the whole model is run.
+    for (flag, path, part) in flags
+    where path != nil && !self.part.parts.contains(part) && !size.isUsed {
       throw ValidationError("\(flag) has no use with --part \(self.part.rawValue)")
     }
   }

@@ -1,6 +1,7 @@
 import ArgumentParser
 import BitAllocation
 import BlockFormats
+import Comparison
 import Conversion
 import Foundation
 import ModelFiles
@@ -23,14 +24,15 @@ struct SizeOptions: ParsableArguments {
   @Option(
     name: [.long, .customShort("f")], parsing: .unconditional,
     help: ArgumentHelp(
-      "Prompts on which a target is measured, one per line (default: two of our own).",
+      "Prompts on which a target is measured, in the form that compare takes; settings in it do not "
+        + "count (default: two of our own).",
       valueName: "file"))
   var prompts: String?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "About how often the transformer may be run to measure.", valueName: "count"))
+      "How often the transformer may be run to measure, about.", valueName: "count"))
   var passes = 60
 
   @Option(
@@ -43,7 +45,8 @@ struct SizeOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Where measurements are kept for other sizes of the same model (default: OUT.measured).",
+      "Where measurements are kept for other sizes of the same model (default: beside OUT, named after "
+        + "IN with .measured).",
       valueName: "folder"))
   var measured: String?
 
@@ -54,6 +57,7 @@ struct SizeOptions: ParsableArguments {
     if targetSize != nil, targetBpw != nil {
       throw ValidationError("--target-size and --target-bpw contradict each other")
     }
+    guard measured != "" else { throw ValidationError("--measured names no folder") }
     if let targetBpw, !(targetBpw > 0 && targetBpw <= 64) {
       throw ValidationError("--target-bpw \(targetBpw) is outside of 0...64")
     }
@@ -69,6 +73,15 @@ struct SizeOptions: ParsableArguments {
     }
   }
 
+  /// Where measurements are kept.
+  func folder(input: String, output: String?) -> String? {
+    if let measured { return measured }
+    guard let output else { return nil }
+    let stem = URL(fileURLWithPath: input).deletingPathExtension().lastPathComponent
+    return URL(fileURLWithPath: output).deletingLastPathComponent()
+      .appendingPathComponent(stem + ".measured").path
+  }
+
   /// Prompts to measure on.
   func texts() throws(ModelFileError) -> [String] {
     guard let prompts else {
@@ -76,7 +89,8 @@ struct SizeOptions: ParsableArguments {
         "a red apple on a blue background", "a photograph of a lighthouse on a cliff at dawn",
       ]
     }
-    return try PromptFile(path: prompts).prompts
+    return try ComparisonPrompts(text: PromptFile.text(path: prompts), path: prompts)
+      .prompts.map(\.text)
   }
 
   /// Bytes that the file may have.

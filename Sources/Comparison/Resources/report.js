@@ -11,9 +11,24 @@ const others = report.levels.slice(1);
 const cells = new Map(report.cells.map((c) => [`${c.level}|${c.prompt}|${c.seed}`, c]));
 const cell = (level, subject) => cells.get(`${level}|${subject.prompt}|${subject.seed}`);
 const subjects = report.cells.filter((c) => c.level === reference.name);
-const promptText = (subject) => report.settings.prompts[subject.prompt].prompt;
-const number = (value, digits, same = "same") =>
-  value === null || value === undefined ? same : value.toFixed(digits);
+const settingsOf = (subject) => report.settings.prompts[subject.prompt - 1];
+const promptText = (subject) => settingsOf(subject).prompt;
+const number = (value, digits, same = "same") => {
+  if (value === undefined) return "–";
+  return value === null ? same : value.toFixed(digits);
+};
+// What a click does, a key does too.
+const clickable = (element, label, action) => {
+  element.tabIndex = 0;
+  element.setAttribute("role", "button");
+  element.setAttribute("aria-label", label);
+  element.onclick = action;
+  element.onkeydown = (event) => {
+    if (event.key !== "Enter" && event.key !== " ") return;
+    event.preventDefault();
+    action();
+  };
+};
 const bytes = (count) => {
   const units = ["bytes", "KiB", "MiB", "GiB"];
   let unit = 0;
@@ -43,16 +58,17 @@ function showLevels() {
       if (value.worst !== value.median) field.append(make("small", number(value.worst, digits)));
       return field;
     };
-    row.append(make("td", entry.name), make("td", bytes(entry.bytes)),
+    const name = entry.failures ? `${entry.name} (${entry.failures} failed)` : entry.name;
+    row.append(make("td", name), make("td", bytes(entry.bytes)),
       make("td", entry.bitsPerWeight.toFixed(2)), spread(entry.psnr, 1), spread(entry.ssim, 3),
       spread(entry.msSSIM, 3), spread(entry.flip, 3), spread(entry.latentError, 4),
       spread(entry.psnr && { median: entry.velocityError, worst: entry.velocityErrorWorst }, 4),
-      make("td", number(entry.secondsPerStep, 3)), make("td", bytes(entry.peakBytes)));
+      make("td", number(entry.secondsPerStep, 3, "–")), make("td", entry.peakBytes === null ? "n/a" : bytes(entry.peakBytes)));
     for (const score of scores) {
       const found = (entry.scores || {})[score];
       row.append(make("td", found ? `${found.right}/${found.total}` : "–"));
     }
-    if (entry.kind !== "reference") row.onclick = () => { level = entry.name; refresh(); };
+    if (entry.kind !== "reference") clickable(row, `choose ${entry.name}`, () => { level = entry.name; refresh(); });
     body.append(row);
   }
   const top = make("thead");
@@ -73,9 +89,9 @@ function ticks(low, high, count) {
   const rough = (high - low) / count || 1;
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((f) => f * power).find((s) => s >= rough);
-  const result = [];
-  for (let t = Math.ceil(low / step) * step; t <= high + step * 1e-9; t += step) result.push(t);
-  return result;
+  const first = Math.ceil(low / step);
+  const length = Math.min(20, Math.max(0, Math.floor(high / step + 1e-9) - first + 1));
+  return Array.from({ length }, (_, index) => (first + index) * step);
 }
 function axes(title, xTitle, xs, ys, logarithmic) {
   const [width, height, left, right, top, bottom] = [420, 270, 52, 16, 34, 40];
@@ -105,7 +121,7 @@ function axes(title, xTitle, xs, ys, logarithmic) {
   return { svg, px, py, width };
 }
 function scatter(title, xTitle, points, logarithmic = false) {
-  const shown = points.filter((p) => p.y !== null && p.y !== undefined && (!logarithmic || p.y > 0));
+  const shown = points.filter((p) => p.x !== null && p.y !== null && p.y !== undefined && (!logarithmic || p.y > 0));
   if (!shown.length) return;
   const { svg, px, py, width } = axes(title, xTitle, shown.map((p) => p.x), shown.map((p) => p.y), logarithmic);
   const taken = [];
@@ -147,7 +163,7 @@ function showPlots() {
     .map((l) => ({ name: l.name, x: key(l), y: y(l) }));
   const megabytes = (l) => l.bytes / 1e6;
   scatter("PSNR by file size", "MB", point(megabytes, (l) => l.psnr && l.psnr.median));
-  scatter("PSNR by peak memory", "MiB", point((l) => l.peakBytes / 1048576, (l) => l.psnr && l.psnr.median));
+  scatter("PSNR by peak memory", "MiB", point((l) => l.peakBytes && l.peakBytes / 1048576, (l) => l.psnr && l.psnr.median));
   scatter("FLIP by file size", "MB", point(megabytes, (l) => l.flip && l.flip.median), true);
   scatter("Velocity error by bits per weight", "bits", point((l) => l.bitsPerWeight, (l) => l.velocityError), true);
   scatter("Seconds per step by file size", "MB", point(megabytes, (l) => l.secondsPerStep));
@@ -163,11 +179,11 @@ function showViewer() {
   $("tag").textContent = isMap ? `${level}, difference` : level;
   $("under").onload = () => $("slider").classList.toggle("small", $("under").naturalWidth < 384);
   $("facts").textContent = "";
-  const settings = report.settings.prompts[subject.prompt];
-  const rows = [["PSNR", `${number(found.psnr, 2)}${found.psnr === null ? "" : " dB"}`], ["SSIM", number(found.ssim, 4)],
+  const settings = settingsOf(subject);
+  const rows = [...(found.failure ? [["no picture", found.failure]] : []), ["PSNR", `${number(found.psnr, 2)}${typeof found.psnr === "number" ? " dB" : ""}`], ["SSIM", number(found.ssim, 4)],
     ["MS-SSIM", number(found.msSSIM, 4, "n/a")], ["FLIP", number(found.flip, 4)],
-    ["latents after the last step", number(found.latentErrors.at(-1), 5)],
-    ...found.velocityErrors.map((v, i) => [`velocity, point ${i + 1}`, number(v, 5)]),
+    ["latents after the last step", number((found.latentErrors || []).at(-1), 5)],
+    ...(found.velocityErrors || []).map((v, i) => [`velocity, point ${i + 1}`, number(v, 5)]),
     ["size", `${settings.width}x${settings.height}`], ["steps", settings.steps],
     ["guidance", settings.guidanceScale], ["seed", subject.seed]];
   for (const [name, value] of rows) $("facts").append(make("dt", name), make("dd", value));
@@ -176,6 +192,7 @@ function moveSlider(share) {
   const percent = Math.max(0, Math.min(100, share * 100));
   $("over").style.clipPath = `inset(0 0 0 ${percent}%)`;
   $("handle").style.left = `${percent}%`;
+  $("slider").setAttribute("aria-valuenow", Math.round(percent));
 }
 function followPointer(event) {
   const box = $("slider").getBoundingClientRect();
@@ -186,7 +203,7 @@ function followPointer(event) {
 function showWorst() {
   const box = $("worst");
   box.textContent = "";
-  const found = report.cells.filter((c) => c.level === level && c.ssim !== undefined);
+  const found = report.cells.filter((c) => c.level === level && c.flip !== undefined);
   const rank = (c) => (c.psnr === null ? Infinity : c.psnr);
   found.sort((a, b) => rank(a) - rank(b)).slice(0, 12).forEach((entry) => {
     const card = make("div", null, "case");
@@ -194,12 +211,13 @@ function showWorst() {
     for (const name of [cell(reference.name, entry).image, entry.image, differenceName(entry.image)]) {
       const image = make("img");
       image.loading = "lazy";
+      image.alt = name;
       image.src = pictures[name] || "";
       row.append(image);
     }
     card.append(row, make("p", promptText(entry)),
       make("p", `seed ${entry.seed} · PSNR ${number(entry.psnr, 1)} · SSIM ${number(entry.ssim, 3)} · FLIP ${number(entry.flip, 3)}`, "numbers"));
-    card.onclick = () => choose(entry, level);
+    clickable(card, `show ${promptText(entry)} side by side`, () => choose(entry, level));
     box.append(card);
   });
 }
@@ -218,9 +236,10 @@ function showGrid() {
       const field = make("td");
       const image = make("img");
       image.loading = "lazy";
+      image.alt = `${l.name}: ${promptText(entry)}`;
       image.src = pictures[found.image] || "";
-      image.onclick = () => choose(entry, l === reference ? level : l.name);
-      field.append(image, make("small", l === reference ? "" : number(found.psnr, 1)));
+      clickable(image, image.alt, () => choose(entry, l === reference ? level : l.name));
+      field.append(image, make("small", l === reference ? "" : found.failure ? "failed" : number(found.psnr, 1)));
       row.append(field);
     }
     $("grid").append(row);
@@ -253,13 +272,13 @@ function refresh() {
   showWorst();
 }
 
-const first = report.settings.prompts[subject.prompt];
+const first = settingsOf(subject);
 $("summary").textContent =
   `Reference: ${reference.name} (${bytes(reference.bytes)}). ${report.settings.prompts.length} prompts, `
   + `${report.settings.seeds.length} ${report.settings.seeds.length === 1 ? "seed" : "seeds"}, the same noise for every level; `
   + `${first.width}x${first.height}, ${first.steps} steps, guidance ${first.guidanceScale}.`;
 subjects.forEach((s, index) => {
-  const option = make("option", `${s.prompt + 1}: ${promptText(s)}, seed ${s.seed}`);
+  const option = make("option", `${s.prompt}: ${promptText(s)}, seed ${s.seed}`);
   option.value = index;
   $("subject").append(option);
 });
@@ -269,6 +288,12 @@ $("level").onchange = (event) => { level = event.target.value; refresh(); };
 $("view").onchange = showViewer;
 $("slider").onpointerdown = (event) => { $("slider").setPointerCapture(event.pointerId); followPointer(event); };
 $("slider").onpointermove = (event) => { if (event.buttons || event.pointerType === "mouse") followPointer(event); };
+$("slider").onkeydown = (event) => {
+  const move = { ArrowLeft: -5, ArrowRight: 5, Home: -100, End: 100 }[event.key];
+  if (move === undefined) return;
+  event.preventDefault();
+  moveSlider((Number($("slider").getAttribute("aria-valuenow")) + move) / 100);
+};
 document.querySelectorAll("img").forEach((image) => { image.draggable = false; });
 moveSlider(0.5);
 if (others.length) { showPlots(); refresh(); } else { showLevels(); }
