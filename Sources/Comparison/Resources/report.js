@@ -128,10 +128,11 @@ function scatter(title, xTitle, points, logarithmic = false) {
   for (const p of [...shown].sort((a, b) => a.x - b.x)) {
     const [x, y] = [px(p.x), py(p.y)];
     shape(shape(svg, "circle", { cx: x, cy: y, r: 4, class: "dot" }), "title", {}, `${p.name}: ${p.x.toPrecision(4)}, ${p.y.toPrecision(4)}`);
-    // A name goes where none lies yet.
+    // A name goes where none lies yet; where it is crowded only the tooltip tells it.
     const isRight = x > width - 70;
-    let ty = y - 7;
-    while (taken.some(([tx, t]) => Math.abs(tx - x) < 52 && Math.abs(t - ty) < 11)) ty += 11;
+    const isTaken = (ty) => taken.some(([tx, t]) => Math.abs(tx - x) < 52 && Math.abs(t - ty) < 11);
+    const ty = [y - 7, y + 7, y - 18, y + 18].find((ty) => !isTaken(ty));
+    if (ty === undefined) continue;
     taken.push([x, ty]);
     shape(svg, "text", { x: isRight ? x - 6 : x + 6, y: ty + 4, class: "name", "text-anchor": isRight ? "end" : "start" }, p.name);
   }
@@ -150,9 +151,9 @@ function curves(title, xTitle, lines) {
     shape(svg, "path", {
       d: points.map(([x, y], i) => `${i ? "L" : "M"}${px(x).toFixed(1)} ${py(y).toFixed(1)}`).join(""),
       class: "curve", stroke: colour,
-    });
-    let y = lastY(line);
-    while (taken.some((t) => Math.abs(t - y) < 10)) y += 10;
+    }).append(Object.assign(document.createElementNS(svgNames, "title"), { textContent: line.name }));
+    const y = lastY(line);
+    if (taken.some((t) => Math.abs(t - y) < 10)) return;
     taken.push(y);
     shape(svg, "text", { x: width - 16, y: y - 3, "text-anchor": "end", style: `fill: ${colour}` }, line.name);
   });
