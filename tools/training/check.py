@@ -1,0 +1,168 @@
+"""Runs every stage at toy size and checks what can be checked without a GPU: about a minute.
+
+    python tools/training/check.py
+
+A stopped and resumed training gives the rows and weights of an unbroken one; the export opens in diffusers and
+draws; prompts are read back as they were meant; the scorer knows distorted drawings again.
+"""
+
+import json
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+
+import torch
+
+FOLDER = pathlib.Path(__file__).resolve().parent
+sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "score")]
+
+import captions
+import optimizer
+from subjects import BACKGROUNDS, STYLES, SUBJECTS
+from workspace import Collection, Workspace
+
+
+def train(work: pathlib.Path, stage: str, *options: str) -> None:
+    """Runs a stage as a user would."""
+    command = [sys.executable, FOLDER / "train.py", stage, "--preset", "toy", "--work", work, "--threads", "1",
+               "--device", "cpu", "--subjects", "5", "--scenes", "0.2", *options]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+def losses(work: pathlib.Path, name: str) -> list[dict]:
+    """The rows of a training log without times."""
+    rows = [json.loads(line) for line in (work / "checkpoints" / f"{name}.jsonl").read_text().splitlines()]
+    return [{key: value for key, value in row.items() if key != "active_seconds"} for row in rows]
+
+
+def same(first: dict, second: dict) -> bool:
+    """Whether two checkpoints hold the same weights and averages."""
+    pairs = [(first["module"][name], second["module"][name]) for name in first["module"]]
+    return all(torch.equal(*pair) for pair in pairs + list(zip(first["average"], second["average"])))
+
+
+def check_resume(work: pathlib.Path) -> None:
+    """One run in one piece, one in two, one ended by SIGTERM: the same in the end."""
+    whole, broken = work / "whole", work / "broken"
+    for stage in ("data", "tokenizer", "vae", "latents", "transformer"):
+        train(whole, stage)
+        if stage in ("vae", "transformer"):
+            train(broken, stage, "--stop-after", "5")
+            checkpoint = broken / "checkpoints" / f"{stage}.pt"
+            assert torch.load(checkpoint, weights_only=True)["step"] == 5
+        train(broken, stage)
+    for name in ("vae", "transformer"):
+        assert losses(whole, name) == losses(broken, name), f"{name}: losses differ after a stop"
+        states = [torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True) for folder in (whole, broken)]
+        assert same(*states), f"{name}: weights differ after a stop"
+    print("resume: same losses and weights")
+
+
+def check_signal(work: pathlib.Path) -> None:
+    """SIGTERM during training saves and ends with 143."""
+    folder = work / "whole"
+    for name in ("transformer.pt", "transformer.jsonl"):
+        (folder / "checkpoints" / name).unlink()
+    command = [sys.executable, FOLDER / "train.py", "transformer", "--preset", "toy", "--work", folder, "--threads", "1",
+               "--device", "cpu"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    log = folder / "checkpoints" / "transformer.jsonl"
+    while not log.exists() and process.poll() is None:
+        time.sleep(0.02)
+    process.send_signal(signal.SIGTERM)
+    code = process.wait()
+    step = torch.load(folder / "checkpoints" / "transformer.pt", weights_only=True)["step"]
+    # A machine so fast that the run was over before the signal came is no failure.
+    assert code in (0, -signal.SIGTERM) and step == 12 or code == 128 + signal.SIGTERM, (code, step)
+    train(folder, "transformer")
+    print(f"signal: saved at step {step}")
+
+
+def check_export(work: pathlib.Path) -> None:
+    """diffusers opens and runs the folder, gguf-py reads the file, the scorer scores the pictures."""
+    folder = work / "whole"
+    train(folder, "export")
+    train(folder, "score", "--prompts", "4")
+    from diffusers import AuraFlowPipeline
+    from gguf import GGUFReader
+
+    pipeline = AuraFlowPipeline.from_pretrained(folder / "pipeline")
+    for name, parameter in pipeline.transformer.named_parameters():
+        if "blocks" in name and parameter.dim() == 2:
+            assert parameter.shape[1] % 256 == 0, f"{name}: input width {parameter.shape[1]}"
+    assert {"init_x_linear.weight", "vae.decoder.conv_out.weight", "enc.output_norm.weight"} <= {
+        tensor.name for tensor in GGUFReader(folder / "export" / "model.gguf").tensors
+    }
+    summary = json.loads((folder / "score" / "summary.json").read_text())
+    assert summary["all"]["pictures"] == 4
+    print("export: opens in diffusers, gguf-py and the scorer")
+
+
+def check_captions() -> None:
+    """Every template is read back; held-out words are known words; the same seed holds out the same."""
+    generator = random.Random(1)
+    for template in captions.TEMPLATES + captions.PLAIN_TEMPLATES:
+        for subject in SUBJECTS:
+            background = "white" if template in captions.PLAIN_TEMPLATES else generator.choice(list(BACKGROUNDS))
+            style = generator.choice(("", *STYLES.values()))
+            text = captions.fill(template, captions.subject_words(subject, generator), background)
+            text = captions.written_freely(captions.with_style(text, style, generator), generator)
+            found = captions.parse(text, SUBJECTS, STYLES.values())
+            assert found == captions.Request((subject.key,), background, style), (text, found)
+    for _ in range(500):
+        left, right = generator.sample(SUBJECTS, 2)
+        text = captions.scene_caption(left, right, "green", "", generator)
+        found = captions.parse(text, SUBJECTS)
+        assert found == captions.Request((left.key, right.key), "green"), (text, found)
+    held = captions.held_out_templates(0)
+    assert held == captions.held_out_templates(0) and len(held) == 5
+    print("captions: read back as meant")
+
+
+def check_held_out(work: pathlib.Path) -> None:
+    """No training batch holds a pair that is held out."""
+    import stage_transformer
+    from stage_tokenizer import Encoder
+
+    workspace = Workspace(work / "whole")
+    collection = Collection(workspace)
+    samples = stage_transformer.Samples(workspace, collection, Encoder(workspace, 16), torch.device("cpu"))
+    assert any(item.held_out for item in collection.singles)
+    assert not any(samples.items[place].held_out for place in samples.singles)
+    print("held out: not among the samples")
+
+
+def check_optimizer() -> None:
+    """Orthogonalized matrices have singular values near 1 and the vectors of the original."""
+    torch.manual_seed(0)
+    for shape in ((2, 32, 96), (1, 96, 32)):
+        matrices = torch.randn(shape)
+        found = optimizer.orthogonalized(matrices)
+        values = torch.linalg.svdvals(found)
+        assert 0.6 < values.min() and values.max() < 1.3, values
+        left, _, right = torch.linalg.svd(matrices, full_matrices=False)
+        inner = (left.mT @ found @ right.mT).diagonal(dim1=1, dim2=2)
+        assert torch.allclose(inner, torch.linalg.svdvals(left @ inner.diag_embed() @ right), atol=0.7)
+    print("optimizer: orthogonal directions")
+
+
+def main() -> None:
+    os.environ["OMP_NUM_THREADS"] = "1"
+    check_captions()
+    check_optimizer()
+    with tempfile.TemporaryDirectory() as folder:
+        work = pathlib.Path(folder)
+        check_resume(work)
+        check_held_out(work)
+        check_signal(work)
+        check_export(work)
+    print("all checks passed")
+
+
+if __name__ == "__main__":
+    main()

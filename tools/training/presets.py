@@ -1,0 +1,95 @@
+"""All sizes and schedules, in one place: preset `cpu` (two cores, under three hours) and `gpu` (one large GPU)."""
+
+from dataclasses import dataclass
+
+from loop import Schedule
+
+
+@dataclass(frozen=True)
+class AutoencoderSizes:
+    """diffusers' AutoencoderKL. Channels grow where pixels are few: full resolution is what costs."""
+
+    channels: tuple[int, ...] = (16, 32, 64, 128)
+    layers: int = 1
+    groups: int = 8
+    latent_channels: int = 4
+
+
+@dataclass(frozen=True)
+class TransformerSizes:
+    """diffusers' AuraFlowTransformer2DModel and transformers' UMT5EncoderModel.
+
+    Every matrix's input width (heads * 64, the hidden width of feed-forwards, text_width, text_hidden) is a
+    multiple of 256, so that all block formats of the runtime apply.
+    """
+
+    heads: int = 4
+    joint_blocks: int = 2
+    single_blocks: int = 4
+    text_layers: int = 2
+    text_hidden: int = 512
+    text_width: int = 256
+    vocabulary: int = 1024
+    tokens: int = 16
+
+
+@dataclass(frozen=True)
+class AutoencoderTraining:
+    """First crops, which show more different pixels a second, then whole pictures."""
+
+    schedule: Schedule
+    crop: int
+    crop_batch: int
+    whole_batch: int
+    whole_fraction: float
+    kl_weight: float = 1e-5
+
+
+@dataclass(frozen=True)
+class TransformerTraining:
+    schedule: Schedule
+    batch: int
+    caption_dropout: float = 0.1
+    noise_mean: float = 0.3  # Of the logit of sigma: a little more noise than signal.
+    shift: float = 1.73  # Of the scheduler at inference.
+
+
+@dataclass(frozen=True)
+class Preset:
+    autoencoder: AutoencoderSizes
+    transformer: TransformerSizes
+    autoencoder_training: AutoencoderTraining
+    transformer_training: TransformerTraining
+
+
+CPU = Preset(
+    AutoencoderSizes(),
+    TransformerSizes(),
+    AutoencoderTraining(
+        Schedule(steps=9000, matrix_rate=0.02, rate=1.5e-3), crop=64, crop_batch=8, whole_batch=2, whole_fraction=0.3
+    ),
+    TransformerTraining(Schedule(steps=4000, matrix_rate=0.02, rate=1e-3), batch=32),
+)
+
+GPU = Preset(
+    AutoencoderSizes(channels=(32, 64, 128, 192)),
+    TransformerSizes(joint_blocks=4, single_blocks=8),
+    AutoencoderTraining(
+        Schedule(steps=12000, matrix_rate=0.02, rate=1.5e-3), crop=64, crop_batch=64, whole_batch=16,
+        whole_fraction=0.3,
+    ),
+    TransformerTraining(Schedule(steps=20000, matrix_rate=0.02, rate=1e-3, ema_decay=0.9995), batch=256),
+)
+
+# Small enough to run every stage in a minute; learns nothing.
+TOY = Preset(
+    AutoencoderSizes(channels=(8, 8, 8, 16)),
+    TransformerSizes(joint_blocks=1, single_blocks=1, text_layers=1, vocabulary=512, tokens=32),
+    AutoencoderTraining(
+        Schedule(steps=12, matrix_rate=0.02, rate=1.5e-3, warmup=2, log_every=4), crop=32, crop_batch=2, whole_batch=1,
+        whole_fraction=0.3,
+    ),
+    TransformerTraining(Schedule(steps=12, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4), batch=4),
+)
+
+PRESETS = {"cpu": CPU, "gpu": GPU, "toy": TOY}
