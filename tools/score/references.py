@@ -72,7 +72,7 @@ def reconstructed(references: list[Drawing], folder: pathlib.Path, seed: int) ->
     import torch
     from diffusers import AutoencoderKL
 
-    model = AutoencoderKL.from_pretrained(folder, torch_dtype=torch.float32).eval()
+    model = AutoencoderKL.from_pretrained(folder, dtype=torch.float32).eval()
     draw = random.Random(seed)
     made = []
     for drawing in references:

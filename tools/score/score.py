@@ -103,7 +103,8 @@ def expected(row: dict, drawings: list[references.Drawing]) -> Request:
         tuple(row.get("subjects", read.subjects)), row.get("background", read.background), row.get("style", read.style)
     )
     if not 1 <= len(request.subjects) <= 2:
-        raise SystemExit(f'{row["file"]}: "{row["prompt"]}" names {len(request.subjects)} known subjects, expected 1 or 2')
+        count = len(request.subjects)
+        raise SystemExit(f'{row["file"]}: "{row["prompt"]}" names {count} known subjects, expected 1 or 2')
     return request
 
 
@@ -165,7 +166,8 @@ def accuracy(arguments: argparse.Namespace) -> None:
         subjects = [match.drawing.subject == known.drawing.subject for match, known in found]
         wrong = [f"{known.drawing.subject.key} on {known.background}: {match.drawing.subject.key}"
                  for (match, known), right in zip(found, subjects) if not right]
-        report[name] = {"pictures": len(made), "subject_percent": _percent(subjects), "background_percent": _percent(rims)}
+        shares = {"subject_percent": _percent(subjects), "background_percent": _percent(rims)}
+        report[name] = {"pictures": len(made)} | shares
         if any(drawing.style for drawing in drawings):
             report[name]["style_percent"] = _percent(m.drawing.style == k.drawing.style for m, k in found)
         report[name]["wrong"] = wrong[:20]

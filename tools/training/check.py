@@ -6,6 +6,8 @@ A stopped and resumed training gives the rows and weights of an unbroken one; th
 draws; prompts are read back as they were meant; the scorer knows distorted drawings again.
 """
 
+import contextlib
+import io
 import json
 import os
 import pathlib
@@ -23,15 +25,21 @@ sys.path[:0] = [str(FOLDER), str(FOLDER.parent / "score")]
 
 import captions
 import optimizer
+import train
 from subjects import BACKGROUNDS, STYLES, SUBJECTS
 from workspace import Collection, Workspace
 
 
-def train(work: pathlib.Path, stage: str, *options: str) -> None:
-    """Runs a stage as a user would."""
-    command = [sys.executable, FOLDER / "train.py", stage, "--preset", "toy", "--work", work, "--threads", "1",
-               "--device", "cpu", "--subjects", "5", "--scenes", "0.2", *options]
-    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+def words(work: pathlib.Path, stage: str, *options: str) -> list[str]:
+    """A command line of train.py at toy size."""
+    return [stage, "--preset", "toy", "--work", str(work), "--threads", "1", "--device", "cpu", "--subjects", "4",
+            "--scenes", "0.2", *options]
+
+
+def run(work: pathlib.Path, stage: str, *options: str) -> None:
+    """Runs a stage as the command line does, silently."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        train.main(words(work, stage, *options))
 
 
 def losses(work: pathlib.Path, name: str) -> list[dict]:
@@ -50,12 +58,12 @@ def check_resume(work: pathlib.Path) -> None:
     """One run in one piece, one in two, one ended by SIGTERM: the same in the end."""
     whole, broken = work / "whole", work / "broken"
     for stage in ("data", "tokenizer", "vae", "latents", "transformer"):
-        train(whole, stage)
+        run(whole, stage)
         if stage in ("vae", "transformer"):
-            train(broken, stage, "--stop-after", "5")
+            run(broken, stage, "--stop-after", "5")
             checkpoint = broken / "checkpoints" / f"{stage}.pt"
             assert torch.load(checkpoint, weights_only=True)["step"] == 5
-        train(broken, stage)
+        run(broken, stage)
     for name in ("vae", "transformer"):
         assert losses(whole, name) == losses(broken, name), f"{name}: losses differ after a stop"
         states = [torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True) for folder in (whole, broken)]
@@ -68,9 +76,8 @@ def check_signal(work: pathlib.Path) -> None:
     folder = work / "whole"
     for name in ("transformer.pt", "transformer.jsonl"):
         (folder / "checkpoints" / name).unlink()
-    command = [sys.executable, FOLDER / "train.py", "transformer", "--preset", "toy", "--work", folder, "--threads", "1",
-               "--device", "cpu"]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, FOLDER / "train.py", *words(folder, "transformer")]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL)
     log = folder / "checkpoints" / "transformer.jsonl"
     while not log.exists() and process.poll() is None:
         time.sleep(0.02)
@@ -79,15 +86,15 @@ def check_signal(work: pathlib.Path) -> None:
     step = torch.load(folder / "checkpoints" / "transformer.pt", weights_only=True)["step"]
     # A machine so fast that the run was over before the signal came is no failure.
     assert code in (0, -signal.SIGTERM) and step == 12 or code == 128 + signal.SIGTERM, (code, step)
-    train(folder, "transformer")
+    run(folder, "transformer")
     print(f"signal: saved at step {step}")
 
 
 def check_export(work: pathlib.Path) -> None:
     """diffusers opens and runs the folder, gguf-py reads the file, the scorer scores the pictures."""
     folder = work / "whole"
-    train(folder, "export")
-    train(folder, "score", "--prompts", "4")
+    run(folder, "export")
+    run(folder, "score", "--prompts", "4")
     from diffusers import AuraFlowPipeline
     from gguf import GGUFReader
 

@@ -52,7 +52,8 @@ def step_generator(seed: int, step: int, device: torch.device) -> torch.Generato
 class Loop:
     """Trains a module, keeps its moving average, writes checkpoints and a log.
 
-    `ends` are the module's parts that read its input or write its output. `folder` gets NAME.pt (weights, average, optimizer, step) and NAME.jsonl (one row per `log_every` steps of the schedule).
+    `ends` are the module's parts that read its input or write its output. `folder` gets NAME.pt (weights, average,
+    optimizer, step) and NAME.jsonl (one row per `log_every` steps of the schedule).
     """
 
     def __init__(

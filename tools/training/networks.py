@@ -2,7 +2,9 @@
 
 import pathlib
 
+import diffusers
 import torch
+import transformers
 from diffusers import AuraFlowTransformer2DModel, AutoencoderKL, FlowMatchEulerDiscreteScheduler
 from safetensors.torch import load_file
 from transformers import UMT5Config, UMT5EncoderModel
@@ -11,6 +13,10 @@ from drawings import SIZE
 from presets import AutoencoderSizes, TransformerSizes
 
 HEAD_WIDTH = 64
+
+# No bars while files of a few megabytes are written.
+diffusers.utils.logging.disable_progress_bar()
+transformers.utils.logging.disable_progress_bar()
 
 
 def autoencoder(sizes: AutoencoderSizes) -> AutoencoderKL:

@@ -52,7 +52,7 @@ def run(workspace: Workspace, preset: Preset, arguments: argparse.Namespace) -> 
 
 def load_pipeline(folder: pathlib.Path) -> AuraFlowPipeline:
     """The folder as diffusers opens it, in float32 and without progress bars."""
-    pipeline = AuraFlowPipeline.from_pretrained(folder, torch_dtype=torch.float32)
+    pipeline = AuraFlowPipeline.from_pretrained(folder, dtype=torch.float32)
     pipeline.set_progress_bar_config(disable=True)
     return pipeline
 

@@ -25,8 +25,6 @@ import sys
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent))
 
-os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
-
 import torch
 
 import drawings
@@ -111,10 +109,10 @@ def run_stage(stage: str, workspace: Workspace, preset: Preset, arguments: argpa
         stage_score.run(workspace, preset, arguments)
 
 
-def main() -> None:
-    arguments = arguments_parser().parse_args()
+def main(words: list[str] | None = None) -> None:
+    """Runs what the command line, or `words` instead, asks for."""
+    arguments = arguments_parser().parse_args(words)
     torch.set_num_threads(arguments.threads)
-    _quiet()
     if arguments.device == "cuda":
         torch.set_float32_matmul_precision("high")
     workspace = Workspace(arguments.work)
