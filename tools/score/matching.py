@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image
 
-from references import SIZE, Drawing
+from references import SIZE, Drawing, composed
 
 _SIDE = 64  # Pictures are compared at this size, in pixels.
 _RIM = 2
@@ -89,6 +89,18 @@ def rim_colour(picture: Image.Image) -> np.ndarray:
 def nearest_background(colour: np.ndarray, backgrounds: dict[str, tuple[int, int, int]]) -> str:
     """The name of the background colour with the smallest distance in sRGB."""
     return min(backgrounds, key=lambda name: float(((np.asarray(backgrounds[name]) - colour) ** 2).sum()))
+
+
+def sharpness(picture: Image.Image, reference: Drawing, background: tuple[int, int, int]) -> float:
+    """The picture's edges over those of the drawing on the same background: 1 is as sharp, less is blurred.
+
+    Edges are squared differences of neighbouring pixels, so that one hard step counts more than a soft one.
+    """
+    def edges(values: np.ndarray) -> float:
+        return sum(float((np.diff(values, axis=axis) ** 2).sum()) for axis in (0, 1))
+
+    drawn = np.asarray(picture.convert("RGB").resize((SIZE, SIZE), Image.Resampling.BOX), np.float64)
+    return edges(drawn) / max(edges(composed(reference.pixels, background).astype(np.float64)), 1e-6)
 
 
 def _values(picture: Image.Image, side: int = _SIDE) -> np.ndarray:

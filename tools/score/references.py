@@ -11,7 +11,7 @@ from PIL import Image, ImageFilter
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[1] / "training"))
 
 import drawings
-from drawings import SIZE, Drawing
+from drawings import SIZE, Drawing, composed
 from subjects import BACKGROUNDS, SUBJECTS
 
 
@@ -77,7 +77,7 @@ def reconstructed(references: list[Drawing], folder: pathlib.Path, seed: int) ->
     made = []
     for drawing in references:
         background = draw.choice(list(BACKGROUNDS))
-        pixels = drawings.composed(drawing.pixels, BACKGROUNDS[background]).astype(np.float32)
+        pixels = composed(drawing.pixels, BACKGROUNDS[background]).astype(np.float32)
         values = torch.from_numpy(pixels / 127.5 - 1).permute(2, 0, 1)[None]
         with torch.no_grad():
             decoded = model.decode(model.encode(values).latent_dist.mean).sample[0]

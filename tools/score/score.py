@@ -23,7 +23,7 @@ from PIL import Image
 
 import prompts
 import references
-from matching import Match, Matcher, nearest_background, rim_colour
+from matching import Match, Matcher, nearest_background, rim_colour, sharpness
 
 from captions import Request, parse
 from subjects import BACKGROUNDS
@@ -31,8 +31,9 @@ from subjects import BACKGROUNDS
 COLUMNS = (
     "file", "prompt", "kind", "subject_expected", "subject_found", "subject_right", "background_expected",
     "background_found", "background_right", "style_expected", "style_found", "style_right", "similarity", "margin",
+    "sharpness",
 )
-MODES = ("trained", "pair", "wording")
+KINDS = ("trained", "pair", "wording")
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
@@ -130,21 +131,29 @@ def _result(row: dict, folder: pathlib.Path, matcher: Matcher) -> dict:
         "style_right": int(not request.style or all(match.drawing.style == request.style for match in matches)),
         "similarity": round(min(match.similarity for match in matches), 4),
         "margin": round(min(match.margin for match in matches), 4),
+        "sharpness": "" if is_scene else round(sharpness(picture, matches[0].drawing, BACKGROUNDS[background]), 4),
     }
 
 
 def summarize(results: list[dict]) -> dict[str, dict]:
     """Counts and shares over all single pictures, over each kind of them, and over scenes apart."""
     groups = {"all": [row for row in results if row["kind"] != "scene"]}
-    groups |= {kind: [row for row in results if row["kind"] == kind] for kind in (*MODES, "scene")}
-    return {
-        name: {"pictures": len(rows)} | {
-            what: f"{sum(row[f'{what}_right'] for row in rows)} ({_percent(row[f'{what}_right'] for row in rows)} %)"
-            for what in ("subject", "background", "style")
-            if what != "style" or any(row["style_expected"] for row in rows)
-        } | {"similarity": round(sum(row["similarity"] for row in rows) / len(rows), 4)}
-        for name, rows in groups.items() if rows
-    }
+    groups |= {kind: [row for row in results if row["kind"] == kind] for kind in (*KINDS, "scene")}
+    return {name: _counts(rows) for name, rows in groups.items() if rows}
+
+
+def _counts(rows: list[dict]) -> dict:
+    """How many of the rows are right, and the means of what is measured."""
+    counts: dict = {"pictures": len(rows)}
+    for what in ("subject", "background", "style"):
+        if what != "style" or any(row["style_expected"] for row in rows):
+            right = [row[f"{what}_right"] for row in rows]
+            counts |= {f"{what}_right": sum(right), f"{what}_percent": _percent(right)}
+    for what in ("similarity", "sharpness"):
+        values = [row[what] for row in rows if row[what] != ""]
+        if values:
+            counts[what] = round(sum(values) / len(values), 3)
+    return counts
 
 
 def _percent(values) -> float:
