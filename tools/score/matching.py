@@ -53,7 +53,7 @@ class Matcher:
 
     def find_halves(self, picture: Image.Image) -> tuple[Match, Match]:
         """The closest references to the subjects in the left and in the right half, drawn at half the size."""
-        values = _values(picture.resize((2 * SIZE, 2 * SIZE), Image.Resampling.BICUBIC), 2 * _SIDE)
+        values = _values(picture, 2 * _SIDE)
         background = rim_colour(picture) / 255
         rows = slice(_SIDE // 2, _SIDE // 2 + _SIDE)
         left, right = (self._find(values[rows, start : start + _SIDE] - background, background)

@@ -49,6 +49,28 @@ class Known:
     picture: Image.Image
 
 
+@dataclass(frozen=True)
+class KnownScene:
+    """A picture of two references, with the answers."""
+
+    left: Drawing
+    right: Drawing
+    picture: Image.Image
+
+
+def scenes(references: list[Drawing], count: int, seed: int) -> list[KnownScene]:
+    """Random pairs in one style, side by side on any background, a little blurred."""
+    draw = random.Random(seed)
+    made = []
+    while len(made) < count:
+        left, right = draw.sample(references, 2)
+        if left.style == right.style:
+            pixels = composed(drawings.side_by_side(left.pixels, right.pixels), draw.choice(list(BACKGROUNDS.values())))
+            soft = Image.fromarray(pixels).filter(ImageFilter.GaussianBlur(draw.uniform(0, 1.5)))
+            made.append(KnownScene(left, right, soft))
+    return made
+
+
 def distorted(references: list[Drawing], copies: int, seed: int) -> list[Known]:
     """Each reference `copies` times: moved by up to 5 pixels, resized by up to 8 %, blurred, noisy, any background."""
     draw, noise = random.Random(seed), np.random.default_rng(seed)

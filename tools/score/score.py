@@ -162,27 +162,35 @@ def _percent(values) -> float:
 
 
 def accuracy(arguments: argparse.Namespace) -> None:
-    """Scores pictures whose answers are known: distorted references, and reconstructed ones with --vae."""
+    """Scores pictures whose answers are known: distorted references, pairs of them, reconstructed ones with --vae."""
     drawings = references.load(arguments)
     matcher = Matcher(drawings)
-    sets = {"distorted": references.distorted(drawings, arguments.copies, arguments.seed)}
+    report = {"distorted": _known(matcher, references.distorted(drawings, arguments.copies, arguments.seed))}
+    if len(drawings) > 1:
+        pairs = references.scenes(drawings, len(drawings), arguments.seed)
+        found = [tuple(match.drawing.subject for match in matcher.find_halves(pair.picture)) for pair in pairs]
+        right = [subjects == (pair.left.subject, pair.right.subject) for subjects, pair in zip(found, pairs)]
+        report["scenes"] = {"pictures": len(pairs), "subjects_percent": _percent(right)}
     if arguments.vae:
-        sets["reconstructed"] = references.reconstructed(drawings, arguments.vae, arguments.seed)
-    report = {}
-    for name, made in sets.items():
-        found = [(matcher.find(known.picture), known) for known in made]
-        rims = [nearest_background(rim_colour(known.picture), BACKGROUNDS) == known.background for known in made]
-        subjects = [match.drawing.subject == known.drawing.subject for match, known in found]
-        wrong = [f"{known.drawing.subject.key} on {known.background}: {match.drawing.subject.key}"
-                 for (match, known), right in zip(found, subjects) if not right]
-        shares = {"subject_percent": _percent(subjects), "background_percent": _percent(rims)}
-        report[name] = {"pictures": len(made)} | shares
-        if any(drawing.style for drawing in drawings):
-            report[name]["style_percent"] = _percent(m.drawing.style == k.drawing.style for m, k in found)
-        report[name]["wrong"] = wrong[:20]
-        print(name, json.dumps(report[name]))
+        made = references.reconstructed(drawings, arguments.vae, arguments.seed)
+        report["reconstructed"] = _known(matcher, made)
+    for name, row in report.items():
+        print(name, json.dumps(row))
     if arguments.output:
         arguments.output.write_text(json.dumps(report, indent=2) + "\n")
+
+
+def _known(matcher: Matcher, made: list[references.Known]) -> dict:
+    """Shares of right answers, and the first wrong ones."""
+    found = [matcher.find(known.picture).drawing for known in made]
+    rims = [nearest_background(rim_colour(known.picture), BACKGROUNDS) == known.background for known in made]
+    right = [drawing.subject == known.drawing.subject for drawing, known in zip(found, made)]
+    shares = {"pictures": len(made), "subject_percent": _percent(right), "background_percent": _percent(rims)}
+    if any(drawing.style for drawing in matcher.references):
+        shares["style_percent"] = _percent(d.style == known.drawing.style for d, known in zip(found, made))
+    wrong = [f"{known.drawing.subject.key} on {known.background}: {drawing.subject.key}"
+             for drawing, known, is_right in zip(found, made, right) if not is_right]
+    return shares | {"wrong": wrong[:20]}
 
 
 def parser() -> argparse.ArgumentParser:

@@ -74,8 +74,11 @@ class Loop:
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
-        self.module.load_state_dict(state["module"])
-        self.optimizer.load_state_dict(state["optimizer"])
+        try:
+            self.module.load_state_dict(state["module"])
+            self.optimizer.load_state_dict(state["optimizer"])
+        except (RuntimeError, ValueError) as error:
+            raise SystemExit(f"{self.checkpoint}: of other sizes; remove it to train anew ({error})") from None
         self.average = [value.to(self.device) for value in state["average"]]
         self.step, self.active_seconds, self._sums = state["step"], state["active_seconds"], state["sums"]
         # Rows after the checkpoint will be written again.

@@ -112,6 +112,7 @@ def _finish(workspace: Workspace, model, collection: Collection, device: torch.d
     scale = 1 / torch.cat(means).std().item()
     model.register_to_config(scaling_factor=scale)
     shutil.rmtree(workspace.autoencoder, ignore_errors=True)
+    workspace.latents.unlink(missing_ok=True)  # Of an earlier autoencoder.
     model.to("cpu", memory_format=torch.contiguous_format).save_pretrained(workspace.autoencoder)
     quality = _quality(collection, decibels) | {"scaling_factor": scale, "training_seconds": round(seconds)}
     write_json(workspace.autoencoder / "quality.json", quality)

@@ -13,8 +13,8 @@ Stages, in order:
   score        200 test prompts: draw them, say how many have the right subject and background
 
 A stage that is stopped (Ctrl-C, SIGTERM, a crash) goes on from its last checkpoint when the same command runs again.
-A stage that is finished is not run again by `all`; run it by its own name to repeat it. tools/training/README.md
-explains each stage with its inputs, outputs and cost.
+A stage that is finished is not run again by `all`; run it by its own name to repeat it, after removing its file in
+WORK/checkpoints to train anew. tools/training/README.md explains each stage with its inputs, outputs and cost.
 """
 
 import argparse
