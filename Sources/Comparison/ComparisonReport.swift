@@ -56,7 +56,7 @@ package struct ComparisonReport: Sendable {
     return Files(
       texts: [
         ("results.json", json(store).text(indentation: 2) + "\n"), ("results.csv", csv(store)),
-        ("report.html", page.html),
+        ("pictures.jsonl", pictureList(store)), ("report.html", page.html),
       ], contactSheet: ContactSheet(self, store).image)
   }
 
@@ -125,6 +125,18 @@ package struct ComparisonReport: Sendable {
         .init(key: "seed", value: .string("\(row.seed)")),
         .init(key: "image", value: .string(row.image)),
       ] + (row.record.json.members ?? []))
+  }
+
+  // MARK: pictures.jsonl
+
+  /// One object for each picture that there is, as `tools/score` takes them.
+  func pictureList(_ store: ComparisonStore) -> String {
+    rows(store).filter { $0.record.failure == nil }.map { row in
+      let picture: JSONValue = [
+        "file": .string(row.image), "prompt": .string(settings.prompts[row.prompt].text),
+      ]
+      return picture.text() + "\n"
+    }.joined()
   }
 
   // MARK: results.csv

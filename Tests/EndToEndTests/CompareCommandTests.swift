@@ -112,6 +112,9 @@ struct CompareCommandTests {
     #expect(levels[1]["scores"]?["subject"]?["right"]?.integerValue == 1)
     #expect(levels[1]["scores"]?["subject"]?["total"]?.integerValue == 1)
     #expect(levels[1]["tensors"]?.arrayValue?.count == 281)
+    let list = try String(contentsOfFile: folder.path("out/pictures.jsonl"), encoding: .utf8)
+    let pictures = try list.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
+    #expect(pictures.count == 3 && pictures[2]["file"]?.stringValue == "images/b/001-s0.png")
     let page = try String(contentsOfFile: folder.path("out/report.html"), encoding: .utf8)
     #expect(page.components(separatedBy: "data:image/png;base64,").count == 1 + 3 + 2)
     #expect(page.components(separatedBy: "</script>").count == 1 + 3)

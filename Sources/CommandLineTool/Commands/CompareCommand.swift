@@ -39,8 +39,9 @@ struct CompareCommand: AsyncParsableCommand {
       eye would notice (lower is better). A level may lead to another picture that
       is as good: velocity errors are taken at fixed points of the reference's way
       and do not know of that. The row 'rounding' is the reference with nothing but
-      other rounding: what is below it cannot be told from noise. A scores.csv from
-      tools/score in the folder adds whether the pictures show what was asked for.
+      other rounding: what is below it cannot be told from noise. A scores.csv that
+      tools/score made from the folder's pictures.jsonl adds whether pictures show
+      what was asked for.
       """)
 
   @Option(
