@@ -165,8 +165,14 @@ package final class MappedFile: @unchecked Sendable {
     let end = min(
       bytes.count, (range.upperBound + Self.faultAround - 1) / Self.faultAround * Self.faultAround)
     guard end > start else { return }
-    madvise(UnsafeMutableRawPointer(mutating: base + start), end - start, MADV_DONTNEED)
+    let pages = UnsafeMutableRawPointer(mutating: base + start)
+    // What was used is to leave the page cache before what was read ahead. Older kernels than 5.4 refuse.
+    madvise(pages, end - start, Self.cold)
+    madvise(pages, end - start, MADV_DONTNEED)
   }
+
+  /// `MADV_COLD`, which glibc's headers may not have.
+  private static let cold: Int32 = 20
 
   /// Linux's default `fault_around_bytes`.
   private static let faultAround = 64 << 10
