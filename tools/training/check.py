@@ -138,7 +138,7 @@ def check_held_out(work: pathlib.Path) -> None:
 
     workspace = Workspace(work / "whole")
     collection = Collection(workspace)
-    samples = stage_transformer.Samples(workspace, collection, Encoder(workspace, 16), torch.device("cpu"))
+    samples = stage_transformer.Samples(workspace, collection, Encoder(workspace), torch.device("cpu"))
     assert any(item.held_out for item in collection.singles)
     assert not any(samples.items[place].held_out for place in samples.singles)
     print("held out: not among the samples")

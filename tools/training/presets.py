@@ -30,7 +30,7 @@ class TransformerSizes:
     text_hidden: int = 512
     text_width: int = 256
     vocabulary: int = 1024
-    tokens: int = 16
+    tokens: int = 16  # At least; longer captions make it more.
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ GPU = Preset(
 # Small enough to run every stage in a minute; learns nothing.
 TOY = Preset(
     AutoencoderSizes(channels=(8, 8, 8, 16)),
-    TransformerSizes(joint_blocks=1, single_blocks=1, text_layers=1, vocabulary=512, tokens=32),
+    TransformerSizes(joint_blocks=1, single_blocks=1, text_layers=1, vocabulary=512),
     AutoencoderTraining(
         Schedule(steps=12, matrix_rate=0.02, rate=1.5e-3, warmup=2, log_every=4), crop=32, crop_batch=2, whole_batch=1,
         whole_fraction=0.3,

@@ -15,7 +15,7 @@ from transformers import LlamaTokenizerFast, UMT5EncoderModel
 
 import networks
 from drawings import SIZE
-from presets import Preset, TransformerSizes
+from presets import Preset
 from sheet import contact_sheet
 from stage_tokenizer import Encoder
 from workspace import Collection, Workspace, write_json
@@ -40,13 +40,14 @@ def run(workspace: Workspace, preset: Preset, arguments: argparse.Namespace) -> 
     _save_pipeline(workspace, preset)
     workspace.export.mkdir(parents=True, exist_ok=True)
     model = workspace.export / "model.gguf"
-    _save_gguf(workspace, model, preset.transformer)
+    encoder = Encoder(workspace)
+    _save_gguf(workspace, model, encoder.tokens)
     # From the rounded weights: what the sheet shows is what the file holds.
     pipeline = load_pipeline(workspace.pipeline)
-    _check_tokenizer(pipeline, workspace, preset.transformer, collection)
-    pictures = [draw(pipeline, prompt, 0, preset.transformer.tokens) for prompt in SHEET_PROMPTS]
+    _check_tokenizer(pipeline, encoder)
+    pictures = [draw(pipeline, prompt, 0, encoder.tokens) for prompt in SHEET_PROMPTS]
     contact_sheet(pictures, columns=6).save(workspace.export / "samples.png")
-    write_json(workspace.export / "numbers.json", _numbers(workspace, preset, collection, model))
+    write_json(workspace.export / "numbers.json", _numbers(workspace, collection, model))
     print(f"{model}: {model.stat().st_size / 1e6:.1f} MB")
 
 
@@ -80,23 +81,20 @@ def _save_pipeline(workspace: Workspace, preset: Preset) -> None:
     shutil.copy(workspace.tokenizer / "tokenizer.model", workspace.pipeline / "tokenizer")
 
 
-def _save_gguf(workspace: Workspace, model: pathlib.Path, sizes: TransformerSizes) -> None:
+def _save_gguf(workspace: Workspace, model: pathlib.Path, tokens: int) -> None:
     """Packs the folder with the project's own exporter."""
     subprocess.run(
         [
             sys.executable, EXPORTER, workspace.pipeline, model, "--name", "AuraFlow Icons", "--width", str(SIZE),
             "--height", str(SIZE), "--steps", str(STEPS), "--guidance", str(GUIDANCE), "--max-sequence-length",
-            str(sizes.tokens),
+            str(tokens),
         ],
         check=True,
     )
 
 
-def _check_tokenizer(
-    pipeline: AuraFlowPipeline, workspace: Workspace, sizes: TransformerSizes, collection: Collection
-) -> None:
+def _check_tokenizer(pipeline: AuraFlowPipeline, encoder: Encoder) -> None:
     """The pipeline must read captions as training did."""
-    encoder = Encoder(workspace, sizes.tokens)
     for prompt in (*SHEET_PROMPTS, "", "A lion."):
         expected = [value for value, kept in zip(*(rows[0] for rows in encoder([prompt]))) if kept]
         found = pipeline.tokenizer(prompt)["input_ids"]
@@ -104,7 +102,7 @@ def _check_tokenizer(
             raise SystemExit(f"{prompt!r}: the pipeline's tokenizer gives {found}, training used {expected}")
 
 
-def _numbers(workspace: Workspace, preset: Preset, collection: Collection, model: pathlib.Path) -> dict:
+def _numbers(workspace: Workspace, collection: Collection, model: pathlib.Path) -> dict:
     """What a model card states: sizes, data, cost, quality of the autoencoder, versions."""
     def last_row(name: str) -> dict:
         rows = (workspace.checkpoints / f"{name}.jsonl").read_text().splitlines()

@@ -7,13 +7,13 @@ import pathlib
 import subprocess
 import sys
 
-from presets import Preset
+from stage_tokenizer import Encoder
 from workspace import Workspace
 
 SCORER = pathlib.Path(__file__).resolve().parents[1] / "score" / "score.py"
 
 
-def run(workspace: Workspace, preset: Preset, arguments: argparse.Namespace) -> None:
+def run(workspace: Workspace, arguments: argparse.Namespace) -> None:
     """Writes score/: prompts.jsonl, pictures, accuracy.json of the scorer, scores.csv and summary.json."""
     workspace.needs(workspace.pipeline, "export")
     workspace.score.mkdir(parents=True, exist_ok=True)
@@ -26,7 +26,7 @@ def run(workspace: Workspace, preset: Preset, arguments: argparse.Namespace) -> 
             picture.unlink()
     _score("prompts", "--data", data, "--output", prompts, "--count", arguments.prompts, threads=arguments.threads)
     _score(
-        "draw", prompts, pictures, "--pipeline", workspace.pipeline, "--tokens", preset.transformer.tokens,
+        "draw", prompts, pictures, "--pipeline", workspace.pipeline, "--tokens", Encoder(workspace).tokens,
         "--threads", arguments.threads, threads=arguments.threads,
     )
     _score(

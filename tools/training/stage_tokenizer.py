@@ -9,7 +9,7 @@ import sentencepiece
 
 from loop import replace_atomically
 from presets import TransformerSizes
-from workspace import Collection, Workspace
+from workspace import Collection, Workspace, write_json
 
 CAPTIONS_PER_ITEM = 6
 _LETTERS = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789.,:;!?'\"-()"
@@ -20,7 +20,7 @@ _CONFIGURATION = {
 
 
 def run(workspace: Workspace, sizes: TransformerSizes, arguments: argparse.Namespace) -> None:
-    """Writes tokenizer/tokenizer.model and tokenizer_config.json; every training caption must fit."""
+    """Writes tokenizer/: tokenizer.model, tokenizer_config.json, and lengths.json, how many tokens the model reads."""
     collection = Collection(workspace)
     captions = _captions(collection, arguments.seed)
     # The letters by themselves let other words split into known pieces.
@@ -35,11 +35,12 @@ def run(workspace: Workspace, sizes: TransformerSizes, arguments: argparse.Names
     workspace.tokenizer.mkdir(parents=True, exist_ok=True)
     replace_atomically(workspace.tokenizer / "tokenizer.model", lambda part: part.write_bytes(model.getvalue()))
     (workspace.tokenizer / "tokenizer_config.json").write_text(json.dumps(_CONFIGURATION, indent=2) + "\n")
-    encoder = Encoder(workspace, sizes.tokens)
-    lengths = [len(encoder.processor.encode(text)) + 1 for text in captions]
-    print(f"{encoder.processor.get_piece_size()} pieces; captions take up to {max(lengths)} tokens with the end")
-    if max(lengths) > sizes.tokens:
-        raise SystemExit(f"a caption takes {max(lengths)} tokens, but the preset reads only {sizes.tokens}")
+    processor = sentencepiece.SentencePieceProcessor(model_proto=model.getvalue())
+    longest = 1 + max(len(processor.encode(text)) for text in captions)
+    # Not every caption is among these, hence two more.
+    tokens = max(sizes.tokens, -(-(longest + 2) // 8) * 8)
+    write_json(workspace.tokenizer / "lengths.json", {"tokens": tokens, "longest_caption": longest})
+    print(f"{processor.get_piece_size()} pieces; captions take up to {longest} tokens, the model reads {tokens}")
 
 
 def _captions(collection: Collection, seed: int) -> list[str]:
@@ -52,10 +53,11 @@ def _captions(collection: Collection, seed: int) -> list[str]:
 class Encoder:
     """Captions to token ids, as transformers' LlamaTokenizer gives them."""
 
-    def __init__(self, workspace: Workspace, tokens: int):
+    def __init__(self, workspace: Workspace):
         path = workspace.needs(workspace.tokenizer / "tokenizer.model", "tokenizer")
+        lengths = workspace.needs(workspace.tokenizer / "lengths.json", "tokenizer")
         self.processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
-        self.tokens = tokens
+        self.tokens: int = json.loads(lengths.read_text())["tokens"]
 
     def __call__(self, texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
         """Ids and masks [n, tokens]: the text's pieces and the end (2), padded with 0 on the left."""

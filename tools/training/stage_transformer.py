@@ -44,7 +44,7 @@ class Samples:
 def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: argparse.Namespace) -> None:
     """Trains, then writes the folders denoiser/transformer and denoiser/text_encoder with averaged weights."""
     collection = Collection(workspace)
-    encoder = Encoder(workspace, preset.transformer.tokens)
+    encoder = Encoder(workspace)
     training = preset.transformer_training
     torch.manual_seed(arguments.seed)
     model = torch.nn.ModuleDict({

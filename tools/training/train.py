@@ -68,7 +68,7 @@ def arguments_parser() -> argparse.ArgumentParser:
 def is_finished(stage: str, workspace: Workspace) -> bool:
     """Whether the stage has left its last output."""
     last = {
-        "data": workspace.manifest, "tokenizer": workspace.tokenizer / "tokenizer_config.json",
+        "data": workspace.manifest, "tokenizer": workspace.tokenizer / "lengths.json",
         "vae": workspace.autoencoder / "comparison.png", "latents": workspace.latents,
         "transformer": workspace.denoiser / "text_encoder" / "config.json",
         "export": workspace.export / "numbers.json", "score": workspace.score / "summary.json",
@@ -106,7 +106,7 @@ def run_stage(stage: str, workspace: Workspace, preset: Preset, arguments: argpa
     else:
         import stage_score
 
-        stage_score.run(workspace, preset, arguments)
+        stage_score.run(workspace, arguments)
 
 
 def main(words: list[str] | None = None) -> None:
