@@ -12,7 +12,6 @@ package final class ComponentWeights {
   /// Matrices by our names that are used instead of the archive's.
   private let overlay: TensorArchive?
   package let location: ComponentLocation
-  private let entries: [String: Entry]
   private var used: Set<String> = []
   /// What was found wrong, where that is collected instead of thrown.
   package private(set) var faults: [ModelFileError] = []
@@ -29,15 +28,7 @@ package final class ComponentWeights {
     package let prefix: String
   }
 
-  private struct Entry {
-    let index: Int
-    let rowOrder: NameRule.RowOrder
-  }
-
-  private let table: NameTable
-  private let levels: Int
-  /// Tensors of the archive that this part explains, used or not, in file order.
-  package let claimed: [Int]
+  private let names: TensorNames
 
   /// - Parameters:
   ///   - archive: an opened checkpoint.
@@ -48,50 +39,7 @@ package final class ComponentWeights {
     self.archive = archive
     self.overlay = overlay
     location = ComponentLocation(scheme: place.table.scheme, prefix: place.prefix)
-    table = place.table
-    levels = Self.levelCount(archive.tensors, at: place)
-    var entries: [String: Entry] = [:]
-    var claimed: [Int] = []
-    for (index, record) in archive.tensors.records.enumerated() {
-      var first: (rule: NameRule, name: String)?
-      Self.forEachMatch(of: record.name, at: place) { [levels] rule, numbers in
-        guard first == nil, let name = rule.canonicalName(numbers, levels: levels) else { return }
-        first = (rule, name)
-      }
-      guard let first else { continue }
-      claimed.append(index)
-      // A second name for the same tensor (tied embeddings) is explained, but not needed.
-      if entries[first.name] == nil {
-        entries[first.name] = Entry(index: index, rowOrder: first.rule.rowOrder)
-      }
-    }
-    self.entries = entries
-    self.claimed = claimed
-  }
-
-  /// The rules of a place's scheme that fit the whole of a name behind the prefix.
-  private static func forEachMatch(
-    of name: String, at place: PartLocation,
-    _ body: (NameRule, NameMatcher.BoundNumbers) -> Void
-  ) {
-    guard name.utf8.starts(with: place.prefix.utf8) else { return }
-    NameMatcher.all.forEachMatch(of: name) { match in
-      guard match.scheme == place.scheme, match.prefixLength == place.prefix.utf8.count else {
-        return
-      }
-      body(place.table.rules[match.rule], match.numbers)
-    }
-  }
-
-  private static func levelCount(_ tensors: TensorTable, at place: PartLocation) -> Int {
-    guard place.table.rules.contains(where: \.countsDown) else { return 0 }
-    var highest = -1
-    for record in tensors.records {
-      forEachMatch(of: record.name, at: place) { rule, numbers in
-        highest = max(highest, rule.levelNumber(numbers) ?? -1)
-      }
-    }
-    return highest + 1
+    names = TensorNames(archive, at: place)
   }
 
   /// The path to name in messages.
@@ -103,7 +51,7 @@ package final class ComponentWeights {
   ///
   /// Files disagree on such dimensions (`[1, n, d]` or `[n, d]` for position tables).
   package func shape(of name: String) -> [Int]? {
-    entries[name].flatMap { entry in
+    names.entries[name].flatMap { entry in
       let record = archive.tensors.records[entry.index]
       return record.elementCount > 0 ? Self.trimmed(record.shape) : nil
     }
@@ -118,19 +66,17 @@ package final class ComponentWeights {
   /// One more than the highest number in place of `{i}` after a prefix such as `single_layers.`.
   ///
   /// Bounded by the number of tensors, so that a stray number cannot make work.
-  package func layerCount(_ prefix: String) -> Int {
-    let numbers = entries.keys.lazy.filter { $0.hasPrefix(prefix) }.compactMap {
-      $0.dropFirst(prefix.count).split(separator: ".").first.flatMap { Int($0) }
-    }
-    return min((numbers.max() ?? -1) + 1, entries.count)
-  }
+  package func layerCount(_ prefix: String) -> Int { names.layerCount(prefix) }
 
   /// Whether the file has a tensor.
-  package func has(_ name: String) -> Bool { entries[name] != nil }
+  package func has(_ name: String) -> Bool { names.entries[name] != nil }
+
+  /// Tensors of the archive that this part explains, used or not, in file order.
+  package var claimed: [Int] { names.claimed }
 
   /// Our names with the places of the tensors in the archive, in file order.
   var storedTensors: [(name: String, index: Int, rowOrder: NameRule.RowOrder)] {
-    entries.map { ($0.key, $0.value.index, $0.value.rowOrder) }.sorted { $0.index < $1.index }
+    names.entries.map { ($0.key, $0.value.index, $0.value.rowOrder) }.sorted { $0.index < $1.index }
   }
 
   // MARK: Asking for tensors
@@ -228,7 +174,7 @@ package final class ComponentWeights {
   /// - Parameter ignoring: prefixes of our names that may be there unused.
   /// - Throws: `ModelFileError` for the first of them.
   package func expectNothingElse(ignoring: [String] = []) throws(ModelFileError) {
-    let unused = entries.filter { name, _ in
+    let unused = names.entries.filter { name, _ in
       !used.contains(name) && !ignoring.contains { name.hasPrefix($0) }
     }
     // The first in file order, so that the message does not depend on hashing.
@@ -247,7 +193,7 @@ package final class ComponentWeights {
   /// The error about a tensor without which the part's sizes cannot be told: it is missing, or its
   /// shape is none that it could have.
   package func unfit(_ name: String, expected: String) -> ModelFileError {
-    guard let entry = entries[name] else { return missing(name, expected: expected) }
+    guard let entry = names.entries[name] else { return missing(name, expected: expected) }
     return wrongShape(archive.tensors.records[entry.index], expected: expected)
   }
 
@@ -257,15 +203,14 @@ package final class ComponentWeights {
   }
 
   /// The name under which the file has, or should have, a tensor.
-  package func storedName(_ name: String) -> String {
-    if let entry = entries[name] { return archive.tensors.records[entry.index].name }
-    return location.prefix + (table.foreignName(of: name, levels: levels) ?? name)
-  }
+  package func storedName(_ name: String) -> String { names.storedName(name) }
 
   // MARK: Parts
 
-  private func entry(_ name: String, expected: String) throws(ModelFileError) -> Entry {
-    guard let entry = entries[name] else { throw missing(name, expected: expected) }
+  private func entry(_ name: String, expected: String) throws(ModelFileError)
+    -> TensorNames.Entry
+  {
+    guard let entry = names.entries[name] else { throw missing(name, expected: expected) }
     let record = archive.tensors.records[entry.index]
     // An empty tensor may have huge dimensions beside its zero; none is of use.
     guard record.elementCount > 0 else { throw wrongShape(record, expected: expected) }
@@ -285,7 +230,7 @@ package final class ComponentWeights {
   }
 
   private func matrix(
-    _ entry: Entry, _ record: TensorRecord, rows: Int, columns: Int, name: String
+    _ entry: TensorNames.Entry, _ record: TensorRecord, rows: Int, columns: Int, name: String
   ) throws(ModelFileError) -> WeightMatrix {
     try expectWeightType(record)
     guard let rowBytes = record.type.byteCount(elements: columns) else {

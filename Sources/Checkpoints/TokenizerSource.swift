@@ -60,6 +60,13 @@ package enum TokenizerSource {
     }
   }
 
+  /// Every file that was read.
+  var files: [String] {
+    guard case .json(let document, let companions) = self else { return [path] }
+    return [document.path]
+      + [companions.settings, companions.specialTokens].compactMap { $0?.path }
+  }
+
   /// Opens a tokenizer named by the user: a folder or a file.
   static func open(_ path: String, className: String? = nil) throws(ModelFileError)
     -> TokenizerSource

@@ -1,0 +1,85 @@
+import ModelFiles
+
+/// Which tensor of an archive is which of a part's, by our names.
+struct TensorNames {
+  struct Entry {
+    let index: Int
+    let rowOrder: NameRule.RowOrder
+  }
+
+  /// By our names; the first where an archive has several of one.
+  let entries: [String: Entry]
+  /// Tensors of the archive that the part explains, used or not, in file order.
+  let claimed: [Int]
+
+  private let archive: TensorArchive
+  private let place: PartLocation
+  private let levels: Int
+
+  /// - Parameters:
+  ///   - archive: an opened checkpoint.
+  ///   - place: where the part was found.
+  init(_ archive: TensorArchive, at place: PartLocation) {
+    self.archive = archive
+    self.place = place
+    levels = Self.levelCount(archive.tensors, at: place)
+    var entries: [String: Entry] = [:]
+    var claimed: [Int] = []
+    for (index, record) in archive.tensors.records.enumerated() {
+      var first: (rule: NameRule, name: String)?
+      Self.forEachMatch(of: record.name, at: place) { [levels] rule, numbers in
+        guard first == nil, let name = rule.canonicalName(numbers, levels: levels) else { return }
+        first = (rule, name)
+      }
+      guard let first else { continue }
+      claimed.append(index)
+      // A second name for the same tensor (tied embeddings) is explained, but not needed.
+      if entries[first.name] == nil {
+        entries[first.name] = Entry(index: index, rowOrder: first.rule.rowOrder)
+      }
+    }
+    self.entries = entries
+    self.claimed = claimed
+  }
+
+  /// The rules of a place's scheme that fit the whole of a name behind the prefix.
+  private static func forEachMatch(
+    of name: String, at place: PartLocation,
+    _ body: (NameRule, NameMatcher.BoundNumbers) -> Void
+  ) {
+    guard name.utf8.starts(with: place.prefix.utf8) else { return }
+    NameMatcher.all.forEachMatch(of: name) { match in
+      guard match.scheme == place.scheme, match.prefixLength == place.prefix.utf8.count else {
+        return
+      }
+      body(place.table.rules[match.rule], match.numbers)
+    }
+  }
+
+  private static func levelCount(_ tensors: TensorTable, at place: PartLocation) -> Int {
+    guard place.table.rules.contains(where: \.countsDown) else { return 0 }
+    var highest = -1
+    for record in tensors.records {
+      forEachMatch(of: record.name, at: place) { rule, numbers in
+        highest = max(highest, rule.levelNumber(numbers) ?? -1)
+      }
+    }
+    return highest + 1
+  }
+
+  /// One more than the highest number in place of `{i}` after a prefix such as `single_layers.`.
+  ///
+  /// Bounded by the number of tensors, so that a stray number cannot make work.
+  func layerCount(_ prefix: String) -> Int {
+    let numbers = entries.keys.lazy.filter { $0.hasPrefix(prefix) }.compactMap {
+      $0.dropFirst(prefix.count).split(separator: ".").first.flatMap { Int($0) }
+    }
+    return min((numbers.max() ?? -1) + 1, entries.count)
+  }
+
+  /// The name under which the file has, or should have, a tensor.
+  func storedName(_ name: String) -> String {
+    if let entry = entries[name] { return archive.tensors.records[entry.index].name }
+    return place.prefix + (place.table.foreignName(of: name, levels: levels) ?? name)
+  }
+}

@@ -1,0 +1,83 @@
+import ArgumentParser
+import Checkpoints
+import Conversion
+import Foundation
+import ModelFiles
+import TextToImage
+
+/// What the arguments of a conversion ask for.
+extension ConvertCommand {
+  func request() throws -> ConversionPlan.Request {
+    guard size.isUsed == (type == nil) else {
+      throw ValidationError(
+        size.isUsed
+          ? "--type and a target size contradict each other"
+          : "name the --type, or a --target-size or --target-bpw; types are "
+            + TypeMix.all.map(\.name).joined(separator: ", "))
+    }
+    if size.isUsed, preset != .published {
+      throw ValidationError("--preset and a target size contradict each other")
+    }
+    // With a target: what is measured first, until the types are known.
+    let type = type ?? "q4_K"
+    guard let mix = TypeMix(named: type) else {
+      throw ValidationError(
+        "--type: '\(type)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
+    }
+    if preset == .pure, mix.size != nil {
+      throw ValidationError("--preset pure makes no mix: name a type such as \(mix.base.name)")
+    }
+    try expectPartsInUse()
+    var request = ConversionPlan.Request(mix)
+    request.preset = preset
+    request.rules = try rule.map { try TypeRule($0) }
+    guard let output else {
+      guard dryRun else {
+        throw ValidationError("name the file to write, or pass --dry-run to see what it would hold")
+      }
+      return request
+    }
+    switch URL(fileURLWithPath: output).pathExtension.lowercased() {
+    case "gguf": request.container = .gguf
+    case "safetensors": request.container = .safetensors
+    default:
+      throw ValidationError("'\(output)' ends neither in .gguf nor in .safetensors")
+    }
+    return request
+  }
+
+  /// Refuses files of parts that are not going to be written.
+  private func expectPartsInUse() throws {
+    let flags: [(String, String?, ModelPart)] = [
+      ("--transformer", parts.transformer, .transformer),
+      ("--text-encoder", parts.textEncoder, .textEncoder), ("--vae", parts.vae, .autoencoder),
+      ("--tokenizer", parts.tokenizer, .textEncoder),
+    ]
+    // To measure, the whole model is run.
+    for (flag, path, part) in flags
+    where path != nil && !self.part.parts.contains(part) && !size.isUsed {
+      throw ValidationError("\(flag) has no use with --part \(self.part.rawValue)")
+    }
+  }
+
+  /// Opens the model. A whole one must be one that generate opens.
+  func source() throws -> ConversionSource {
+    let (paths, hints) = (parts.paths(model: input), parts.hints())
+    let source = try ConversionSource(part, paths: paths, hints: hints)
+    if part == .all { _ = try Pipeline(paths, hints: hints) }
+    return source
+  }
+
+  func options(_ importance: ImportanceMatrix?) -> ConversionOptions {
+    var options = ConversionOptions()
+    options.quality = quality
+    options.measuresErrors = measure
+    options.allowsNotFinite = allowNonfinite
+    if let importance {
+      options.importance = { name, columns throws(ModelFileError) in
+        try importance.importance(of: name, columns: columns)
+      }
+    }
+    return options
+  }
+}
