@@ -58,32 +58,31 @@ package struct Comparison: Sendable {
 
   // MARK: Checks
 
-  /// Opens the reference and resolves every prompt, so that faults are found before hours of work.
+  /// Finds faults before hours of work: opens the models, resolves every prompt, and compares names
+  /// and shapes. Weights are not read.
   ///
-  /// - Throws: `ModelFileError` for the model, `GenerationError.invalidRequest` for a prompt.
+  /// - Parameters:
+  ///   - settings: prompts, seeds and measures.
+  ///   - reference: what the others are compared with.
+  ///   - models: the others.
+  /// - Throws: `ModelFileError` for a model that cannot be opened or is of another architecture,
+  ///   `GenerationError.invalidRequest` for a prompt.
   package static func check(
-    _ settings: ComparisonSettings, _ reference: ComparisonLevel
+    _ settings: ComparisonSettings, _ reference: ComparisonLevel, _ models: [ComparisonLevel]
   ) throws {
-    _ = try subjects(settings, try open(reference, settings))
-  }
-
-  /// Checks that a level is a model of the reference's architecture. Weights are not read.
-  ///
-  /// - Throws: `ModelFileError` naming a tensor that differs in shape, or the latents.
-  package static func check(
-    _ level: ComparisonLevel, against reference: ComparisonLevel, _ settings: ComparisonSettings
-  ) throws {
-    let shapes = try [level, reference].map { try open($0, settings).shape }
-    guard shapes[0] == shapes[1] else {
-      throw ModelFileError(
-        path: level.paths.model ?? level.name, kind: .contradicted,
-        fault: "makes \(shapes[0]), the reference \(shapes[1]): only models of one architecture "
-          + "can be compared")
+    let pipeline = try open(reference, settings)
+    _ = try subjects(settings, pipeline)
+    let weights = try reference.weights()
+    for model in models {
+      let shape = try open(model, settings).shape
+      guard shape == pipeline.shape else {
+        throw ModelFileError(
+          path: model.paths.model ?? model.name, kind: .contradicted,
+          fault: "makes \(shape), the reference \(pipeline.shape): only models of one architecture "
+            + "can be compared")
+      }
+      _ = try WeightComparison.pairs(try model.weights(), weights)
     }
-    let sources = try [level, reference].map {
-      try ConversionSource(.all, paths: $0.paths, hints: $0.hints)
-    }
-    _ = try WeightComparison.pairs(sources[0], sources[1])
   }
 
   private static func open(

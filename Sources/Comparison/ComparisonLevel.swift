@@ -1,3 +1,4 @@
+import Conversion
 import Foundation
 import ModelFiles
 import Tensors
@@ -32,5 +33,12 @@ package struct ComparisonLevel: Sendable {
     self.paths = paths
     self.hints = hints
     self.activations = activations
+  }
+
+  /// The level's tensors, opened and checked.
+  ///
+  /// - Throws: `ModelFileError` naming the first fault.
+  package func weights() throws -> ConversionSource {
+    try ConversionSource(.all, paths: paths, hints: hints)
   }
 }

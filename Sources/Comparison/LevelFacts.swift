@@ -20,17 +20,17 @@ package struct LevelFacts: Sendable {
   /// - Parameters:
   ///   - level: the level.
   ///   - reference: what it is compared with.
+  ///   - origin: the reference's tensors.
   ///   - store: where results are kept.
   ///   - pool: threads to work on; cancelling it ends the work.
   ///   - onBytes: told of bytes that are done and of all.
   /// - Throws: `ModelFileError` for models of different architectures or files that cannot be read,
   ///   `ComputeError` if cancelled.
   package init(
-    _ level: ComparisonLevel, _ reference: ComparisonLevel, _ store: ComparisonStore,
-    on pool: ThreadPool, onBytes: (_ done: Int, _ total: Int) -> Void
+    _ level: ComparisonLevel, reference: ComparisonLevel, _ origin: ConversionSource,
+    _ store: ComparisonStore, on pool: ThreadPool, onBytes: (_ done: Int, _ total: Int) -> Void
   ) throws {
-    let model = try ConversionSource(.all, paths: level.paths, hints: level.hints)
-    let origin = try ConversionSource(.all, paths: reference.paths, hints: reference.hints)
+    let model = try level.weights()
     bytes = Set(model.files).reduce(0) { $0 + FileIdentity.byteCount(of: $1) }
     let elements = model.tensors.reduce(0) { $0 + $1.elementCount }
     bitsPerWeight =

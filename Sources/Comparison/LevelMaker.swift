@@ -27,7 +27,7 @@ package struct LevelMaker {
     self.store = store
     self.importance = importance
     self.quality = quality
-    source = try ConversionSource(.all, paths: reference.paths, hints: reference.hints)
+    source = try reference.weights()
   }
 
   /// The level of a type or mix, converted unless an earlier run did.
@@ -42,10 +42,7 @@ package struct LevelMaker {
   package func make(
     _ mix: TypeMix, name: String, on pool: ThreadPool, onBytes: @escaping Converter.Progress
   ) throws -> ComparisonLevel {
-    let origin = FileIdentity.text(of: source.files + [importance?.path].compactMap { $0 })
-    let key = XXHash64.name(
-      of: "\(ComparisonStore.version) \(mix.name) \(quality) \(origin) \(reference.hints)")
-    let path = store.path("cache/models/\(mix.name)-\(key).gguf")
+    let path = path(of: mix)
     if !FileManager.default.fileExists(atPath: path) {
       var options = ConversionOptions()
       options.quality = quality
@@ -63,5 +60,25 @@ package struct LevelMaker {
     paths.access = reference.paths.access
     return ComparisonLevel(
       name: name, kind: .level, paths: paths, activations: reference.activations)
+  }
+  /// Checks that the disk has room for all levels that are still to be made, before the first is.
+  ///
+  /// - Parameter mixes: the types.
+  /// - Throws: `ModelFileError` saying how much is missing.
+  package func checkSpace(for mixes: [TypeMix]) throws {
+    var byteCount = 0
+    for mix in mixes where !FileManager.default.fileExists(atPath: path(of: mix)) {
+      byteCount += try ConversionPlan(source, ConversionPlan.Request(mix), path: path(of: mix))
+        .layout.byteCount
+    }
+    try AtomicFile.checkSpace(for: byteCount, at: store.path("cache/models"))
+  }
+
+  /// Where a level is kept: its name holds a hash of all that the model depends on.
+  private func path(of mix: TypeMix) -> String {
+    let origin = FileIdentity.text(of: source.files + [importance?.path].compactMap { $0 })
+    let key = XXHash64.name(
+      of: "\(ComparisonStore.version) \(mix.name) \(quality) \(origin) \(reference.hints)")
+    return store.path("cache/models/\(mix.name)-\(key).gguf")
   }
 }

@@ -183,7 +183,7 @@ package enum AtomicFile {
   ///   - byteCount: bytes that are going to be written.
   ///   - path: where they will go.
   /// - Throws: `ModelFileError` saying how much is missing.
-  static func checkSpace(for byteCount: Int, at path: String) throws(ModelFileError) {
+  package static func checkSpace(for byteCount: Int, at path: String) throws(ModelFileError) {
     let folder = URL(fileURLWithPath: resolved(path)).deletingLastPathComponent().path
     var status = statvfs()
     // Where nobody tells, writing has to show.

@@ -6,7 +6,6 @@ import Conversion
 import Foundation
 import ModelFiles
 import Quantization
-import Synchronization
 import Tensors
 import TextToImage
 
@@ -48,8 +47,9 @@ struct BestTypesSession {
     let budget = size.byteCount(of: draft)
     let smallest = BestTypes.smallestBytes(draft)
     guard smallest <= budget else { throw tooSmall(budget, smallest) }
-    let measurement = try measurement(draft, source)
-    try announce(measurement)
+    let pipeline = try pipeline(overlay: nil)
+    let measurement = try measurement(draft, pipeline)
+    try announce(measurement, pipeline)
     let errors = try await measure(measurement)
     let columns = importance ?? measurement.importance
     let best = try costs(draft, measurement, errors, columns)
@@ -90,9 +90,8 @@ struct BestTypesSession {
   // MARK: Measuring
 
   private func measurement(
-    _ draft: ConversionPlan, _ source: ConversionSource
+    _ draft: ConversionPlan, _ pipeline: Pipeline
   ) throws -> SensitivityMeasurement {
-    let pipeline = try pipeline(overlay: nil)
     let side = size.measureSide ?? min(512, pipeline.defaults.width, pipeline.defaults.height)
     let pixels = max(pipeline.sizeMultiple, side / pipeline.sizeMultiple * pipeline.sizeMultiple)
     var settings = SensitivitySettings(
@@ -102,10 +101,13 @@ struct BestTypesSession {
     let store = SensitivityStore(
       folder: folder, files: pipeline.files, paths: "\(hints) \(settings.pathDescription)",
       settings: settings.description)
-    let progress = PassReporter(console)
+    let progress = CountProgress(console)
     return SensitivityMeasurement(
       settings, draft, store, on: pool, open: { try self.pipeline(overlay: $0) },
-      onProgress: { progress.report($0) })
+      onProgress: { [console] state in
+        progress.show(state.done, of: state.total, computed: state.computed, state.stage)
+        console.detail("pass \(state.done)/\(state.total): \(state.stage)")
+      })
   }
 
   private func pipeline(overlay: String?) throws -> Pipeline {
@@ -115,7 +117,9 @@ struct BestTypesSession {
   }
 
   /// Says what measuring will cost before it begins.
-  private func announce(_ measurement: SensitivityMeasurement) throws {
+  private func announce(
+    _ measurement: SensitivityMeasurement, _ pipeline: Pipeline
+  ) throws {
     guard size.passes >= measurement.leastPassCount else {
       throw ConversionError.unusable(
         "--passes \(size.passes) is too few: \(measurement.groups.count) groups of matrices need "
@@ -124,7 +128,6 @@ struct BestTypesSession {
     guard !measurement.isFinished else {
       return console.note("measured already: \(folder)")
     }
-    let pipeline = try pipeline(overlay: nil)
     var request = GenerationRequest(prompt: measurement.prompt)
     (request.width, request.height) = measurement.pictureSize
     let seconds = try pipeline.expectedSecondsPerStep(for: try pipeline.settings(for: request))
@@ -179,28 +182,5 @@ struct BestTypesSession {
     }
     let most = counts.max { ($0.value, $1.key) < ($1.value, $0.key) }?.key ?? ""
     return TypeMix(named: most) ?? TypeMix.all[0]
-  }
-}
-
-/// Shows passes and the remaining time.
-private final class PassReporter: Sendable {
-  private let console: Console
-  /// When the first pass of this run ended, and its number: earlier ones may have been skipped.
-  private let first = Mutex<(time: ContinuousClock.Instant, pass: Int)?>(nil)
-
-  init(_ console: Console) { self.console = console }
-
-  func report(_ state: SensitivityMeasurement.Progress) {
-    let now = ContinuousClock.now
-    let first = first.withLock { first in
-      if first == nil { first = (now, state.done) }
-      return first ?? (now, state.done)
-    }
-    let perPass = (now - first.time) / .seconds(1) / Double(max(1, state.done - first.pass))
-    let left = perPass * Double(state.total - state.done)
-    console.progress(
-      progressBar(Double(state.done) / Double(max(1, state.total)))
-        + " pass \(state.done)/\(state.total)  \(state.stage)  ETA \(formattedDuration(left))")
-    console.detail("pass \(state.done)/\(state.total): \(state.stage)")
   }
 }

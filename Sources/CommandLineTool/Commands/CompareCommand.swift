@@ -129,9 +129,8 @@ struct CompareCommand: AsyncParsableCommand {
       let names = LevelNames()
       let reference = try referenceLevel(names)
       // Whatever may be wrong is found before hours of work, and before anything is written.
-      try Comparison.check(settings, reference)
       let models = modelLevels(names)
-      for level in models { try Comparison.check(level, against: reference, settings) }
+      try Comparison.check(settings, reference, models)
       let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       _ = try ScoreTable(path: output + "/scores.csv")
       interruption.beginWriting()
@@ -203,6 +202,7 @@ struct CompareCommand: AsyncParsableCommand {
     guard !mixes.isEmpty else { return [] }
     let maker = try LevelMaker(
       from: reference, session.store, importance: importance, quality: quality)
+    try maker.checkSpace(for: mixes)
     return try mixes.map {
       try session.convert(maker, $0, name: names.unique(for: $0.name))
     }
@@ -254,29 +254,5 @@ struct CompareCommand: AsyncParsableCommand {
     }
     guard !seeds.isEmpty else { throw ValidationError("--seeds names no seed") }
     return seeds
-  }
-}
-
-/// Names of levels, which are names of folders too: each once.
-private final class LevelNames {
-  private var taken: Set<String> = []
-
-  /// A name for the model at a path.
-  func unique(for path: String) -> String {
-    let file = URL(fileURLWithPath: path)
-    let stem =
-      ["gguf", "safetensors", "json"].contains(file.pathExtension.lowercased())
-      ? file.deletingPathExtension().lastPathComponent : file.lastPathComponent
-    var name = String(
-      stem.map { $0.isLetter || $0.isNumber || "._-+ ".contains($0) ? $0 : "_" }.prefix(80))
-    if name.isEmpty || name.hasPrefix(".") { name = "model" + name }
-    // File systems may not tell upper from lower case.
-    var number = 2
-    var candidate = name
-    while !taken.insert(candidate.lowercased()).inserted {
-      candidate = "\(name)-\(number)"
-      number += 1
-    }
-    return candidate
   }
 }

@@ -3,7 +3,6 @@ import Comparison
 import Conversion
 import Foundation
 import ModelFiles
-import Synchronization
 import Tensors
 
 /// The work of `compare`, with progress and answers to signals.
@@ -33,8 +32,15 @@ struct CompareSession {
   func run(
     _ levels: [ComparisonLevel]
   ) async throws -> (ComparisonReport, ComparisonReport.Files) {
-    let reporter = CellReporter(console)
-    let comparison = Comparison(settings, levels: levels, store: store) { reporter.report($0) }
+    let progress = CountProgress(console)
+    let comparison = Comparison(settings, levels: levels, store: store) { [console] state in
+      progress.show(
+        state.finishedCells, of: state.cellCount, computed: state.computedCells,
+        "\(state.level)  \(state.stage)")
+      if state.stage.isEmpty {
+        console.detail("\(state.level): \(state.finishedCells) of \(state.cellCount) pictures")
+      }
+    }
     let task = Task { try await comparison.run() }
     interruption.beginComputing { [pool] in
       task.cancel()
@@ -49,7 +55,7 @@ struct CompareSession {
     let cells = try outcome.get()
     let report = Result {
       let report = ComparisonReport(
-        cells, facts: try levels.map { try self.facts($0, levels[0]) },
+        cells, facts: try self.facts(of: levels),
         scores: try ScoreTable(path: store.path("scores.csv")), settings)
       console.progress("writing the report")
       return (report, try report.files(store, on: pool))
@@ -59,11 +65,14 @@ struct CompareSession {
     return try report.get()
   }
 
-  private func facts(
-    _ level: ComparisonLevel, _ reference: ComparisonLevel
-  ) throws -> LevelFacts {
-    let progress = ByteProgress(console, title: "weights of \(level.name)")
-    return try LevelFacts(level, reference, store, on: pool) { progress.show($0, of: $1) }
+  private func facts(of levels: [ComparisonLevel]) throws -> [LevelFacts] {
+    let reference = try levels[0].weights()
+    return try levels.map { level in
+      let progress = ByteProgress(console, title: "weights of \(level.name)")
+      return try LevelFacts(level, reference: levels[0], reference, store, on: pool) {
+        progress.show($0, of: $1)
+      }
+    }
   }
 
   /// The text of a file that was just written.
@@ -72,41 +81,5 @@ struct CompareSession {
       throw ModelFileError(path: path, kind: .unreadable, fault: "cannot be read back")
     }
     return String(decoding: data, as: UTF8.self)
-  }
-}
-
-/// Shows cells, steps and the remaining time: a bar on a terminal, a line now and then elsewhere.
-private final class CellReporter: Sendable {
-  private static let lineInterval = Duration.seconds(30)
-
-  private let console: Console
-  private let start = ContinuousClock.now
-  private let lastLine: Mutex<ContinuousClock.Instant>
-
-  init(_ console: Console) {
-    self.console = console
-    lastLine = Mutex(start)
-  }
-
-  func report(_ progress: ComparisonProgress) {
-    var text =
-      "\(progress.finishedCells)/\(progress.cellCount)  "
-      + "\(progress.level.withoutControlCharacters)  \(progress.stage)"
-    if progress.computedCells > 0 {
-      let seconds = (ContinuousClock.now - start) / .seconds(1)
-      let left = progress.cellCount - progress.finishedCells
-      text += "  ETA " + formattedDuration(seconds / Double(progress.computedCells) * Double(left))
-    }
-    if progress.stage.isEmpty { console.detail(text) }
-    guard !console.showsProgress else {
-      let share = Double(progress.finishedCells) / Double(max(1, progress.cellCount))
-      return console.progress("\(progressBar(share)) \(text)")
-    }
-    let isDue = lastLine.withLock { last in
-      guard ContinuousClock.now - last >= Self.lineInterval else { return false }
-      last = ContinuousClock.now
-      return true
-    }
-    if isDue { console.line(text) }
   }
 }
