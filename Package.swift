@@ -152,10 +152,14 @@ let package = Package(
       name: "BitAllocationTests",
       dependencies: [
         "BitAllocation", "BlockFormats", "Checkpoints", "Conversion", "ModelFiles",
-        "ModelSynthesis", "Tensors", "TestSupport",
+        "ModelSynthesis", "Tensors", "TestSupport", "TextToImage",
       ]),
     .testTarget(
-      name: "ComparisonTests", dependencies: ["Comparison", "ModelFiles", "TestSupport"]),
+      name: "ComparisonTests",
+      dependencies: [
+        "Checkpoints", "Comparison", "Conversion", "Images", "ModelFiles", "ModelSynthesis",
+        "StrictJSON", "Tensors", "TestSupport",
+      ]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [

@@ -50,10 +50,12 @@ package struct SensitivityMeasurement: Sendable {
     package let stage: String
     /// Passes that are done, of all.
     package let done, total: Int
+    /// Passes that this run has made.
+    package let computed: Int
   }
 
   let settings: SensitivitySettings
-  let store: SensitivityStore
+  package let store: SensitivityStore
   let plan: ConversionPlan
   /// What is measured together.
   package let groups: [MatrixGroup]
@@ -130,7 +132,7 @@ package struct SensitivityMeasurement: Sendable {
       try store.prepare()
       defer { try? FileManager.default.removeItem(atPath: store.overlayPath) }
       let counter = PassCounter(total: passCount, onProgress)
-      let points = try await followPaths(counter)
+      let points = try await points(counter)
       let importance = try ImportanceMatrix(path: store.importancePath)
       let exact = try await velocities(try open(nil), points, "reference", counter)
       for group in groups {
@@ -148,8 +150,31 @@ package struct SensitivityMeasurement: Sendable {
     return groups.map { known[$0.name] ?? 0 }
   }
 
-  /// Runs every prompt from noise to picture, measures activations, and takes points on the way.
-  private func followPaths(_ counter: PassCounter) async throws -> [Point] {
+  /// Points on the way from noise to each prompt's picture. The ways are those of an earlier run, if
+  /// it came that far.
+  private func points(_ counter: PassCounter) async throws -> [Point] {
+    let paths: [[[Float]]]
+    if let kept = store.paths(prompts: settings.pathPrompts.count, steps: settings.steps),
+      importance != nil
+    {
+      counter.skip(pathPasses)
+      paths = kept
+    } else {
+      paths = try await followPaths(counter)
+      try store.keep(paths: paths)
+    }
+    return (0..<pointCount).map { index in
+      let prompt = index % settings.pathPrompts.count
+      let step = (2 * index + 1) * settings.steps / (2 * pointCount)
+      return Point(
+        prompt: prompt, place: TrajectoryPoint(step: step, latents: paths[prompt][step]))
+    }
+  }
+
+  /// Runs every prompt from noise to picture and measures activations.
+  ///
+  /// - Returns: for each prompt the latents before each step and at the end.
+  private func followPaths(_ counter: PassCounter) async throws -> [[[Float]]] {
     let pipeline = try open(nil)
     let sums = ActivationSums()
     var paths: [[[Float]]] = []
@@ -166,12 +191,7 @@ package struct SensitivityMeasurement: Sendable {
     try ImportanceMatrix.write(
       sums.entries, origin: .init(datasets: [], chunkCount: settings.pathPrompts.count),
       to: store.importancePath, overwrite: true)
-    return (0..<pointCount).map { index in
-      let prompt = index % settings.pathPrompts.count
-      let step = (2 * index + 1) * settings.steps / (2 * pointCount)
-      return Point(
-        prompt: prompt, place: TrajectoryPoint(step: step, latents: paths[prompt][step]))
-    }
+    return paths
   }
 
   private func request(_ prompt: Int) -> GenerationRequest {
@@ -235,7 +255,7 @@ package struct SensitivityMeasurement: Sendable {
 /// Counts passes from several threads.
 private final class PassCounter: Sendable {
   private let total: Int
-  private let done = Mutex(0)
+  private let state = Mutex((done: 0, computed: 0))
   private let onProgress: @Sendable (SensitivityMeasurement.Progress) -> Void
 
   init(total: Int, _ onProgress: @escaping @Sendable (SensitivityMeasurement.Progress) -> Void) {
@@ -244,13 +264,16 @@ private final class PassCounter: Sendable {
   }
 
   func count(_ stage: String) {
-    let done = done.withLock { done in
-      done += 1
-      return done
+    let state = state.withLock { state in
+      state.done += 1
+      state.computed += 1
+      return state
     }
-    onProgress(SensitivityMeasurement.Progress(stage: stage, done: done, total: total))
+    onProgress(
+      SensitivityMeasurement.Progress(
+        stage: stage, done: state.done, total: total, computed: state.computed))
   }
 
   /// Leaves out passes that an earlier run made.
-  func skip(_ count: Int) { done.withLock { $0 += count } }
+  func skip(_ count: Int) { state.withLock { $0.done += count } }
 }

@@ -8,7 +8,8 @@ import Tensors
 /// does not measure it again. Names hold hashes of all that measurements depend on.
 ///
 /// ```
-/// imatrix-KEY.gguf        importance of columns on the same steps
+/// imatrix-KEY.gguf        importance of columns on the paths
+/// paths-KEY.safetensors   latents before each step and at the end
 /// sensitivity-KEY.json    errors of the model's output, group by group
 /// overlay-KEY-PID.gguf    the group that is being measured
 /// ```
@@ -35,17 +36,18 @@ package struct SensitivityStore: Sendable {
     key = XXHash64.name(of: "\(identity) \(settings)")
   }
 
-  /// The importance matrix of the same steps.
+  /// The importance matrix of the same paths.
   package var importancePath: String { "\(folder)/imatrix-\(pathKey).gguf" }
   /// Another one for each process: two may measure the same model.
   var overlayPath: String { "\(folder)/overlay-\(key)-\(getpid()).gguf" }
+  private var pathsPath: String { "\(folder)/paths-\(pathKey).safetensors" }
   private var path: String { "\(folder)/sensitivity-\(key).json" }
 
   /// Makes the folder.
-  func prepare() throws(ModelFileError) { try FolderMaking.make(folder) }
+  package func prepare() throws(ModelFileError) { try FolderMaking.make(folder) }
 
   /// What an earlier run measured, by group.
-  func errors() -> [String: Double] {
+  package func errors() -> [String: Double] {
     guard let text = try? String(contentsOfFile: path, encoding: .utf8),
       let json = try? JSONValue(parsing: text), let groups = json.members
     else { return [:] }
@@ -55,9 +57,33 @@ package struct SensitivityStore: Sendable {
   }
 
   /// Keeps what was measured so far.
-  func keep(_ errors: [String: Double]) throws(ModelFileError) {
+  package func keep(_ errors: [String: Double]) throws(ModelFileError) {
     let json = JSONValue.object(
       errors.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .double($0.value)) })
     try AtomicFile.write(Array(json.text(indentation: 2).utf8), to: path, overwrite: true)
   }
+
+  // MARK: Paths
+
+  /// Paths from noise to pictures that an earlier run followed: for each prompt the latents before
+  /// each step and at the end. Nil if they are absent, damaged or of other counts.
+  package func paths(prompts: Int, steps: Int) -> [[[Float]]]? {
+    guard let archive = try? TensorArchive(path: pathsPath) else { return nil }
+    var paths: [[[Float]]] = []
+    for prompt in 0..<prompts {
+      guard let rows = try? archive.rows(of: Self.name(prompt), count: steps + 1) else {
+        return nil
+      }
+      paths.append(rows)
+    }
+    return paths
+  }
+
+  /// Keeps paths.
+  package func keep(paths: [[[Float]]]) throws(ModelFileError) {
+    let tensors = paths.enumerated().map { SafetensorsWriter.FloatTensor(Self.name($0), rows: $1) }
+    try AtomicFile.write(SafetensorsWriter.encode(tensors), to: pathsPath, overwrite: true)
+  }
+
+  private static func name(_ prompt: Int) -> String { "path.\(prompt)" }
 }

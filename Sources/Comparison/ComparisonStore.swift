@@ -117,11 +117,10 @@ package struct ComparisonStore: Sendable {
   }
 
   func keep(_ trajectory: Trajectory, as key: String) throws(ModelFileError) {
-    let tensors = [("latents", trajectory.latents), ("velocities", trajectory.velocities)].map {
-      name, rows in
-      SafetensorsWriter.FloatTensor(
-        name: name, shape: [rows.count, rows.first?.count ?? 0], values: rows.flatMap { $0 })
-    }
+    let tensors = [
+      SafetensorsWriter.FloatTensor("latents", rows: trajectory.latents),
+      SafetensorsWriter.FloatTensor("velocities", rows: trajectory.velocities),
+    ]
     try AtomicFile.write(
       SafetensorsWriter.encode(tensors), to: trajectoryPath(key), overwrite: true)
   }
@@ -129,33 +128,16 @@ package struct ComparisonStore: Sendable {
   /// Whether a trajectory of some steps and points was kept; only the file's header is read.
   func hasTrajectory(_ key: String, steps: Int, points: Int) -> Bool {
     guard let archive = try? TensorArchive(path: trajectoryPath(key)) else { return false }
-    return [("latents", steps), ("velocities", points)].allSatisfy { name, count in
-      Self.tensor(name, in: archive, rows: count) != nil
-    }
+    return archive.hasRows(of: "latents", count: steps)
+      && archive.hasRows(of: "velocities", count: points)
   }
 
   /// A trajectory that was kept; nil if it is absent, damaged or of other counts.
   func trajectory(_ key: String, steps: Int, points: Int) -> Trajectory? {
     guard let archive = try? TensorArchive(path: trajectoryPath(key)),
-      let latents = Self.rows("latents", in: archive, count: steps),
-      let velocities = Self.rows("velocities", in: archive, count: points)
+      let latents = try? archive.rows(of: "latents", count: steps),
+      let velocities = try? archive.rows(of: "velocities", count: points)
     else { return nil }
     return Trajectory(latents: latents, velocities: velocities)
-  }
-
-  private static func tensor(_ name: String, in archive: TensorArchive, rows: Int) -> Int? {
-    guard let index = archive.tensors.index(of: name) else { return nil }
-    let shape = archive.tensors.records[index].shape
-    return shape.count == 2 && shape[0] == rows && shape[1] > 0 ? index : nil
-  }
-
-  private static func rows(
-    _ name: String, in archive: TensorArchive, count: Int
-  ) -> [[Float]]? {
-    guard let index = tensor(name, in: archive, rows: count),
-      let values = try? archive.values(of: index)
-    else { return nil }
-    let width = archive.tensors.records[index].shape[1]
-    return (0..<count).map { Array(values[$0 * width..<($0 + 1) * width]) }
   }
 }

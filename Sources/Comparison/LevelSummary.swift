@@ -8,7 +8,7 @@ package struct Spread: Sendable, Equatable {
   /// - Parameters:
   ///   - values: one for each cell that has the measure; at least one.
   ///   - isBetterHigh: whether higher values are better.
-  init?(_ values: [Double], isBetterHigh: Bool) {
+  package init?(_ values: [Double], isBetterHigh: Bool) {
     let sorted = values.sorted()
     guard let least = sorted.first, let most = sorted.last else { return nil }
     median = Self.median(sorted)
