@@ -2,9 +2,9 @@
 """What quantization costs the shipped model, and what sizes measured by `convert --target-size` save.
 
     swift build -c release --product auraflow
-    python tools/benchmarks/quality.py levels --output DIR      # every type beside F16, 32 prompts: about 5 minutes
+    python tools/benchmarks/quality.py levels --output DIR      # every type beside F16, 32 prompts: about 8 minutes
     python tools/benchmarks/quality.py levels --output DIR --activations exact
-    python tools/benchmarks/quality.py targets --output DIR     # mixes beside files of their sizes: about 5 minutes
+    python tools/benchmarks/quality.py targets --output DIR     # mixes beside files of their sizes: about 8 minutes
 
 `levels` leaves DIR/report.html. `targets` measures on prompts/icons-measure.txt and compares on prompts/icons.txt, with
 mixes as they are published, and mixes that got the same importance matrix. Prints Markdown. What is finished in DIR is
@@ -60,15 +60,17 @@ def levels(options):
 def targets(options):
     """Published mixes beside files of their sizes whose types were measured."""
     options.output.mkdir(parents=True, exist_ok=True)
+    measured = options.output / "measured"
     models = []
     for mix in options.mixes.split(","):
         paths = [options.output / f"{kind}-{mix}.gguf" for kind in ("mix", "imatrix", "target")]
-        measured = options.output / f"measured-{mix}"
         convert(options, paths[0], "--type", mix)
         convert(
             options, paths[2], "--target-size", str(paths[0].stat().st_size), "--prompts", PROMPTS / "icons-measure.txt",
             "--measured", measured)
-        convert(options, paths[1], "--type", mix, "--imatrix", measured / "imatrix.gguf")
+        # One for all sizes: it was measured on the same steps.
+        [importance] = measured.glob("imatrix-*.gguf")
+        convert(options, paths[1], "--type", mix, "--imatrix", importance)
         models += paths
     found = {level["name"]: level for level in compare(options, ["--models", *models], options.output / "compared")}
     common.print_columns(
