@@ -29,6 +29,9 @@ package struct KernelSet: Sendable {
   package let multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)?
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void
+  /// Multiplies rows of a weight by a single row of rounded activations; nil where it would be no
+  /// faster than tiles.
+  package let multiplyRow: (@Sendable (UnsafePointer<RowProduct>) -> Void)?
   /// Goes on with the softmax of one row.
   package let continueSoftmax: @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void
   /// Writes the transpose of a matrix of 4-byte elements.
@@ -54,6 +57,7 @@ package struct KernelSet: Sendable {
     multiplyInt8: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
     multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)? = nil,
     multiplyInt16: @escaping @Sendable (UnsafePointer<IntegerTile>) -> Void,
+    multiplyRow: (@Sendable (UnsafePointer<RowProduct>) -> Void)? = nil,
     continueSoftmax: @escaping @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void,
     transpose: @escaping @Sendable (UnsafePointer<Transposition>) -> Void,
     unpack: @escaping @Sendable (UnsafePointer<UnpackedRow>) -> Void,
@@ -73,6 +77,7 @@ package struct KernelSet: Sendable {
     self.multiplyInt8 = multiplyInt8
     self.multiplyInt8Blocks = multiplyInt8Blocks
     self.multiplyInt16 = multiplyInt16
+    self.multiplyRow = multiplyRow
     self.continueSoftmax = continueSoftmax
     self.transpose = transpose
     self.unpack = unpack

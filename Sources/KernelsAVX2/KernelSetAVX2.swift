@@ -5,6 +5,7 @@ package let kernelSetAVX2 = KernelSet(
   name: "avx2", rowTile: rowTile, columnTile: columnTile, panelBytes: 16 << 10, largestInt8Sum: 512,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8,
   multiplyInt8Blocks: multiplyInt8Blocks, multiplyInt16: multiplyInt16,
-  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
+  multiplyRow: multiplyRow, continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack,
+  decode: decode,
   roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows,
   runPeakLoop: runPeakLoop)

@@ -5,6 +5,7 @@ package let kernelSetAVX512 = KernelSet(
   name: "avx512", rowTile: rowTile, columnTile: columnTile, panelBytes: 32 << 10,
   largestInt8Sum: .max,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
-  continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
+  multiplyRow: multiplyRow, continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack,
+  decode: decode,
   roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows,
   runPeakLoop: runPeakLoop)

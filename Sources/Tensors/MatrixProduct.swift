@@ -46,6 +46,10 @@ package func multiply(
   }
 }
 
+/// Most rows that go straight through a weight's blocks, one by one: a panel is worth its unpacking
+/// only if more rows meet it.
+private let fewRows = 3
+
 private func multiplySegments(
   _ x: Matrix, by weight: WeightMatrix, bias: [Float]?, into y: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
@@ -59,6 +63,9 @@ private func multiplySegments(
     let bias = bias.map { Array($0[outputs]) }
     try segment.withRows(0..<segment.rows, columns: weight.columns) {
       bytes throws(ComputeError) in
+      if x.rows <= fewRows, product.multipliesRows {
+        return try product.runRows(bytes, x, bias: bias, into: y.columns(outputs), on: pool)
+      }
       for start in stride(from: 0, to: x.rows, by: step) {
         let rows = start..<min(x.rows, start + step)
         let packed = try PackedActivations(
@@ -130,6 +137,33 @@ private struct SegmentProduct {
         tiles: part..<max(part, min(rowTiles, part + partTiles)),
         outputs: first..<min(segment.rows, first + kernels.columnTile), panel, bias, y,
         ragged: scratch)
+    }
+  }
+
+  /// Whether there is a kernel for single rows.
+  var multipliesRows: Bool { kind != .float && kernels.multiplyRow != nil }
+
+  /// The same for few rows, which are not packed into tiles.
+  func runRows(
+    _ bytes: UnsafeRawPointer, _ x: Matrix, bias: [Float]?, into y: Matrix, on pool: ThreadPool
+  ) throws(ComputeError) {
+    guard let layout, let multiplyRow = kernels.multiplyRow else { return }
+    let activations = try RowActivations(x, kind: kind, layout: layout, on: pool)
+    defer { activations.giveBack(to: pool) }
+    let scratchCount = RowProduct.scratchCount(columns: columns)
+    let outputsPerTask = 16
+    let tasks = (segment.rows + outputsPerTask - 1) / outputsPerTask
+    try pool.run(tasks, scratchCount: scratchCount) { index, scratch in
+      let first = index * outputsPerTask
+      let outputs = first..<min(segment.rows, first + outputsPerTask)
+      for row in 0..<x.rows {
+        let target = y.row(row) + first
+        initialize(target, stride: 0, rows: 1, outputs, bias)
+        var product = activations.product(
+          row: row, with: bytes + first * rowBytes, of: segment, rowBytes: rowBytes,
+          outputs: outputs.count, partWidth: partWidth, kind: kind, into: target, scratch: scratch)
+        multiplyRow(&product)
+      }
     }
   }
 
