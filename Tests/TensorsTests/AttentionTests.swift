@@ -1,0 +1,124 @@
+import Foundation
+import Kernels
+import KernelInterface
+import TestSupport
+import Tensors
+import Testing
+
+@Suite("Attention")
+struct AttentionTests {
+  /// A case: heads, their size, keys, and the key that has a bias.
+  struct Shape: Sendable, CustomTestStringConvertible {
+    let heads, headDimension, tokens: Int
+    var biased: Int?
+
+    var testDescription: String { "\(heads)x\(headDimension), \(tokens) tokens" }
+  }
+
+  static let shapes = [
+    Shape(heads: 2, headDimension: 64, tokens: 1), Shape(heads: 1, headDimension: 128, tokens: 33),
+    Shape(heads: 2, headDimension: 256, tokens: 200, biased: 7),
+    Shape(heads: 1, headDimension: 256, tokens: 417, biased: 416),
+    Shape(heads: 3, headDimension: 20, tokens: 70), Shape(heads: 1, headDimension: 33, tokens: 193),
+  ]
+
+  /// Values of up to 2 for a name.
+  private func values(_ name: String, _ shape: Shape) throws -> Matrix {
+    let columns = shape.heads * shape.headDimension
+    return try Matrix(
+      SeededWeights.values(name, count: shape.tokens * columns).map { 2 * $0 },
+      rows: shape.tokens, columns: columns)
+  }
+
+  /// The result in float64.
+  private func oracle(
+    _ q: Matrix, _ k: Matrix, _ v: Matrix, _ shape: Shape, scale: Double, bias: Double
+  ) -> [Double] {
+    let (size, columns) = (shape.headDimension, shape.heads * shape.headDimension)
+    var result = [Double](repeating: 0, count: shape.tokens * columns)
+    for head in 0..<shape.heads {
+      for query in 0..<shape.tokens {
+        var scores = (0..<shape.tokens).map { key in
+          (0..<size).reduce(0.0) {
+            $0 + Double(q.row(query)[head * size + $1]) * Double(k.row(key)[head * size + $1])
+          } * scale
+        }
+        if let biased = shape.biased { scores[biased] += bias }
+        let peak = scores.max() ?? 0
+        let weights = scores.map { exp($0 - peak) }
+        let sum = weights.reduce(0, +)
+        for column in 0..<size {
+          result[query * columns + head * size + column] =
+            (0..<shape.tokens).reduce(0.0) {
+              $0 + weights[$1] / sum * Double(v.row($1)[head * size + column])
+            }
+        }
+      }
+    }
+    return result
+  }
+
+  private func error(_ found: [Float], _ exact: [Double]) -> Double {
+    let difference = zip(found, exact).reduce(0.0) { $0 + pow(Double($1.0) - $1.1, 2) }
+    return (difference / exact.reduce(0) { $0 + $1 * $1 }).squareRoot()
+  }
+
+  @Test("every kernel set is close to float64", arguments: shapes)
+  func accuracy(_ shape: Shape) throws {
+    let (q, k, v) = (try values("q", shape), try values("k", shape), try values("v", shape))
+    let scale = 1 / Float(shape.headDimension).squareRoot()
+    let exact = oracle(q, k, v, shape, scale: Double(scale), bias: 2.5)
+    for kernels in KernelSelection.available {
+      let result = try Matrix(rows: shape.tokens, columns: q.columns)
+      try attend(
+        q, k, v,
+        sequences: [
+          AttentionSequence(ranges: [0..<shape.tokens], keyBias: shape.biased.map { ($0, 2.5) })
+        ], headDimension: shape.headDimension, scale: scale, into: result,
+        on: ThreadPool(threadCount: 2, kernels: kernels))
+      // A few hundred float32 operations in a row for each score and result; their errors mostly
+      // cancel out.
+      let found = error(result.values, exact)
+      #expect(found < 2e-6, "\(kernels.name): \(found)")
+    }
+  }
+
+  @Test("results are the same bits for any number of threads and any sequence beside them")
+  func determinism() throws {
+    let shape = Shape(heads: 2, headDimension: 64, tokens: 300)
+    let (q, k, v) = (try values("q", shape), try values("k", shape), try values("v", shape))
+    for kernels in KernelSelection.available {
+      func run(_ ranges: [[Range<Int>]], threads: Int) throws -> Matrix {
+        let result = try Matrix(rows: shape.tokens, columns: q.columns)
+        result.fill(0)
+        try attend(
+          q, k, v, sequences: ranges.map { AttentionSequence(ranges: $0) }, headDimension: 64,
+          scale: 0.125, into: result,
+          on: ThreadPool(threadCount: threads, kernels: kernels))
+        return result
+      }
+      // A sequence in two pieces, as text and picture are.
+      let (first, second) = ([0..<7, 100..<207], [7..<100, 207..<300])
+      let both = try run([first, second], threads: 1)
+      #expect(try run([first, second], threads: 3).values == both.values)
+      let alone = try run([second], threads: 2)
+      for rows in second { #expect(alone.rows(rows).values == both.rows(rows).values) }
+    }
+  }
+
+  @Test("one value that is not finite spoils what it takes part in, and nothing else")
+  func notFinite() throws {
+    let shape = Shape(heads: 1, headDimension: 64, tokens: 40)
+    let (q, k, v) = (try values("q", shape), try values("k", shape), try values("v", shape))
+    q.row(3)[5] = .nan
+    for kernels in KernelSelection.available {
+      let result = try Matrix(rows: shape.tokens, columns: 64)
+      try attend(
+        q, k, v, sequences: [AttentionSequence(ranges: [0..<40])], headDimension: 64,
+        scale: 0.125, into: result, on: ThreadPool(threadCount: 2, kernels: kernels))
+      for row in 0..<40 {
+        #expect(result.rows(row..<row + 1).values.allSatisfy { $0.isFinite } == (row != 3))
+      }
+    }
+  }
+}
