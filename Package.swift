@@ -5,11 +5,7 @@ import PackageDescription
 /// after `Kernels` has found them; tools/check-kernel-symbols.sh sees to it that none of its code
 /// can be called otherwise.
 func instructions(_ features: String...) -> [SwiftSetting] {
-  [
-    .unsafeFlags(features.flatMap { ["-Xcc", "-m\($0)"] }, .when(platforms: [.linux])),
-    // For sources that kernels share with targets for every CPU.
-    .define("HAS_AVX2"),
-  ]
+  [.unsafeFlags(features.flatMap { ["-Xcc", "-m\($0)"] }, .when(platforms: [.linux]))]
 }
 
 // Kernels for the CPUs of the architecture that is built for.

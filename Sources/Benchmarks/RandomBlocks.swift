@@ -23,19 +23,27 @@ package final class RandomBlocks: @unchecked Sendable {
     }
     for block in stride(from: 0, to: count, by: type.bytesPerBlock) {
       for (offset, value) in Self.patches(type) { bytes[block + offset] = value }
+      for offset in Self.scales(type) { bytes[block + offset] = bytes[block + offset] & 3 | 0x20 }
     }
   }
 
   deinit { bytes.deallocate() }
 
-  /// The bytes that decide about magnitude: float16 scales of 2⁻⁷, upper bytes of plain floats.
+  /// The upper bytes of float16 scales, which get values from 2⁻⁷ to 2⁻⁶.
+  private static func scales(_ type: ElementType) -> [Int] {
+    switch type {
+    case .q2_K: [81, 83]
+    case .q3_K: [109]
+    case .q6_K: [209]
+    case .q4_1, .q5_1, .q4_K, .q5_K: [1, 3]
+    case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [1]
+    default: []
+    }
+  }
+
+  /// The bytes that decide about the magnitude of plain floats.
   private static func patches(_ type: ElementType) -> [(offset: Int, value: UInt8)] {
     switch type {
-    case .q2_K: [(80, 0), (81, 0x20), (82, 0), (83, 0x20)]
-    case .q3_K: [(108, 0), (109, 0x20)]
-    case .q6_K: [(208, 0), (209, 0x20)]
-    case .q4_1, .q5_1, .q4_K, .q5_K: [(0, 0), (1, 0x20), (2, 0), (3, 0x20)]
-    case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [(0, 0), (1, 0x20)]
     case .f16: [(1, 0x28)]
     case .bf16: [(1, 0x3D)]
     case .f32: [(3, 0x3D)]

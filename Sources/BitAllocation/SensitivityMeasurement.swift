@@ -104,6 +104,19 @@ package struct SensitivityMeasurement: Sendable {
   /// Passes through the transformer that a run from the beginning takes.
   package var passCount: Int { pathPasses + (groups.count + 1) * pointCount }
 
+  /// Passes that an earlier run, if there was one, left to do.
+  package var remainingPassCount: Int {
+    let known = store.errors()
+    let groups = groups.filter { known[$0.name] == nil }.count
+    return isFinished ? 0 : (keptPaths == nil ? pathPasses : 0) + (groups + 1) * pointCount
+  }
+
+  /// Paths that an earlier run followed to their ends.
+  private var keptPaths: [[[Float]]]? {
+    guard importance != nil else { return nil }
+    return store.paths(prompts: settings.pathPrompts.count, steps: settings.steps)
+  }
+
   /// Whether an earlier run left nothing to do.
   package var isFinished: Bool {
     let known = store.errors()
@@ -154,8 +167,9 @@ package struct SensitivityMeasurement: Sendable {
   /// it came that far.
   private func points(_ counter: PassCounter) async throws -> [Point] {
     let paths: [[[Float]]]
-    if let kept = store.paths(prompts: settings.pathPrompts.count, steps: settings.steps),
-      importance != nil
+    let count = try open(nil).initialLatents(for: request(0)).count
+    if let kept = keptPaths,
+      kept.joined().allSatisfy({ $0.count == count && $0.allSatisfy(\.isFinite) })
     {
       counter.skip(pathPasses)
       paths = kept

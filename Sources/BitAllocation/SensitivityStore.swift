@@ -4,8 +4,9 @@ import ModelFiles
 import StrictJSON
 import Tensors
 
-/// The folder of what was measured of a model, so that another size, or a run after an interruption,
-/// does not measure it again. Names hold hashes of all that measurements depend on.
+/// The folder of what was measured of a model, so that a run after an interruption, or for another
+/// size that groups are rounded alike for, does not measure it again; any other size at least has
+/// the paths. Names hold hashes of all that measurements depend on.
 ///
 /// ```
 /// imatrix-KEY.gguf        importance of columns on the paths

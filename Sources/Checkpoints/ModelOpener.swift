@@ -96,7 +96,7 @@ struct ModelOpener {
     }
   }
 
-  private func pipelineIndex() throws(ModelFileError) -> ConfigurationFile? {
+  func pipelineIndex() throws(ModelFileError) -> ConfigurationFile? {
     guard let model = paths.model, ModelFolder.isFolder(model) else { return nil }
     return try ConfigurationFile.ifPresent(ModelFolder.join(model, "model_index.json"))
   }

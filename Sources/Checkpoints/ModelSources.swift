@@ -76,7 +76,8 @@ package struct PartSources {
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }
       + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
-      + (tokenizer?.files ?? []) + [scheduler?.path].compactMap { $0 }
+      + (tokenizer?.files ?? [])
+      + [scheduler?.path, try opener.pipelineIndex()?.path].compactMap { $0 }
     var seen: Set<String> = []
     files = opened.filter { seen.insert($0).inserted }
   }

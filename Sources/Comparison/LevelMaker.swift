@@ -61,6 +61,7 @@ package struct LevelMaker {
     return ComparisonLevel(
       name: name, kind: .level, paths: paths, activations: reference.activations)
   }
+
   /// Checks that the disk has room for all levels that are still to be made, before the first is.
   ///
   /// - Parameter mixes: the types.
@@ -71,7 +72,7 @@ package struct LevelMaker {
       byteCount += try ConversionPlan(source, ConversionPlan.Request(mix), path: path(of: mix))
         .layout.byteCount
     }
-    try AtomicFile.checkSpace(for: byteCount, at: store.path("cache/models"))
+    try AtomicFile.checkSpace(for: byteCount, at: store.path("cache/models/level.gguf"))
   }
 
   /// Where a level is kept: its name holds a hash of all that the model depends on.

@@ -13,6 +13,11 @@ package final class ActivationSums: Sendable {
     package let squares: [Double]
     /// Rows that were added up.
     package let rows: Int
+
+    package init(squares: [Double], rows: Int) {
+      self.squares = squares
+      self.rows = rows
+    }
   }
 
   /// Memory of one weight's sums.

@@ -24,8 +24,9 @@ package final class ThreadPool: Sendable {
   private let cancellation = Atomic(false)
   /// Memory of products and attention that ended, for the next: new memory would have to be cleared.
   private let spare = Mutex<[FloatBuffer]>([])
-  /// Buffers of one product (codes, scales and sums) and of attention (keys and values).
-  private static let spareCount = 4
+  /// Buffers of one product (codes, scales, sums, and of few rows sums of codes) and of attention
+  /// (keys and values).
+  private static let spareCount = 5
 
   /// - Parameters:
   ///   - threadCount: threads to work on; at least 1 is taken.

@@ -65,10 +65,11 @@ struct ComparisonReportTests {
     }
     let sheet = try image("contact-sheet.png")
     for (column, level) in ["F16", "q2_K"].enumerated() {
-      for prompt in 0..<3 {
+      let rows = try (0..<3).map { prompt in
         let picture = try image("images/\(level)/00\(prompt + 1)-s3.png")
-        #expect(sheet.places(of: picture).contains { $0.column == column }, "\(level) \(prompt)")
+        return try #require(sheet.places(of: picture).first { $0.column == column }).row
       }
+      #expect(rows == rows.sorted() && rows[0] + 64 < rows[1] && rows[1] + 64 < rows[2])
     }
     #expect(sheet.width > 2 * 64 && sheet.height > 3 * 64)
   }
@@ -89,8 +90,8 @@ extension RGBImage {
   /// Where a picture is found, as the number of its column in a sheet of two.
   fileprivate func places(of picture: RGBImage) -> [(column: Int, row: Int)] {
     var places: [(column: Int, row: Int)] = []
-    for y in 0..<max(0, height - picture.height) {
-      for x in 0..<max(0, width - picture.width) where holds(picture, x: x, y: y) {
+    for y in 0...max(0, height - picture.height) {
+      for x in 0...max(0, width - picture.width) where holds(picture, x: x, y: y) {
         places.append((2 * x / width, y))
       }
     }

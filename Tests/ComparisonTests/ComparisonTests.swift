@@ -1,6 +1,9 @@
+import Checkpoints
 import Comparison
+import Conversion
 import Foundation
 import ModelFiles
+import Tensors
 import TestSupport
 import Testing
 
@@ -52,6 +55,20 @@ struct ComparisonTests {
     #expect(try tiny.level("q4_0").paths.model == first.paths.model)
     #expect(FileIdentity.text(of: [try #require(first.paths.model)]) == identity)
     #expect(try tiny.level("q5_0").paths.model != first.paths.model)
+
+    let tensor = try #require(
+      tiny.reference.weights().tensors.first { $0.name == "double_layers.0.attn.w1q.weight" })
+    let columns = try #require(tensor.shape.last)
+    let entry = ActivationSums.Entry(
+      squares: (0..<columns).map { Double($0 % 7 + 1) }, rows: 1)
+    let path = tiny.folder.path("imatrix.gguf")
+    try ImportanceMatrix.write(
+      [tensor.name: entry], origin: .init(datasets: [], chunkCount: 1), to: path, overwrite: false)
+    let maker = try LevelMaker(
+      from: tiny.reference, tiny.store, importance: ImportanceMatrix(path: path), quality: .fast)
+    let mix = try #require(TypeMix(named: "q4_0"))
+    let weighted = try maker.make(mix, name: "q4_0", on: tiny.pool) { _, _ in }
+    #expect(weighted.paths.model != first.paths.model)
   }
 
   @Test("a folder with other files is left alone, unless that is forced")

@@ -37,6 +37,20 @@ struct CheckpointLayoutTests {
     #expect(relativeError(try await latents(paths), golden ?? reference) < tolerance)
   }
 
+  @Test("the files of a model are all on which its pictures depend")
+  func files() throws {
+    let pipeline = try Pipeline(
+      ModelPaths(model: folder.path), hints: try SeededWeights.hints("quantizable"))
+    for name in [
+      "model_index.json", "scheduler/scheduler_config.json", "tokenizer/tokenizer.json",
+      "tokenizer/tokenizer_config.json", "transformer/config.json", "text_encoder/config.json",
+      "vae/config.json",
+    ] {
+      #expect(pipeline.files.contains { $0.hasSuffix("/" + name) }, "\(name)")
+    }
+    #expect(Set(pipeline.files).count == pipeline.files.count)
+  }
+
   @Test("a single file with the original names and ComfyUI's prefixes")
   func singleFile() async throws {
     try await expectGolden(

@@ -70,9 +70,11 @@ struct ConvolutionTests {
 
   @Test(
     "bands of any height give the same bits, close to float64",
-    arguments: [(1, false), (3, false), (3, true)], KernelSelection.available)
-  func bands(layer: (kernel: Int, doubled: Bool), kernels: KernelSet) throws {
-    let (height, width) = (7, 11)
+    arguments: [(1, false, 11), (3, false, 11), (3, true, 11), (3, false, 53), (3, false, 160)],
+    KernelSelection.available)
+  func bands(layer: (kernel: Int, doubled: Bool, width: Int), kernels: KernelSet) throws {
+    // Rows that end within a tile of any kernels, and rows with whole tiles inside.
+    let (height, width) = (7, layer.width)
     let image = ImagePlanes(
       planes: try Matrix(
         SeededWeights.values("image", count: 19 * height * width), rows: 19,

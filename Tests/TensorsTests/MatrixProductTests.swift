@@ -110,19 +110,21 @@ private struct Oracle {
     let weight = RandomBlocks(type, rows: outputs, columns: columns)
       .matrix(rows: outputs, columns: columns)
     let x = try Matrix(uniform(rows * columns, seed: 5), rows: rows, columns: columns)
-    let whole = try Matrix(rows: rows, columns: outputs)
-    try multiply(x, by: weight, into: whole, on: ThreadPool(threadCount: 1, kernels: kernels))
-    for threads in [2, 3, 7] {
-      let again = try Matrix(rows: rows, columns: outputs)
-      try multiply(
-        x, by: weight, into: again, on: ThreadPool(threadCount: threads, kernels: kernels))
-      #expect(again.values == whole.values)
-    }
-    for range in [0..<1, 1..<3, 3..<6, 6..<10, 10..<11, 11..<20, 20..<37] {
-      let part = try Matrix(rows: range.count, columns: outputs)
-      try multiply(
-        x.rows(range), by: weight, into: part, on: ThreadPool(threadCount: 2, kernels: kernels))
-      #expect(part.values == whole.rows(range).values, "rows \(range)")
+    for precision in ActivationPrecision.allCases {
+      func product(_ range: Range<Int>, threads: Int) throws -> [Float] {
+        let result = try Matrix(rows: range.count, columns: outputs)
+        let pool = ThreadPool(threadCount: threads, activations: precision, kernels: kernels)
+        try multiply(x.rows(range), by: weight, into: result, on: pool)
+        return result.values
+      }
+      let whole = try product(0..<rows, threads: 1)
+      for threads in [2, 3, 7] { #expect(try product(0..<rows, threads: threads) == whole) }
+      for range in [0..<1, 1..<3, 3..<6, 6..<10, 10..<11, 11..<20, 20..<37] {
+        #expect(
+          try product(range, threads: 2)
+            == Array(whole[range.lowerBound * outputs..<range.upperBound * outputs]),
+          "\(precision), rows \(range)")
+      }
     }
   }
 

@@ -68,9 +68,12 @@ def targets(options):
         convert(
             options, paths[2], "--target-size", str(paths[0].stat().st_size), "--prompts", PROMPTS / "icons-measure.txt",
             "--measured", measured)
-        # One for all sizes: it was measured on the same steps.
-        [importance] = measured.glob("imatrix-*.gguf")
-        convert(options, paths[1], "--type", mix, "--imatrix", importance)
+        if not paths[1].exists():
+            # One for all sizes: it was measured on the same steps. An older one is another model's.
+            importance = max(measured.glob("imatrix-*.gguf"), key=lambda path: path.stat().st_mtime, default=None)
+            if importance is None:
+                sys.exit(f"{measured} holds no importance matrix: remove {paths[2]}, it will be measured again")
+            convert(options, paths[1], "--type", mix, "--imatrix", importance)
         models += paths
     found = {level["name"]: level for level in compare(options, ["--models", *models], options.output / "compared")}
     common.print_columns(

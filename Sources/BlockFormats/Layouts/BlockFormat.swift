@@ -1,7 +1,3 @@
-#if HAS_AVX2
-  import CIntrinsics
-#endif
-
 // The files of this folder state how ggml lays out its quantized blocks. They are compiled into
 // `BlockFormats` and, through a link to the folder, into each target that holds kernels for one
 // kind of CPU, so that unpacking uses that CPU's registers. Therefore they take and return raw
@@ -63,12 +59,7 @@ extension UnsafeRawPointer {
   /// The little-endian float16 at an offset, as float32.
   @inline(__always)
   func half(_ offset: Int) -> Float {
-    let bits = UInt16(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self))
-    #if HAS_AVX2
-      return _cvtsh_ss(bits)
-    #else
-      return Float16Bits.float(bits)
-    #endif
+    float(half: UInt16(littleEndian: loadUnaligned(fromByteOffset: offset, as: UInt16.self)))
   }
 
   @inline(__always)
@@ -149,28 +140,6 @@ extension UnsafeMutablePointer<Float> {
     UnsafeMutableRawPointer(self + index).storeBytes(
       of: floats(numbers(signed: bytes)) * factor, as: SIMD8<Float>.self)
   }
-}
-
-/// Eight whole numbers as floats.
-@inline(__always)
-func floats(_ numbers: SIMD8<Int32>) -> SIMD8<Float> {
-  #if HAS_AVX2
-    _mm256_cvtepi32_ps(unsafeBitCast(numbers, to: SIMD4<Int64>.self))
-  #else
-    SIMD8<Float>(numbers)
-  #endif
-}
-
-/// Eight signed bytes as numbers.
-@inline(__always)
-func numbers(signed bytes: UInt64) -> SIMD8<Int32> {
-  #if HAS_AVX2
-    // Swift's own conversion is a call.
-    unsafeBitCast(
-      _mm256_cvtepi8_epi32(SIMD2(Int64(bitPattern: bytes), 0)), to: SIMD8<Int32>.self)
-  #else
-    SIMD8<Int32>(truncatingIfNeeded: unsafeBitCast(bytes, to: SIMD8<Int8>.self))
-  #endif
 }
 
 /// The bits of a byte as eight bytes of 0 or 1, the lowest bit first.

@@ -131,10 +131,11 @@ struct BestTypesSession {
     var request = GenerationRequest(prompt: measurement.prompt)
     (request.width, request.height) = measurement.pictureSize
     let seconds = try pipeline.expectedSecondsPerStep(for: try pipeline.settings(for: request))
+    let passes = measurement.remainingPassCount
     console.note(
       "measuring \(measurement.groups.count) groups of matrices takes "
-        + "\(measurement.passCount) passes through the transformer, about "
-        + formattedDuration(seconds * Double(measurement.passCount))
+        + "\(passes) passes through the transformer, about "
+        + formattedDuration(seconds * Double(passes))
         + "; an interrupted run goes on where it was")
   }
 

@@ -1,0 +1,1 @@
+../BlockFormats/Conversions.swift
