@@ -145,9 +145,10 @@ package struct SensitivityMeasurement: Sendable {
       try store.prepare()
       defer { try? FileManager.default.removeItem(atPath: store.overlayPath) }
       let counter = PassCounter(total: passCount, onProgress)
-      let points = try await points(counter)
+      let pipeline = try open(nil)
+      let points = try await points(pipeline, counter)
       let importance = try ImportanceMatrix(path: store.importancePath)
-      let exact = try await velocities(try open(nil), points, "reference", counter)
+      let exact = try await velocities(pipeline, points, "reference", counter)
       for group in groups {
         guard known[group.name] == nil else {
           counter.skip(points.count)
@@ -165,16 +166,16 @@ package struct SensitivityMeasurement: Sendable {
 
   /// Points on the way from noise to each prompt's picture. The ways are those of an earlier run, if
   /// it came that far.
-  private func points(_ counter: PassCounter) async throws -> [Point] {
+  private func points(_ pipeline: Pipeline, _ counter: PassCounter) async throws -> [Point] {
     let paths: [[[Float]]]
-    let count = try open(nil).initialLatents(for: request(0)).count
+    let count = try pipeline.initialLatents(for: request(0)).count
     if let kept = keptPaths,
       kept.joined().allSatisfy({ $0.count == count && $0.allSatisfy(\.isFinite) })
     {
       counter.skip(pathPasses)
       paths = kept
     } else {
-      paths = try await followPaths(counter)
+      paths = try await followPaths(pipeline, counter)
       try store.keep(paths: paths)
     }
     return (0..<pointCount).map { index in
@@ -188,8 +189,9 @@ package struct SensitivityMeasurement: Sendable {
   /// Runs every prompt from noise to picture and measures activations.
   ///
   /// - Returns: for each prompt the latents before each step and at the end.
-  private func followPaths(_ counter: PassCounter) async throws -> [[[Float]]] {
-    let pipeline = try open(nil)
+  private func followPaths(
+    _ pipeline: Pipeline, _ counter: PassCounter
+  ) async throws -> [[[Float]]] {
     let sums = ActivationSums()
     var paths: [[[Float]]] = []
     for prompt in settings.pathPrompts.indices {
@@ -239,9 +241,7 @@ package struct SensitivityMeasurement: Sendable {
     var options = ConversionOptions()
     options.quality = settings.quality
     options.measuresErrors = false
-    options.importance = { name, columns throws(ModelFileError) in
-      try importance.importance(of: name, columns: columns)
-    }
+    options.use(importance)
     let overlay = try ConversionPlan(overlay: matrices, path: store.overlayPath)
     _ = try Converter.write(
       overlay, to: store.overlayPath, overwrite: true, options: options, on: pool

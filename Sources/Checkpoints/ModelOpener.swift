@@ -10,6 +10,8 @@ struct ModelOpener {
   private var placesByPath: [String: [PartLocation]] = [:]
   /// The single file with several parts, where `--model` names one.
   private(set) var modelArchive: TensorArchive?
+  /// `model_index.json` of a diffusers folder.
+  private(set) var pipelineIndex: ConfigurationFile?
   /// Not among the archives: it has no parts of its own.
   private var overlay: TensorArchive?
 
@@ -25,6 +27,7 @@ struct ModelOpener {
   mutating func openModel() throws(ModelFileError) {
     guard let model = paths.model else { return }
     if ModelFolder.isFolder(model) {
+      pipelineIndex = try ConfigurationFile.ifPresent(ModelFolder.join(model, "model_index.json"))
       try checkPipelineClass(model)
     } else {
       modelArchive = try open(model)
@@ -77,7 +80,7 @@ struct ModelOpener {
   ]
 
   private func checkPipelineClass(_ folder: String) throws(ModelFileError) {
-    guard let index = try pipelineIndex() else { return }
+    guard let index = pipelineIndex else { return }
     if let name = index.json["_class_name"], name.stringValue != "AuraFlowPipeline" {
       throw ModelFileError(
         path: folder, kind: .unsupported,
@@ -94,11 +97,6 @@ struct ModelOpener {
             + supported.joined(separator: ", "))
       }
     }
-  }
-
-  func pipelineIndex() throws(ModelFileError) -> ConfigurationFile? {
-    guard let model = paths.model, ModelFolder.isFolder(model) else { return nil }
-    return try ConfigurationFile.ifPresent(ModelFolder.join(model, "model_index.json"))
   }
 
   private func configuration(
@@ -130,7 +128,7 @@ struct ModelOpener {
   // MARK: Tokenizer and scheduler
 
   func tokenizer() throws(ModelFileError) -> TokenizerSource? {
-    let className = try pipelineIndex()?.json["tokenizer"]?.arrayValue?.last?.stringValue
+    let className = pipelineIndex?.json["tokenizer"]?.arrayValue?.last?.stringValue
     if let path = paths.tokenizer { return try TokenizerSource.open(path, className: className) }
     // The model's own file first, then the others in a fixed order.
     let opened = [modelArchive] + archives.keys.sorted().map { archives[$0] }

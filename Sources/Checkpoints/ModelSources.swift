@@ -77,7 +77,7 @@ package struct PartSources {
       .flatMap { $0.files.map(\.path) }
       + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
       + (tokenizer?.files ?? [])
-      + [scheduler?.path, try opener.pipelineIndex()?.path].compactMap { $0 }
+      + [scheduler?.path, opener.pipelineIndex?.path].compactMap { $0 }
     var seen: Set<String> = []
     files = opened.filter { seen.insert($0).inserted }
   }

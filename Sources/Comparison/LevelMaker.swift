@@ -47,11 +47,7 @@ package struct LevelMaker {
       var options = ConversionOptions()
       options.quality = quality
       options.measuresErrors = false
-      if let importance {
-        options.importance = { name, columns throws(ModelFileError) in
-          try importance.importance(of: name, columns: columns)
-        }
-      }
+      if let importance { options.use(importance) }
       let plan = try ConversionPlan(source, ConversionPlan.Request(mix), path: path)
       _ = try Converter.write(
         plan, to: path, overwrite: false, options: options, on: pool, progress: onBytes)

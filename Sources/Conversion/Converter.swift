@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import ModelFiles
 import Quantization
@@ -16,6 +17,13 @@ package struct ConversionOptions: Sendable {
   package var allowsNotFinite = false
 
   package init() {}
+
+  /// Takes how much columns count from an importance matrix.
+  package mutating func use(_ matrix: ImportanceMatrix) {
+    importance = { name, columns throws(ModelFileError) in
+      try matrix.importance(of: name, columns: columns)
+    }
+  }
 }
 
 /// Carries a plan out.

@@ -9,6 +9,8 @@ struct RowActivations: @unchecked Sendable {
   private let scaleWidth: Int
   /// Groups of a row, and a run beyond them.
   private let groups: Int
+  /// Whether sums are wanted.
+  private let hasMinimums: Bool
   private let codes: FloatBuffer
   private let scales: FloatBuffer
   private let sums: FloatBuffer
@@ -29,11 +31,13 @@ struct RowActivations: @unchecked Sendable {
     groupWidth = layout.groupWidth
     scaleWidth = kind.scaleWidth(layout)
     groups = x.columns / layout.groupWidth + RowProduct.groupsPerRun
+    hasMinimums = layout.hasMinimums
     codes = try pool.borrow(count: (x.rows * x.columns + 1) / 2)
     scales = try pool.borrow(count: x.rows * groups)
-    sums = try pool.borrow(count: x.rows * groups)
-    codeSums = try pool.borrow(count: x.rows * groups)
-    codeSums.pointer.update(repeating: 0, count: x.rows * groups)
+    let sumCount = hasMinimums ? x.rows * groups : 0
+    sums = try pool.borrow(count: sumCount)
+    codeSums = try pool.borrow(count: sumCount)
+    codeSums.pointer.update(repeating: 0, count: sumCount)
     for row in 0..<x.rows { round(x, row, kind, pool.kernels) }
   }
 
@@ -55,7 +59,7 @@ struct RowActivations: @unchecked Sendable {
     var rounded = RoundedRow(
       source: x.row(row), count: columns, codes: codes, groupWidth: groupWidth,
       scaleWidth: scaleWidth, scales: scales.pointer + row * groups,
-      sums: sums.pointer + row * groups, stride: 1)
+      sums: hasMinimums ? sums.pointer + row * groups : nil, stride: 1)
     if kind == .int16 {
       kernels.roundToInt16(&rounded)
     } else {
@@ -66,6 +70,7 @@ struct RowActivations: @unchecked Sendable {
         codes[index] = Int16(bytes.load(fromByteOffset: index, as: UInt8.self)) - 128
       }
     }
+    guard hasMinimums else { return }
     let codeSums = codeSums(row)
     for group in 0..<columns / groupWidth {
       var sum: Int32 = 0

@@ -73,11 +73,7 @@ extension ConvertCommand {
     options.quality = quality
     options.measuresErrors = measure
     options.allowsNotFinite = allowNonfinite
-    if let importance {
-      options.importance = { name, columns throws(ModelFileError) in
-        try importance.importance(of: name, columns: columns)
-      }
-    }
+    if let importance { options.use(importance) }
     return options
   }
 }
