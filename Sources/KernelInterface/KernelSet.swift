@@ -29,8 +29,8 @@ package struct KernelSet: Sendable {
   package let multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)?
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void
-  /// Multiplies rows of a weight by a single row of rounded activations; nil where it would be no
-  /// faster than tiles.
+  /// Multiplies rows of a weight by a single row of rounded activations; nil in sets without one,
+  /// which use tiles.
   package let multiplyRow: (@Sendable (UnsafePointer<RowProduct>) -> Void)?
   /// Goes on with the softmax of one row.
   package let continueSoftmax: @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void
@@ -47,6 +47,8 @@ package struct KernelSet: Sendable {
   package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
   /// Rounds float32 rows to blocks of a type.
   package let roundRows: @Sendable (UnsafePointer<RowsToRound>) -> Void
+  /// What lies between products.
+  package let elementwise: ElementwiseKernels
   /// Runs eight independent chains of the instruction that bounds a kind of product, so often, and
   /// returns how many operations that was: what the products are measured by.
   package let runPeakLoop: @Sendable (PeakInstruction, Int) -> Double
@@ -66,6 +68,7 @@ package struct KernelSet: Sendable {
     roundToInt8: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
     roundToInt16: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
     roundRows: @escaping @Sendable (UnsafePointer<RowsToRound>) -> Void,
+    elementwise: ElementwiseKernels,
     runPeakLoop: @escaping @Sendable (PeakInstruction, Int) -> Double
   ) {
     self.name = name
@@ -85,6 +88,7 @@ package struct KernelSet: Sendable {
     self.roundToInt8 = roundToInt8
     self.roundToInt16 = roundToInt16
     self.roundRows = roundRows
+    self.elementwise = elementwise
     self.runPeakLoop = runPeakLoop
   }
 }

@@ -8,4 +8,4 @@ package let kernelSetAVX2 = KernelSet(
   multiplyRow: multiplyRow, continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack,
   decode: decode,
   roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows,
-  runPeakLoop: runPeakLoop)
+  elementwise: elementwiseKernels, runPeakLoop: runPeakLoop)

@@ -12,4 +12,4 @@ package let kernelSetPortable = KernelSet(
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
   continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
   roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows,
-  runPeakLoop: runPeakLoop)
+  elementwise: elementwiseKernels, runPeakLoop: runPeakLoop)

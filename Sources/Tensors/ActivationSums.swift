@@ -46,6 +46,8 @@ package final class ActivationSums: Sendable {
 
   /// Columns that one task adds up.
   private static let grain = 256
+  /// Rows that are made at once where they are not stored.
+  private static let rowsAtOnce = 64
 
   /// Adds the rows that enter a product.
   ///
@@ -54,8 +56,16 @@ package final class ActivationSums: Sendable {
   ///   - name: the weight's; without one nothing is added.
   ///   - pool: threads to compute on.
   /// - Throws: `ComputeError` if the pool is cancelled.
-  func add(_ x: Matrix, of name: String, on pool: ThreadPool) throws(ComputeError) {
-    guard !name.isEmpty, x.rows > 0 else { return }
+  func add(_ x: ProductInput, of name: String, on pool: ThreadPool) throws(ComputeError) {
+    guard !name.isEmpty else { return }
+    let step = x.scratchCount(rows: 1) == 0 ? max(1, x.rows) : Self.rowsAtOnce
+    for start in stride(from: 0, to: x.rows, by: step) {
+      let rows = start..<min(x.rows, start + step)
+      try add(try x.rows(rows).stored(on: pool), of: name, on: pool)
+    }
+  }
+
+  private func add(_ x: Matrix, of name: String, on pool: ThreadPool) throws(ComputeError) {
     let result: Result<Void, ComputeError> = accumulators.withLock { accumulators in
       let known = accumulators[name]
       let accumulator = known ?? Accumulator(columns: x.columns)

@@ -31,6 +31,8 @@ private let packedFloats = 8 << 20
 ///   - v: values, same shape.
 ///   - sequences: which rows belong together.
 ///   - headDimension: elements of one head.
+///   - epsilon: what is added to variances, if each head of queries and keys is first brought to
+///     mean 0 and variance 1; nil to take them as they are.
 ///   - scale: factor on the products.
 ///   - positionBias: `[heads · keys, keys]` for a single sequence, added to the scores; or nil.
 ///   - result: same shape as `q`, overwritten; must not be one of the inputs.
@@ -38,14 +40,15 @@ private let packedFloats = 8 << 20
 /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
 package func attend(
   _ q: Matrix, _ k: Matrix, _ v: Matrix, sequences: [AttentionSequence], headDimension: Int,
-  scale: Float, positionBias: Matrix? = nil, into result: Matrix, on pool: ThreadPool
+  normalizing epsilon: Float? = nil, scale: Float, positionBias: Matrix? = nil,
+  into result: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
   precondition(q.columns % headDimension == 0 && q.columns == v.columns && q.rows == result.rows)
   precondition(positionBias == nil || sequences.count == 1)
   for sequence in sequences where sequence.count > 0 {
     try pool.timing(.attention) { () throws(ComputeError) in
       try attend(
-        q, k, v, sequence: sequence, headDimension: headDimension, scale: scale,
+        q, k, v, sequence: sequence, headDimension: headDimension, epsilon: epsilon, scale: scale,
         positionBias: positionBias, into: result, on: pool)
     }
   }
@@ -53,7 +56,7 @@ package func attend(
 
 private func attend(
   _ q: Matrix, _ k: Matrix, _ v: Matrix, sequence: AttentionSequence, headDimension: Int,
-  scale: Float, positionBias: Matrix?, into result: Matrix, on pool: ThreadPool
+  epsilon: Float?, scale: Float, positionBias: Matrix?, into result: Matrix, on pool: ThreadPool
 ) throws(ComputeError) {
   let heads = q.columns / headDimension
   let headFloats = PackedHead.floatCount(
@@ -66,17 +69,20 @@ private func attend(
     let packed = (first..<min(heads, first + headsPerPass)).map { head in
       let columns = head * headDimension..<(head + 1) * headDimension
       return PackedHead(
-        head: head, rows: SequenceRows(sequence), keys: k.columns(columns),
+        head: head, rows: SequenceRows(sequence),
+        keys: HeadRows(k.columns(columns), epsilon: epsilon, kernels: pool.kernels),
         values: v.columns(columns), memory: memory.pointer + (head - first) * headFloats,
         kernels: pool.kernels)
     }
     let tiles = packed[0].tileCount
-    try pool.run(packed.count * tiles) { index, _ in
-      packed[index / tiles].pack(tile: index % tiles)
+    let made = HeadRows.scratchCount(
+      rows: pool.kernels.columnTile, headDimension: headDimension, epsilon: epsilon)
+    try pool.run(packed.count * tiles, scratchCount: made) { index, scratch in
+      packed[index / tiles].pack(tile: index % tiles, scratch: scratch)
     }
     let block = QueryBlock(
-      q: q, result: result, sequence: sequence, scale: scale, positionBias: positionBias,
-      headDimension: headDimension, kernels: pool.kernels)
+      q: q, epsilon: epsilon, result: result, sequence: sequence, scale: scale,
+      positionBias: positionBias, headDimension: headDimension, kernels: pool.kernels)
     let blocks = block.count
     try pool.run(packed.count * blocks, scratchCount: block.scratchCount) { index, scratch in
       block.attend(to: packed[index / blocks], block: index % blocks, scratch: scratch)

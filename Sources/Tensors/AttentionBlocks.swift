@@ -5,7 +5,7 @@ import KernelInterface
 struct PackedHead: @unchecked Sendable {
   let head: Int
   let rows: SequenceRows
-  private let keyRows: Matrix
+  private let keyRows: HeadRows
   private let valueRows: Matrix
   private let keys: UnsafeMutablePointer<Float>
   private let values: UnsafeMutablePointer<Float>
@@ -24,7 +24,7 @@ struct PackedHead: @unchecked Sendable {
   }
 
   init(
-    head: Int, rows: SequenceRows, keys keyRows: Matrix, values valueRows: Matrix,
+    head: Int, rows: SequenceRows, keys keyRows: HeadRows, values valueRows: Matrix,
     memory: UnsafeMutablePointer<Float>, kernels: KernelSet
   ) {
     self.head = head
@@ -34,10 +34,10 @@ struct PackedHead: @unchecked Sendable {
     self.kernels = kernels
     keys = memory
     let tile = kernels.columnTile
-    values = memory + (rows.count + tile - 1) / tile * tile * keyRows.columns
+    values = memory + (rows.count + tile - 1) / tile * tile * valueRows.columns
   }
 
-  private var headDimension: Int { keyRows.columns }
+  private var headDimension: Int { valueRows.columns }
   /// Tiles of values across the head.
   var valueTiles: Int { (headDimension + kernels.columnTile - 1) / kernels.columnTile }
   /// Blocks of keys; one task packs one of them.
@@ -59,8 +59,8 @@ struct PackedHead: @unchecked Sendable {
       + (places.lowerBound * valueTiles + places.count * tile) * kernels.columnTile
   }
 
-  /// Packs the keys and values of one block.
-  func pack(tile block: Int) {
+  /// Packs the keys and values of one block. `scratch` is what `HeadRows` wants for a tile.
+  func pack(tile block: Int, scratch: UnsafeMutablePointer<Float>) {
     let width = kernels.columnTile
     let places = places(block: block)
     for start in stride(from: places.lowerBound, to: places.upperBound, by: width) {
@@ -68,10 +68,7 @@ struct PackedHead: @unchecked Sendable {
       let target = keys(from: start)
       if part.count < width { target.update(repeating: 0, count: width * headDimension) }
       rows.forEachRun(part) { rows, before in
-        var transposition = Transposition(
-          source: keyRows.row(rows.lowerBound), sourceStride: keyRows.stride, rows: rows.count,
-          columns: headDimension, destination: target + before, destinationStride: width)
-        kernels.transpose(&transposition)
+        keyRows.transpose(rows, into: target + before, width: width, scratch: scratch)
       }
     }
     for tile in 0..<valueTiles {
@@ -93,6 +90,7 @@ struct PackedHead: @unchecked Sendable {
 /// Blocks of queries of one head, each against all keys.
 struct QueryBlock: @unchecked Sendable {
   private let q: Matrix
+  private let epsilon: Float?
   private let result: Matrix
   private let rows: SequenceRows
   private let keyBias: (position: Int, value: Float)?
@@ -107,10 +105,11 @@ struct QueryBlock: @unchecked Sendable {
   private let width: Int
 
   init(
-    q: Matrix, result: Matrix, sequence: AttentionSequence, scale: Float, positionBias: Matrix?,
-    headDimension: Int, kernels: KernelSet
+    q: Matrix, epsilon: Float?, result: Matrix, sequence: AttentionSequence, scale: Float,
+    positionBias: Matrix?, headDimension: Int, kernels: KernelSet
   ) {
     self.q = q
+    self.epsilon = epsilon
     self.result = result
     self.scale = scale
     self.positionBias = positionBias
@@ -150,7 +149,8 @@ struct QueryBlock: @unchecked Sendable {
     let sums = queries + size * headDimension
     let scores = sums + size * width
     let probabilities = scores + size * keyCount
-    packQueries(places, head: head.head, into: queries)
+    // Rows that are normalized lie where sums will be.
+    packQueries(places, head: head.head, into: queries, scratch: sums)
     sums.update(repeating: 0, count: size * width)
     var softmax = (0..<places.count).map { row in
       SoftmaxRow(scores: scores + row * keyCount, count: 0, scale: scale)
@@ -174,19 +174,18 @@ struct QueryBlock: @unchecked Sendable {
 
   /// Queries as tiles, `[headDimension, rowTile]` each; the last tile's missing rows are zero.
   private func packQueries(
-    _ places: Range<Int>, head: Int, into queries: UnsafeMutablePointer<Float>
+    _ places: Range<Int>, head: Int, into queries: UnsafeMutablePointer<Float>,
+    scratch: UnsafeMutablePointer<Float>
   ) {
     let tile = kernels.rowTile
+    let columns = head * headDimension..<(head + 1) * headDimension
+    let source = HeadRows(q.columns(columns), epsilon: epsilon, kernels: kernels)
     for start in stride(from: places.lowerBound, to: places.upperBound, by: tile) {
       let part = start..<min(places.upperBound, start + tile)
       let target = queries + (start - places.lowerBound) * headDimension
       if part.count < tile { target.update(repeating: 0, count: tile * headDimension) }
       rows.forEachRun(part) { rows, before in
-        var transposition = Transposition(
-          source: q.row(rows.lowerBound) + head * headDimension, sourceStride: q.stride,
-          rows: rows.count, columns: headDimension, destination: target + before,
-          destinationStride: tile)
-        kernels.transpose(&transposition)
+        source.transpose(rows, into: target + before, width: tile, scratch: scratch)
       }
     }
   }

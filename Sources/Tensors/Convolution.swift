@@ -96,7 +96,8 @@ package struct PackedConvolution: Sendable {
     let decoded = try Matrix(rows: weight.rows, columns: weight.columns)
     try weight.decode(into: decoded, on: pool)
     filters = try PackedActivations(
-      decoded, kind: .float, layout: nil, partWidth: channelsAtOnce * area, on: pool)
+      ProductInput(decoded),
+      ActivationPacking(kind: .float, layout: nil, partWidth: channelsAtOnce * area), on: pool)
   }
 
   /// Computes some rows of the result.

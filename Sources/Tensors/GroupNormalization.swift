@@ -1,3 +1,5 @@
+import KernelInterface
+
 /// Mean and squared deviations of groups of channels, gathered row by row of an image.
 ///
 /// Every row of every channel is summed by itself in float32, around its own mean; rows and
@@ -38,18 +40,21 @@ package struct GroupStatistics: @unchecked Sendable {
     try pool.run(ranges: groups * rows.count, grain: 8) { range in
       for index in range {
         gather(
-          image, group: index / rows.count, row: rows.lowerBound + index % rows.count)
+          image, group: index / rows.count, row: rows.lowerBound + index % rows.count,
+          pool.kernels.elementwise)
       }
     }
   }
 
-  private func gather(_ image: ImageRows, group: Int, row: Int) {
+  private func gather(
+    _ image: ImageRows, group: Int, row: Int, _ kernels: ElementwiseKernels
+  ) {
     let count = channels / groups
     var means = 0.0
     var squares = 0.0
     var deviations = 0.0
     for channel in group * count..<(group + 1) * count {
-      let moments = rowMoments(image.pointer(channel, row), count: width)
+      let moments = kernels.moments(image.pointer(channel, row), width)
       deviations += moments.deviations
       means += moments.mean
       squares += moments.mean * moments.mean
@@ -82,47 +87,6 @@ package struct GroupStatistics: @unchecked Sendable {
     }
     return (mean, deviations / (rowCount * Double(height)))
   }
-}
-
-/// Mean and sum of squared deviations of one row, which is in the first-level cache after the
-/// first look.
-private func rowMoments(
-  _ x: UnsafePointer<Float>, count: Int
-) -> (mean: Double, deviations: Double) {
-  let centre = pairSums(x, count: count) { ($0, $0) }.0 / Float(count)
-  let (sum, squares) = pairSums(x, count: count) { value in
-    let difference = value - centre
-    return (difference, difference * difference)
-  }
-  // What rounding left in the centre.
-  let shift = Double(sum) / Double(count)
-  return (Double(centre) + shift, max(0, Double(squares) - Double(sum) * shift))
-}
-
-/// Sums of two functions over a row, in independent chains.
-@inline(__always)
-private func pairSums(
-  _ x: UnsafePointer<Float>, count: Int, _ function: (Lanes) -> (Lanes, Lanes)
-) -> (Float, Float) {
-  var even = (Lanes(repeating: 0), Lanes(repeating: 0))
-  var odd = even
-  var index = 0
-  while index &+ 16 <= count {
-    let (a, b) = (function(x.lanes(index)), function(x.lanes(index &+ 8)))
-    even.0 += a.0
-    even.1 += a.1
-    odd.0 += b.0
-    odd.1 += b.1
-    index &+= 16
-  }
-  var sums = ((even.0 + odd.0).sum(), (even.1 + odd.1).sum())
-  while index < count {
-    let value = function(Lanes(repeating: x[index]))
-    sums.0 += value.0[0]
-    sums.1 += value.1[0]
-    index &+= 1
-  }
-  return sums
 }
 
 /// Brings groups of channels to mean 0 and variance 1, then scales and shifts each channel.
@@ -177,10 +141,10 @@ package struct GroupNormalization: Sendable {
         for row in rows {
           let source = image.pointer(channel, row)
           let target = result.row(channel) + (row - rows.lowerBound) * image.width
-          mapLanes(source, source, into: target, count: image.width) { x, _ in
-            let y = x * scale + offset
-            return activation ? silu(y) : y
-          }
+          var arguments = ScaledRow(
+            source: source, scale: scale, offset: offset, isActivated: activation, result: target,
+            count: image.width)
+          pool.kernels.elementwise.scale(&arguments)
         }
       }
     }

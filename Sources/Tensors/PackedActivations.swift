@@ -1,6 +1,16 @@
 import BlockFormats
 import KernelInterface
 
+/// How a product takes its activations. Products that take them alike can share them.
+struct ActivationPacking: Equatable {
+  /// What kernels compute with.
+  let kind: ProductKind
+  /// What the weight's codes ask for, groups and sums; nil for `.float`.
+  let layout: CodeLayout?
+  /// Columns that are taken at once, whole groups.
+  let partWidth: Int
+}
+
 /// Activations in the order in which kernels read them, rounded if the product's kind asks for it:
 /// part by part of the columns, then tile by tile of `rowTile` rows, inside a tile by columns.
 ///
@@ -8,13 +18,9 @@ import KernelInterface
 /// ahead by the CPU; with other parts between them it waited for each (float products a quarter
 /// slower, products of 16 bits too).
 struct PackedActivations: @unchecked Sendable {
-  let kind: ProductKind
+  let packing: ActivationPacking
   let rows: Int
   let columns: Int
-  /// What the weight's codes ask for; nil if nothing is rounded.
-  let layout: CodeLayout?
-  /// Columns of a part; of the last one, what is left.
-  let partWidth: Int
   /// Columns that share a scale.
   let scaleWidth: Int
   /// Columns that share a sum.
@@ -25,23 +31,17 @@ struct PackedActivations: @unchecked Sendable {
   private let scales: FloatBuffer
   private let sums: FloatBuffer
 
-  /// Rounds and packs rows of `x`.
+  /// Rounds and packs rows.
   ///
   /// - Parameters:
   ///   - x: `[rows, columns]`.
-  ///   - kind: what kernels compute with.
-  ///   - layout: the weight's, which decides about groups and sums; nil for `.float`.
-  ///   - partWidth: columns that products take at once, whole groups.
+  ///   - packing: for which products.
   ///   - pool: threads to compute on.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
-  init(
-    _ x: Matrix, kind: ProductKind, layout: CodeLayout?, partWidth: Int, on pool: ThreadPool
-  ) throws(ComputeError) {
-    let tile = pool.kernels.rowTile
+  init(_ x: ProductInput, _ packing: ActivationPacking, on pool: ThreadPool) throws(ComputeError) {
+    let (tile, kind, layout) = (pool.kernels.rowTile, packing.kind, packing.layout)
     tiles = (x.rows + tile - 1) / tile
-    self.partWidth = max(1, partWidth)
-    self.kind = kind
-    self.layout = kind == .float ? nil : layout
+    self.packing = packing
     rows = x.rows
     columns = x.columns
     rowTile = tile
@@ -54,14 +54,21 @@ struct PackedActivations: @unchecked Sendable {
     sums = try pool.borrow(
       count: layout?.hasMinimums == true ? packedRows * columns / groupWidth : 0)
     let packed = self
+    let made = x.scratchCount(rows: tile)
     // Rounded codes of a part of one tile, before they are transposed.
-    let scratch = isRounded ? (tile * self.partWidth * kind.bytesPerElement + 3) / 4 : 0
-    try pool.run(tiles, scratchCount: scratch) { index, scratch in
-      for first in stride(from: 0, to: packed.columns, by: packed.partWidth) {
-        packed.pack(x, tile: index, part: first, scratch: scratch, kernels: pool.kernels)
+    let codes = isRounded ? (tile * packing.partWidth * kind.bytesPerElement + 3) / 4 : 0
+    try pool.run(tiles, scratchCount: made + codes) { index, scratch in
+      let range = index * tile..<min(x.rows, (index + 1) * tile)
+      let source = x.rows(range, scratch: scratch, kernels: pool.kernels)
+      for first in stride(from: 0, to: packed.columns, by: packing.partWidth) {
+        packed.pack(
+          source.first + first, stride: source.stride, rows: range.count, tile: index, part: first,
+          scratch: scratch + made, kernels: pool.kernels)
       }
     }
   }
+
+  var kind: ProductKind { packing.kind }
 
   /// Lets the next product have the memory. Not to be used afterwards.
   func giveBack(to pool: ThreadPool) {
@@ -85,37 +92,35 @@ struct PackedActivations: @unchecked Sendable {
 
   /// Where a tile's column lies, in elements.
   private func place(_ tile: Int, _ column: Int) -> Int {
-    let part = column / partWidth * partWidth
+    let part = column / packing.partWidth * packing.partWidth
     return (part * tiles + width(ofPart: part) * tile + column - part) * rowTile
   }
 
-  private func width(ofPart first: Int) -> Int { min(partWidth, columns - first) }
+  private func width(ofPart first: Int) -> Int { min(packing.partWidth, columns - first) }
 
-  private var hasSums: Bool { layout?.hasMinimums == true }
+  private var hasSums: Bool { packing.layout?.hasMinimums == true }
 
   /// Elements from one tile to the next, in a column's part.
   func elementsPerTile(column: Int) -> Int {
-    width(ofPart: column / partWidth * partWidth) * rowTile
+    width(ofPart: column / packing.partWidth * packing.partWidth) * rowTile
   }
 
   /// Packs what some columns need, a part of one tile.
   private func pack(
-    _ x: Matrix, tile: Int, part first: Int, scratch: UnsafeMutablePointer<Float>,
-    kernels: KernelSet
+    _ source: UnsafePointer<Float>, stride sourceStride: Int, rows count: Int, tile: Int,
+    part first: Int, scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
   ) {
     let width = width(ofPart: first)
-    let row = tile * rowTile
-    let count = min(rowTile, rows - row)
     let destination = UnsafeMutableRawPointer(mutating: elements(tile: tile, column: first))
     if count < rowTile { clear(tile, part: first) }
     var transposition = Transposition(
-      source: x.row(row) + first, sourceStride: x.stride, rows: count, columns: width,
+      source: source, sourceStride: sourceStride, rows: count, columns: width,
       destination: destination, destinationStride: rowTile)
     if kind != .float {
       let rowBytes = width * kind.bytesPerElement
       for index in 0..<count {
         var rounded = RoundedRow(
-          source: x.row(row + index) + first, count: width,
+          source: source + index * sourceStride, count: width,
           codes: UnsafeMutableRawPointer(scratch) + index * rowBytes, groupWidth: groupWidth,
           scaleWidth: scaleWidth, scales: scales(tile: tile, column: first) + index,
           sums: hasSums ? sums(tile: tile, column: first) + index : nil, stride: rowTile)

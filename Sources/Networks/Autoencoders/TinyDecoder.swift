@@ -143,7 +143,7 @@ package struct TinyDecoder: LatentDecoder {
       case .convolution(let convolution):
         x = try convolution(x, doubled: isDoubled, on: pool)
         isDoubled = false
-      case .rectify: try rectify(x.planes, on: pool)
+      case .rectify: try activate(.rectifier, to: x.planes, on: pool)
       case .double: isDoubled = true
       case .block(let convolutions): x = try apply(convolutions, to: x, on: pool)
       }
@@ -191,11 +191,11 @@ package struct TinyDecoder: LatentDecoder {
   ) throws(ComputeError) -> ImagePlanes {
     var hidden = try convolutions[0](x, on: pool)
     for convolution in convolutions.dropFirst() {
-      try rectify(hidden.planes, on: pool)
+      try activate(.rectifier, to: hidden.planes, on: pool)
       hidden = try convolution(hidden, on: pool)
     }
     try add(x.planes, to: hidden.planes, on: pool)
-    try rectify(hidden.planes, on: pool)
+    try activate(.rectifier, to: hidden.planes, on: pool)
     return hidden
   }
 }

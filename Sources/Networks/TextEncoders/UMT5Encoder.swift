@@ -86,8 +86,7 @@ package struct UMT5Encoder: Sendable {
       }
     }
     for x in states {
-      try rootMeanSquareNormalize(
-        x, weight: outputNorm, epsilon: configuration.epsilon, into: x, on: pool)
+      try normalized(x, outputNorm).store(into: x, on: pool)
     }
     return states
   }
@@ -109,35 +108,41 @@ package struct UMT5Encoder: Sendable {
 
   private func attend(_ x: Matrix, _ layer: Layer, on pool: ThreadPool) throws(ComputeError) {
     let inner = configuration.headCount * configuration.headDimension
-    let input = try Matrix(rows: x.rows, columns: x.columns)
     let q = try Matrix(rows: x.rows, columns: inner)
     let k = try Matrix(rows: x.rows, columns: inner)
     let v = try Matrix(rows: x.rows, columns: inner)
     let result = try Matrix(rows: x.rows, columns: inner)
-    try rootMeanSquareNormalize(
-      x, weight: layer.attentionNorm, epsilon: configuration.epsilon, into: input, on: pool)
-    try multiply(input, by: layer.q, into: q, on: pool)
-    try multiply(input, by: layer.k, into: k, on: pool)
-    try multiply(input, by: layer.v, into: v, on: pool)
+    try multiply(
+      normalized(x, layer.attentionNorm),
+      by: [Product(layer.q, into: q), Product(layer.k, into: k), Product(layer.v, into: v)],
+      on: pool)
     try Tensors.attend(
       q, k, v, sequences: [AttentionSequence(ranges: [0..<x.rows])],
       headDimension: configuration.headDimension, scale: 1,
       positionBias: try positionBias(layer, tokens: x.rows), into: result, on: pool)
-    try multiply(result, by: layer.o, into: input, on: pool)
-    try add(input, to: x, on: pool)
+    try addProduct(ProductInput(result), layer.o, to: x, on: pool)
   }
 
   private func feedForward(_ x: Matrix, _ layer: Layer, on pool: ThreadPool) throws(ComputeError) {
-    let input = try Matrix(rows: x.rows, columns: x.columns)
     let gate = try Matrix(rows: x.rows, columns: configuration.feedForwardWidth)
     let up = try Matrix(rows: x.rows, columns: configuration.feedForwardWidth)
-    try rootMeanSquareNormalize(
-      x, weight: layer.feedForwardNorm, epsilon: configuration.epsilon, into: input, on: pool)
-    try multiply(input, by: layer.gate, into: gate, on: pool)
-    try multiply(input, by: layer.up, into: up, on: pool)
-    try applyGate(.geluTanh, to: gate, times: up, on: pool)
-    try multiply(gate, by: layer.down, into: input, on: pool)
-    try add(input, to: x, on: pool)
+    try multiply(
+      normalized(x, layer.feedForwardNorm),
+      by: [Product(layer.gate, into: gate), Product(layer.up, into: up)], on: pool)
+    try addProduct(.gated(.geluTanh, gate, times: up), layer.down, to: x, on: pool)
+  }
+
+  private func normalized(_ x: Matrix, _ weight: [Float]) -> ProductInput {
+    .rootMeanSquare(x, weight: weight, epsilon: configuration.epsilon)
+  }
+
+  /// `x += input · weightᵀ`.
+  private func addProduct(
+    _ input: ProductInput, _ weight: WeightMatrix, to x: Matrix, on pool: ThreadPool
+  ) throws(ComputeError) {
+    let result = try Matrix(rows: x.rows, columns: x.columns)
+    try multiply(input, by: [Product(weight, into: result)], on: pool)
+    try add(result, to: x, on: pool)
   }
 
   /// Learned score offsets `[heads · queries, keys]`.

@@ -46,11 +46,11 @@ extension AuraFlowTransformer {
     let time = try Matrix(rows: times.count, columns: hidden)
     try multiply(
       embedding, by: weights.timeInput.weight, bias: weights.timeInput.bias, into: inner, on: pool)
-    applySiLU(inner)
+    try activate(.silu, to: inner, on: pool)
     try multiply(
       inner, by: weights.timeOutput.weight, bias: weights.timeOutput.bias, into: time, on: pool)
     // Every modulation begins with the same SiLU.
-    applySiLU(time)
+    try activate(.silu, to: time, on: pool)
     func vectors(_ weight: WeightMatrix) throws(ComputeError) -> Matrix {
       let result = try Matrix(rows: times.count, columns: weight.rows)
       try multiply(time, by: weight, into: result, on: pool)

@@ -47,7 +47,6 @@ struct AuraFlowState {
   let layout: TokenLayout
   /// The residual stream `[tokens, hidden]`.
   let tokens: Matrix
-  private let normalized: Matrix
   private let q: Matrix
   private let k: Matrix
   private let v: Matrix
@@ -69,7 +68,6 @@ struct AuraFlowState {
     self.configuration = configuration
     self.keyBiases = keyBiases
     tokens = try Matrix(rows: layout.rowCount, columns: hidden)
-    normalized = try Matrix(rows: rows, columns: hidden)
     q = try Matrix(rows: rows, columns: hidden)
     k = try Matrix(rows: rows, columns: hidden)
     v = try Matrix(rows: rows, columns: hidden)
@@ -86,7 +84,7 @@ struct AuraFlowState {
     let rows = layout.largestBranch
     let hidden = configuration.hiddenSize
     let wide = 2 * min(rows, feedForwardRows) * configuration.feedForwardWidth
-    let stored = (layout.rowCount + 5 * rows) * hidden + wide
+    let stored = (layout.rowCount + 4 * rows) * hidden + wide
     // The pool keeps both for the next layer.
     return 4 * stored
       + attentionWorkspace(
@@ -106,8 +104,8 @@ struct AuraFlowState {
       sequences: [
         AttentionSequence(
           ranges: [0..<layout.rows(of: branch).count], keyBias: keyBiases[branch])
-      ], headDimension: headDimension, scale: 1 / Float(headDimension).squareRoot(),
-      into: attended, on: pool)
+      ], headDimension: headDimension, normalizing: AuraFlowTransformer.epsilon,
+      scale: 1 / Float(headDimension).squareRoot(), into: attended, on: pool)
     for stream in streams { try feedForward(stream, first: first, on: pool) }
   }
 
@@ -117,19 +115,15 @@ struct AuraFlowState {
   ) throws(ComputeError) {
     let (weights, modulation) = (stream.weights, stream.modulation)
     let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
-    let input = normalized.rows(rows)
-    try normalizeAndModulate(
+    let input = ProductInput.modulated(
       tokens.rows(stream.rows), scale: modulation.attentionScale,
-      shift: modulation.attentionShift, epsilon: AuraFlowTransformer.epsilon, into: input,
-      on: pool)
-    try multiply(input, by: weights.q, into: q.rows(rows), on: pool)
-    try multiply(input, by: weights.k, into: k.rows(rows), on: pool)
-    try multiply(input, by: weights.v, into: v.rows(rows), on: pool)
-    for heads in [q.rows(rows), k.rows(rows)] {
-      try normalizeHeads(
-        heads, headDimension: configuration.headDimension, epsilon: AuraFlowTransformer.epsilon,
-        on: pool)
-    }
+      shift: modulation.attentionShift, epsilon: AuraFlowTransformer.epsilon)
+    try multiply(
+      input,
+      by: [
+        Product(weights.q, into: q.rows(rows)), Product(weights.k, into: k.rows(rows)),
+        Product(weights.v, into: v.rows(rows)),
+      ], on: pool)
   }
 
   /// `tokens += gate · MLP(modulated LN(tokens + gate · attention))`.
@@ -138,25 +132,23 @@ struct AuraFlowState {
   ) throws(ComputeError) {
     let (weights, modulation) = (stream.weights, stream.modulation)
     let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
-    let input = normalized.rows(rows)
-    try multiply(attended.rows(rows), by: weights.o, into: input, on: pool)
-    try addGated(
-      input, gate: modulation.attentionGate, to: tokens.rows(stream.rows), into: input, on: pool)
-    try normalizeAndModulate(
-      input, scale: modulation.feedForwardScale, shift: modulation.feedForwardShift,
-      epsilon: AuraFlowTransformer.epsilon, into: input, on: pool)
+    // Neither keys nor queries are needed any more; their memory takes results.
+    try multiply(attended.rows(rows), by: weights.o, into: k.rows(rows), on: pool)
     for start in stride(from: rows.lowerBound, to: rows.upperBound, by: gate.rows) {
       let tile = start..<min(rows.upperBound, start + gate.rows)
       let stored = tokens.rows(first + tile.lowerBound..<first + tile.upperBound)
-      let inner = gate.rows(0..<tile.count)
-      let values = up.rows(0..<tile.count)
-      try multiply(normalized.rows(tile), by: weights.gate, into: inner, on: pool)
-      try multiply(normalized.rows(tile), by: weights.up, into: values, on: pool)
-      try applyGate(.silu, to: inner, times: values, on: pool)
-      // Queries are not needed any more; their memory takes the result.
-      try multiply(inner, by: weights.down, into: q.rows(tile), on: pool)
-      try addGated(
-        q.rows(tile), gate: modulation.feedForwardGate, to: stored, into: stored, on: pool)
+      let (inner, values) = (gate.rows(0..<tile.count), up.rows(0..<tile.count))
+      let input = ProductInput.modulated(
+        stored, adding: GatedUpdate(k.rows(tile), gate: modulation.attentionGate),
+        scale: modulation.feedForwardScale, shift: modulation.feedForwardShift,
+        epsilon: AuraFlowTransformer.epsilon)
+      try multiply(
+        input, by: [Product(weights.gate, into: inner), Product(weights.up, into: values)],
+        on: pool)
+      let result = q.rows(tile)
+      try multiply(
+        .gated(.silu, inner, times: values), by: [Product(weights.down, into: result)], on: pool)
+      try add(GatedUpdate(result, gate: modulation.feedForwardGate), to: stored, on: pool)
     }
   }
 }

@@ -234,16 +234,11 @@ package struct AuraFlowTransformer: Sendable {
     _ image: Matrix, _ patches: LatentPatches, _ modulation: UnsafePointer<Float>,
     on pool: ThreadPool
   ) throws(ComputeError) -> [Float] {
-    let hidden = configuration.hiddenSize
-    try pool.run(ranges: image.rows, grain: 16) { rows in
-      for row in rows {
-        // Shift first, then scale; no normalization precedes this one.
-        modulate(
-          image.row(row), scale: modulation + hidden, shift: modulation, count: hidden)
-      }
-    }
     let features = try Matrix(rows: image.rows, columns: patches.featureCount)
-    try multiply(image, by: weights.output, into: features, on: pool)
+    // Shift first, then scale; no normalization precedes this one.
+    let input = ProductInput.modulated(
+      image, .none, scale: modulation + configuration.hiddenSize, shift: modulation, epsilon: 0)
+    try multiply(input, by: [Product(weights.output, into: features)], on: pool)
     return patches.latents(fromOutput: features)
   }
 }

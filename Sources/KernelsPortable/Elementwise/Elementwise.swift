@@ -1,0 +1,122 @@
+import KernelInterface
+
+/// The functions of this folder.
+let elementwiseKernels = ElementwiseKernels(
+  activate: activate, scale: scale, addGated: addGated, normalize: normalize, moments: moments)
+
+/// See `ElementwiseKernels.activate`.
+func activate(_ arguments: UnsafePointer<ActivatedRow>) {
+  let row = arguments.pointee
+  switch row.activation {
+  case .silu: activate(row) { silu($0) }
+  case .geluTanh:
+    activate(row) { x in
+      let inner = x + 0.044_715 * x * x * x
+      return x / (1 + clampedExponential(-1.595_769_121_6 * inner))
+    }
+  case .rectifier: activate(row) { $0.replacing(with: 0, where: $0 .< 0) }
+  }
+}
+
+@inline(__always)
+private func activate(_ row: ActivatedRow, _ function: (Floats8) -> Floats8) {
+  if let factor = row.factor {
+    mapLanes(row.source, factor, factor, into: row.result, count: row.count) { x, factor, _ in
+      function(x) * factor
+    }
+  } else {
+    mapLanes(row.source, row.source, row.source, into: row.result, count: row.count) { x, _, _ in
+      function(x)
+    }
+  }
+}
+
+/// See `ElementwiseKernels.scale`.
+func scale(_ arguments: UnsafePointer<ScaledRow>) {
+  let row = arguments.pointee
+  let (source, scale, offset) = (row.source, row.scale, row.offset)
+  if row.isActivated {
+    mapLanes(source, source, source, into: row.result, count: row.count) { x, _, _ in
+      silu(x * scale + offset)
+    }
+  } else {
+    mapLanes(source, source, source, into: row.result, count: row.count) { x, _, _ in
+      x * scale + offset
+    }
+  }
+}
+
+/// See `ElementwiseKernels.addGated`.
+func addGated(_ arguments: UnsafePointer<GatedSumRow>) {
+  let row = arguments.pointee
+  if let gate = row.gate {
+    mapLanes(row.base, gate, row.update, into: row.result, count: row.count) { base, gate, update in
+      base + update * gate
+    }
+  } else {
+    mapLanes(row.base, row.update, row.update, into: row.result, count: row.count) {
+      base, update, _ in base + update
+    }
+  }
+}
+
+/// See `ElementwiseKernels.moments`. The row is in the first-level cache after the first look.
+func moments(_ x: UnsafePointer<Float>, count: Int) -> RowMoments {
+  let centre = sumLanes(x, count: count) { ($0, $0) }.0 / Float(count)
+  let (sum, squares) = sumLanes(x, count: count) { value in
+    let difference = value - centre
+    return (difference, difference * difference)
+  }
+  // What rounding left in the centre.
+  let shift = Double(sum) / Double(count)
+  let rest = Double(squares) - Double(sum) * shift
+  return RowMoments(mean: Double(centre) + shift, deviations: rest < 0 ? 0 : rest)
+}
+
+/// See `ElementwiseKernels.normalize`.
+func normalize(_ arguments: UnsafePointer<NormalizedRow>) {
+  let row = arguments.pointee
+  let (mean, factor) = row.meanAndFactor
+  let source = row.source
+  switch (row.weight, row.shift) {
+  case (nil, nil):
+    mapLanes(source, source, source, into: row.result, count: row.count) { x, _, _ in
+      (x - mean) * factor
+    }
+  case (let weight?, let shift?):
+    let one = row.weightOffset
+    mapLanes(source, weight, shift, into: row.result, count: row.count) { x, weight, shift in
+      (x - mean) * factor * (one + weight) + shift
+    }
+  case (let weight?, nil):
+    let one = row.weightOffset
+    mapLanes(source, weight, weight, into: row.result, count: row.count) { x, weight, _ in
+      (x - mean) * factor * (one + weight)
+    }
+  case (nil, let shift?):
+    mapLanes(source, shift, shift, into: row.result, count: row.count) { x, shift, _ in
+      (x - mean) * factor + shift
+    }
+  }
+}
+
+extension NormalizedRow {
+  /// What is taken from each element, and what the rest is multiplied by.
+  @inline(__always)
+  fileprivate var meanAndFactor: (mean: Float, factor: Float) {
+    switch statistics {
+    case .none: return (0, 1)
+    case .rootMeanSquare:
+      let square = sumLanes(source, count: count) { ($0 * $0, $0) }.0 / Float(count)
+      return (0, 1 / (square + epsilon).squareRoot())
+    case .meanAndVariance:
+      let mean = sumLanes(source, count: count) { ($0, $0) }.0 / Float(count)
+      let variance =
+        sumLanes(source, count: count) { value in
+          let difference = value - mean
+          return (difference * difference, difference)
+        }.0 / Float(count)
+      return (mean, 1 / (variance + epsilon).squareRoot())
+    }
+  }
+}
