@@ -52,20 +52,22 @@ def step_generator(seed: int, step: int, device: torch.device) -> torch.Generato
 class Loop:
     """Trains a module, keeps its moving average, writes checkpoints and a log.
 
-    `ends` are the module's parts that read its input or write its output. `folder` gets NAME.pt (weights, average,
-    optimizer, step) and NAME.jsonl (one row per `log_every` steps of the schedule).
+    `ends` are the module's parts that read its input or write its output; `bfloat16` is the optimizer's. `folder`
+    gets NAME.pt (weights, average, optimizer, step) and NAME.jsonl (one row per `log_every` steps of the schedule).
     """
 
     def __init__(
         self, module: torch.nn.Module, schedule: Schedule, folder: pathlib.Path, name: str, seed: int,
-        ends: tuple[torch.nn.Module, ...] = (),
+        ends: tuple[torch.nn.Module, ...] = (), bfloat16: bool = False,
     ):
         self.module, self.schedule, self.seed = module, schedule, seed
         self.device = next(module.parameters()).device
         self.checkpoint, self.log = folder / f"{name}.pt", folder / f"{name}.jsonl"
         matrices, others = split(module, ends)
         self.parameters = matrices + others
-        self.optimizer = MuonAdamW(matrices, others, schedule.matrix_rate, schedule.rate, schedule.weight_decay)
+        self.optimizer = MuonAdamW(
+            matrices, others, schedule.matrix_rate, schedule.rate, schedule.weight_decay, bfloat16
+        )
         self.average = [parameter.detach().clone() for parameter in self.parameters]
         self.step, self.active_seconds, self.stop_signal = 0, 0.0, None
         self._sums: dict[str, torch.Tensor] = {}  # Of numbers since the last row of the log.

@@ -18,11 +18,16 @@ _SMALLEST_SIDE = 16  # Of a matrix for Muon.
 class MuonAdamW(torch.optim.Optimizer):
     """`matrices` learn with Muon at `matrix_rate`, `others` with AdamW at `rate`.
 
+    `bfloat16` says that directions are made in bfloat16, for devices that are fast at it.
     Groups keep their full rate as "peak"; call `set_factor` before each step. Kernels [out, in, height, width] count
     as matrices [out, in * height * width].
     """
 
-    def __init__(self, matrices: list, others: list, matrix_rate: float, rate: float, weight_decay: float):
+    def __init__(
+        self, matrices: list, others: list, matrix_rate: float, rate: float, weight_decay: float,
+        bfloat16: bool = False,
+    ):
+        self.orthogonalize = orthogonalized_bfloat16 if bfloat16 else orthogonalized
         groups = [
             {"params": matrices, "lr": matrix_rate, "peak": matrix_rate, "muon": True},
             {"params": others, "lr": rate, "peak": rate, "muon": False},
@@ -53,7 +58,7 @@ class MuonAdamW(torch.optim.Optimizer):
             by_shape.setdefault(tuple(update.shape), []).append((parameter, update))
         for (rows, columns), entries in by_shape.items():
             # Equal shapes go through one batch of products.
-            directions = orthogonalized(torch.stack([update for _, update in entries]))
+            directions = self.orthogonalize(torch.stack([update for _, update in entries]))
             scale = max(1.0, rows / columns) ** 0.5
             for (parameter, _), direction in zip(entries, directions):
                 parameter.add_(direction.view_as(parameter), alpha=-rate * scale)
@@ -89,7 +94,7 @@ def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
     if matrices.shape[1] > matrices.shape[2]:
         return orthogonalized(matrices.mT).mT
     a, b, c = _COEFFICIENTS
-    start = matrices.float() / (matrices.float().norm(dim=(1, 2), keepdim=True) + 1e-12)
+    start = _normalized(matrices)
     square = start @ start.mT
     identity = torch.eye(square.shape[1], device=square.device)
     product = None
@@ -99,6 +104,23 @@ def orthogonalized(matrices: torch.Tensor) -> torch.Tensor:
         if iteration + 1 < _STEPS:
             square = factor @ square @ factor
     return (product @ start).to(matrices.dtype)
+
+
+def orthogonalized_bfloat16(matrices: torch.Tensor) -> torch.Tensor:
+    """The same in bfloat16: the iteration runs on X itself, for squares of small singular values would be lost."""
+    if matrices.shape[1] > matrices.shape[2]:
+        return orthogonalized_bfloat16(matrices.mT).mT
+    a, b, c = _COEFFICIENTS
+    values = _normalized(matrices).bfloat16()
+    for _ in range(_STEPS):
+        square = values @ values.mT
+        values = a * values + (b * square + c * (square @ square)) @ values
+    return values.to(matrices.dtype)
+
+
+def _normalized(matrices: torch.Tensor) -> torch.Tensor:
+    """Each matrix divided by its Frobenius norm, which is at least its largest singular value."""
+    return matrices.float() / (matrices.float().norm(dim=(1, 2), keepdim=True) + 1e-12)
 
 
 def split(module: torch.nn.Module, ends: tuple[torch.nn.Module, ...] = ()) -> tuple[list, list]:

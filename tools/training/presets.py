@@ -68,7 +68,7 @@ CPU = Preset(
     AutoencoderTraining(
         Schedule(steps=6000, matrix_rate=0.02, rate=1.5e-3), crop=64, crop_batch=8, whole_batch=2, whole_fraction=0.3
     ),
-    TransformerTraining(Schedule(steps=4000, matrix_rate=0.02, rate=1e-3), batch=32),
+    TransformerTraining(Schedule(steps=5000, matrix_rate=0.02, rate=1e-3), batch=32),
 )
 
 GPU = Preset(

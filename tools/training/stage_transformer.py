@@ -58,20 +58,22 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
     model.to(device)
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     ends = (model["transformer"].pos_embed, model["transformer"].proj_out)
-    loop = Loop(model, training.schedule, workspace.checkpoints, "transformer", arguments.seed, ends)
+    bfloat16 = networks.multiplies_bfloat16(device)
+    loop = Loop(model, training.schedule, workspace.checkpoints, "transformer", arguments.seed, ends, bfloat16)
     samples = Samples(workspace, collection, encoder, device)
-    loop.run(_loss(model, samples, training, networks.is_fast(device), arguments.seed), stop_after=arguments.stop_after)
+    loop.run(_loss(model, samples, training, bfloat16, arguments.seed), stop_after=arguments.stop_after)
     if loop.step == training.schedule.steps:
         loop.use_average()
         for name, part in model.items():
             part.to("cpu").save_pretrained(workspace.denoiser / name)
 
 
-def _loss(model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, fast: bool, seed: int):
+def _loss(model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, bfloat16: bool, seed: int):
     """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent.
 
     The logit of sigma is normal around `noise_mean`, so that the middle, where pictures take shape, is trained most.
     """
+    fast = networks.is_fast(samples.device)
     transformer, text_encoder = (networks.compiled(model[name], fast) for name in ("transformer", "text_encoder"))
 
     def loss_of_step(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
@@ -80,7 +82,7 @@ def _loss(model: torch.nn.ModuleDict, samples: Samples, training: TransformerTra
         sigma = torch.sigmoid(torch.randn(len(latents), generator=generator, device=device) + training.noise_mean)
         noise = torch.randn(latents.shape, generator=generator, device=device)
         weight = sigma[:, None, None, None]
-        with networks.half_precision(device, fast):
+        with networks.half_precision(device, bfloat16):
             states = text_encoder(input_ids=ids, attention_mask=masks)[0] * masks[..., None]
             velocity = transformer(
                 hidden_states=(1 - weight) * latents + weight * noise, encoder_hidden_states=states, timestep=sigma,
