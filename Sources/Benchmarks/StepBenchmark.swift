@@ -12,7 +12,7 @@ package struct StepResult: Sendable, Encodable {
   package let threads: Int
   package let kernels: String
   package let seconds: Double
-  /// Seconds of products, attention, normalization and gates; what is left is everything else.
+  /// Seconds of products, attention and sums; what is left is everything else.
   package let parts: [String: Double]
 }
 

@@ -130,7 +130,7 @@ package struct NormalizedRow {
   package var weight: UnsafePointer<Float>?
   /// Added to weights: 1 for the scales of adaptive norms.
   package var weightOffset: Float
-  /// `[count]`; nil for zeros.
+  /// `[count]`; nil for zeros. Read only with a weight.
   package var shift: UnsafePointer<Float>?
   /// `[count]`; may be the source.
   package var result: UnsafeMutablePointer<Float>

@@ -49,19 +49,30 @@ package final class ActivationSums: Sendable {
   /// Rows that are made at once where they are not stored.
   private static let rowsAtOnce = 64
 
-  /// Adds the rows that enter a product.
+  /// Bytes of memory for rows that are not stored.
+  package static func rowBytes(columns: Int) -> Int { 4 * rowsAtOnce * columns }
+
+  /// Adds the rows that enter products.
   ///
   /// - Parameters:
   ///   - x: `[rows, columns]`.
-  ///   - name: the weight's; without one nothing is added.
+  ///   - names: the weights'; where there is none nothing is added.
   ///   - pool: threads to compute on.
-  /// - Throws: `ComputeError` if the pool is cancelled.
-  func add(_ x: ProductInput, of name: String, on pool: ThreadPool) throws(ComputeError) {
-    guard !name.isEmpty else { return }
-    let step = x.scratchCount(rows: 1) == 0 ? max(1, x.rows) : Self.rowsAtOnce
-    for start in stride(from: 0, to: x.rows, by: step) {
-      let rows = start..<min(x.rows, start + step)
-      try add(try x.rows(rows).stored(on: pool), of: name, on: pool)
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  func add(_ x: ProductInput, of names: [String], on pool: ThreadPool) throws(ComputeError) {
+    let names = names.filter { !$0.isEmpty }
+    guard !names.isEmpty, x.rows > 0 else { return }
+    if x.isStored {
+      let rows = try x.stored(on: pool)
+      for name in names { try add(rows, of: name, on: pool) }
+      return
+    }
+    let memory = try Matrix(rows: min(x.rows, Self.rowsAtOnce), columns: x.columns)
+    for start in stride(from: 0, to: x.rows, by: memory.rows) {
+      let part = x.rows(start..<min(x.rows, start + memory.rows))
+      let rows = memory.rows(0..<part.rows)
+      try part.store(into: rows, on: pool)
+      for name in names { try add(rows, of: name, on: pool) }
     }
   }
 

@@ -63,14 +63,8 @@ struct PackedHead: @unchecked Sendable {
   func pack(tile block: Int, scratch: UnsafeMutablePointer<Float>) {
     let width = kernels.columnTile
     let places = places(block: block)
-    for start in stride(from: places.lowerBound, to: places.upperBound, by: width) {
-      let part = start..<min(places.upperBound, start + width)
-      let target = keys(from: start)
-      if part.count < width { target.update(repeating: 0, count: width * headDimension) }
-      rows.forEachRun(part) { rows, before in
-        keyRows.transpose(rows, into: target + before, width: width, scratch: scratch)
-      }
-    }
+    keyRows.pack(
+      places, of: rows, into: keys(from: places.lowerBound), width: width, scratch: scratch)
     for tile in 0..<valueTiles {
       let columns = tile * width..<min(headDimension, (tile + 1) * width)
       var target = values(block: block, tile: tile)
@@ -150,7 +144,9 @@ struct QueryBlock: @unchecked Sendable {
     let scores = sums + size * width
     let probabilities = scores + size * keyCount
     // Rows that are normalized lie where sums will be.
-    packQueries(places, head: head.head, into: queries, scratch: sums)
+    let columns = head.head * headDimension..<(head.head + 1) * headDimension
+    HeadRows(q.columns(columns), epsilon: epsilon, kernels: kernels).pack(
+      places, of: rows, into: queries, width: kernels.rowTile, scratch: sums)
     sums.update(repeating: 0, count: size * width)
     var softmax = (0..<places.count).map { row in
       SoftmaxRow(scores: scores + row * keyCount, count: 0, scale: scale)
@@ -170,24 +166,6 @@ struct QueryBlock: @unchecked Sendable {
       gather(places.count, scores, probabilities, head, keyBlock, into: sums)
     }
     write(places, sums, softmax, head: head.head)
-  }
-
-  /// Queries as tiles, `[headDimension, rowTile]` each; the last tile's missing rows are zero.
-  private func packQueries(
-    _ places: Range<Int>, head: Int, into queries: UnsafeMutablePointer<Float>,
-    scratch: UnsafeMutablePointer<Float>
-  ) {
-    let tile = kernels.rowTile
-    let columns = head * headDimension..<(head + 1) * headDimension
-    let source = HeadRows(q.columns(columns), epsilon: epsilon, kernels: kernels)
-    for start in stride(from: places.lowerBound, to: places.upperBound, by: tile) {
-      let part = start..<min(places.upperBound, start + tile)
-      let target = queries + (start - places.lowerBound) * headDimension
-      if part.count < tile { target.update(repeating: 0, count: tile * headDimension) }
-      rows.forEachRun(part) { rows, before in
-        source.transpose(rows, into: target + before, width: tile, scratch: scratch)
-      }
-    }
   }
 
   /// `scores = q kᵀ` for one block of keys.

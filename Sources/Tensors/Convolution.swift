@@ -97,7 +97,7 @@ package struct PackedConvolution: Sendable {
     try weight.decode(into: decoded, on: pool)
     filters = try PackedActivations(
       ProductInput(decoded),
-      ActivationPacking(kind: .float, layout: nil, partWidth: channelsAtOnce * area), on: pool)
+      ActivationPacking(.float, nil, partWidth: channelsAtOnce * area), on: pool)
   }
 
   /// Computes some rows of the result.

@@ -17,7 +17,7 @@ package func add(_ y: Matrix, to x: Matrix, on pool: ThreadPool) throws(ComputeE
 /// - Throws: `ComputeError` if the pool is cancelled.
 package func add(_ update: GatedUpdate, to x: Matrix, on pool: ThreadPool) throws(ComputeError) {
   precondition(x.rows == update.values.rows && x.columns == update.values.columns)
-  try pool.timing(.gates) { () throws(ComputeError) in
+  try pool.timing(.sums) { () throws(ComputeError) in
     try pool.run(ranges: x.rows, grain: 16) { rows in
       for row in rows { update.add(to: x, row: row, into: x.row(row), pool.kernels.elementwise) }
     }

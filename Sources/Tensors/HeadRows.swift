@@ -16,13 +16,29 @@ struct HeadRows {
     self.kernels = kernels
   }
 
-  /// Floats of memory that `transpose` works in.
+  /// Floats of memory that `pack` works in for tiles of some rows.
   static func scratchCount(rows: Int, headDimension: Int, epsilon: Float?) -> Int {
     epsilon == nil ? 0 : rows * headDimension
   }
 
+  /// Packs the rows of some places of a sequence in tiles of `width`, `[headDimension, width]` each; what
+  /// the last one lacks is zero.
+  func pack(
+    _ places: Range<Int>, of sequence: SequenceRows, into target: UnsafeMutablePointer<Float>,
+    width: Int, scratch: UnsafeMutablePointer<Float>
+  ) {
+    for start in stride(from: places.lowerBound, to: places.upperBound, by: width) {
+      let part = start..<min(places.upperBound, start + width)
+      let tile = target + (start - places.lowerBound) * x.columns
+      if part.count < width { tile.update(repeating: 0, count: width * x.columns) }
+      sequence.forEachRun(part) { rows, before in
+        transpose(rows, into: tile + before, width: width, scratch: scratch)
+      }
+    }
+  }
+
   /// Writes some rows as columns of `[headDimension, width]`.
-  func transpose(
+  private func transpose(
     _ rows: Range<Int>, into target: UnsafeMutablePointer<Float>, width: Int,
     scratch: UnsafeMutablePointer<Float>
   ) {

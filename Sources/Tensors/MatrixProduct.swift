@@ -75,7 +75,9 @@ package func multiply(
 ) throws(ComputeError) {
   for product in products {
     precondition(input.columns == product.weight.columns && input.rows == product.result.rows)
-    if let sums = pool.activationSums { try sums.add(input, of: product.weight.name, on: pool) }
+  }
+  if let sums = pool.activationSums {
+    try sums.add(input, of: products.map(\.weight.name), on: pool)
   }
   let segments = products.flatMap { SegmentProduct.segments(of: $0, on: pool) }
   try pool.timing(.products) { () throws(ComputeError) in
@@ -85,8 +87,8 @@ package func multiply(
   }
 }
 
-/// Calls `body` with the bytes of all segments. They are used together, layer by layer, so all of
-/// them are in memory anyway.
+/// Calls `body` with the bytes of all segments, which are in memory together. So are all of a held
+/// layer anyway.
 private func withBytes(
   of segments: ArraySlice<SegmentProduct>, _ found: [UnsafeRawPointer] = [],
   _ body: ([UnsafeRawPointer]) throws(ComputeError) -> Void

@@ -5,10 +5,27 @@ import KernelInterface
 struct ActivationPacking: Equatable {
   /// What kernels compute with.
   let kind: ProductKind
-  /// What the weight's codes ask for, groups and sums; nil for `.float`.
-  let layout: CodeLayout?
+  /// Columns that share a scale.
+  let scaleWidth: Int
+  /// Columns that share a sum.
+  let groupWidth: Int
+  /// Whether sums are wanted.
+  let hasSums: Bool
   /// Columns that are taken at once, whole groups.
   let partWidth: Int
+
+  /// - Parameters:
+  ///   - kind: what kernels compute with.
+  ///   - layout: of the weight's codes; not read for `.float`.
+  ///   - partWidth: columns that are taken at once, whole groups; at least 1 is taken.
+  init(_ kind: ProductKind, _ layout: CodeLayout?, partWidth: Int) {
+    let layout = kind == .float ? nil : layout
+    self.kind = kind
+    self.partWidth = max(1, partWidth)
+    scaleWidth = layout.map(kind.scaleWidth) ?? 32
+    groupWidth = layout?.groupWidth ?? 32
+    hasSums = layout?.hasMinimums == true
+  }
 }
 
 /// Activations in the order in which kernels read them, rounded if the product's kind asks for it:
@@ -21,10 +38,6 @@ struct PackedActivations: @unchecked Sendable {
   let packing: ActivationPacking
   let rows: Int
   let columns: Int
-  /// Columns that share a scale.
-  let scaleWidth: Int
-  /// Columns that share a sum.
-  private let groupWidth: Int
   private let rowTile: Int
   private let tiles: Int
   private let elements: FloatBuffer
@@ -39,7 +52,7 @@ struct PackedActivations: @unchecked Sendable {
   ///   - pool: threads to compute on.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   init(_ x: ProductInput, _ packing: ActivationPacking, on pool: ThreadPool) throws(ComputeError) {
-    let (tile, kind, layout) = (pool.kernels.rowTile, packing.kind, packing.layout)
+    let (tile, kind) = (pool.kernels.rowTile, packing.kind)
     tiles = (x.rows + tile - 1) / tile
     self.packing = packing
     rows = x.rows
@@ -47,19 +60,17 @@ struct PackedActivations: @unchecked Sendable {
     rowTile = tile
     let isRounded = kind != .float
     let packedRows = tiles * tile
-    scaleWidth = layout.map(kind.scaleWidth) ?? 32
-    groupWidth = layout?.groupWidth ?? 32
     elements = try pool.borrow(count: (packedRows * columns * kind.bytesPerElement + 3) / 4)
-    scales = try pool.borrow(count: isRounded ? packedRows * columns / scaleWidth : 0)
+    scales = try pool.borrow(count: isRounded ? packedRows * columns / packing.scaleWidth : 0)
     sums = try pool.borrow(
-      count: layout?.hasMinimums == true ? packedRows * columns / groupWidth : 0)
+      count: packing.hasSums ? packedRows * columns / packing.groupWidth : 0)
     let packed = self
-    let made = x.scratchCount(rows: tile)
+    let made = x.scratchCount(rows: min(tile, x.rows))
     // Rounded codes of a part of one tile, before they are transposed.
     let codes = isRounded ? (tile * packing.partWidth * kind.bytesPerElement + 3) / 4 : 0
     try pool.run(tiles, scratchCount: made + codes) { index, scratch in
       let range = index * tile..<min(x.rows, (index + 1) * tile)
-      let source = x.rows(range, scratch: scratch, kernels: pool.kernels)
+      let source = x.made(range, scratch: scratch, kernels: pool.kernels)
       for first in stride(from: 0, to: packed.columns, by: packing.partWidth) {
         packed.pack(
           source.first + first, stride: source.stride, rows: range.count, tile: index, part: first,
@@ -69,6 +80,10 @@ struct PackedActivations: @unchecked Sendable {
   }
 
   var kind: ProductKind { packing.kind }
+  /// Columns that share a scale.
+  var scaleWidth: Int { packing.scaleWidth }
+  private var groupWidth: Int { packing.groupWidth }
+  private var hasSums: Bool { packing.hasSums }
 
   /// Lets the next product have the memory. Not to be used afterwards.
   func giveBack(to pool: ThreadPool) {
@@ -97,8 +112,6 @@ struct PackedActivations: @unchecked Sendable {
   }
 
   private func width(ofPart first: Int) -> Int { min(packing.partWidth, columns - first) }
-
-  private var hasSums: Bool { packing.layout?.hasMinimums == true }
 
   /// Elements from one tile to the next, in a column's part.
   func elementsPerTile(column: Int) -> Int {

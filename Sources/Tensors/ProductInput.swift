@@ -118,11 +118,14 @@ package struct ProductInput: @unchecked Sendable {
     }
   }
 
-  /// Floats of memory in which so many rows are made.
-  func scratchCount(rows: Int) -> Int {
-    if case .stored = source { return 0 }
-    return rows * columns
+  /// Whether nothing has to be made.
+  var isStored: Bool {
+    if case .stored = source { return true }
+    return false
   }
+
+  /// Floats of memory in which so many rows are made.
+  func scratchCount(rows: Int) -> Int { isStored ? 0 : rows * columns }
 
   /// Finds or makes some rows.
   ///
@@ -131,10 +134,10 @@ package struct ProductInput: @unchecked Sendable {
   ///   - scratch: memory of `scratchCount` floats, in which rows lie that are not stored.
   ///   - kernels: that make them.
   /// - Returns: the first of the rows, and how many floats the next one is away.
-  func rows(
+  func made(
     _ range: Range<Int>, scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
   ) -> (first: UnsafePointer<Float>, stride: Int) {
-    if case .stored = source { return (UnsafePointer(x.row(range.lowerBound)), x.stride) }
+    if isStored { return (UnsafePointer(x.row(range.lowerBound)), x.stride) }
     for (index, row) in range.enumerated() {
       make(row, into: scratch + index * columns, kernels.elementwise)
     }
@@ -173,7 +176,7 @@ package struct ProductInput: @unchecked Sendable {
   ///
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   func stored(on pool: ThreadPool) throws(ComputeError) -> Matrix {
-    if case .stored = source { return x }
+    if isStored { return x }
     let result = try Matrix(rows: rows, columns: columns)
     try store(into: result, on: pool)
     return result

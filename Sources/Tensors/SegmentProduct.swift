@@ -4,6 +4,8 @@ import KernelInterface
 /// The product with rows of a weight that lie together.
 struct SegmentProduct {
   private let segment: WeightMatrix.Segment
+  /// How the weight's blocks come apart; nil if they are decoded to float32.
+  private let layout: CodeLayout?
   /// How it takes its activations.
   let packing: ActivationPacking
   private let columns: Int
@@ -38,9 +40,10 @@ struct SegmentProduct {
     let kind = scale == 1 ? ProductKind(segment.type, pool.activations, kernels) : .float
     rowBytes = segment.type.byteCount(elements: columns) ?? 0
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
+    layout = kind == .float ? nil : segment.type.codeLayout
     packing = ActivationPacking(
-      kind: kind, layout: kind == .float ? nil : segment.type.codeLayout,
-      partWidth: max(1, WeightPanel.partWidth(kind: kind, columns: columns, kernels: kernels)))
+      kind, layout,
+      partWidth: WeightPanel.partWidth(kind: kind, columns: columns, kernels: kernels))
     bias = product.bias.map { Array($0[outputs]) }
     result = product.result.columns(outputs)
   }
@@ -92,7 +95,7 @@ struct SegmentProduct {
   func runRows(
     _ bytes: UnsafeRawPointer, _ x: Matrix, on pool: ThreadPool
   ) throws(ComputeError) -> Bool {
-    guard let layout = packing.layout, let multiplyRow = kernels.multiplyRow else { return false }
+    guard let layout, let multiplyRow = kernels.multiplyRow else { return false }
     let activations = try RowActivations(x, kind: packing.kind, layout: layout, on: pool)
     defer { activations.giveBack(to: pool) }
     let scratchCount = RowProduct.scratchCount(columns: columns)

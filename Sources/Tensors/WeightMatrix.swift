@@ -12,7 +12,7 @@ package struct WeightMatrix: Sendable {
     /// Where the first row begins in the storage.
     let offset: Int
     let type: ElementType
-    let rows: Int
+    package let rows: Int
 
     /// - Parameters:
     ///   - storage: holds whole rows, at least `rows` of them from `offset` on.
@@ -42,7 +42,7 @@ package struct WeightMatrix: Sendable {
   package let name: String
   /// Factor on every element (scaled fp8 checkpoints); 1 otherwise.
   package let scale: Float
-  let segments: [Segment]
+  package let segments: [Segment]
 
   /// - Precondition: each segment's rows are whole blocks of its type.
   package init(segments: [Segment], columns: Int, scale: Float = 1, name: String = "") {

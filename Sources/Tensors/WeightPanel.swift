@@ -128,7 +128,7 @@ struct WeightPanel {
   private func clear(_ columns: Int) {
     elements.update(
       repeating: 0, count: kernels.columnTile * columns * kind.bytesPerElement / 4)
-    guard let layout else { return }
+    guard kind != .float, let layout else { return }
     let groups = columns / layout.groupWidth * kernels.columnTile
     scales.update(repeating: 0, count: groups)
     minimums.update(repeating: 0, count: groups)

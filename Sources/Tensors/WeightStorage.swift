@@ -76,8 +76,8 @@ package final class ResidentStorage: WeightStorage {
 package struct WeightStream: Sendable {
   /// What is used together, perhaps several times, before the rest.
   private let layers: [[any WeightStorage]]
-  /// Weights that are asked for while one is used. More would only push each other out of a page
-  /// cache that is as small as the budget.
+  /// Weights that are asked for while one is used, or several are together. More would only push each
+  /// other out of a page cache that is as small as the budget.
   private static let ahead = 2
 
   /// - Parameters:

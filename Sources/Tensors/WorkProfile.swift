@@ -2,14 +2,13 @@ import Synchronization
 
 /// Kinds of work that a step consists of.
 package enum WorkKind: String, CaseIterable, Sendable {
-  /// Products with stored weights, packing and unpacking among them.
+  /// Products with stored weights: packing and unpacking are among them, and the norms and gated
+  /// units that make their rows.
   case products
-  /// Softmax attention.
+  /// Softmax attention and the normalization of its heads.
   case attention
-  /// Normalization of rows and heads, with the adaptive modulation.
-  case normalization
-  /// Gated units and gated sums.
-  case gates
+  /// Sums with the residual stream.
+  case sums
 }
 
 /// Adds up the time that each kind of work takes.

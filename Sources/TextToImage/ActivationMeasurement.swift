@@ -32,7 +32,7 @@ extension Pipeline {
     }
   }
 
-  /// Bytes of the sums of all weights.
+  /// Bytes of the sums of all weights, and of rows that are made for them.
   private var activationSumBytes: Int {
     let sizes = transformer.configuration
     let streams = 2 * sizes.doubleLayerCount + sizes.singleLayerCount
@@ -44,6 +44,8 @@ extension Pipeline {
       + 3 * sizes.hiddenSize + sizes.textWidth + sizes.timeWidth + patch
       + text.layerCount
       * (5 * text.width + text.headCount * text.headDimension + text.feedForwardWidth)
-    return columns * MemoryLayout<Double>.stride
+    let widest = max(
+      sizes.hiddenSize, sizes.feedForwardWidth, text.width, text.feedForwardWidth)
+    return columns * MemoryLayout<Double>.stride + ActivationSums.rowBytes(columns: widest)
   }
 }

@@ -93,25 +93,34 @@ struct ElementwiseTests {
     #expect(result.values.map(\.isNaN) == [true, true, false, false])
   }
 
-  @Test("normalization is close to float64", arguments: counts)
-  func normalization(_ count: Int) throws {
-    let (x, weight, shift) = (
-      values("x", count).map { $0 + 2 }, values("weight", count), values("shift", count)
-    )
-    for statistics in [RowStatistics.meanAndVariance, .rootMeanSquare, .none] {
-      let found = try everySet(count) { kernels, result in
-        x.withUnsafeBufferPointer { x in
-          guard let base = x.baseAddress else { return }
-          weight.withUnsafeBufferPointer { weight in
-            shift.withUnsafeBufferPointer { shift in
-              var row = NormalizedRow(
-                statistics, source: base, epsilon: 1e-5, weight: weight.baseAddress,
-                weightOffset: 1, shift: shift.baseAddress, result: result, count: count)
-              kernels.normalize(&row)
-            }
-          }
+  /// What a row is scaled and shifted by.
+  enum Affine: CaseIterable { case none, weight, weightAndShift }
+
+  /// Normalizes `x` in place, as products do with rows that they have made.
+  private func normalized(
+    _ statistics: RowStatistics, _ x: [Float], weight: [Float], shift: [Float], _ affine: Affine
+  ) throws -> [Float] {
+    try everySet(x.count) { kernels, result in
+      for (index, value) in x.enumerated() { result[index] = value }
+      weight.withUnsafeBufferPointer { weight in
+        shift.withUnsafeBufferPointer { shift in
+          var row = NormalizedRow(
+            statistics, source: UnsafePointer(result), epsilon: 1e-5,
+            weight: affine == .none ? nil : weight.baseAddress, weightOffset: 1,
+            shift: affine == .weightAndShift ? shift.baseAddress : nil, result: result,
+            count: x.count)
+          kernels.normalize(&row)
         }
       }
+    }
+  }
+
+  @Test("normalization is close to float64", arguments: counts, Affine.allCases)
+  func normalization(_ count: Int, _ affine: Affine) throws {
+    let x = values("x", count).map { $0 + 2 }
+    let (weight, shift) = (values("weight", count), values("shift", count))
+    for statistics in [RowStatistics.meanAndVariance, .rootMeanSquare, .none] {
+      let found = try normalized(statistics, x, weight: weight, shift: shift, affine)
       let mean =
         statistics == .meanAndVariance ? x.reduce(0.0) { $0 + Double($1) } / Double(count) : 0
       let squares = x.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
@@ -119,7 +128,9 @@ struct ElementwiseTests {
         statistics == .none ? 1 : 1 / (squares / Double(count) + Double(Float(1e-5))).squareRoot()
       for index in 0..<count {
         let normal = (Double(x[index]) - mean) * factor
-        let exact = normal * (1 + Double(weight[index])) + Double(shift[index])
+        let exact =
+          normal * (affine == .none ? 1 : 1 + Double(weight[index]))
+          + (affine == .weightAndShift ? Double(shift[index]) : 0)
         // The mean of n values up to 5 is off by √n roundings of them at most; factor is below 320.
         let tolerance = 0x1p-23 * (8 * factor * Double(count).squareRoot() + 8 * abs(normal) + 8)
         #expect(abs(Double(found[index]) - exact) <= tolerance, "\(statistics) \(count) \(index)")
@@ -146,25 +157,29 @@ struct ElementwiseTests {
       }
       #expect(sum == (0..<count).map { base[$0] + update[$0] * (isGated ? gate[$0] : 1) })
     }
-    let scaled = try everySet(count) { kernels, result in
-      base.withUnsafeBufferPointer { base in
-        guard let first = base.baseAddress else { return }
+    let scaled = base.map { $0 * 1.5 - 0.25 }
+    for (isActivated, expected) in [(false, scaled), (true, try activated(.silu, scaled))] {
+      let found = try everySet(count) { kernels, result in
+        for (index, value) in base.enumerated() { result[index] = value }
         var row = ScaledRow(
-          source: first, scale: 1.5, offset: -0.25, isActivated: true, result: result,
-          count: count)
+          source: UnsafePointer(result), scale: 1.5, offset: -0.25, isActivated: isActivated,
+          result: result, count: count)
         kernels.scale(&row)
       }
+      #expect(found == expected)
     }
-    #expect(scaled == (try activated(.silu, base.map { $0 * 1.5 - 0.25 })))
+    var bits: Set<[UInt64]> = []
     for kernels in KernelSelection.available {
       let moments = base.withUnsafeBufferPointer { base in
         base.baseAddress.map { kernels.elementwise.moments($0, count) }
       }
       let found = try #require(moments)
+      bits.insert([found.mean.bitPattern, found.deviations.bitPattern])
       let mean = base.reduce(0.0) { $0 + Double($1) } / Double(count)
       let deviations = base.reduce(0.0) { $0 + (Double($1) - mean) * (Double($1) - mean) }
       #expect(abs(found.mean - mean) <= 0x1p-22)
       #expect(abs(found.deviations - deviations) <= 0x1p-20 * Double(count))
     }
+    #expect(bits.count == 1)
   }
 }

@@ -78,24 +78,19 @@ func normalize(_ arguments: UnsafePointer<NormalizedRow>) {
   let row = arguments.pointee
   let (mean, factor) = row.meanAndFactor
   let source = row.source
-  switch (row.weight, row.shift) {
-  case (nil, nil):
-    mapLanes(source, source, source, into: row.result, count: row.count) { x, _, _ in
+  guard let weight = row.weight else {
+    return mapLanes(source, source, source, into: row.result, count: row.count) { x, _, _ in
       (x - mean) * factor
     }
-  case (let weight?, let shift?):
-    let one = row.weightOffset
+  }
+  let one = row.weightOffset
+  if let shift = row.shift {
     mapLanes(source, weight, shift, into: row.result, count: row.count) { x, weight, shift in
       (x - mean) * factor * (one + weight) + shift
     }
-  case (let weight?, nil):
-    let one = row.weightOffset
+  } else {
     mapLanes(source, weight, weight, into: row.result, count: row.count) { x, weight, _ in
       (x - mean) * factor * (one + weight)
-    }
-  case (nil, let shift?):
-    mapLanes(source, shift, shift, into: row.result, count: row.count) { x, shift, _ in
-      (x - mean) * factor + shift
     }
   }
 }

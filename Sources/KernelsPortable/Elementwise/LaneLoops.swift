@@ -7,7 +7,7 @@ extension UnsafeMutablePointer<Float> {
   }
 }
 
-/// Writes `function(index)` for each eight of `count` elements; `load` in it reads from an index on.
+/// Writes a function of three inputs, eight of `count` elements at once.
 ///
 /// The last elements go through the same lanes, so that position does not change a value.
 @inline(__always)
@@ -60,8 +60,8 @@ func sumLanes(
 
 /// e to the power of each lane, within 2 units in the last place.
 ///
-/// Range reduction to ±ln(2)/2 and a polynomial of degree 7 (Cephes `expf`). Results that would be
-/// subnormal or infinite are clamped to the nearest normal value; NaN stays NaN.
+/// Range reduction to ±ln(2)/2 and a polynomial of degree 7 (Cephes `expf`). Arguments
+/// beyond −87.33 and 88.37 count as these, so that results are normal; NaN stays NaN.
 @inline(__always)
 func clampedExponential(_ x: Floats8) -> Floats8 {
   let clamped = x.replacing(with: -87.33, where: x .< -87.33)
