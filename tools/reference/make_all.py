@@ -79,9 +79,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pipeline", type=Path, help="diffusers folder of the demo checkpoint")
     parser.add_argument("--ggml", help="library with ggml_quantize_chunk, such as llama-cpp-python's libggml-base.so")
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS), help="folders to make again")
     options = parser.parse_args()
     pipeline = options.pipeline
     for folder, module in SCRIPTS.items():
+        if folder not in options.only:
+            continue
         if module in FROM_CHECKPOINT and pipeline is None:
             continue
         if module is make_ggml_errors and options.ggml is None:

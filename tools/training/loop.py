@@ -1,8 +1,7 @@
 """A training loop that can be stopped at any moment and goes on as if it had not been.
 
 All randomness of a step comes from a generator seeded with (seed, step), so there is no random state to keep, and
-the learning rate depends on the step alone: a run that was stopped, paused or moved gives the losses of an
-unbroken one.
+the learning rate depends on the step alone: a run that was stopped or paused gives the losses of an unbroken one.
 """
 
 import json
@@ -52,7 +51,7 @@ def step_generator(seed: int, step: int, device: torch.device) -> torch.Generato
 class Loop:
     """Trains a module, keeps its moving average, writes checkpoints and a log.
 
-    `ends` are the module's parts that read its input or write its output; `bfloat16` is the optimizer's. `folder`
+    `ends` are the module's parts that read its input or write its output; `bfloat16`: see MuonAdamW. `folder`
     gets NAME.pt (weights, average, optimizer, step) and NAME.jsonl (one row per `log_every` steps of the schedule).
     """
 
@@ -60,7 +59,7 @@ class Loop:
         self, module: torch.nn.Module, schedule: Schedule, folder: pathlib.Path, name: str, seed: int,
         ends: tuple[torch.nn.Module, ...] = (), bfloat16: bool = False,
     ):
-        self.module, self.schedule, self.seed = module, schedule, seed
+        self.module, self.schedule, self.seed, self.bfloat16 = module, schedule, seed, bfloat16
         self.device = next(module.parameters()).device
         self.checkpoint, self.log = folder / f"{name}.pt", folder / f"{name}.jsonl"
         matrices, others = split(module, ends)
@@ -81,6 +80,9 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise SystemExit(f"{self.checkpoint}: of other sizes; remove it to train anew ({error})") from None
+        if state["bfloat16"] != self.bfloat16:
+            found = "bfloat16" if state["bfloat16"] else "float32"
+            raise SystemExit(f"{self.checkpoint}: began in {found}; go on with --precision {found}")
         self.average = [value.to(self.device) for value in state["average"]]
         self.step, self.active_seconds, self._sums = state["step"], state["active_seconds"], state["sums"]
         # Rows after the checkpoint will be written again.
@@ -93,7 +95,7 @@ class Loop:
         """Writes the checkpoint; a crash in between leaves the one before."""
         state = {
             "module": self.module.state_dict(), "optimizer": self.optimizer.state_dict(), "average": self.average,
-            "step": self.step, "active_seconds": self.active_seconds, "sums": self._sums,
+            "step": self.step, "active_seconds": self.active_seconds, "sums": self._sums, "bfloat16": self.bfloat16,
         }
         replace_atomically(self.checkpoint, lambda path: torch.save(state, path))
 

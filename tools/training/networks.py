@@ -30,21 +30,25 @@ def autoencoder(sizes: AutoencoderSizes) -> AutoencoderKL:
     )
 
 
-def is_fast(device: torch.device) -> bool:
-    """Whether torch.compile helps, and bfloat16 in everything: on GPUs."""
+def is_gpu(device: torch.device) -> bool:
+    """Whether torch.compile helps, and bfloat16 in convolutions too."""
     return device.type == "cuda"
 
 
-def multiplies_bfloat16(device: torch.device) -> bool:
-    """Whether products of bfloat16 matrices are faster than those of float32: on GPUs and on CPUs that have
-    instructions for them (AVX-512 BF16 or AMX), about twice there."""
-    capabilities = {} if is_fast(device) else torch.cpu.get_capabilities()
-    return is_fast(device) or any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
+def uses_bfloat16(device: torch.device, precision: str) -> bool:
+    """Whether the transformer's products are made in bfloat16. "auto" does so where they are faster than those of
+    float32: on GPUs and on CPUs that have instructions for them (AVX-512 BF16 or AMX), about twice there."""
+    if precision != "auto":
+        return precision == "bfloat16"
+    if device.type != "cpu":
+        return is_gpu(device)
+    capabilities = torch.cpu.get_capabilities()
+    return any(capabilities.get(name) for name in ("avx512_bf16", "amx_bf16"))
 
 
-def compiled(module, fast: bool):
+def compiled(module, enabled: bool):
     """The module compiled for fixed shapes, or as it is. It shares its weights with the original."""
-    return torch.compile(module, dynamic=False) if fast else module
+    return torch.compile(module, dynamic=False) if enabled else module
 
 
 def half_precision(device: torch.device, enabled: bool):

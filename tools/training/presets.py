@@ -47,10 +47,19 @@ class AutoencoderTraining:
 
 @dataclass(frozen=True)
 class TransformerTraining:
+    """First all of the way from noise to picture, then a refinement of its beginning.
+
+    What a caption means for background and subject is decided while there is next to nothing but noise; of the normal
+    distribution of logits, one sample in 250 has a sigma above 0.95.
+    """
+
     schedule: Schedule
+    refinement: Schedule
     batch: int
     caption_dropout: float = 0.1
     noise_mean: float = 0.3  # Of the logit of sigma: a little more noise than signal.
+    early_fraction: float = 0.5  # In the refinement, this part of the samples
+    early_sigma: float = 0.7  # has a sigma between this and 1.
     shift: float = 1.73  # Of the scheduler at inference.
 
 
@@ -68,7 +77,10 @@ CPU = Preset(
     AutoencoderTraining(
         Schedule(steps=6000, matrix_rate=0.02, rate=1.5e-3), crop=64, crop_batch=8, whole_batch=2, whole_fraction=0.3
     ),
-    TransformerTraining(Schedule(steps=5000, matrix_rate=0.02, rate=1e-3), batch=32),
+    TransformerTraining(
+        Schedule(steps=5000, matrix_rate=0.02, rate=1e-3),
+        Schedule(steps=1500, matrix_rate=0.006, rate=3e-4, warmup=50), batch=32,
+    ),
 )
 
 GPU = Preset(
@@ -78,7 +90,10 @@ GPU = Preset(
         Schedule(steps=12000, matrix_rate=0.02, rate=1.5e-3), crop=64, crop_batch=64, whole_batch=16,
         whole_fraction=0.3,
     ),
-    TransformerTraining(Schedule(steps=20000, matrix_rate=0.02, rate=1e-3, ema_decay=0.9995), batch=256),
+    TransformerTraining(
+        Schedule(steps=20000, matrix_rate=0.02, rate=1e-3, ema_decay=0.9995),
+        Schedule(steps=4000, matrix_rate=0.006, rate=3e-4, ema_decay=0.9995), batch=256,
+    ),
 )
 
 # Small enough to run every stage in a minute; learns nothing.
@@ -89,7 +104,10 @@ TOY = Preset(
         Schedule(steps=12, matrix_rate=0.02, rate=1.5e-3, warmup=2, log_every=4), crop=32, crop_batch=2, whole_batch=1,
         whole_fraction=0.3,
     ),
-    TransformerTraining(Schedule(steps=12, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4), batch=4),
+    TransformerTraining(
+        Schedule(steps=12, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4),
+        Schedule(steps=8, matrix_rate=0.006, rate=3e-4, warmup=2, log_every=4), batch=4,
+    ),
 )
 
 PRESETS = {"cpu": CPU, "gpu": GPU, "toy": TOY}

@@ -58,28 +58,43 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
     model.to(device)
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     ends = (model["transformer"].pos_embed, model["transformer"].proj_out)
-    bfloat16 = networks.multiplies_bfloat16(device)
-    loop = Loop(model, training.schedule, workspace.checkpoints, "transformer", arguments.seed, ends, bfloat16)
+    bfloat16 = networks.uses_bfloat16(device, arguments.precision)
     samples = Samples(workspace, collection, encoder, device)
-    loop.run(_loss(model, samples, training, bfloat16, arguments.seed), stop_after=arguments.stop_after)
-    if loop.step == training.schedule.steps:
+    # Two runs with random numbers of their own: all of the way from noise, then its beginning.
+    runs = (
+        ("transformer", training.schedule, False, arguments.seed),
+        ("refinement", training.refinement, True, arguments.seed + 1),
+    )
+    for name, schedule, refines, seed in runs:
+        loop = Loop(model, schedule, workspace.checkpoints, name, seed, ends, bfloat16)
+        loss = _loss(model, samples, training, refines, bfloat16, seed)
+        loop.run(loss, stop_after=arguments.stop_after)
+        if loop.step < schedule.steps:
+            return
         loop.use_average()
-        for name, part in model.items():
-            part.to("cpu").save_pretrained(workspace.denoiser / name)
+    for name, part in model.items():
+        part.to("cpu").save_pretrained(workspace.denoiser / name)
 
 
-def _loss(model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, bfloat16: bool, seed: int):
+def _loss(
+    model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, refines: bool, bfloat16: bool, seed: int
+):
     """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent.
 
-    The logit of sigma is normal around `noise_mean`, so that the middle, where pictures take shape, is trained most.
+    The logit of sigma is normal around `noise_mean`, so that the middle, where pictures take shape, is trained most;
+    in the refinement a part of the samples is nearly noise instead.
     """
-    fast = networks.is_fast(samples.device)
-    transformer, text_encoder = (networks.compiled(model[name], fast) for name in ("transformer", "text_encoder"))
+    compiles = networks.is_gpu(samples.device)
+    transformer, text_encoder = (networks.compiled(model[name], compiles) for name in ("transformer", "text_encoder"))
 
     def loss_of_step(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
         latents, ids, masks = samples.batch(training.batch, training.caption_dropout, f"{seed}/{step}")
         device = latents.device
         sigma = torch.sigmoid(torch.randn(len(latents), generator=generator, device=device) + training.noise_mean)
+        early = round(training.early_fraction * len(latents)) if refines else 0
+        if early > 0:
+            uniform = torch.rand(early, generator=generator, device=device)
+            sigma[:early] = training.early_sigma + (1 - training.early_sigma) * uniform
         noise = torch.randn(latents.shape, generator=generator, device=device)
         weight = sigma[:, None, None, None]
         with networks.half_precision(device, bfloat16):

@@ -65,7 +65,7 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
         networks.start_from(model, arguments.start / "vae")
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     loop = Loop(model, training.schedule, workspace.checkpoints, "vae", arguments.seed)
-    loss = _loss(model, Pictures(collection, device), training, networks.is_fast(device))
+    loss = _loss(model, Pictures(collection, device), training, networks.is_gpu(device))
     loop.run(loss, stop_after=arguments.stop_after)
     if loop.step < training.schedule.steps:
         return

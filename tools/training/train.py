@@ -42,6 +42,10 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--work", type=pathlib.Path, required=True, help="folder for everything that is made")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches, captions and what is held out")
     parser.add_argument("--threads", type=int, default=os.cpu_count(), help="CPU threads (default: all)")
+    parser.add_argument(
+        "--precision", choices=("auto", "float32", "bfloat16"), default="auto",
+        help="of the transformer's products in training (default: bfloat16 where the device is faster at it)",
+    )
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--start", type=pathlib.Path, metavar="FOLDER",
