@@ -7,11 +7,13 @@ import Quantization
 import Synchronization
 import Tensors
 
-/// How much each type takes from a matrix: the expected squared error of its products, from a sample
-/// of its rows.
+/// How much each type takes from a matrix: the expected squared error of its products relative to the
+/// products themselves, from a sample of its rows.
 ///
-/// With an importance matrix the error of a column counts as much as the mean square of what enters
-/// it, which is the error of the product for inputs that do not depend on each other.
+/// With an importance matrix a column counts as much as the mean square of what enters it, which
+/// gives the error of the product for inputs that do not depend on each other. Errors are relative
+/// because matrices of a group see inputs of very different size (text and picture), of which the next
+/// normalization leaves nothing.
 package struct RoundingErrors: Sendable {
   /// Types to choose from, from the smallest: every whole number of bits, and what lies between two
   /// to four. Where rows are no multiple of 256 the last five are left.
@@ -49,7 +51,7 @@ package struct RoundingErrors: Sendable {
   /// - Parameters:
   ///   - tensor: a matrix.
   ///   - types: types that it can be stored as.
-  /// - Returns: for each type the sum over all elements, estimated from the sample.
+  /// - Returns: for each type the error, 0 for what changes nothing.
   /// - Throws: `ModelFileError` if it cannot be read or the importance matrix is another model's,
   ///   `ComputeError` if cancelled.
   package func errors(
@@ -67,8 +69,12 @@ package struct RoundingErrors: Sendable {
       let sum = error(of: values, columns: columns, weights, as: types[index])
       sums.withLock { $0[index] = sum }
     }
-    let share = Double(rows) / Double(count)
-    return sums.withLock { $0 }.map { $0 * share }
+    var square = 0.0
+    for index in values.indices {
+      square +=
+        Double(values[index]) * Double(values[index]) * Double(weights?[index % columns] ?? 1)
+    }
+    return sums.withLock { $0 }.map { square > 0 ? $0 / square : $0 }
   }
 
   /// Rows of a matrix, spread evenly.
