@@ -111,7 +111,7 @@ struct CompareCommandTests {
     #expect(levels[1]["psnr"]?["median"]?.doubleValue == levels[2]["psnr"]?["median"]?.doubleValue)
     #expect(levels[1]["scores"]?["subject"]?["right"]?.integerValue == 1)
     #expect(levels[1]["scores"]?["subject"]?["total"]?.integerValue == 1)
-    #expect(levels[1]["tensors"]?.arrayValue?.count == 281)
+    #expect(levels[1]["tensors"]?.arrayValue?.count == 285)
     let list = try String(contentsOfFile: folder.path("out/pictures.jsonl"), encoding: .utf8)
     let pictures = try list.split(separator: "\n").map { try JSONValue(parsing: String($0)) }
     #expect(pictures.count == 3 && pictures[2]["file"]?.stringValue == "images/b/001-s0.png")

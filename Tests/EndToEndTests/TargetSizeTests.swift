@@ -49,8 +49,8 @@ struct TargetSizeTests {
       ], in: folder.url)
     let levels = try #require(try JSONValue(parsing: compared.output)["levels"]?.arrayValue)
     let errors = try levels.dropFirst().map { try #require($0["velocityError"]?.doubleValue) }
-    // Measured on 32 prompts: 0.108 instead of 0.182.
-    #expect(errors[1] < 0.8 * errors[0])
+    // Measured on 32 prompts: 0.176 instead of 0.229.
+    #expect(errors[1] < 0.95 * errors[0])
     let signals = try levels.dropFirst().map {
       try #require($0["psnr"]?["median"]?.doubleValue)
     }
@@ -85,9 +85,9 @@ struct TargetSizeTests {
     let model = try ShippedModel.path()
     for (name, rule) in [("better.gguf", "attn=q8_0"), ("smaller.gguf", "mlp=q2_K")] {
       let outcome = try convert(
-        model, name, "--target-size", "9MB", "--rule", rule, "--measured", "measured", "-q")
+        model, name, "--target-size", "12.6MB", "--rule", rule, "--measured", "measured", "-q")
       #expect(outcome.status == 0, "\(outcome.errors)")
-      #expect(try size(name) <= 9_000_000 && size(name) > 8_800_000)
+      #expect(try size(name) <= 12_600_000 && size(name) > 12_400_000)
     }
     let types = Set(
       try TensorArchive(path: folder.path("better.gguf")).tensors.records

@@ -15,20 +15,25 @@ func roundToInt8(_ arguments: UnsafePointer<RoundedRow>) {
 }
 
 /// Rounds 256 activations with one scale.
+///
+/// The one with the largest magnitude becomes −128, the code that has no counterpart: steps are 0.8 %
+/// finer than with 127, for which an opposite of nearly its magnitude is cut to 127.
 @inline(__always)
 private func roundBlock(_ row: RoundedRow, _ block: Int) {
-  var peak: Float = 0
+  var largest = _mm256_setzero_ps()
+  var least = _mm256_setzero_ps()
   var total: Float = 0
   for run in 8 &* block..<8 &* (block &+ 1) {
     let x = Run(row.source + 32 &* run)
-    let peaks = x.largestMagnitudes
-    let larger = peaks.second > peaks.first ? peaks.second : peaks.first
-    peak = larger > peak ? larger : peak
+    largest = _mm256_max_ps(
+      largest, _mm256_max_ps(_mm256_max_ps(x.a, x.b), _mm256_max_ps(x.c, x.d)))
+    least = _mm256_min_ps(least, _mm256_min_ps(_mm256_min_ps(x.a, x.b), _mm256_min_ps(x.c, x.d)))
     let sums = row.writeSums(of: x, run: run)
     total += sums.first + sums.second
   }
+  let (top, bottom) = (largest.largest, least.least)
   // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
-  let scale = peak / 127 + total * 0
+  let scale = (top > -bottom ? top : bottom) / -128 + total * 0
   row.scales[block &* row.stride] = scale
   for run in 8 &* block..<8 &* (block &+ 1) {
     row.writeBytes(of: Run(row.source + 32 &* run), run: run, dividedBy: (scale, scale))
@@ -107,7 +112,8 @@ private struct Run {
   /// would overflow.
   @inline(__always)
   private func inverse(_ scale: Float) -> Float {
-    scale > 0x1p-126 && scale < .infinity ? 1 / scale : 0
+    let size = scale < 0 ? -scale : scale
+    return size > 0x1p-126 && size < .infinity ? 1 / scale : 0
   }
 }
 
