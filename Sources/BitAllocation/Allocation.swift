@@ -4,7 +4,7 @@ import BlockFormats
 package struct Choice: Sendable, Equatable {
   package let type: ElementType
   package let bytes: Int
-  /// What it adds to the squared error of the model's output.
+  /// What it adds to the relative squared error of the model's output.
   package let error: Double
 
   package init(type: ElementType, bytes: Int, error: Double) {

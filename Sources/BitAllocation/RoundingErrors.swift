@@ -12,8 +12,8 @@ import Tensors
 ///
 /// With an importance matrix a column counts as much as the mean square of what enters it, which
 /// gives the error of the product for inputs that do not depend on each other. Errors are relative
-/// because matrices of a group see inputs of very different size (text and picture), of which the next
-/// normalization leaves nothing.
+/// because inputs of a group's matrices differ much in size (text and picture), and the next
+/// normalization takes that difference away.
 package struct RoundingErrors: Sendable {
   /// Types to choose from, from the smallest: every whole number of bits, and what lies between two
   /// to four. Where rows are no multiple of 256 the last five are left.
@@ -51,7 +51,7 @@ package struct RoundingErrors: Sendable {
   /// - Parameters:
   ///   - tensor: a matrix.
   ///   - types: types that it can be stored as.
-  /// - Returns: for each type the error, 0 for what changes nothing.
+  /// - Returns: for each type the relative squared error, 0 for what changes nothing.
   /// - Throws: `ModelFileError` if it cannot be read or the importance matrix is another model's,
   ///   `ComputeError` if cancelled.
   package func errors(

@@ -1,4 +1,5 @@
-"""Makes every fixture and Tests/Fixtures/MANIFEST.json: `make_all.py [--pipeline DIR] [--ggml LIBRARY]`.
+"""Makes every fixture and Tests/Fixtures/MANIFEST.json: `make_all.py [--pipeline DIR] [--ggml LIBRARY]
+[--only FOLDER ...]`.
 
 Without `--pipeline` the demo checkpoint's fixtures are left as they are, without `--ggml` those of ggml's quantizers.
 """
@@ -79,11 +80,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pipeline", type=Path, help="diffusers folder of the demo checkpoint")
     parser.add_argument("--ggml", help="library with ggml_quantize_chunk, such as llama-cpp-python's libggml-base.so")
-    parser.add_argument("--only", nargs="+", choices=SCRIPTS, default=list(SCRIPTS), help="folders to make again")
+    parser.add_argument("--only", nargs="+", choices=SCRIPTS, help="folders to make again (default: all)")
     options = parser.parse_args()
-    pipeline = options.pipeline
+    pipeline, wanted = options.pipeline, options.only or list(SCRIPTS)
+    if options.only and pipeline is None and any(SCRIPTS[folder] in FROM_CHECKPOINT for folder in wanted):
+        parser.error("--only demo-model and activations need --pipeline")
+    if options.only and options.ggml is None and "ggml-errors" in wanted:
+        parser.error("--only ggml-errors needs --ggml")
     for folder, module in SCRIPTS.items():
-        if folder not in options.only:
+        if folder not in wanted:
             continue
         if module in FROM_CHECKPOINT and pipeline is None:
             continue

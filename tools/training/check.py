@@ -64,6 +64,9 @@ def check_resume(work: pathlib.Path) -> None:
             run(broken, stage, "--stop-after", "5")
             checkpoint = broken / "checkpoints" / f"{stage}.pt"
             assert torch.load(checkpoint, weights_only=True)["step"] == 5
+            if stage == "transformer":
+                run(broken, stage, "--stop-after", "7")  # The last 7 of 12 steps, then 7 of the refinement's 8.
+                assert torch.load(broken / "checkpoints" / "refinement.pt", weights_only=True)["step"] == 7
         run(broken, stage)
     for name in ("vae", "transformer", "refinement"):
         assert losses(whole, name) == losses(broken, name), f"{name}: losses differ after a stop"

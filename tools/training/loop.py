@@ -72,6 +72,8 @@ class Loop:
         self._sums: dict[str, torch.Tensor] = {}  # Of numbers since the last row of the log.
         if self.checkpoint.exists():
             self._resume()
+        else:
+            self.log.unlink(missing_ok=True)  # Of an earlier run.
 
     def _resume(self) -> None:
         state = torch.load(self.checkpoint, map_location=self.device, weights_only=True)
@@ -80,7 +82,7 @@ class Loop:
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
             raise SystemExit(f"{self.checkpoint}: of other sizes; remove it to train anew ({error})") from None
-        if state["bfloat16"] != self.bfloat16:
+        if state.get("bfloat16", self.bfloat16) != self.bfloat16:
             found = "bfloat16" if state["bfloat16"] else "float32"
             raise SystemExit(f"{self.checkpoint}: began in {found}; go on with --precision {found}")
         self.average = [value.to(self.device) for value in state["average"]]

@@ -1,4 +1,4 @@
-"""All sizes and schedules, in one place: preset `cpu` (two cores, under three hours) and `gpu` (one large GPU)."""
+"""All sizes and schedules, in one place: preset `cpu` (two cores, one to four hours) and `gpu` (one large GPU)."""
 
 from dataclasses import dataclass
 

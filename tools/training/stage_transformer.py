@@ -67,6 +67,8 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
     )
     for name, schedule, refines, seed in runs:
         loop = Loop(model, schedule, workspace.checkpoints, name, seed, ends, bfloat16)
+        if not refines and loop.step < schedule.steps:
+            (workspace.checkpoints / "refinement.pt").unlink(missing_ok=True)  # Of an earlier transformer.
         loss = _loss(model, samples, training, refines, bfloat16, seed)
         loop.run(loss, stop_after=arguments.stop_after)
         if loop.step < schedule.steps:
@@ -77,12 +79,13 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
 
 
 def _loss(
-    model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, refines: bool, bfloat16: bool, seed: int
+    model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, refines: bool, bfloat16: bool,
+    seed: int,
 ):
     """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent.
 
     The logit of sigma is normal around `noise_mean`, so that the middle, where pictures take shape, is trained most;
-    in the refinement a part of the samples is nearly noise instead.
+    in the refinement a part of the samples has much noise instead, evenly up to nothing else.
     """
     compiles = networks.is_gpu(samples.device)
     transformer, text_encoder = (networks.compiled(model[name], compiles) for name in ("transformer", "text_encoder"))

@@ -1,6 +1,6 @@
 """Trains a small AuraFlow model: drawings in, one GGUF file out. One command per stage.
 
-    python tools/training/train.py all --preset cpu --work training        # everything, two cores, < 3 hours
+    python tools/training/train.py all --preset cpu --work training        # everything, two cores: 1.2 to 3.5 hours
     python tools/training/train.py vae --preset cpu --work training        # or stage by stage
 
 Stages, in order:
@@ -13,8 +13,9 @@ Stages, in order:
   score        200 test prompts: draw them, say how many have the right subject and background
 
 A stage that is stopped (Ctrl-C, SIGTERM, a crash) goes on from its last checkpoint when the same command runs again.
-A stage that is finished is not run again by `all`; run it by its own name to repeat it, after removing its file in
-WORK/checkpoints to train anew. tools/training/README.md explains each stage with its inputs, outputs and cost.
+A stage that is finished is not run again by `all`; run it by its own name to repeat it, after removing its files in
+WORK/checkpoints to train anew. After a new autoencoder remove WORK/denoiser and the checkpoints of transformer and
+refinement too. tools/training/README.md explains each stage with its inputs, outputs and cost.
 """
 
 import argparse
@@ -52,7 +53,8 @@ def arguments_parser() -> argparse.ArgumentParser:
         help="diffusers folder whose weights to begin with, where names and shapes agree (default: from scratch)",
     )
     parser.add_argument(
-        "--stop-after", type=int, metavar="STEPS", help="save and end a training stage after so many steps"
+        "--stop-after", type=int, metavar="STEPS",
+        help="save and end after so many steps of a training run (the refinement is one of its own)",
     )
     data = parser.add_argument_group("stage data")
     data.add_argument("--font", type=pathlib.Path, default=drawings.FONT, help="colour emoji font to draw with")
