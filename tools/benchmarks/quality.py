@@ -4,7 +4,7 @@
     swift build -c release --product auraflow
     python tools/benchmarks/quality.py levels --output DIR      # every type beside F16, 32 prompts: 3 to 8 minutes
     python tools/benchmarks/quality.py levels --output DIR --activations exact
-    python tools/benchmarks/quality.py targets --output DIR     # mixes beside files of their sizes: 4 to 8 minutes
+    python tools/benchmarks/quality.py targets --output DIR     # mixes beside files of their sizes: 3 to 8 minutes
 
 `levels` leaves DIR/report.html. `targets` measures on prompts/icons-measure.txt and compares on prompts/icons.txt, with
 mixes as they are published, and mixes that got the same importance matrix. Prints Markdown. What is finished in DIR is
