@@ -29,7 +29,8 @@ struct TargetSizeTests {
     let model = try ShippedModel.path()
     #expect(try convert(model, "mix.gguf", "--type", "q3_K_M", "-q").status == 0)
     let bytes = try size("mix.gguf")
-    try folder.write(Array("a yellow star on a green background\n".utf8), to: "fit.txt")
+    try folder.write(
+      Array("a yellow star on a green background\na frog, white background\n".utf8), to: "fit.txt")
     let first = try convert(
       model, "best.gguf", "--target-size", "\(bytes)", "-f", "fit.txt", "--measured", "measured")
     #expect(first.status == 0 && first.errors.contains("passes through the transformer"))
@@ -40,8 +41,11 @@ struct TargetSizeTests {
     #expect(
       try Data(contentsOf: URL(fileURLWithPath: folder.path("again.gguf")))
         == Data(contentsOf: URL(fileURLWithPath: folder.path("best.gguf"))))
-    try folder.write(
-      Array("a cat in front of a red wall\na house on a white background".utf8), to: "p.txt")
+    let prompts = [
+      "a cat in front of a red wall", "a house on a white background", "banana, pink background",
+      "a slice of pizza on a green background",
+    ]
+    try folder.write(Array(prompts.joined(separator: "\n").utf8), to: "p.txt")
     let compared = try CommandLine.run(
       [
         "compare", "--models", "mix.gguf", "best.gguf", "-f", "p.txt", "-o", "out", "--json",
@@ -49,8 +53,8 @@ struct TargetSizeTests {
       ], in: folder.url)
     let levels = try #require(try JSONValue(parsing: compared.output)["levels"]?.arrayValue)
     let errors = try levels.dropFirst().map { try #require($0["velocityError"]?.doubleValue) }
-    // Measured on 32 prompts: 0.176 instead of 0.229.
-    #expect(errors[1] < 0.95 * errors[0])
+    // Measured on 32 prompts: 0.176 instead of 0.229, which is 0.77 times as much.
+    #expect(errors[1] < 0.8 * errors[0])
     let signals = try levels.dropFirst().map {
       try #require($0["psnr"]?["median"]?.doubleValue)
     }
