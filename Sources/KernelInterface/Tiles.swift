@@ -47,9 +47,9 @@ package struct IntegerTile {
   /// `[groups, columnTile]` integer scales, each in both halves of a number. Read by
   /// `multiplyInt8Blocks` only.
   package var integerScales: UnsafePointer<Int32>
-  /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
-  /// the activations, in the form that `unpack` of the same kernels gives it. Not read by
-  /// `multiplyInt16`.
+  /// `[groups, columnTile]`, or `[blocks, columnTile]`: −128 times the sum of the codes, times the
+  /// integer scales of a block's groups, which takes back the 128 in the activations; in the form
+  /// that `unpack` of the same kernels gives it. Not read by `multiplyInt16`.
   package var starts: UnsafePointer<Int32>
   /// `width / groupWidth`.
   package var groups: Int
@@ -129,7 +129,8 @@ package struct UnpackedRow {
   /// One minimum a group, for types that have them.
   package var minimums: UnsafeMutablePointer<Float>
   /// −128 times the sum of each group's codes, unless `isWide`; in one number, or in two of 16 bits
-  /// if `multiplyInt8` sums in 16.
+  /// if `multiplyInt8` sums in 16. With `integerScales` one number a block: the sum of its groups'
+  /// times their scales.
   package var starts: UnsafeMutablePointer<Int32>
   /// Elements from one group's (or block's) scale, minimum and start to the next's.
   package var stride: Int

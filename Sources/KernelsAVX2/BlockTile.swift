@@ -3,9 +3,11 @@ import KernelInterface
 
 /// See `KernelSet.multiplyInt8Blocks`.
 ///
-/// Sums of 16 bits (see `multiplyInt8`) are multiplied by their group's integer scale with the same
-/// instruction that joins them in pairs: 32512 · 63 · 2 for each of 8 groups stays far below 2³¹.
-/// What float32 scales cost for every group is left to do for every block.
+/// Centred codes are at most 8, so that sums of products with activations of up to 255 over half a
+/// group fit into 16 bits as they are: 255 · 8 · 16 = 32640. The instruction that joins them in pairs
+/// multiplies them by their group's integer scale too; 32640 · 63 · 2 for each of 8 groups stays far
+/// below 2³¹. What takes back the 128 in activations, and what float32 scales cost for every group,
+/// is left to do for every block.
 func multiplyInt8Blocks(_ tile: UnsafePointer<IntegerTile>) {
   switch tile.pointee.rows {
   case 1: multiplyBlocks(tile.pointee, rows: 1)
@@ -34,15 +36,16 @@ private func multiplyBlocks(_ tile: IntegerTile, rows: Int) {
     // Not a constant: see `multiplyInt8`.
     let steps = tile.groupWidth / Bytes.elementsPerStep
     for block in 0..<tile.groups / groupsPerBlock {
-      for row in 0..<rows { Row().store(to: sums + 64 &* row) }
+      let start = Row(starts)
+      for row in 0..<rows { start.store(to: sums + 64 &* row) }
       for _ in 0..<groupsPerBlock {
-        var group = TileSums(Row(starts))
-        group.add(Bytes.self, &x, &codes, steps: steps, rows: rows)
+        var group = TileSums(Bytes.self, &x, &codes, rows: rows)
+        group.add(Bytes.self, &x, &codes, steps: steps &- 1, rows: rows)
         let scale = Row(integerScales)
         for row in 0..<rows { group[row].addProducts(scale, to: sums + 64 &* row) }
-        starts += 4 &* columnTile
         integerScales += 4 &* columnTile
       }
+      starts += 4 &* columnTile
       let scale = FloatRow(UnsafeRawPointer(tile.scales + block &* columnTile))
       for row in 0..<rows {
         let result = UnsafeMutableRawPointer(tile.result + row &* tile.resultStride)

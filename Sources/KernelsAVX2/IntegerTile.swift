@@ -6,10 +6,6 @@ let rowTile = 6
 let columnTile = 16
 
 /// See `KernelSet.multiplyInt8`.
-///
-/// Products are summed in 16 bits over a whole group. Sums start at −128 times the sums of their
-/// codes and may overflow on the way: what counts is that each ends as one of (activation code −
-/// 128) · code over half a group, at most 127 · 512 / 2 = 32512.
 func multiplyInt8(_ tile: UnsafePointer<IntegerTile>) {
   multiply(tile, as: Bytes.self)
 }
@@ -19,50 +15,18 @@ func multiplyInt16(_ tile: UnsafePointer<IntegerTile>) {
   multiply(tile, as: Words.self)
 }
 
-/// How codes are multiplied and summed.
+/// How codes are multiplied and summed: `Bytes` and `Words` of each module.
 protocol Arithmetic {
   /// Elements of activations in 4 bytes.
   static var elementsPerStep: Int { get }
-  /// What each group's sums start with.
-  static func start(_ starts: UnsafeRawPointer) -> Row
-  /// Adds to sums the products of 4 bytes of activations with codes.
+  /// Whether a group's sums start at its `IntegerTile.starts`, or else at zero.
+  static var hasStarts: Bool { get }
+  /// The products of 4 bytes of activations with codes.
+  static func product(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64>
+  /// Adds the products of 4 bytes of activations with codes to sums.
   static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>)
   /// Sums of 32 bits.
   static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64>
-}
-
-/// Codes and activations of 8 bits, sums of 16 that belong together in pairs.
-enum Bytes: Arithmetic {
-  static var elementsPerStep: Int { 4 }
-
-  @inline(__always)
-  static func start(_ starts: UnsafeRawPointer) -> Row { Row(starts) }
-
-  @inline(__always)
-  static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>) {
-    sums = _mm256_add_epi16(sums, _mm256_maddubs_epi16(x, codes))
-  }
-
-  @inline(__always)
-  static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64> {
-    _mm256_madd_epi16(sums, _mm256_set1_epi16(1))
-  }
-}
-
-/// Codes and activations of 16 bits, sums of 32.
-enum Words: Arithmetic {
-  static var elementsPerStep: Int { 2 }
-
-  @inline(__always)
-  static func start(_ starts: UnsafeRawPointer) -> Row { Row() }
-
-  @inline(__always)
-  static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>) {
-    sums = _mm256_add_epi32(sums, _mm256_madd_epi16(x, codes))
-  }
-
-  @inline(__always)
-  static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64> { sums }
 }
 
 /// Picks the version for as many rows as there are.
@@ -112,8 +76,9 @@ private func addGroups<Kind: Arithmetic>(
   // row and run out of registers.
   let steps = tile.groupWidth / Kind.elementsPerStep
   for _ in 0..<tile.groups {
-    var sums = TileSums(Kind.start(starts))
-    sums.add(kind, &x, &codes, steps: steps, rows: rows)
+    var sums =
+      Kind.hasStarts ? TileSums(Row(starts)) : TileSums(kind, &x, &codes, rows: rows)
+    sums.add(kind, &x, &codes, steps: Kind.hasStarts ? steps : steps &- 1, rows: rows)
     let scale = FloatRow(scales)
     for row in 0..<rows {
       sums[row].addTotals(kind, scale, xScales[row], to: totals + 64 &* row)
@@ -130,6 +95,27 @@ struct TileSums {
 
   @inline(__always)
   init(_ start: Row) { (r0, r1, r2, r3, r4, r5) = (start, start, start, start, start, start) }
+
+  /// The products of a first step, which need no addition, and goes on to what comes after.
+  @inline(__always)
+  init<Kind: Arithmetic>(
+    _ kind: Kind.Type, _ x: inout UnsafeRawPointer, _ codes: inout UnsafeRawPointer, rows: Int
+  ) {
+    self.init(Row())
+    let w = Row(codes)
+    r0 = Row(x, 0, w, kind)
+    if rows > 1 {
+      r1 = Row(x, 4, w, kind)
+      r2 = Row(x, 8, w, kind)
+    }
+    if rows > 3 {
+      r3 = Row(x, 12, w, kind)
+      r4 = Row(x, 16, w, kind)
+      r5 = Row(x, 20, w, kind)
+    }
+    x += 4 &* rowTile
+    codes += 4 &* columnTile
+  }
 
   /// Adds products and goes on to what comes after. `rows` is 1, 3 or 6.
   @inline(__always)
@@ -186,6 +172,16 @@ struct Row {
     b = source.loadUnaligned(fromByteOffset: 32, as: SIMD4<Int64>.self)
   }
 
+  /// The products of 4 bytes of a row's activations with codes.
+  @inline(__always)
+  init<Kind: Arithmetic>(
+    _ x: UnsafeRawPointer, _ offset: Int, _ codes: Row, _ kind: Kind.Type
+  ) {
+    let four = _mm256_set1_epi32(x.loadUnaligned(fromByteOffset: offset, as: Int32.self))
+    a = Kind.product(four, codes.a)
+    b = Kind.product(four, codes.b)
+  }
+
   @inline(__always)
   mutating func add<Kind: Arithmetic>(
     _ x: UnsafeRawPointer, _ offset: Int, _ codes: Row, _ kind: Kind.Type
@@ -208,23 +204,4 @@ struct Row {
       _mm256_mul_ps(_mm256_cvtepi32_ps(Kind.total(b)), scale.b), xScales, row.b)
     row.store(to: totals)
   }
-}
-
-/// See `IntegerTile.starts`, for each half of 32 codes: two sums of 16 bits, of the first and of
-/// the second two of each four codes.
-@inline(__always)
-func groupStarts(_ codes: SIMD4<Int64>) -> (first: Int32, second: Int32) {
-  let pairs = _mm256_maddubs_epi16(_mm256_set1_epi8(1), codes)
-  let fours = _mm256_add_epi16(pairs, _mm256_unpackhi_epi64(pairs, pairs))
-  let sums = _mm256_add_epi16(fours, _mm256_srli_epi64(fours, 32))
-  let starts = _mm256_sub_epi16(_mm256_setzero_si256(), _mm256_slli_epi16(sums, 7))
-  return (Int32(truncatingIfNeeded: starts[0]), Int32(truncatingIfNeeded: starts[2]))
-}
-
-/// The start of a group from those of its halves.
-@inline(__always)
-func joinStarts(_ first: Int32, _ second: Int32) -> Int32 {
-  let first = unsafeBitCast(first, to: SIMD2<Int16>.self)
-  let second = unsafeBitCast(second, to: SIMD2<Int16>.self)
-  return unsafeBitCast(first &+ second, to: Int32.self)
 }

@@ -148,6 +148,7 @@ struct WeightPanel {
     let elements = elements + offset * kernels.columnTile * kind.bytesPerElement / 4
     let groupWidth = layout?.groupWidth ?? 32
     let group = offset / groupWidth * kernels.columnTile
+    let scale = offset / x.scaleWidth * kernels.columnTile
     let groups = columns.count / groupWidth
     let hasMinimums = kind != .float && layout?.hasMinimums ?? false
     let activations = x.elements(tile: 0, column: columns.lowerBound)
@@ -166,9 +167,8 @@ struct WeightPanel {
       integers: IntegerTile(
         activations: activations,
         activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,
-        scales: scales + offset / x.scaleWidth * kernels.columnTile,
-        integerScales: integerScales + group, starts: starts + group, groups: groups,
-        groupWidth: groupWidth, rows: 0, result: elements, resultStride: 0),
+        scales: scales + scale, integerScales: integerScales + group, starts: starts + scale,
+        groups: groups, groupWidth: groupWidth, rows: 0, result: elements, resultStride: 0),
       floatsPerTile: hasMinimums ? elementsPerTile / groupWidth : elementsPerTile,
       bytesPerTile: elementsPerTile * kind.bytesPerElement,
       scalesPerTile: elementsPerTile / x.scaleWidth)

@@ -22,7 +22,8 @@ func unpack(_ arguments: UnsafePointer<UnpackedRow>) {
   }
 }
 
-/// Integer scales and factors where they are wanted, beside all that other formats have.
+/// Integer scales, factors and starts of blocks where they are wanted, beside all that other formats
+/// have.
 @inline(__always)
 private func unpackScaled<Format: IntegerScaledFormat>(
   _ row: UnpackedRow, as format: Format.Type
@@ -33,14 +34,19 @@ private func unpackScaled<Format: IntegerScaledFormat>(
   for block in 0..<row.blocks {
     let (factor, packed) = Format.integerScales(row.source + block &* Format.bytesPerBlock)
     row.scales[block &* row.stride] = factor
+    var start: Int32 = 0
     for group in 0..<groups {
       let bytes = group < 8 ? packed[0] : packed[1]
       let signed = Int8(truncatingIfNeeded: bytes &>> (8 &* UInt64(group & 7)))
+      let index = (block &* groups &+ group) &* row.stride
+      let halves = unsafeBitCast(row.starts[index], to: SIMD2<Int16>.self)
+      start &+= Int32(signed) &* (Int32(halves[0]) &+ Int32(halves[1]))
       // The same number in both halves, since sums come in pairs.
       let scale = UInt32(UInt16(bitPattern: Int16(signed)))
-      integerScales[(block &* groups &+ group) &* row.stride] = Int32(
-        bitPattern: scale | scale << 16)
+      integerScales[index] = Int32(bitPattern: scale | scale << 16)
     }
+    // Takes the place of a start that has been read: of this block's first group or an earlier one.
+    row.starts[block &* row.stride] = start
   }
 }
 
