@@ -3,11 +3,12 @@
 #
 #   tools/check-kernel-symbols.sh        # after `swift build -c release --product auraflow`
 #
-# 1. Objects of KernelsAVX2 and KernelsAVX512 define no function that another object could define
+# 1. Objects of KernelsAVX2, KernelsAVXVNNI and KernelsAVX512 define no function that another object could define
 #    too: the linker keeps one of equal weak functions (such as specializations of the standard
 #    library), and callers on other CPUs would get the one with their instructions.
-# 2. In the linked program, vector instructions beyond SSE stand in functions of these two modules
-#    only, and AVX-512 in those of KernelsAVX512 only. Other libraries are files of their own.
+# 2. In the linked program, vector instructions beyond SSE stand in functions of these modules only,
+#    AVX-512 in those of KernelsAVX512 only, and the VNNI of 256 bits in neither of the others. Other
+#    libraries are files of their own.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -38,7 +39,7 @@ while read -r object; do
     }'
 done <"$work/objects" >"$work/functions"
 
-for module in KernelsAVX2 KernelsAVX512; do
+for module in KernelsAVX2 KernelsAVXVNNI KernelsAVX512; do
   grep "^$module " "$work/functions" >"$work/own" || {
     echo "error: no functions of $module were linked; has it been renamed?" >&2
     exit 70
@@ -61,20 +62,23 @@ objdump -d --no-show-raw-insn "$program" | awk '
   # mask instructions and operands of AVX-512 name k0 to k7.
   $2 ~ /^v/ && $2 !~ /^(verr|verw|vm[a-z]*call|vmlaunch|vmresume|vmread|vmwrite|vmxo)/ || /%[yz]mm|%k[0-7]/ {
     is512 = /%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])/
-    kind = index(name, "$s13KernelsAVX512") == 1 ? 512 : index(name, "$s11KernelsAVX2") == 1 ? 2 : 0
+    kind = index(name, "$s13KernelsAVX512") == 1 ? "AVX512" : index(name, "$s14KernelsAVXVNNI") == 1 ? "AVXVNNI" \
+      : index(name, "$s11KernelsAVX2") == 1 ? "AVX2" : "none"
+    isDot = /vpdp(bu|ws)sd/
     count[kind]++
     wide[kind] += is512
-    if (kind == 0 || kind == 2 && is512) bad[name]++
+    dots[kind] += isDot
+    if (kind == "none" || kind != "AVX512" && is512 || kind == "AVX2" && isDot) bad[name]++
   }
   END {
     for (name in bad) print "error: " bad[name] " instructions that not every CPU has in " name >"/dev/stderr"
-    if (!count[2] || !wide[512]) {
+    if (!count["AVX2"] || !dots["AVXVNNI"] || !wide["AVX512"]) {
       print "error: found no kernels in the program; has the build lost its flags?" >"/dev/stderr"
       exit 1
     }
     printf "kernel symbols: %d functions of the program: ", functions
-    printf "%d AVX instructions in KernelsAVX2 (%d of AVX-512), %d in KernelsAVX512, %d elsewhere\n", \
-      count[2], wide[2], count[512], count[0]
+    printf "%d AVX instructions in KernelsAVX2, %d in KernelsAVXVNNI (%d of AVX-512), %d in KernelsAVX512, %d elsewhere\n", \
+      count["AVX2"], count["AVXVNNI"], wide["AVX2"] + wide["AVXVNNI"], count["AVX512"], count["none"]
     for (name in bad) exit 1
   }' || failed=1
 exit $failed

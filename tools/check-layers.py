@@ -17,8 +17,8 @@ import sys
 # From the bottom up. A new target gets its place here.
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ImageMetrics",
-    "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVX512", "Kernels",
-    "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
+    "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
+    "Kernels", "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
     "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(

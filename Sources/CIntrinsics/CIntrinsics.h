@@ -11,6 +11,10 @@ static inline int cpuSupportsAVX2(void) {
          __builtin_cpu_supports("f16c");
 }
 
+static inline int cpuSupportsAVXVNNI(void) {
+  return cpuSupportsAVX2() && __builtin_cpu_supports("avxvnni");
+}
+
 static inline int cpuSupportsAVX512VNNI(void) {
   return __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
          __builtin_cpu_supports("avx512vl") && __builtin_cpu_supports("avx512dq") &&

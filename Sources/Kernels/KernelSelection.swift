@@ -6,6 +6,7 @@ import KernelsPortable
   import CIntrinsics
   import KernelsAVX2
   import KernelsAVX512
+  import KernelsAVXVNNI
 #endif
 
 /// Picks the kernels for the CPU that the program runs on.
@@ -14,13 +15,14 @@ package enum KernelSelection {
   package static let variable = "AURAFLOW_KERNELS"
 
   /// Names that `variable` takes.
-  package static let names = ["portable", "avx2", "avx512"]
+  package static let names = ["portable", "avx2", "avxvnni", "avx512"]
 
   /// The sets that this CPU can run, the fastest last.
   package static let available: [KernelSet] = {
     var sets = [kernelSetPortable]
     #if arch(x86_64)
       if cpuSupportsAVX2() != 0 { sets.append(kernelSetAVX2) }
+      if cpuSupportsAVXVNNI() != 0 { sets.append(kernelSetAVXVNNI) }
       if cpuSupportsAVX512VNNI() != 0 { sets.append(kernelSetAVX512) }
     #endif
     return sets

@@ -36,7 +36,7 @@ struct BenchCommandTests {
     let outcome = try run(["--version"], kernels: name)
     #expect(outcome.status == 64)
     #expect(outcome.errorLines.count == 1)
-    #expect(outcome.errors.contains("expected one of portable, avx2, avx512"))
+    #expect(outcome.errors.contains("expected one of portable, avx2, avxvnni, avx512"))
   }
 
   @Test("blocks: tokens are divided into the largest square and the rest")

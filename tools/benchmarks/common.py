@@ -20,7 +20,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     result = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     result.add_argument("--program", default=str(ROOT / ".build/release/auraflow"), help="the built program")
-    result.add_argument("--kernels", choices=["portable", "avx2", "avx512"], help="kernels to force")
+    result.add_argument("--kernels", choices=["portable", "avx2", "avxvnni", "avx512"], help="kernels to force")
     result.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="threads of both sides")
     result.add_argument("--rounds", type=int, default=3, help="measurements of each side, taken in turns")
     return result
@@ -75,7 +75,8 @@ def print_head(options: argparse.Namespace, versions: dict[str, str]):
         cpu.setdefault(name.strip(), value.strip())
     revision = subprocess.run(
         ["git", "describe", "--always", "--dirty"], cwd=ROOT, capture_output=True, text=True).stdout.strip()
-    flags = [flag for flag in ("avx2", "avx512f", "avx512_vnni", "amx_int8") if flag in cpu.get("flags", "").split()]
+    known = ("avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8")
+    flags = [flag for flag in known if flag in cpu.get("flags", "").split()]
     print(f"- CPU: {cpu.get('model name', platform.processor())} (family {cpu.get('cpu family')}, "
           f"model {cpu.get('model')}; {', '.join(flags)}), {options.threads} threads")
     print(f"- Date: {datetime.date.today().isoformat()}, revision {revision}")

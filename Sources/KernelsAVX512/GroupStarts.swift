@@ -1,0 +1,1 @@
+../KernelsAVXVNNI/GroupStarts.swift
