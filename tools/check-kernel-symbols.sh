@@ -7,8 +7,8 @@
 #    too: the linker keeps one of equal weak functions (such as specializations of the standard
 #    library), and callers on other CPUs would get the one with their instructions.
 # 2. In the linked program, vector instructions beyond SSE stand in functions of these modules only,
-#    AVX-512 in those of KernelsAVX512 only, and the VNNI of 256 bits in neither of the others. Other
-#    libraries are files of their own.
+#    AVX-512 in those of KernelsAVX512 only, and AVX-VNNI (which is written as VEX, where AVX-512 has
+#    EVEX) in those of KernelsAVXVNNI only. Other libraries are files of their own.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
@@ -60,15 +60,16 @@ objdump -d --no-show-raw-insn "$program" | awk '
   /^[0-9a-f]+ <.*>:$/ { name = substr($2, 2, length($2) - 3); functions++; next }
   # VEX and EVEX instructions begin with v (verr, verw, vm... of the privileged sets do not count);
   # mask instructions and operands of AVX-512 name k0 to k7.
-  $2 ~ /^v/ && $2 !~ /^(verr|verw|vm[a-z]*call|vmlaunch|vmresume|vmread|vmwrite|vmxo)/ || /%[yz]mm|%k[0-7]/ {
+  $2 == "{vex}" || $2 ~ /^v/ && $2 !~ /^(verr|verw|vm[a-z]*call|vmlaunch|vmresume|vmread|vmwrite|vmxo)/ || /%[yz]mm|%k[0-7]/ {
     is512 = /%zmm|%k[0-7]|%[xy]mm(1[6-9]|2[0-9]|3[01])/
     kind = index(name, "$s13KernelsAVX512") == 1 ? "AVX512" : index(name, "$s14KernelsAVXVNNI") == 1 ? "AVXVNNI" \
       : index(name, "$s11KernelsAVX2") == 1 ? "AVX2" : "none"
-    isDot = /vpdp(bu|ws)sd/
+    isVex = /\{vex\} *vpdp/
+    is512 = is512 || /vpdp/ && !isVex
     count[kind]++
     wide[kind] += is512
-    dots[kind] += isDot
-    if (kind == "none" || kind != "AVX512" && is512 || kind == "AVX2" && isDot) bad[name]++
+    dots[kind] += isVex
+    if (kind == "none" || is512 && kind != "AVX512" || isVex && kind != "AVXVNNI") bad[name]++
   }
   END {
     for (name in bad) print "error: " bad[name] " instructions that not every CPU has in " name >"/dev/stderr"
@@ -77,8 +78,9 @@ objdump -d --no-show-raw-insn "$program" | awk '
       exit 1
     }
     printf "kernel symbols: %d functions of the program: ", functions
-    printf "%d AVX instructions in KernelsAVX2, %d in KernelsAVXVNNI (%d of AVX-512), %d in KernelsAVX512, %d elsewhere\n", \
-      count["AVX2"], count["AVXVNNI"], wide["AVX2"] + wide["AVXVNNI"], count["AVX512"], count["none"]
+    printf "%d AVX instructions in KernelsAVX2, %d in KernelsAVXVNNI (%d of AVX-512 in both), ", \
+      count["AVX2"], count["AVXVNNI"], wide["AVX2"] + wide["AVXVNNI"]
+    printf "%d in KernelsAVX512, %d elsewhere\n", count["AVX512"], count["none"]
     for (name in bad) exit 1
   }' || failed=1
 exit $failed

@@ -22,7 +22,11 @@ package final class RandomBlocks: @unchecked Sendable {
       bytes[index] = UInt8(truncatingIfNeeded: state >> 56)
     }
     for block in stride(from: 0, to: count, by: type.bytesPerBlock) {
-      for (offset, value) in Self.patches(type) { bytes[block + offset] = value }
+      // The sign of a plain float stays as it is.
+      for (offset, value) in Self.patches(type) {
+        let isLast = offset == type.bytesPerBlock - 1
+        bytes[block + offset] = isLast ? bytes[block + offset] & 0x80 | value : value
+      }
       for offset in Self.scales(type) { bytes[block + offset] = bytes[block + offset] & 3 | 0x20 }
     }
   }

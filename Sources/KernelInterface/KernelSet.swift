@@ -25,7 +25,8 @@ package struct KernelSet: Sendable {
   /// Multiplies one tile of weight codes by 8-bit activations.
   package let multiplyInt8: @Sendable (UnsafePointer<IntegerTile>) -> Void
   /// Multiplies one tile of weight codes with integer scales by 8-bit activations that share a scale
-  /// in each block of 256; nil where it would be no faster than `multiplyInt8`.
+  /// in each block of 256; nil where `multiplyInt8` is as fast. Takes sums of codes up to half of
+  /// `largestInt8Sum`.
   package let multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)?
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void

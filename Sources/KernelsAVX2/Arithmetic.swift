@@ -62,3 +62,10 @@ func joinStarts(_ first: Int32, _ second: Int32) -> Int32 {
   let second = unsafeBitCast(second, to: SIMD2<Int16>.self)
   return unsafeBitCast(first &+ second, to: Int32.self)
 }
+
+/// The start of a group as one number; exact while each of its two stays within 16 bits.
+@inline(__always)
+func startTotal(_ start: Int32) -> Int32 {
+  let halves = unsafeBitCast(start, to: SIMD2<Int16>.self)
+  return Int32(halves[0]) &+ Int32(halves[1])
+}

@@ -3,7 +3,7 @@ import KernelInterface
 
 /// See `KernelSet.multiplyInt8Blocks`.
 ///
-/// Centred codes are at most 8, so that sums of products with activations of up to 255 over half a
+/// Centred codes are at most 8 in magnitude, so that sums of products with activations of up to 255 over half a
 /// group fit into 16 bits as they are: 255 · 8 · 16 = 32640. The instruction that joins them in pairs
 /// multiplies them by their group's integer scale too; 32640 · 63 · 2 for each of 8 groups stays far
 /// below 2³¹. What takes back the 128 in activations, and what float32 scales cost for every group,

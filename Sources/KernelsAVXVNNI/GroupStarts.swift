@@ -14,3 +14,7 @@ func groupStarts(_ codes: SIMD4<Int64>) -> (first: Int32, second: Int32) {
 /// The start of a group from those of its halves.
 @inline(__always)
 func joinStarts(_ first: Int32, _ second: Int32) -> Int32 { first &+ second }
+
+/// The start of a group as one number.
+@inline(__always)
+func startTotal(_ start: Int32) -> Int32 { start }

@@ -47,12 +47,14 @@ private func round(
     let x = row.source + row.groupWidth * group
     var magnitude: Float = 0
     var sum: Float = 0
+    // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
+    var fault: Float = 0
     for index in 0..<row.groupWidth {
       magnitude = max(magnitude, abs(x[index]))
       sum += x[index]
+      fault += x[index] * 0
     }
-    // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
-    let scale = magnitude / largest + sum * 0
+    let scale = magnitude / largest + fault
     row.scales[group * row.stride] = scale
     row.sums?[group * row.stride] = sum
     // A scale so small that its inverse overflows stands for zeros.

@@ -32,9 +32,12 @@ package enum ProductKind: String, Sendable {
       self = .float
       return
     }
-    let fits = layout.largestCode * layout.groupWidth <= kernels.largestInt8Sum
-    let rounded: ProductKind =
-      layout.hasIntegerScales && kernels.multiplyInt8Blocks != nil ? .int8Blocks : .int8
+    let largestSum = layout.largestCode * layout.groupWidth
+    let fits = largestSum <= kernels.largestInt8Sum
+    let sumsBlocks =
+      layout.hasIntegerScales && kernels.multiplyInt8Blocks != nil
+      && 2 * largestSum <= kernels.largestInt8Sum
+    let rounded: ProductKind = sumsBlocks ? .int8Blocks : .int8
     switch precision {
     case .exact: self = .int16
     case .int8: self = fits ? rounded : .int16

@@ -39,6 +39,43 @@ struct BenchCommandTests {
     #expect(outcome.errors.contains("expected one of portable, avx2, avxvnni, avx512"))
   }
 
+  @Test("products: every figure has its name, in each precision", arguments: ["auto", "exact"])
+  func products(_ precision: String) throws {
+    let results = try results(
+      run([
+        "bench", "matmul", "--types", "q4_0,q8_0,q4_K,bf16", "--rows", "1,7", "--shapes", "40x256",
+        "--repetitions", "1", "--no-openblas", "--activations", precision, "--json",
+      ]))
+    #expect(results.count == 8)
+    for result in results {
+      #expect(result["in"]?.integerValue == 256 && result["out"]?.integerValue == 40)
+      #expect([1, 7].contains(result["rows"]?.integerValue))
+      #expect((result["threads"]?.integerValue ?? 0) > 0)
+      for name in ["gflops", "gigabytesPerSecond", "shareOfPeak"] {
+        #expect((result[name]?.doubleValue ?? 0) > 0, "\(name)")
+      }
+    }
+    let kinds = results.map { ($0["type"]?.stringValue, $0["activations"]?.stringValue) }
+    #expect(kinds.contains { $0 == ("BF16", "float32") })
+    #expect(kinds.contains { $0 == ("Q8_0", "int16") })
+    #expect(kinds.contains { $0 == ("Q4_0", precision == "exact" ? "int16" : "int8") })
+  }
+
+  @Test("attention and the accuracy of rounded activations have theirs")
+  func attentionAndAccuracy() throws {
+    let attention = try results(
+      run([
+        "bench", "attention", "--tokens", "65", "--heads", "2", "--head-dim", "33", "--repetitions",
+        "1", "--json",
+      ]))
+    #expect(attention.first?["tokens"]?.integerValue == 65)
+    #expect((attention.first?["gflops"]?.doubleValue ?? 0) > 0)
+    let rows = Fixtures.path("activations/demo-rows.safetensors")
+    let accuracy = try results(run(["bench", "accuracy", "--rows", rows, "--json"]))
+    #expect(accuracy.count == 12)
+    for result in accuracy { #expect((result["activationError"]?.doubleValue ?? 1) < 0.01) }
+  }
+
   @Test("blocks: tokens are divided into the largest square and the rest")
   func blocks() throws {
     let results = try results(

@@ -24,6 +24,7 @@ FLOORS = {
     "Q6_K": 1.9, "IQ4_NL": 1.9, "IQ4_XS": 1.9, "Q8_0": 1.7, "F16": 1.3, "BF16": 1.3, "F32": 1.3,
 }
 ATTENTION_FLOOR = 1.3
+DECODER_FLOOR = 1.0
 # AuraFlow's: 12 heads of 256.
 HEADS, HEAD_WIDTH = 12, 256
 
@@ -97,14 +98,17 @@ class Comparison:
             block_out_channels=widths, down_block_types=("DownEncoderBlock2D",) * len(widths),
             up_block_types=("UpDecoderBlock2D",) * len(widths), layers_per_block=2, latent_channels=4).eval()
         print("Decoding one picture: SDXL's autoencoder with random float32 weights, against diffusers.\n")
-        common.print_columns("size", "PyTorch s", "s", "ratio")
+        common.print_columns("size", "PyTorch s", "s", "ratio", "floor")
         with tempfile.TemporaryDirectory() as folder:
             model.save_pretrained(folder)
             path = str(next(pathlib.Path(folder).glob("*.safetensors")))
             for size in map(int, self.options.sizes.split(",")):
                 latents = torch.randn(1, 4, size // 8, size // 8)
                 theirs, ours = self.measure(lambda: model.decode(latents), "vae", "--vae", path, "--size", str(size))
-                common.print_row(size, f"{theirs:.2f}", f"{ours['seconds']:.2f}", f"{theirs / ours['seconds']:.2f}")
+                ratio = theirs / ours["seconds"]
+                common.print_row(
+                    size, f"{theirs:.2f}", f"{ours['seconds']:.2f}", f"{ratio:.2f}",
+                    self.verdict(f"decoder {size}", ratio, DECODER_FLOOR))
         print()
 
 

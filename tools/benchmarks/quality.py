@@ -46,13 +46,13 @@ def print_level(level: dict):
     """One line of the table of levels."""
     common.print_row(
         level["name"], f"{level['bytes'] / 1e6:.1f} MB", f"{level['bitsPerWeight']:.2f}", spread(level["psnr"], 1),
-        spread(level["ssim"], 3), spread(level["msSSIM"], 3), spread(level["flip"], 3),
+        spread(level["ssim"], 3), spread(level["flip"], 3),
         "-" if level["velocityError"] is None else f"{level['velocityError']:.4f}")
 
 
 def levels(options):
     """Every type beside the reference."""
-    common.print_columns("level:", "size", "bits per weight", "PSNR, dB", "SSIM", "MS-SSIM", "FLIP", "velocity error")
+    common.print_columns("level:", "size", "bits per weight", "PSNR, dB", "SSIM", "FLIP", "velocity error")
     for level in compare(options, ["--types", options.types], options.output / "levels"):
         print_level(level)
 
@@ -66,8 +66,8 @@ def targets(options):
         paths = [options.output / f"{kind}-{mix}.gguf" for kind in ("mix", "imatrix", "target")]
         convert(options, paths[0], "--type", mix)
         convert(
-            options, paths[2], "--target-size", str(paths[0].stat().st_size), "--prompts", PROMPTS / "icons-measure.txt",
-            "--measured", measured)
+            options, paths[2], "--target-size", str(paths[0].stat().st_size), "--measured", measured,
+            "--prompts", PROMPTS / "icons-measure.txt")
         if not paths[1].exists():
             # One for all sizes: it was measured on the same steps. An older one is another model's.
             importance = max(measured.glob("imatrix-*.gguf"), key=lambda path: path.stat().st_mtime, default=None)
@@ -77,12 +77,14 @@ def targets(options):
         models += paths
     found = {level["name"]: level for level in compare(options, ["--models", *models], options.output / "compared")}
     common.print_columns(
-        "size of:", "bytes of mix", "of ours", "velocity error of mix", "mix with importance matrix", "ours",
-        "median PSNR of mix", "mix with importance matrix", "ours")
+        "size of:", "velocity error: mix", "mix with importance matrix", "`--target-size`", "median PSNR: mix",
+        "mix with importance matrix", "`--target-size`")
     for mix in options.mixes.split(","):
         rows = [found[f"{kind}-{mix}"] for kind in ("mix", "imatrix", "target")]
+        if rows[2]["bytes"] > rows[0]["bytes"]:
+            sys.exit(f"{mix}: ours has {rows[2]['bytes']} bytes, more than the mix's {rows[0]['bytes']}")
         common.print_row(
-            mix, rows[0]["bytes"], rows[2]["bytes"], *(f"{row['velocityError']:.4f}" for row in rows),
+            f"{mix.upper()}, {rows[0]['bytes'] / 1e6:.1f} MB", *(f"{row['velocityError']:.3f}" for row in rows),
             *(f"{row['psnr']['median']:.1f}" for row in rows))
 
 

@@ -22,18 +22,17 @@ func roundToInt8(_ arguments: UnsafePointer<RoundedRow>) {
 private func roundBlock(_ row: RoundedRow, _ block: Int) {
   var largest = _mm256_setzero_ps()
   var least = _mm256_setzero_ps()
-  var total: Float = 0
+  var fault: Float = 0
   for run in 8 &* block..<8 &* (block &+ 1) {
     let x = Run(row.source + 32 &* run)
     largest = _mm256_max_ps(
       largest, _mm256_max_ps(_mm256_max_ps(x.a, x.b), _mm256_max_ps(x.c, x.d)))
     least = _mm256_min_ps(least, _mm256_min_ps(_mm256_min_ps(x.a, x.b), _mm256_min_ps(x.c, x.d)))
     let sums = row.writeSums(of: x, run: run)
-    total += sums.first + sums.second
+    fault += x.fault(sums.first + sums.second)
   }
   let (top, bottom) = (largest.largest, least.least)
-  // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
-  let scale = (top > -bottom ? top : bottom) / -128 + total * 0
+  let scale = (top > -bottom ? top : bottom) / -128 + fault
   row.scales[block &* row.stride] = scale
   for run in 8 &* block..<8 &* (block &+ 1) {
     row.writeBytes(of: Run(row.source + 32 &* run), run: run, dividedBy: (scale, scale))
@@ -92,6 +91,19 @@ private struct Run {
     let four = lanes.lowHalf + lanes.highHalf
     let two = four.lowHalf + four.highHalf
     return two[0] + two[1]
+  }
+
+  /// What makes a scale NaN if an element is not finite, which must not be lost in rounding.
+  ///
+  /// - Parameter sum: of the first 16, the second 16 or all elements, those that count.
+  /// - Returns: NaN or zero.
+  @inline(__always)
+  func fault(_ sum: Float) -> Float {
+    // Zero times an infinity or NaN is NaN. A sum that is finite has none of them; one that is not
+    // may be too large only.
+    if sum * 0 == 0 { return 0 }
+    let zero = _mm256_setzero_ps()
+    return self.sum((a * zero + b * zero) + (c * zero + d * zero))
   }
 
   /// Rounded quotients as 16-bit integers, in the order in which packing leaves them.
@@ -157,15 +169,14 @@ extension RoundedRow {
   ) -> (first: Float, second: Float) {
     let (firstSum, secondSum) = writeSums(of: x, run: run)
     let (firstPeak, secondPeak) = x.largestMagnitudes
-    // Zero times an infinity or NaN is NaN, which must not be lost in rounding.
     if groupWidth == 32 {
       let peak = secondPeak > firstPeak ? secondPeak : firstPeak
-      let scale = peak / largest + (firstSum + secondSum) * 0
+      let scale = peak / largest + x.fault(firstSum + secondSum)
       scales[run &* stride] = scale
       return (scale, scale)
     }
-    let first = firstPeak / largest + firstSum * 0
-    let second = secondPeak / largest + secondSum * 0
+    let first = firstPeak / largest + x.fault(firstSum)
+    let second = secondPeak / largest + x.fault(secondSum)
     scales[2 &* run &* stride] = first
     scales[(2 &* run &+ 1) &* stride] = second
     return (first, second)

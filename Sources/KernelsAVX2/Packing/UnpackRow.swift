@@ -39,8 +39,7 @@ private func unpackScaled<Format: IntegerScaledFormat>(
       let bytes = group < 8 ? packed[0] : packed[1]
       let signed = Int8(truncatingIfNeeded: bytes &>> (8 &* UInt64(group & 7)))
       let index = (block &* groups &+ group) &* row.stride
-      let halves = unsafeBitCast(row.starts[index], to: SIMD2<Int16>.self)
-      start &+= Int32(signed) &* (Int32(halves[0]) &+ Int32(halves[1]))
+      start &+= Int32(signed) &* startTotal(row.starts[index])
       // The same number in both halves, since sums come in pairs.
       let scale = UInt32(UInt16(bitPattern: Int16(signed)))
       integerScales[index] = Int32(bitPattern: scale | scale << 16)
