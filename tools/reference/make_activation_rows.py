@@ -10,7 +10,7 @@ import torch
 from diffusers import AuraFlowPipeline
 
 from common import FIXTURES, quiet, write_tensors
-from make_demo_model import PROMPTS
+from make_demo_model import PROMPTS, TOKENS
 
 STEPS = 10
 ROWS_PER_LAYER = 6
@@ -36,8 +36,8 @@ def make(pipeline_folder: Path) -> None:
                 layer.register_forward_pre_hook(keep(f"{part}.{name}"))
     for seed, prompt in enumerate(PROMPTS):
         pipeline(
-            prompt=prompt, height=128, width=128, num_inference_steps=STEPS, guidance_scale=3.0,
-            generator=torch.Generator().manual_seed(seed), output_type="latent")
+            prompt=prompt, height=128, width=128, max_sequence_length=TOKENS, num_inference_steps=STEPS,
+            guidance_scale=3.0, generator=torch.Generator().manual_seed(seed), output_type="latent")
     generator = torch.Generator().manual_seed(0)
     tensors = {}
     for name, calls in seen.items():
