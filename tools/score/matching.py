@@ -19,11 +19,13 @@ _LARGEST_SHIFT = 6
 
 @dataclass(frozen=True)
 class Match:
-    """The best reference. `margin` is its similarity minus that of the best with another subject."""
+    """The best reference. `margin` is its similarity minus that of the best with another subject; `nearest` are the
+    keys of the five subjects that are closest, from the closest on."""
 
     drawing: Drawing
     similarity: float
     margin: float
+    nearest: tuple[str, ...]
 
 
 class Matcher:
@@ -72,10 +74,13 @@ class Matcher:
         cosines = best / np.sqrt(np.maximum(norms, 1e-6) * max(float((subject**2).sum()), 1e-6))
         similarities = cosines.max(1)
         first = int(similarities.argmax())
-        key = self.references[first].subject.key
-        others = [value for value, reference in zip(similarities, self.references) if reference.subject.key != key]
+        best_of_subject: dict[str, float] = {}
+        for place in np.argsort(-similarities, kind="stable"):
+            best_of_subject.setdefault(self.references[place].subject.key, float(similarities[place]))
+        nearest = list(best_of_subject)
+        second = best_of_subject[nearest[1]] if len(nearest) > 1 else 0.0
         similarity = float(similarities[first])
-        return Match(self.references[first], similarity, similarity - float(max(others, default=0)))
+        return Match(self.references[first], similarity, similarity - second, tuple(nearest[:5]))
 
 
 def rim_colour(picture: Image.Image) -> np.ndarray:

@@ -11,18 +11,24 @@ SCENES = 40
 
 
 def make(manifest: dict, references: list[Drawing], count: int, seed: int) -> list[dict]:
-    """`count` prompts, as rows of a JSONL file: half as trained, a quarter held-out pairs of subject and background,
-    a quarter held-out wordings; and 40 scenes, if the model learned them.
+    """`count` prompts, as rows of a JSONL file: half as trained, half with something held out, in equal parts: pairs of
+    subject and background, wordings and, where the model knows several, pairs of subject and style. And 40 scenes, if
+    the model learned them.
 
     A row holds file, prompt, seed, kind, subjects (left to right), background and style.
     """
     generator = random.Random(f"{seed}/prompts")
     held = {row["subject"]: row["backgrounds"] for row in manifest["held_out"]}
-    order = _cycle(references, generator)
+    held_styles = {(row["subject"], style) for row in manifest["held_out"] for style in row["styles"]}
+    unseen = [drawing for drawing in references if (drawing.subject.key, drawing.style) in held_styles]
+    seen = [drawing for drawing in references if (drawing.subject.key, drawing.style) not in held_styles]
+    orders = {"style": _cycle(unseen, generator)}
+    order = _cycle(seen, generator)
+    kinds = ("trained", "pair", "trained", "wording") + (("trained", "style") if unseen else ())
     rows = []
     for index in range(count):
-        kind = ("trained", "pair", "trained", "wording")[index % 4]
-        drawing = next(order)
+        kind = kinds[index % len(kinds)]
+        drawing = next(orders.get(kind, order))
         refused = held[drawing.subject.key]
         allowed = [name for name in manifest["backgrounds"] if name not in refused]
         background = generator.choice(refused if kind == "pair" else allowed)

@@ -29,11 +29,11 @@ from captions import Request, parse
 from subjects import BACKGROUNDS
 
 COLUMNS = (
-    "file", "prompt", "kind", "subject_expected", "subject_found", "subject_right", "background_expected",
-    "background_found", "background_right", "style_expected", "style_found", "style_right", "similarity", "margin",
-    "sharpness",
+    "file", "prompt", "kind", "subject_expected", "subject_found", "subject_right", "subject_among_five",
+    "background_expected", "background_found", "background_right", "style_expected", "style_found", "style_right",
+    "similarity", "margin", "sharpness",
 )
-KINDS = ("trained", "pair", "wording")
+KINDS = ("trained", "pair", "style", "wording")
 
 
 def read_rows(path: pathlib.Path) -> list[dict]:
@@ -125,6 +125,7 @@ def _result(row: dict, folder: pathlib.Path, matcher: Matcher) -> dict:
         "file": row["file"], "prompt": row["prompt"], "kind": row.get("kind", "scene" if is_scene else ""),
         "subject_expected": " | ".join(request.subjects), "subject_found": " | ".join(found),
         "subject_right": int(list(request.subjects) == found),
+        "subject_among_five": int(all(key in match.nearest for key, match in zip(request.subjects, matches))),
         "background_expected": request.background or "", "background_found": background,
         "background_right": int(request.background == background),
         "style_expected": request.style, "style_found": style,
@@ -149,6 +150,8 @@ def _counts(rows: list[dict]) -> dict:
         if what != "style" or any(row["style_expected"] for row in rows):
             right = [row[f"{what}_right"] for row in rows]
             counts |= {f"{what}_right": sum(right), f"{what}_percent": _percent(right)}
+        if what == "subject":
+            counts["subject_among_five_percent"] = _percent(row["subject_among_five"] for row in rows)
     for what in ("similarity", "sharpness"):
         values = [row[what] for row in rows if row[what] != ""]
         if values:
@@ -184,7 +187,7 @@ def _known(matcher: Matcher, made: list[references.Known]) -> dict:
     """Shares of right answers, and the first wrong ones."""
     found = [matcher.find(known.picture).drawing for known in made]
     rims = [nearest_background(rim_colour(known.picture), BACKGROUNDS) == known.background for known in made]
-    right = [drawing.subject == known.drawing.subject for drawing, known in zip(found, made)]
+    right = [drawing.subject.key == known.drawing.subject.key for drawing, known in zip(found, made)]
     shares = {"pictures": len(made), "subject_percent": _percent(right), "background_percent": _percent(rims)}
     if any(drawing.style for drawing in matcher.references):
         shares["style_percent"] = _percent(d.style == known.drawing.style for d, known in zip(found, made))

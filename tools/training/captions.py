@@ -1,7 +1,8 @@
 """Captions for a subject on a background, and the way back from a prompt to what it asks for.
 
 Templates say the same in many word orders. Some of them, and some pairs of subject and background, are held out of
-training by a fixed rule, so that test prompts can ask for what was never seen together.
+training by a fixed rule, so that test prompts can ask for what was never seen together; so are some pairs of subject
+and style.
 """
 
 import random
@@ -87,6 +88,13 @@ def held_out_backgrounds(subject: Subject, backgrounds: Iterable[str], seed: int
     generator = random.Random(f"{seed}/{subject.key}")
     coloured = [name for name in backgrounds if name != PLAIN_BACKGROUND]
     return sorted(generator.sample(coloured, min(len(coloured) // 2, generator.choice((1, 2)))))
+
+
+def held_out_styles(subject: Subject, styles: Iterable[str], seed: int) -> list[str]:
+    """The style that every other subject of at least three is never trained in: one, or none."""
+    generator = random.Random(f"{seed}/{subject.key}/style")
+    ordered = sorted(styles)
+    return [generator.choice(ordered)] if len(ordered) >= 3 and generator.random() < 0.5 else []
 
 
 def subject_words(subject: Subject, generator: random.Random) -> str:

@@ -132,11 +132,14 @@ def check_captions() -> None:
         assert found == captions.Request((left.key, right.key), "green"), (text, found)
     held = captions.held_out_templates(0)
     assert held == captions.held_out_templates(0) and len(held) == 5
+    styles = [captions.held_out_styles(subject, STYLES.values(), 0) for subject in SUBJECTS]
+    assert {len(names) for names in styles} == {0, 1}
+    assert not any(captions.held_out_styles(subject, ("noto", "pixel"), 0) for subject in SUBJECTS)
     print("captions: read back as meant")
 
 
 def check_held_out(work: pathlib.Path) -> None:
-    """No training batch holds a pair that is held out."""
+    """No training batch holds a pair that is held out, and no scene does."""
     import stage_transformer
     from stage_tokenizer import Encoder
 
@@ -145,6 +148,10 @@ def check_held_out(work: pathlib.Path) -> None:
     samples = stage_transformer.Samples(workspace, collection, Encoder(workspace), torch.device("cpu"))
     assert any(item.held_out for item in collection.singles)
     assert not any(samples.items[place].held_out for place in samples.singles)
+    for item in collection.scenes:
+        keys = [collection.drawings[index].subject.key for index in item.drawings]
+        assert not any(single.held_out and single.background == item.background
+                       and collection.drawings[single.drawings[0]].subject.key in keys for single in collection.singles)
     print("held out: not among the samples")
 
 

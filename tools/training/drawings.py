@@ -6,7 +6,7 @@ samples as well as the references that scores are measured against, is composed 
 
 import json
 import pathlib
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -58,20 +58,25 @@ def _with_rim(picture: Image.Image, size: tuple[int, int]) -> np.ndarray:
 def from_icons(folder: pathlib.Path, every_subject: bool = False) -> list[Drawing]:
     """Reads `images128.npz` and `captions.jsonl`: pictures on white, one caption record a line.
 
-    Takes the subjects of `subjects.py` in all styles that the folder has, or with `every_subject` all of them.
+    Takes the subjects of `subjects.py` in all styles that the folder has, or with `every_subject` all of them but those
+    whose name another one has already. A subject has its usual colour only in drawings that show it.
     """
     rows = [json.loads(line) for line in (folder / "captions.jsonl").read_text().splitlines()]
     images = np.load(folder / "images128.npz")["images"]
     if images.shape != (len(rows), SIZE, SIZE, 3):
         raise SystemExit(f"{folder}: images of shape {images.shape}, expected ({len(rows)}, {SIZE}, {SIZE}, 3)")
     known = {subject.codepoint: subject for subject in SUBJECTS}
+    codepoints = {subject.key: subject.codepoint for subject in SUBJECTS}
     drawings = []
     for row, image in zip(rows, images):
         subject = known.get(row["cp"])
         if subject is None and every_subject:
             # Named by colour only where captions need it, so an unknown icon's own name is enough.
             subject = Subject(row["cp"], row["name"].lower(), "")
-        if subject is not None:
+        elif subject is not None and not subject.always_coloured:
+            shades = {colour.split()[-1] for colour in row["colors"]}
+            subject = subject if subject.colour in shades else replace(subject, colour="")
+        if subject is not None and codepoints.setdefault(subject.key, row["cp"]) == row["cp"]:
             pixels = _with_rim(Image.fromarray(cut_out(image), "RGBA"), (SIZE - 2 * _RIM,) * 2)
             drawings.append(Drawing(subject, STYLES.get(row["style"], row["style"]), pixels))
     return drawings

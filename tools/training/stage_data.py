@@ -4,7 +4,7 @@ import argparse
 import random
 
 import drawings
-from captions import TEMPLATES, held_out_backgrounds, held_out_templates
+from captions import TEMPLATES, held_out_backgrounds, held_out_styles, held_out_templates
 from subjects import BACKGROUNDS, STYLES, SUBJECTS
 from workspace import Workspace, write_json
 
@@ -18,6 +18,17 @@ def run(workspace: Workspace, arguments: argparse.Namespace) -> None:
     records = drawings.save(found, workspace.archive)
     subjects = list({drawing.subject.key: drawing.subject for drawing in found}.values())
     held = held_out_templates(arguments.seed)
+    styles: dict[str, set[str]] = {}
+    for drawing in found:
+        styles.setdefault(drawing.subject.key, set()).add(drawing.style)
+    held_out = [
+        {
+            "subject": subject.key,
+            "backgrounds": held_out_backgrounds(subject, BACKGROUNDS, arguments.seed),
+            "styles": held_out_styles(subject, styles[subject.key], arguments.seed),
+        }
+        for subject in subjects
+    ]
     manifest = {
         "source": str(arguments.icons.name) if arguments.icons else arguments.font.name,
         "seed": arguments.seed,
@@ -25,19 +36,17 @@ def run(workspace: Workspace, arguments: argparse.Namespace) -> None:
         "styles": sorted({drawing.style for drawing in found} - {""}),
         "templates": [template for template in TEMPLATES if template not in held],
         "held_out_templates": held,
-        "held_out": [
-            {"subject": subject.key, "backgrounds": held_out_backgrounds(subject, BACKGROUNDS, arguments.seed)}
-            for subject in subjects
-        ],
+        "held_out": held_out,
         "scene_fraction": arguments.scenes,
-        "scenes": _scenes(found, arguments.seed) if arguments.scenes > 0 else [],
+        "scenes": _scenes(found, held_out, arguments.seed) if arguments.scenes > 0 else [],
         "drawings": records,
     }
     write_json(workspace.manifest, manifest)
-    pairs = sum(len(row["backgrounds"]) for row in manifest["held_out"])
+    pairs, styled = (sum(len(row[what]) for row in held_out) for what in ("backgrounds", "styles"))
     print(
         f"{len(found)} drawings of {len(subjects)} subjects on {len(BACKGROUNDS)} backgrounds; "
-        f"held out: {pairs} pairs of subject and background, {len(held)} of {len(TEMPLATES)} wordings; "
+        f"held out: {pairs} pairs of subject and background, {styled} of subject and style, {len(held)} of "
+        f"{len(TEMPLATES)} wordings; "
         f"{len(manifest['scenes'])} scenes"
     )
 
@@ -55,14 +64,21 @@ def _collected(arguments: argparse.Namespace) -> list[drawings.Drawing]:
     return [drawing for drawing in found if drawing.subject.key in set(keys)]
 
 
-def _scenes(found: list[drawings.Drawing], seed: int) -> list[dict]:
-    """Random pairs of different subjects in one style, each on a random background."""
+def _scenes(found: list[drawings.Drawing], held_out: list[dict], seed: int) -> list[dict]:
+    """Random pairs of different subjects in one style, each on a random background; nothing that is held out."""
     generator = random.Random(f"{seed}/scenes")
+    held = {row["subject"]: row for row in held_out}
     by_style: dict[str, list[int]] = {}
     for index, drawing in enumerate(found):
-        by_style.setdefault(drawing.style, []).append(index)
+        if drawing.style not in held[drawing.subject.key]["styles"]:
+            by_style.setdefault(drawing.style, []).append(index)
+    by_style = {style: indices for style, indices in by_style.items() if len(indices) > 1}
+    if not by_style:
+        raise SystemExit("--scenes: needs two subjects in one style")
     scenes = []
     while len(scenes) < SCENES_PER_DRAWING * len(found):
         left, right = generator.sample(by_style[generator.choice(sorted(by_style))], 2)
-        scenes.append({"drawings": [left, right], "background": generator.choice(list(BACKGROUNDS))})
+        refused = {name for index in (left, right) for name in held[found[index].subject.key]["backgrounds"]}
+        background = generator.choice([name for name in BACKGROUNDS if name not in refused])
+        scenes.append({"drawings": [left, right], "background": background})
     return scenes

@@ -24,7 +24,11 @@ def run(workspace: Workspace, arguments: argparse.Namespace) -> None:
     for picture in pictures.glob("*.png"):
         if picture.stat().st_mtime < newest:
             picture.unlink()
+    before = prompts.read_text().splitlines() if prompts.exists() else []
     _score("prompts", "--data", data, "--output", prompts, "--count", arguments.prompts, threads=arguments.threads)
+    # Nor do those of other prompts.
+    for row in set(before) - set(prompts.read_text().splitlines()):
+        (pictures / json.loads(row)["file"]).unlink(missing_ok=True)
     _score(
         "draw", prompts, pictures, "--pipeline", workspace.pipeline, "--tokens", Encoder(workspace).tokens,
         "--threads", arguments.threads, threads=arguments.threads,

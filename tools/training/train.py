@@ -72,14 +72,17 @@ def arguments_parser() -> argparse.ArgumentParser:
 
 
 def is_finished(stage: str, workspace: Workspace) -> bool:
-    """Whether the stage has left its last output."""
+    """Whether the stage has left its last output; of export and score, after what they read was made."""
     last = {
         "data": workspace.manifest, "tokenizer": workspace.tokenizer / "lengths.json",
         "vae": workspace.autoencoder / "comparison.png", "latents": workspace.latents,
-        "transformer": workspace.denoiser / "text_encoder" / "config.json",
+        "transformer": workspace.denoiser / "text_encoder" / "model.safetensors",
         "export": workspace.export / "numbers.json", "score": workspace.score / "summary.json",
     }
-    return last[stage].exists()
+    read = {"export": ("vae", "transformer"), "score": ("export",)}.get(stage, ())
+    return last[stage].exists() and all(
+        last[name].exists() and last[name].stat().st_mtime <= last[stage].stat().st_mtime for name in read
+    )
 
 
 def run_stage(stage: str, workspace: Workspace, preset: Preset, arguments: argparse.Namespace) -> None:
@@ -119,7 +122,7 @@ def main(words: list[str] | None = None) -> None:
     """Runs what the command line, or `words` instead, asks for."""
     arguments = arguments_parser().parse_args(words)
     torch.set_num_threads(arguments.threads)
-    if arguments.device == "cuda":
+    if torch.device(arguments.device).type == "cuda":
         torch.set_float32_matmul_precision("high")
     workspace = Workspace(arguments.work)
     for stage in STAGES if arguments.stage == "all" else (arguments.stage,):

@@ -92,9 +92,13 @@ class Collection:
             name: tuple(colour) for name, colour in manifest["backgrounds"].items()
         }
         self.templates: list[str] = manifest["templates"]
-        held = {(row["subject"], background) for row in manifest["held_out"] for background in row["backgrounds"]}
+        held = {row["subject"]: row for row in manifest["held_out"]}
         self.singles = [
-            Item((index,), background, (drawing.subject.key, background) in held)
+            Item(
+                (index,), background,
+                background in held[drawing.subject.key]["backgrounds"]
+                or drawing.style in held[drawing.subject.key]["styles"],
+            )
             for index, drawing in enumerate(self.drawings)
             for background in self.backgrounds
         ]
