@@ -15,8 +15,7 @@ func instructions(_ features: String...) -> [SwiftSetting] {
       name: "KernelsAVX2", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
       swiftSettings: instructions("avx2", "fma", "f16c")),
     .target(
-      name: "KernelsAVXVNNI",
-      dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface", "KernelsAVX2"],
+      name: "KernelsAVXVNNI", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],
       swiftSettings: instructions("avx2", "fma", "f16c", "avxvnni")),
     .target(
       name: "KernelsAVX512", dependencies: ["BlockFormats", "CIntrinsics", "KernelInterface"],

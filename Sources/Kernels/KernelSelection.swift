@@ -22,7 +22,9 @@ package enum KernelSelection {
     var sets = [kernelSetPortable]
     #if arch(x86_64)
       if cpuSupportsAVX2() != 0 { sets.append(kernelSetAVX2) }
-      if cpuSupportsAVXVNNI() != 0 { sets.append(kernelSetAVXVNNI) }
+      if cpuSupportsAVXVNNI() != 0 {
+        sets.append(kernelSetAVX2.replacing(integerProductsAVXVNNI))
+      }
       if cpuSupportsAVX512VNNI() != 0 { sets.append(kernelSetAVX512) }
     #endif
     return sets
