@@ -30,7 +30,7 @@ def run(workspace: Workspace, sizes: TransformerSizes, arguments: argparse.Names
         sentence_iterator=iter(corpus), model_writer=model, model_type="bpe", vocab_size=sizes.vocabulary,
         byte_fallback=True, add_dummy_prefix=True, remove_extra_whitespaces=False,
         normalization_rule_name="identity", unk_id=0, bos_id=1, eos_id=2, pad_id=-1, character_coverage=1.0,
-        num_threads=1, minloglevel=1,
+        num_threads=1, minloglevel=1, hard_vocab_limit=False,  # Few subjects have fewer pieces.
     )
     workspace.tokenizer.mkdir(parents=True, exist_ok=True)
     replace_atomically(workspace.tokenizer / "tokenizer.model", lambda part: part.write_bytes(model.getvalue()))
