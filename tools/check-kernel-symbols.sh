@@ -3,9 +3,9 @@
 #
 #   tools/check-kernel-symbols.sh        # after `swift build -c release --product auraflow`
 #
-# 1. Objects of KernelsAVX2, KernelsAVXVNNI and KernelsAVX512 define no function that another object could define
-#    too: the linker keeps one of equal weak functions (such as specializations of the standard
-#    library), and callers on other CPUs would get the one with their instructions.
+# 1. Objects of KernelsAVX2, KernelsAVXVNNI and KernelsAVX512 define no function that another object
+#    could define too: the linker keeps one of equal weak functions (such as specializations of the
+#    standard library), and callers on other CPUs would get the one with their instructions.
 # 2. In the linked program, vector instructions beyond SSE stand in functions of these modules only,
 #    AVX-512 in those of KernelsAVX512 only, and AVX-VNNI (which is written as VEX, where AVX-512 has
 #    EVEX) in those of KernelsAVXVNNI only. Other libraries are files of their own.

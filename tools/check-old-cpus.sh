@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
-# Runs the kernels' tests and makes a picture on emulated CPUs without AVX and without AVX-512.
+# Runs the kernels' tests and makes a picture on emulated CPUs without AVX, and without AVX-512 and VNNI.
 #
-#   tools/check-old-cpus.sh        # after tools/run-tests.sh; needs Debian's qemu-user, takes half a minute
+#   tools/check-old-cpus.sh        # after tools/run-tests.sh; needs Debian's qemu-user, takes a minute or so
 #
-# Nehalem has no AVX at all, Haswell neither AVX-512 nor VNNI. The emulator ends a program at an instruction that
-# its CPU lacks, and shows libraries (OpenBLAS) that CPU too. Pictures must have the very bytes that
-# this machine makes with the same kernels.
+# Nehalem has no AVX at all, Haswell neither AVX-512 nor VNNI. The emulator ends a program at an
+# instruction that its CPU lacks, and shows libraries (OpenBLAS) that CPU too. Pictures must have the
+# very bytes that this machine makes with the same kernels.
 set -euo pipefail
 
 cd "$(dirname "$0")/.."

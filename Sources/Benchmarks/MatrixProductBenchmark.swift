@@ -92,7 +92,7 @@ package struct MatrixProductBenchmark: Sendable {
       case .int16: .int16
       }
     var best = 0.0
-    for _ in 0..<3 {
+    for _ in 0..<9 {
       let total = Mutex(0.0)
       let start = ContinuousClock.now
       try pool.run(pool.threadCount) { _, _ in

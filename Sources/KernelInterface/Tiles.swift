@@ -47,9 +47,10 @@ package struct IntegerTile {
   /// `[groups, columnTile]` integer scales, each in both halves of a number. Read by
   /// `multiplyInt8Blocks` only.
   package var integerScales: UnsafePointer<Int32>
-  /// `[groups, columnTile]`, or `[blocks, columnTile]`: −128 times the sum of the codes, times the
-  /// integer scales of a block's groups, which takes back the 128 in the activations; in the form
-  /// that `unpack` of the same kernels gives it. Not read by `multiplyInt16`.
+  /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
+  /// the activations, in the form that `unpack` of the same kernels gives it; or, for
+  /// `multiplyInt8Blocks`, `[blocks, columnTile]` sums of these times their integer scales. Not read
+  /// by `multiplyInt16`.
   package var starts: UnsafePointer<Int32>
   /// `width / groupWidth`.
   package var groups: Int

@@ -20,6 +20,11 @@ enum Bytes: Arithmetic {
   }
 
   @inline(__always)
+  static func peakStep(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64> {
+    product(x, codes)
+  }
+
+  @inline(__always)
   static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64> {
     _mm256_madd_epi16(sums, _mm256_set1_epi16(1))
   }
@@ -38,6 +43,11 @@ enum Words: Arithmetic {
   @inline(__always)
   static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>) {
     sums = _mm256_add_epi32(sums, product(x, codes))
+  }
+
+  @inline(__always)
+  static func peakStep(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64> {
+    product(x, codes)
   }
 
   @inline(__always)

@@ -25,6 +25,8 @@ protocol Arithmetic {
   static func product(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64>
   /// Adds the products of 4 bytes of activations with codes to sums.
   static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>)
+  /// The instruction that bounds products, with sums in the place of `x` if it adds to them.
+  static func peakStep(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64>
   /// Sums of 32 bits.
   static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64>
 }

@@ -1,8 +1,9 @@
 import CIntrinsics
 import KernelInterface
 
-/// See `KernelSet.runPeakLoop`: eight chains of `vfmadd`, `vpmaddubsw` or `vpmaddwd`.
+/// See `KernelSet.runPeakLoop`: eight chains of `vfmadd` or of the products of integers.
 func runPeakLoop(_ instruction: PeakInstruction, _ count: Int) -> Double {
+  let codes: SIMD4<Int64> = chain(3)
   switch instruction {
   case .float:
     let factor = _mm256_set1_ps(0.5)
@@ -12,8 +13,8 @@ func runPeakLoop(_ instruction: PeakInstruction, _ count: Int) -> Double {
         to: SIMD4<Int64>.self)
     }
   case .int8:
-    return runChains(count, operations: 64) { (x: SIMD4<Int64>) in _mm256_maddubs_epi16(x, x) }
+    return runChains(count, operations: 64) { Bytes.peakStep($0, codes) }
   case .int16:
-    return runChains(count, operations: 32) { (x: SIMD4<Int64>) in _mm256_madd_epi16(x, x) }
+    return runChains(count, operations: 32) { Words.peakStep($0, codes) }
   }
 }

@@ -16,6 +16,11 @@ enum Bytes: Arithmetic {
   }
 
   @inline(__always)
+  static func peakStep(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64> {
+    _mm256_dpbusd_avx_epi32(x, codes, codes)
+  }
+
+  @inline(__always)
   static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64> { sums }
 }
 
@@ -32,6 +37,11 @@ enum Words: Arithmetic {
   @inline(__always)
   static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>) {
     sums = _mm256_dpwssd_avx_epi32(sums, x, codes)
+  }
+
+  @inline(__always)
+  static func peakStep(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64> {
+    _mm256_dpwssd_avx_epi32(x, codes, codes)
   }
 
   @inline(__always)

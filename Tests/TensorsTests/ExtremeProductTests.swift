@@ -110,7 +110,7 @@ import Testing
   func extremeActivations() throws {
     let columns = 256
     for type in [ElementType.q4_0, .q8_0, .q3_K] {
-      let weight = StoredWeight(
+      let weight = try StoredWeight(
         RandomBlocks(type, rows: 2, columns: columns), outputs: 2, columns: columns)
       let sum = weight.decoded.reduce(0.0) { $0 + Double(abs($1)) }
       for (kernels, precision) in Self.combinations {
@@ -128,7 +128,7 @@ import Testing
   func hugeSums() throws {
     let columns = 256
     for (type, size) in [(ElementType.q4_0, Float(0x1p124)), (.q3_K, 0x1p121)] {
-      let weight = StoredWeight(
+      let weight = try StoredWeight(
         RandomBlocks(type, rows: 2, columns: columns), outputs: 2, columns: columns)
       let x = uniform(2 * columns, seed: 9).map { abs($0) * size }
       for (kernels, precision) in Self.combinations {

@@ -48,10 +48,10 @@ struct StoredWeight {
   let spans: [Float]
   private let outputs, columns: Int
 
-  init(_ blocks: RandomBlocks, outputs: Int, columns: Int) {
+  init(_ blocks: RandomBlocks, outputs: Int, columns: Int) throws {
     let rowBytes = blocks.type.byteCount(elements: columns) ?? 0
     let bytes = (0..<outputs).flatMap { blocks.row($0, byteCount: rowBytes) }
-    self.init(
+    try self.init(
       blocks.type, bytes, matrix: blocks.matrix(rows: outputs, columns: columns), outputs: outputs,
       columns: columns)
   }
@@ -64,19 +64,19 @@ struct StoredWeight {
       storage: ResidentStorage(
         UnsafeRawPointer(storage.pointer), byteCount: bytes.count, owner: storage),
       type: type, rows: outputs)
-    self.init(
+    try self.init(
       type, bytes, matrix: WeightMatrix(segments: [segment], columns: columns), outputs: outputs,
       columns: columns)
   }
 
   private init(
     _ type: ElementType, _ bytes: [UInt8], matrix: WeightMatrix, outputs: Int, columns: Int
-  ) {
+  ) throws {
     self.type = type
     self.matrix = matrix
     self.outputs = outputs
     self.columns = columns
-    decoded = (try? matrix.decoded()) ?? []
+    decoded = try matrix.decoded()
     spans = Self.spans(type, bytes, count: outputs * columns)
   }
 
