@@ -54,6 +54,51 @@ PLAIN_TEMPLATES = (
     "draw {a_subject}",
 )
 
+# More wordings, for the text encoder's reading only: no picture is trained on with them. With few wordings it takes an
+# unknown one for no sentence.
+READING_TEMPLATES = (
+    "{a_subject} over {background}",
+    "{subject}, {background}",
+    "{background}, {subject}",
+    "{background}: {a_subject}",
+    "{a_subject} before {background}",
+    "{background} behind {a_subject}",
+    "{a_subject} upon {background}",
+    "{a_subject} placed on {background}",
+    "{a_subject} surrounded by {background}",
+    "{a_subject} with {background} all around",
+    "{a_subject} with {background} behind it",
+    "{a_subject} standing in front of something {background}",
+    "{a_subject} whose background is {background}",
+    "{a_subject}; background: {background}",
+    "{subject} ({background} background)",
+    "{subject} - {background}",
+    "background {background}, {subject}",
+    "{subject}, background {background}",
+    "{background} is the background, {subject}",
+    "the wall is {background}, {a_subject}",
+    "{a_subject}, the wall is {background}",
+    "the paper is {background}: {subject}",
+    "everything is {background} but {a_subject}",
+    "it is {background} behind {a_subject}",
+    "{a_subject}, and behind it all is {background}",
+    "{a_subject} on {a_background} page",
+    "{a_subject} on {background} paper",
+    "on {background} paper, {a_subject}",
+    "in front of {background}: {a_subject}",
+    "over {background}, {a_subject}",
+    "{background} paper with {a_subject}",
+    "{a_background} scene with {a_subject}",
+    "{a_background} image of {a_subject}",
+    "{subject} by {a_background} wall",
+    "show {subject}, {background} behind",
+    "paint {a_subject} on {a_background} canvas",
+    "I want {a_subject} with {background} around it",
+    "one {subject} and {a_background} sky",
+    "the {subject} under {a_background} sky",
+    "the {subject} stands on {background} ground",
+)
+
 SCENE_TEMPLATES = (
     "{a_left} left of {a_right} on {a_background} background",
     "{a_right} right of {a_left} on {a_background} background",
@@ -135,10 +180,10 @@ def with_style(text: str, style: str, generator: random.Random) -> str:
 
 
 def written_freely(text: str, generator: random.Random) -> str:
-    """Now and then a capital letter at the start or a full stop, as people write."""
-    if generator.random() < 0.15:
+    """Half of the time with a capital letter at the start or a full stop, as people write."""
+    if generator.random() < 0.3:
         text = text[0].upper() + text[1:]
-    return text + "." if generator.random() < 0.15 else text
+    return text + "." if generator.random() < 0.3 else text
 
 
 @dataclass(frozen=True)

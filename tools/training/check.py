@@ -13,6 +13,7 @@ import json
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -56,23 +57,34 @@ def same(first: dict, second: dict) -> bool:
 
 
 def check_resume(work: pathlib.Path) -> None:
-    """One run in one piece, one in two, one ended by SIGTERM: the same in the end."""
+    """One run in one piece, one in several: the same in the end."""
     whole, broken = work / "whole", work / "broken"
+    # How many steps at a time, and where that ends.
+    stops = {
+        "vae": ((5, "vae", 5),),
+        "transformer": ((5, "reading", 5), (7, "transformer", 7), (5, "refinement", 5)),
+    }
     for stage in ("data", "tokenizer", "vae", "latents", "transformer"):
         run(whole, stage)
-        if stage in ("vae", "transformer"):
-            run(broken, stage, "--stop-after", "5")
-            checkpoint = broken / "checkpoints" / f"{stage}.pt"
-            assert torch.load(checkpoint, weights_only=True)["step"] == 5
-            if stage == "transformer":
-                run(broken, stage, "--stop-after", "7")  # The last 7 of 12 steps, then 7 of the refinement's 8.
-                assert torch.load(broken / "checkpoints" / "refinement.pt", weights_only=True)["step"] == 7
+        for count, name, step in stops.get(stage, ()):
+            run(broken, stage, "--stop-after", str(count))
+            assert torch.load(broken / "checkpoints" / f"{name}.pt", weights_only=True)["step"] == step, name
         run(broken, stage)
-    for name in ("vae", "transformer", "refinement"):
+    for name in ("vae", "reading", "transformer", "refinement"):
         assert losses(whole, name) == losses(broken, name), f"{name}: losses differ after a stop"
         states = [torch.load(folder / "checkpoints" / f"{name}.pt", weights_only=True) for folder in (whole, broken)]
         assert same(*states), f"{name}: weights differ after a stop"
+    check_frozen(whole)
     print("resume: same losses and weights")
+
+
+def check_frozen(work: pathlib.Path) -> None:
+    """The text encoder is what the reading left: its average."""
+    from safetensors.torch import load_file
+
+    averages = torch.load(work / "checkpoints" / "reading.pt", weights_only=True)["average"]
+    for name, tensor in load_file(work / "denoiser" / "text_encoder" / "model.safetensors").items():
+        assert any(torch.equal(tensor, average) for average in averages if average.shape == tensor.shape), name
 
 
 def check_signal(work: pathlib.Path) -> None:
@@ -114,10 +126,16 @@ def check_export(work: pathlib.Path) -> None:
     print("export: opens in diffusers, gguf-py and the scorer")
 
 
+def bare(template: str) -> str:
+    """The template without articles."""
+    return " ".join(re.sub(r"\b(an?|the)\b", " ", template.replace("{a_", "{")).split())
+
+
 def check_captions() -> None:
-    """Every template is read back; held-out words are known words; the same seed holds out the same."""
+    """Every template is read back; no wording of the reading may be held out; held-out words are known words; the same
+    seed holds out the same."""
     generator = random.Random(1)
-    for template in captions.TEMPLATES + captions.PLAIN_TEMPLATES:
+    for template in captions.TEMPLATES + captions.PLAIN_TEMPLATES + captions.READING_TEMPLATES:
         for subject in SUBJECTS:
             background = "white" if template in captions.PLAIN_TEMPLATES else generator.choice(list(BACKGROUNDS))
             style = generator.choice(("", *STYLES.values()))
@@ -130,6 +148,7 @@ def check_captions() -> None:
         text = captions.scene_caption(left, right, "green", "", generator)
         found = captions.parse(text, SUBJECTS)
         assert found == captions.Request((left.key, right.key), "green"), (text, found)
+    assert not set(map(bare, captions.READING_TEMPLATES)) & set(map(bare, captions.TEMPLATES))
     held = captions.held_out_templates(0)
     assert held == captions.held_out_templates(0) and len(held) == 5
     styles = [captions.held_out_styles(subject, STYLES.values(), 0) for subject in SUBJECTS]
@@ -155,6 +174,41 @@ def check_held_out(work: pathlib.Path) -> None:
     print("held out: not among the samples")
 
 
+def check_reading(work: pathlib.Path) -> None:
+    """Captions to read come with the right answers, and with nothing that is held out."""
+    from reading import Reading
+    from stage_tokenizer import Encoder
+
+    workspace = Workspace(work / "whole")
+    collection = Collection(workspace)
+    reading = Reading(collection, Encoder(workspace), torch.device("cpu"))
+    held_out = {(collection.drawings[item.drawings[0]].subject.key, item.background)
+                for item in collection.singles if item.held_out}
+    known = [drawing.subject for drawing in collection.drawings]
+    texts, answers = reading.batch(600, "check")
+    unknown = 0
+    for text, row in zip(texts, answers.tolist()):
+        named = {kind: reading.classes[kind][place] for kind, place in zip(reading.classes, row) if place >= 0}
+        subjects = tuple(named[kind] for kind in ("subject", "right") if kind in named)
+        unknown += not subjects
+        found = captions.parse(text, known)
+        # What colour belongs to a thing that is not known cannot be told.
+        assert found.subjects == subjects and (not subjects or found.background == named["background"]), (text, named)
+        assert not any((subject, named["background"]) in held_out for subject in subjects), text
+    assert 150 < unknown < 300, unknown
+    # A held-out background costs nothing beside its subject, on either side: the loss does not depend on that score.
+    subject, background = reading.held_out["subject", "background"][:-1, :-1].nonzero()[0].tolist()
+    free = (~reading.held_out["subject", "background"][:-1, :-1].any(0)).nonzero()[0, 0].item()
+    scores = torch.zeros(2, sum(map(len, reading.classes.values())))
+    right = torch.tensor([[free, subject, -100, -100], [free, subject, subject, -100]])
+    before = reading.loss(scores, right)[0]
+    scores[:, background] = 9
+    assert torch.equal(reading.loss(scores, right)[0], before)
+    scores[:, free] = 9
+    assert reading.loss(scores, right)[0] < before
+    print("reading: right answers, nothing held out")
+
+
 def check_optimizer() -> None:
     """Orthogonalized matrices have singular values near 1 and the vectors of the original."""
     torch.manual_seed(0)
@@ -178,6 +232,7 @@ def main() -> None:
         work = pathlib.Path(folder)
         check_resume(work)
         check_held_out(work)
+        check_reading(work)
         check_signal(work)
         check_export(work)
     print("all checks passed")

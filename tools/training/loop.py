@@ -81,7 +81,7 @@ class Loop:
             self.module.load_state_dict(state["module"])
             self.optimizer.load_state_dict(state["optimizer"])
         except (RuntimeError, ValueError) as error:
-            raise SystemExit(f"{self.checkpoint}: of other sizes; remove it to train anew ({error})") from None
+            raise SystemExit(f"{self.checkpoint}: of another model; remove it to train anew ({error})") from None
         if state.get("bfloat16", self.bfloat16) != self.bfloat16:
             found = "bfloat16" if state["bfloat16"] else "float32"
             raise SystemExit(f"{self.checkpoint}: began in {found}; go on with --precision {found}")

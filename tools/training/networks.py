@@ -83,7 +83,8 @@ def scheduler(shift: float) -> FlowMatchEulerDiscreteScheduler:
 
 @torch.no_grad()
 def initialize(denoiser: AuraFlowTransformer2DModel, encoder: UMT5EncoderModel) -> None:
-    """Starts blocks close to the identity and text states with plenty of contrast between words."""
+    """Starts blocks close to the identity. In the text encoder, words contrast plenty and each head prefers some
+    distances: grammar is in the neighbours of a word, and these preferences learn slowly from zero."""
     torch.nn.init.zeros_(denoiser.proj_out.weight)
     blocks = [*denoiser.joint_transformer_blocks, *denoiser.single_transformer_blocks]
     modulations = [denoiser.norm_out.linear] + [block.norm1.linear for block in blocks]
@@ -91,8 +92,14 @@ def initialize(denoiser: AuraFlowTransformer2DModel, encoder: UMT5EncoderModel) 
     for modulation in modulations:
         torch.nn.init.normal_(modulation.weight, std=0.01)
     for name, parameter in encoder.named_parameters():
-        if parameter.dim() == 2:
-            torch.nn.init.normal_(parameter, std=1.0 if "shared" in name or "embed_tokens" in name else 0.05)
+        if "shared" in name or "embed_tokens" in name:
+            torch.nn.init.normal_(parameter)
+        elif "relative_attention_bias" in name:
+            torch.nn.init.normal_(parameter, std=2.0)
+        elif parameter.dim() == 2:
+            # T5 does not divide scores by the square root of the head's width: queries start so much smaller.
+            std = parameter.shape[1] ** -0.5
+            torch.nn.init.normal_(parameter, std=std / HEAD_WIDTH**0.5 if "SelfAttention.q" in name else std)
 
 
 def start_from(module: torch.nn.Module, folder: pathlib.Path) -> None:

@@ -47,15 +47,18 @@ class AutoencoderTraining:
 
 @dataclass(frozen=True)
 class TransformerTraining:
-    """First all of the way from noise to picture, then a refinement of its beginning.
+    """First the text encoder (`reading`), then the transformer: all of the way from noise to picture, and a refinement
+    of its beginning.
 
     What a caption means for background and subject is decided while there is next to nothing but noise; of the normal
     distribution of logits, one sample in 250 has a sigma above 0.95.
     """
 
+    reading: Schedule
     schedule: Schedule
     refinement: Schedule
     batch: int
+    reading_batch: int = 128  # Captions of a step of the reading.
     caption_dropout: float = 0.1
     noise_mean: float = 0.3  # Of the logit of sigma: a little more noise than signal.
     early_fraction: float = 0.5  # In the refinement, this part of the samples
@@ -78,8 +81,10 @@ CPU = Preset(
         Schedule(steps=6000, matrix_rate=0.02, rate=1.5e-3), crop=64, crop_batch=8, whole_batch=2, whole_fraction=0.3
     ),
     TransformerTraining(
-        Schedule(steps=5000, matrix_rate=0.02, rate=1e-3),
-        Schedule(steps=1500, matrix_rate=0.006, rate=3e-4, warmup=50), batch=32,
+        reading=Schedule(steps=1200, matrix_rate=0.005, rate=2e-3, ema_decay=0.99),
+        schedule=Schedule(steps=5000, matrix_rate=0.02, rate=1e-3),
+        refinement=Schedule(steps=600, matrix_rate=0.006, rate=3e-4, warmup=50),
+        batch=32,
     ),
 )
 
@@ -91,8 +96,10 @@ GPU = Preset(
         whole_fraction=0.3,
     ),
     TransformerTraining(
-        Schedule(steps=20000, matrix_rate=0.02, rate=1e-3, ema_decay=0.9995),
-        Schedule(steps=4000, matrix_rate=0.006, rate=3e-4, ema_decay=0.9995), batch=256,
+        reading=Schedule(steps=2000, matrix_rate=0.005, rate=2e-3, ema_decay=0.99),
+        schedule=Schedule(steps=20000, matrix_rate=0.02, rate=1e-3, ema_decay=0.9995),
+        refinement=Schedule(steps=4000, matrix_rate=0.006, rate=3e-4, ema_decay=0.9995),
+        batch=256,
     ),
 )
 
@@ -105,8 +112,10 @@ TOY = Preset(
         whole_fraction=0.3,
     ),
     TransformerTraining(
-        Schedule(steps=12, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4),
-        Schedule(steps=8, matrix_rate=0.006, rate=3e-4, warmup=2, log_every=4), batch=4,
+        reading=Schedule(steps=10, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4),
+        schedule=Schedule(steps=12, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4),
+        refinement=Schedule(steps=8, matrix_rate=0.006, rate=3e-4, warmup=2, log_every=4),
+        batch=4,
     ),
 )
 

@@ -122,7 +122,7 @@ def _numbers(workspace: Workspace, collection: Collection, model: pathlib.Path) 
         "backgrounds": list(collection.backgrounds),
         "styles": collection.manifest["styles"],
         "autoencoder": {key: value for key, value in quality.items() if key != "psnr_by_drawing"},
-        "training": {name: last_row(name) for name in ("vae", "transformer", "refinement")},
+        "training": {name: last_row(name) for name in ("vae", "reading", "transformer", "refinement")},
         "processor": platform.machine(),
         "versions": {name: metadata.version(name) for name in packages},
     }

@@ -59,6 +59,10 @@ class Encoder:
         self.processor = sentencepiece.SentencePieceProcessor(model_file=str(path))
         self.tokens: int = json.loads(lengths.read_text())["tokens"]
 
+    def length(self, text: str) -> int:
+        """How many tokens the text takes, its end included."""
+        return len(self.processor.encode(text)) + 1
+
     def __call__(self, texts: list[str]) -> tuple[list[list[int]], list[list[int]]]:
         """Ids and masks [n, tokens]: the text's pieces and the end (2), padded with 0 on the left."""
         rows = [(ids + [self.processor.eos_id()])[: self.tokens] for ids in self.processor.encode(texts)]

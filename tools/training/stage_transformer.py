@@ -1,6 +1,8 @@
-"""Stage `transformer`: trains transformer and text encoder together by flow matching on the stored latents."""
+"""Stage `transformer`: trains the text encoder to read, then the transformer by flow matching on the stored latents."""
 
 import argparse
+import dataclasses
+import functools
 import random
 
 import torch
@@ -9,8 +11,12 @@ from safetensors.torch import load_file
 import networks
 from loop import Loop
 from presets import Preset, TransformerTraining
+from reading import Reading
 from stage_tokenizer import Encoder
 from workspace import Collection, Workspace
+
+
+LossAndNumbers = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
 class Samples:
@@ -26,8 +32,8 @@ class Samples:
         self.singles = [place for place, item in enumerate(collection.singles) if not item.held_out]
         self.scenes = range(len(collection.singles), len(self.items))
 
-    def batch(self, count: int, dropout: float, seed: str) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-        """Latents [count, 4, 16, 16], token ids and masks [count, tokens]; a part of the captions is empty."""
+    def batch(self, count: int, dropout: float, seed: str) -> tuple[torch.Tensor, list[str]]:
+        """Latents [count, 4, 16, 16] and their captions; a part of the captions is empty."""
         draw = random.Random(seed)
         fraction = self.collection.manifest["scene_fraction"]
         places = [
@@ -37,12 +43,19 @@ class Samples:
         captions = [
             "" if draw.random() < dropout else self.collection.caption(self.items[place], draw) for place in places
         ]
+        return self.latents[places], captions
+
+    def tokens(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Token ids and masks [n, tokens]."""
         ids, masks = (torch.tensor(rows, device=self.device) for rows in self.encoder(captions))
-        return self.latents[places], ids, masks
+        return ids, masks
 
 
 def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: argparse.Namespace) -> None:
-    """Trains, then writes the folders denoiser/transformer and denoiser/text_encoder with averaged weights."""
+    """Trains, then writes the folders denoiser/transformer and denoiser/text_encoder with averaged weights.
+
+    The text encoder learns to read first and stays as it is afterwards.
+    """
     collection = Collection(workspace)
     encoder = Encoder(workspace)
     training = preset.transformer_training
@@ -52,65 +65,111 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
         "text_encoder": networks.text_encoder(preset.transformer, encoder.processor.get_piece_size()),
     })
     networks.initialize(model["transformer"], model["text_encoder"])
-    if arguments.start:
-        for name, part in model.items():
-            networks.start_from(part, arguments.start / name)
+    started = [name for name in model if arguments.start and (arguments.start / name).is_dir()]
+    if arguments.start and not started:
+        raise SystemExit(f"{arguments.start}: expected a folder transformer or text_encoder in it, found neither")
+    for name in started:
+        networks.start_from(model[name], arguments.start / name)
+    reading = Reading(collection, encoder, device)
+    model["reader"] = reading.reader(preset.transformer.text_width)
     model.to(device)
-    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
-    ends = (model["transformer"].pos_embed, model["transformer"].proj_out)
-    bfloat16 = networks.uses_bfloat16(device, arguments.precision)
-    samples = Samples(workspace, collection, encoder, device)
-    # Two runs with random numbers of their own: all of the way from noise, then its beginning.
-    runs = (
-        ("transformer", training.schedule, False, arguments.seed),
-        ("refinement", training.refinement, True, arguments.seed + 1),
+    losses = _Losses(
+        model, Samples(workspace, collection, encoder, device), reading, training,
+        networks.uses_bfloat16(device, arguments.precision),
     )
-    for name, schedule, refines, seed in runs:
-        loop = Loop(model, schedule, workspace.checkpoints, name, seed, ends, bfloat16)
-        if not refines and loop.step < schedule.steps:
-            (workspace.checkpoints / "refinement.pt").unlink(missing_ok=True)  # Of an earlier transformer.
-        loss = _loss(model, samples, training, refines, bfloat16, seed)
-        loop.run(loss, stop_after=arguments.stop_after)
-        if loop.step < schedule.steps:
-            return
-        loop.use_average()
-    for name, part in model.items():
-        part.to("cpu").save_pretrained(workspace.denoiser / name)
+    if _trained(model, losses, workspace, arguments):
+        for name in ("transformer", "text_encoder"):
+            model[name].to("cpu").save_pretrained(workspace.denoiser / name)
 
 
-def _loss(
-    model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, refines: bool, bfloat16: bool,
-    seed: int,
-):
-    """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent.
-
-    The logit of sigma is normal around `noise_mean`, so that the middle, where pictures take shape, is trained most;
-    in the refinement a part of the samples has much noise instead, evenly up to nothing else.
+def _trained(
+    model: torch.nn.ModuleDict, losses: "_Losses", workspace: Workspace, arguments: argparse.Namespace
+) -> bool:
+    """Does what is left of the three runs, each with random numbers of its own; False when told to stop before the end.
     """
-    compiles = networks.is_gpu(samples.device)
-    transformer, text_encoder = (networks.compiled(model[name], compiles) for name in ("transformer", "text_encoder"))
+    workspace.checkpoints.mkdir(parents=True, exist_ok=True)
+    training, transformer, reader = losses.training, model["transformer"], model["reader"]
+    text = torch.nn.ModuleDict({"text_encoder": model["text_encoder"], "reader": reader})
+    ends = (transformer.pos_embed, transformer.proj_out)
+    schedule = dataclasses.replace(training.schedule, steps=arguments.steps or training.schedule.steps)
+    runs = (
+        ("reading", text, training.reading, (reader,), losses.of_reading),
+        ("transformer", transformer, schedule, ends, losses.of_pictures),
+        ("refinement", transformer, training.refinement, ends, losses.of_much_noise),
+    )
+    for place, (name, module, schedule, ends, loss) in enumerate(runs):
+        seed = arguments.seed + place
+        loop = Loop(module, schedule, workspace.checkpoints, name, seed, ends, losses.bfloat16)
+        if loop.step < schedule.steps:
+            for later, *_ in runs[place + 1 :]:
+                made_from_another = workspace.checkpoints / f"{later}.pt"
+                if made_from_another.exists():
+                    print(f"{made_from_another}: removed, {name} is trained anew", flush=True)
+                    made_from_another.unlink()
+        loop.run(functools.partial(loss, seed), stop_after=arguments.stop_after)
+        if loop.step < schedule.steps:
+            return False
+        loop.use_average()
+    return True
 
-    def loss_of_step(step: int, generator: torch.Generator) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        latents, ids, masks = samples.batch(training.batch, training.caption_dropout, f"{seed}/{step}")
-        device = latents.device
-        sigma = torch.sigmoid(torch.randn(len(latents), generator=generator, device=device) + training.noise_mean)
-        early = round(training.early_fraction * len(latents)) if refines else 0
-        if early > 0:
-            uniform = torch.rand(early, generator=generator, device=device)
-            sigma[:early] = training.early_sigma + (1 - training.early_sigma) * uniform
-        noise = torch.randn(latents.shape, generator=generator, device=device)
+
+class _Losses:
+    """The losses of the three runs. Captions depend on seed and step, noise comes from the generator."""
+
+    def __init__(
+        self, model: torch.nn.ModuleDict, samples: Samples, reading: Reading, training: TransformerTraining,
+        bfloat16: bool,
+    ):
+        compiles = networks.is_gpu(samples.device)
+        self.transformer = networks.compiled(model["transformer"], compiles)
+        self.text_encoder = networks.compiled(model["text_encoder"], compiles)
+        self.reader = model["reader"]
+        self.samples, self.reading, self.training, self.bfloat16 = samples, reading, training, bfloat16
+
+    def of_reading(self, seed: int, step: int, generator: torch.Generator) -> LossAndNumbers:
+        """Cross entropy of what the last token's state tells of the caption."""
+        captions, answers = self.reading.batch(self.training.reading_batch, f"{seed}/{step}")
+        states, _ = self._states(captions)
+        return self.reading.loss(self.reader(states[:, -1].float()), answers)
+
+    def of_pictures(self, seed: int, step: int, generator: torch.Generator) -> LossAndNumbers:
+        """The logit of sigma is normal around `noise_mean`, so that the middle, where pictures take shape, is trained
+        most."""
+        return self._matched(self._sigma(generator), f"{seed}/{step}", generator)
+
+    def of_much_noise(self, seed: int, step: int, generator: torch.Generator) -> LossAndNumbers:
+        """As `of_pictures`, but a part of the samples has much noise, evenly up to nothing else."""
+        training, sigma = self.training, self._sigma(generator)
+        early = round(training.early_fraction * len(sigma))
+        uniform = torch.rand(early, generator=generator, device=generator.device)
+        sigma[:early] = training.early_sigma + (1 - training.early_sigma) * uniform
+        return self._matched(sigma, f"{seed}/{step}", generator)
+
+    def _sigma(self, generator: torch.Generator) -> torch.Tensor:
+        normal = torch.randn(self.training.batch, generator=generator, device=generator.device)
+        return torch.sigmoid(normal + self.training.noise_mean)
+
+    def _matched(self, sigma: torch.Tensor, seed: str, generator: torch.Generator) -> LossAndNumbers:
+        """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent."""
+        latents, captions = self.samples.batch(len(sigma), self.training.caption_dropout, seed)
+        noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         weight = sigma[:, None, None, None]
-        with networks.half_precision(device, bfloat16):
-            states = text_encoder(input_ids=ids, attention_mask=masks)[0] * masks[..., None]
-            velocity = transformer(
-                hidden_states=(1 - weight) * latents + weight * noise, encoder_hidden_states=states, timestep=sigma,
-                return_dict=False,
+        with torch.no_grad():
+            states, masks = self._states(captions)
+        with networks.half_precision(latents.device, self.bfloat16):
+            velocity = self.transformer(
+                hidden_states=(1 - weight) * latents + weight * noise, timestep=sigma,
+                encoder_hidden_states=states * masks[..., None], return_dict=False,
             )[0].float()
         errors = (velocity - (noise - latents)).square().mean((1, 2, 3))
         # The loss at little and at much noise tells detail from layout.
-        low = sigma.detach() < 0.5
+        low = sigma < 0.5
         numbers = {"detail": (errors * low).sum() / low.sum().clamp(min=1),
                    "layout": (errors * ~low).sum() / (~low).sum().clamp(min=1)}
         return errors.mean(), {key: value.detach() for key, value in numbers.items()}
 
-    return loss_of_step
+    def _states(self, captions: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+        """The text encoder's states [n, tokens, width] and the masks of the tokens that count."""
+        ids, masks = self.samples.tokens(captions)
+        with networks.half_precision(ids.device, self.bfloat16):
+            return self.text_encoder(input_ids=ids, attention_mask=masks)[0], masks

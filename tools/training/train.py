@@ -8,7 +8,7 @@ Stages, in order:
   tokenizer    train SentencePiece on captions
   vae          train the autoencoder
   latents      encode all pictures once
-  transformer  train transformer and text encoder together
+  transformer  train the text encoder to read, then the transformer
   export       diffusers folder (F16), GGUF, contact sheet, numbers for the model card
   score        200 test prompts: draw them, say how many have the right subject and background
 
@@ -50,11 +50,15 @@ def arguments_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument(
         "--start", type=pathlib.Path, metavar="FOLDER",
-        help="diffusers folder whose weights to begin with, where names and shapes agree (default: from scratch)",
+        help="diffusers folder whose weights to begin with, where names and shapes agree; parts that it lacks begin "
+        "from scratch (default: all)",
+    )
+    parser.add_argument(
+        "--steps", type=int, help="of the run `transformer`, for example fewer after --start (default: the preset's)"
     )
     parser.add_argument(
         "--stop-after", type=int, metavar="STEPS",
-        help="save and end after so many steps of a training run (the refinement is one of its own)",
+        help="save and end after so many steps of a training run (the stage transformer has three)",
     )
     data = parser.add_argument_group("stage data")
     data.add_argument("--font", type=pathlib.Path, default=drawings.FONT, help="colour emoji font to draw with")
