@@ -1,6 +1,6 @@
 """Trains a small AuraFlow model: drawings in, one GGUF file out. One command per stage.
 
-    python tools/training/train.py all --preset cpu --work training        # everything, two cores: 1.2 to 3.5 hours
+    python tools/training/train.py all --preset cpu --work training        # everything, two cores: 1 to 3.2 hours
     python tools/training/train.py vae --preset cpu --work training        # or stage by stage
 
 Stages, in order:
