@@ -86,13 +86,27 @@ package final class MappedFile: @unchecked Sendable {
     let front = min(size, frontBytes)
     for count in access == .mmap ? [size, front] : [front] {
       if let base = mmap(nil, count, PROT_READ, MAP_PRIVATE, descriptor, 0), base != MAP_FAILED {
-        return UnsafeRawBufferPointer(start: base, count: count)
+        if hasRoomForOthers() { return UnsafeRawBufferPointer(start: base, count: count) }
+        munmap(base, count)
+        errno = ENOMEM
       }
       if errno != ENOMEM { break }
     }
     throw ModelFileError(
       path: path, kind: errno == ENOMEM ? .outOfMemory : .unreadable,
       fault: "cannot map \(front) bytes: \(String(cString: strerror(errno)))")
+  }
+
+  /// Whether a limit on address space leaves what threads and the allocator need: without it they
+  /// crash or wait for ever, where a map that fails is an error with a name.
+  private static func hasRoomForOthers() -> Bool {
+    let room = 64 << 20
+    let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
+    guard let base = mmap(nil, room, PROT_NONE, flags, -1, 0), base != MAP_FAILED else {
+      return false
+    }
+    munmap(base, room)
+    return true
   }
 
   // MARK: Content
