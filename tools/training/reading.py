@@ -76,7 +76,7 @@ class Reading:
         draw = random.Random(seed)
         scenes = self.collection.scenes
         rows = [
-            self._read(draw.choice(scenes if scenes and draw.random() < 0.25 else self.items), draw)
+            self._read(draw.choice(scenes if scenes and draw.random() < _SCENES else self.items), draw)
             for _ in range(count)
         ]
         return [row[0] for row in rows], torch.tensor([row[1] for row in rows], device=self.device)
@@ -92,8 +92,9 @@ class Reading:
             if len(shown) == 2:
                 text = self.collection.caption(item, draw)
             else:
-                made_up = Subject("", draw.choice(self.names), draw.choice(_COLOURS)) if is_made_up else None
-                subject = made_up or shown[0].subject
+                subject = shown[0].subject
+                if is_made_up:
+                    subject = Subject("", draw.choice(self.names), draw.choice(_COLOURS))
                 text = caption(subject, item.background, shown[0].style, self.templates, draw)
             if self.encoder.length(text) <= self.encoder.tokens:  # Else its end, and perhaps an answer, is cut off.
                 break

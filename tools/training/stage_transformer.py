@@ -15,7 +15,6 @@ from reading import Reading
 from stage_tokenizer import Encoder
 from workspace import Collection, Workspace
 
-
 LossAndNumbers = tuple[torch.Tensor, dict[str, torch.Tensor]]
 
 
@@ -90,22 +89,24 @@ def _trained(
     workspace.checkpoints.mkdir(parents=True, exist_ok=True)
     training, transformer, reader = losses.training, model["transformer"], model["reader"]
     text = torch.nn.ModuleDict({"text_encoder": model["text_encoder"], "reader": reader})
-    ends = (transformer.pos_embed, transformer.proj_out)
-    schedule = dataclasses.replace(training.schedule, steps=arguments.steps or training.schedule.steps)
+    outer = (transformer.pos_embed, transformer.proj_out)
+    whole_way = training.schedule
+    if arguments.steps:
+        whole_way = dataclasses.replace(whole_way, steps=arguments.steps)
     runs = (
         ("reading", text, training.reading, (reader,), losses.of_reading),
-        ("transformer", transformer, schedule, ends, losses.of_pictures),
-        ("refinement", transformer, training.refinement, ends, losses.of_much_noise),
+        ("transformer", transformer, whole_way, outer, losses.of_pictures),
+        ("refinement", transformer, training.refinement, outer, losses.of_much_noise),
     )
     for place, (name, module, schedule, ends, loss) in enumerate(runs):
         seed = arguments.seed + place
         loop = Loop(module, schedule, workspace.checkpoints, name, seed, ends, losses.bfloat16)
         if loop.step < schedule.steps:
             for later, *_ in runs[place + 1 :]:
-                made_from_another = workspace.checkpoints / f"{later}.pt"
-                if made_from_another.exists():
-                    print(f"{made_from_another}: removed, {name} is trained anew", flush=True)
-                    made_from_another.unlink()
+                checkpoint = workspace.checkpoints / f"{later}.pt"
+                if checkpoint.exists():
+                    print(f"{checkpoint}: removed, it was made from an earlier {name}", flush=True)
+                    checkpoint.unlink()
         loop.run(functools.partial(loss, seed), stop_after=arguments.stop_after)
         if loop.step < schedule.steps:
             return False

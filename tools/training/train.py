@@ -36,6 +36,14 @@ from workspace import Workspace
 STAGES = ("data", "tokenizer", "vae", "latents", "transformer", "export", "score")
 
 
+def positive(text: str) -> int:
+    """A whole number from 1 on."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected 1 or more, found {text}")
+    return value
+
+
 def arguments_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("stage", choices=("all", *STAGES))
@@ -54,10 +62,11 @@ def arguments_parser() -> argparse.ArgumentParser:
         "from scratch (default: all)",
     )
     parser.add_argument(
-        "--steps", type=int, help="of the run `transformer`, for example fewer after --start (default: the preset's)"
+        "--steps", type=positive,
+        help="of the run `transformer`, for example fewer after --start (default: the preset's)",
     )
     parser.add_argument(
-        "--stop-after", type=int, metavar="STEPS",
+        "--stop-after", type=positive, metavar="STEPS",
         help="save and end after so many steps of a training run (the stage transformer has three)",
     )
     data = parser.add_argument_group("stage data")
