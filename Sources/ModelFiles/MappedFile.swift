@@ -97,8 +97,9 @@ package final class MappedFile: @unchecked Sendable {
       fault: "cannot map \(front) bytes: \(String(cString: strerror(errno)))")
   }
 
-  /// Whether a limit on address space leaves what threads and the allocator need: without it they
-  /// crash or wait for ever, where a map that fails is an error with a name.
+  /// Whether a limit on address space leaves what threads and the allocator need, by reserving it
+  /// for a moment: without it they crash or wait for ever, where a map that fails is an error with
+  /// a name.
   private static func hasRoomForOthers() -> Bool {
     let room = 64 << 20
     let flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE
