@@ -255,7 +255,7 @@ package struct SensitivityMeasurement: Sendable {
       RoundingErrors.types(for: tensor).contains(settings.probe)
       ? [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K] : [.q4_0, .q5_0]
     let wanted = ladder.firstIndex(of: settings.probe) ?? 0
-    let isStored = tensor.source.type == ladder[wanted] && tensor.source.scale == 1
+    let isStored = tensor.source.type == ladder[wanted] && tensor.source.scale == .one
     return ladder[isStored && wanted > 0 ? wanted - 1 : wanted]
   }
 

@@ -9,6 +9,12 @@ enum AuraFlowNames {
     NameTable(scheme: "diffusers", rules: diffusersRules),
   ]
 
+  /// Tensors that transformers of other families do not have, of which every AuraFlow file has one.
+  static let distinguishing = [
+    "register_tokens", "positional_encoding", "init_x_linear.weight",
+    "double_layers.0.mlpX.c_fc1.weight", "single_layers.0.mlp.c_fc1.weight",
+  ]
+
   private static let diffusersRules = pairs.map { pair in
     // diffusers stores scale before shift in the final modulation, the original shift first.
     NameRule(

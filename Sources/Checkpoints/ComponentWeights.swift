@@ -30,13 +30,17 @@ package final class ComponentWeights {
 
   private let names: TensorNames
 
+  /// Scales and other facts beside weights.
+  private let companions: WeightCompanions
+
   /// - Parameters:
-  ///   - archive: an opened checkpoint.
+  ///   - contents: an opened checkpoint.
   ///   - place: where the part was found.
   ///   - overlay: matrices by our names that are used instead.
-  init(_ archive: TensorArchive, at place: PartLocation, overlay: TensorArchive? = nil) {
+  init(_ contents: ArchiveContents, at place: PartLocation, overlay: TensorArchive? = nil) {
     part = place.part
-    self.archive = archive
+    archive = contents.archive
+    companions = contents.companions
     self.overlay = overlay
     location = ComponentLocation(scheme: place.table.scheme, prefix: place.prefix)
     names = TensorNames(archive, at: place)
@@ -71,9 +75,6 @@ package final class ComponentWeights {
   /// Whether the file has a tensor.
   package func has(_ name: String) -> Bool { names.entries[name] != nil }
 
-  /// Tensors of the archive that this part explains, used or not, in file order.
-  package var claimed: [Int] { names.claimed }
-
   /// Our names with the places of the tensors in the archive, in file order.
   var storedTensors: [(name: String, index: Int, rowOrder: NameRule.RowOrder)] {
     names.entries.map { ($0.key, $0.value.index, $0.value.rowOrder) }.sorted { $0.index < $1.index }
@@ -95,7 +96,7 @@ package final class ComponentWeights {
     try collecting(or: WeightMatrix(segments: [], columns: columns)) {
       () throws(ModelFileError) in
       let entry = try entry(name, expected: "[\(rows), \(columns)]")
-      let record = archive.tensors.records[entry.index]
+      let record = record(of: entry.index)
       let shape = Self.trimmed(record.shape)
       let inner = shape.dropFirst().reduce(1, *)
       guard record.elementCount == rows * columns, shape.first ?? 1 == rows || rows == 1,
@@ -116,7 +117,7 @@ package final class ComponentWeights {
       () throws(ModelFileError) in
       let expected = [outputs, inputs, kernel, kernel]
       let entry = try entry(name, expected: "\(expected)")
-      let record = archive.tensors.records[entry.index]
+      let record = record(of: entry.index)
       guard record.shape == expected || kernel == 1 && record.shape == [outputs, inputs] else {
         throw wrongShape(record, expected: "\(expected)")
       }
@@ -129,7 +130,7 @@ package final class ComponentWeights {
   package func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float] {
     try collecting(or: []) { () throws(ModelFileError) in
       let entry = try entry(name, expected: "[\(count)]")
-      let record = archive.tensors.records[entry.index]
+      let record = record(of: entry.index)
       guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
         throw wrongShape(record, expected: "[\(count)]")
       }
@@ -211,7 +212,7 @@ package final class ComponentWeights {
     -> TensorNames.Entry
   {
     guard let entry = names.entries[name] else { throw missing(name, expected: expected) }
-    let record = archive.tensors.records[entry.index]
+    let record = record(of: entry.index)
     // An empty tensor may have huge dimensions beside its zero; none is of use.
     guard record.elementCount > 0 else { throw wrongShape(record, expected: expected) }
     used.insert(name)
@@ -248,7 +249,8 @@ package final class ComponentWeights {
       entry.rowOrder == .asStored
       ? [segment(0..<rows)] : [segment(rows / 2..<rows), segment(0..<rows / 2)]
     return WeightMatrix(
-      segments: segments, columns: columns, scale: try scale(of: record), name: name)
+      segments: segments, columns: columns,
+      scale: try scale(of: entry.index, rowOrder: entry.rowOrder), name: name)
   }
 
   /// The overlay's matrix of a name, if it has one.
@@ -268,30 +270,36 @@ package final class ComponentWeights {
     return WeightMatrix(segments: [segment], columns: columns, name: name)
   }
 
-  /// Refuses tensors that cannot be decoded or hold no weights.
-  func expectWeightType(_ record: TensorRecord) throws(ModelFileError) {
-    guard record.type.isWeightType else {
-      throw malformed(
-        "tensor '\(record.name)' has type \(record.type.name), expected a floating-point or "
-          + "quantized weight type that this program can decode")
-    }
+  /// A tensor as it is used.
+  func record(of index: Int) -> TensorRecord {
+    let record = archive.tensors.records[index]
+    return companions.types[index].map { record.retyped($0) } ?? record
   }
 
-  /// The factor of a scaled fp8 weight (`<layer>.scale_weight`), as ComfyUI writes them.
-  func scale(of record: TensorRecord) throws(ModelFileError) -> Float {
-    guard record.type == .f8_e4m3 || record.type == .f8_e5m2,
-      record.name.hasSuffix(".weight"),
-      let index = archive.tensors.index(of: record.name.dropLast(6) + "scale_weight")
-    else { return 1 }
-    let scale = archive.tensors.records[index]
-    guard scale.elementCount == 1, scale.type.isWeightType, !scale.type.isBlockQuantized else {
-      throw wrongShape(scale, expected: "a single number")
+  /// Refuses tensors that cannot be decoded or hold no weights.
+  func expectWeightType(_ record: TensorRecord) throws(ModelFileError) {
+    guard !record.type.isWeightType else { return }
+    let known = ElementType.allCases.filter(\.isWeightType).map(\.name)
+    throw ModelFileError(
+      path: path, kind: .unsupported,
+      fault:
+        "tensor '\(record.name)' has type \(record.type.name), which is not decoded: expected one "
+        + "of \(known.joined(separator: ", ")); take another version of the model")
+  }
+
+  /// The factors of a scaled fp8 weight, in the order of our rows.
+  func scale(
+    of index: Int, rowOrder: NameRule.RowOrder
+  ) throws(ModelFileError) -> WeightScale {
+    guard let place = companions.scales[index] else { return .one }
+    let name = archive.tensors.records[place].name
+    let values = try archive.values(of: place)
+    guard let first = values.first, values.allSatisfy(\.isFinite) else {
+      throw malformed("tensor '\(name)', a scale, holds a number that is not finite")
     }
-    let segment = WeightMatrix.Segment(
-      storage: archive.storage(of: index), type: scale.type, rows: 1)
-    let value = try decoded(WeightMatrix(segments: [segment], columns: 1)).first ?? .nan
-    guard value.isFinite else { throw malformed("tensor '\(scale.name)' is not a finite number") }
-    return value
+    guard values.count > 1 else { return first == 1 ? .one : .all(first) }
+    let half = values.count / 2
+    return .rows(rowOrder == .asStored ? values : Array(values[half...] + values[..<half]))
   }
 
   private static func trimmed(_ shape: [Int]) -> [Int] {

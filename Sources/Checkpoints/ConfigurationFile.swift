@@ -1,4 +1,3 @@
-import Foundation
 import ModelFiles
 import StrictJSON
 
@@ -28,7 +27,7 @@ package struct ConfigurationFile: Sendable {
 
   /// Reads a file if it exists.
   package static func ifPresent(_ path: String) throws(ModelFileError) -> ConfigurationFile? {
-    guard FileManager.default.fileExists(atPath: path) else { return nil }
+    guard FileSystem.exists(path) else { return nil }
     return try ConfigurationFile(path: path)
   }
 

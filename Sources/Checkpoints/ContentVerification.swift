@@ -23,6 +23,8 @@ package struct ContentVerification {
   /// What was found in one.
   private struct Finding {
     var nonFinite: (first: Int, count: Int)?
+    /// Where the last byte that is not zero ends in the file.
+    var contentEnd: Int?
     var hash: UInt64?
     var error: ModelFileError?
   }
@@ -42,8 +44,7 @@ package struct ContentVerification {
   package init(_ inspection: ModelInspection) {
     var items: [Item] = []
     var problems: [VerificationProblem] = []
-    for content in inspection.contents {
-      let archive = content.archive
+    for archive in inspection.contents.map(\.archive) {
       var hashes = [UInt64?](repeating: nil, count: archive.tensors.records.count)
       do throws(ModelFileError) {
         hashes = try archive.tensorHashes()
@@ -77,7 +78,24 @@ package struct ContentVerification {
       findings.withLock { $0[index] = finding }
     }
     let found = findings.withLock { $0 }
-    return hashProblems + zip(items, found).flatMap(Self.problems)
+    return hashProblems + zeroProblems(found) + zip(items, found).flatMap(Self.problems)
+  }
+
+  /// Zeros where weights should be. What has the hash that it was written with was made so.
+  private func zeroProblems(_ found: [Finding]) -> [VerificationProblem] {
+    let contents = zip(items, found).compactMap { item, finding -> StoredContent? in
+      guard finding.error == nil else { return nil }
+      let isIntact = item.hash != nil && item.hash == finding.hash
+      let range = item.record.byteOffset..<item.record.byteOffset + item.record.byteCount
+      return StoredContent(
+        item.file, name: item.record.name, shape: item.record.shape, range: range,
+        end: isIntact ? range.upperBound : finding.contentEnd)
+    }
+    return ZeroContent.findings(contents).map { finding in
+      let severity: VerificationProblem.Severity = finding.tensor == nil ? .error : .warning
+      return VerificationProblem(
+        severity, path: finding.path, tensor: finding.tensor, finding.fault)
+    }
   }
 
   // MARK: One tensor
@@ -99,6 +117,8 @@ package struct ContentVerification {
         if end < record.byteCount { item.file.prefetch(next) }
         try withBytes(of: item.file, range) { bytes in
           look(at: bytes, of: record, firstBlock: start / block, item.hash != nil, &hash, &finding)
+          let end = ZeroContent.end(of: bytes)
+          if end > 0 { finding.contentEnd = range.lowerBound + end }
         }
         progress(range.count)
       }

@@ -2,75 +2,95 @@ import Foundation
 import ModelFiles
 import StrictJSON
 
-/// Opens each file once and remembers what was found where.
+/// Opens the files of a model's parts, wherever they lie.
 struct ModelOpener {
   let paths: ModelPaths
   let hints: ArchitectureHints
-  private var archives: [String: TensorArchive] = [:]
-  private var placesByPath: [String: [PartLocation]] = [:]
-  /// The single file with several parts, where `--model` names one.
-  private(set) var modelArchive: TensorArchive?
-  /// `model_index.json` of a diffusers folder.
-  private(set) var pipelineIndex: ConfigurationFile?
+  private let cache: ArchiveCache
+  /// What lies where `--model` points; nil if it does not.
+  private(set) var model: ModelFinder?
   /// Not among the archives: it has no parts of its own.
   private var overlay: TensorArchive?
 
-  init(paths: ModelPaths, hints: ArchitectureHints) {
+  /// Looks through the model's own path, also if every part is named by itself: its tokenizer and
+  /// defaults are used then.
+  ///
+  /// - Parameters:
+  ///   - wanted: the parts to come.
+  ///   - paths: where they are.
+  ///   - hints: facts that neither tensors nor files tell.
+  init(
+    _ wanted: [ModelPart], paths: ModelPaths, hints: ArchitectureHints
+  ) throws(ModelFileError) {
     self.paths = paths
     self.hints = hints
+    cache = ArchiveCache(access: paths.access)
+    guard let path = paths.model else { return }
+    let model = try ModelFinder(path, for: wanted.filter { paths.path(of: $0) == nil }, cache)
+    self.model = model
+    try checkPipelineClass()
   }
 
   // MARK: Parts
 
-  /// Opens the model's own file, also if every part is named by itself: its tokenizer and defaults
-  /// are used then.
-  mutating func openModel() throws(ModelFileError) {
-    guard let model = paths.model else { return }
-    if ModelFolder.isFolder(model) {
-      pipelineIndex = try ConfigurationFile.ifPresent(ModelFolder.join(model, "model_index.json"))
-      try checkPipelineClass(model)
-    } else {
-      modelArchive = try open(model)
-    }
+  /// `model_index.json` of a diffusers folder.
+  var pipelineIndex: ConfigurationFile? { model?.pipelineIndex }
+
+  /// The file that holds several parts, where the model is one.
+  var modelArchive: TensorArchive? {
+    guard let model, model.contents.count == 1 || !model.isFolder else { return nil }
+    return model.contents.first?.archive
   }
 
-  mutating func part(_ part: ModelPart) throws(ModelFileError) -> PartSource {
-    guard let path = try weightsPath(of: part) else {
-      throw ModelFileError(
-        path: paths.model ?? "model", kind: .notFound,
-        fault: "no \(part.rawValue) given: name it with \(Self.flag(of: part)) or a whole model "
-          + "with --model")
+  /// Opens parts.
+  ///
+  /// - Parameters:
+  ///   - parts: what to open, in order.
+  ///   - alternative: what could be done instead, given the parts that are there.
+  /// - Throws: `ModelFileError` naming the first faulty file, or all parts that are missing.
+  mutating func parts(
+    _ parts: [ModelPart], alternative: ([ModelPart]) -> String? = { _ in nil }
+  ) throws(ModelFileError) -> [PartSource] {
+    var places: [(part: ModelPart, contents: ArchiveContents)] = []
+    for part in parts {
+      if let contents = try contents(of: part) { places.append((part, contents)) }
     }
-    let archive = try open(path)
-    guard let place = places(in: archive).first(where: { $0.part == part }) else {
-      throw Self.notFound(part, in: archive)
+    let missing = parts.filter { part in !places.contains { $0.part == part } }
+    guard missing.isEmpty else {
+      let lacksTokenizer = parts.contains(.textEncoder) ? try tokenizer() == nil : false
+      throw MissingParts.error(
+        missing, isTokenizerMissing: lacksTokenizer, model,
+        path: paths.model ?? places.first?.contents.archive.path ?? "model",
+        alternative: alternative)
+    }
+    var sources: [PartSource] = []
+    for (part, contents) in places { sources.append(try source(part, contents)) }
+    return sources
+  }
+
+  private mutating func source(
+    _ part: ModelPart, _ contents: ArchiveContents
+  ) throws(ModelFileError) -> PartSource {
+    if let fault = contents.fault { throw fault }
+    guard let place = contents.place(of: part) else {
+      throw MissingParts.notFound(part, in: contents)
     }
     if overlay == nil, let path = paths.overlay {
       overlay = try TensorArchive(path: path, access: paths.access)
     }
     return PartSource(
-      weights: ComponentWeights(archive, at: place, overlay: overlay),
-      configuration: try configuration(of: part, beside: path), hints: hints)
+      weights: ComponentWeights(contents, at: place, overlay: overlay),
+      configuration: try configuration(of: part, beside: contents.archive.path), hints: hints)
   }
 
-  private mutating func weightsPath(of part: ModelPart) throws(ModelFileError) -> String? {
-    if let path = paths.path(of: part) {
-      guard ModelFolder.isFolder(path) else { return path }
-      let inner = ModelFolder.join(path, Self.folderName(of: part))
-      return try ModelFolder.weights(in: ModelFolder.isFolder(inner) ? inner : path)
-    }
-    guard let model = paths.model else { return nil }
-    guard ModelFolder.isFolder(model) else { return model }
-    let folder = ModelFolder.join(model, Self.folderName(of: part))
-    if ModelFolder.isFolder(folder) { return try ModelFolder.weights(in: folder) }
-    if FileManager.default.fileExists(atPath: ModelFolder.join(model, "model_index.json")) {
-      throw ModelFileError(
-        path: model, kind: .notFound,
-        fault: "has no folder '\(Self.folderName(of: part))' with the \(part.rawValue)")
-    }
-    let path = try ModelFolder.weights(in: model)
-    modelArchive = try open(path)
-    return path
+  /// The archive that holds a part; nil if it is nowhere.
+  private func contents(of part: ModelPart) throws(ModelFileError) -> ArchiveContents? {
+    guard let path = paths.path(of: part) else { return try model?.archive(of: part) }
+    let finder = try ModelFinder(path, for: [part], cache)
+    if let found = try finder.archive(of: part) { return found }
+    if let fault = finder.faults.first { throw fault }
+    guard let first = finder.contents.first else { throw ModelFolder.noWeights(in: path) }
+    throw MissingParts.notFound(part, in: first)
   }
 
   /// Classes that a pipeline's index may name for its parts.
@@ -79,8 +99,8 @@ struct ModelOpener {
     ("text_encoder", ["UMT5EncoderModel"]), ("vae", ["AutoencoderKL", "AutoencoderTiny"]),
   ]
 
-  private func checkPipelineClass(_ folder: String) throws(ModelFileError) {
-    guard let index = pipelineIndex else { return }
+  private func checkPipelineClass() throws(ModelFileError) {
+    guard let index = pipelineIndex, let folder = paths.model else { return }
     if let name = index.json["_class_name"], name.stringValue != "AuraFlowPipeline" {
       throw ModelFileError(
         path: folder, kind: .unsupported,
@@ -110,96 +130,44 @@ struct ModelOpener {
     return file.describes(part) ? file : nil
   }
 
-  private mutating func open(_ path: String) throws(ModelFileError) -> TensorArchive {
-    if let archive = archives[path] { return archive }
-    let archive = try TensorArchive(path: path, access: paths.access)
-    archives[path] = archive
-    return archive
-  }
-
-  /// The parts that lie in an archive.
-  private mutating func places(in archive: TensorArchive) -> [PartLocation] {
-    if let known = placesByPath[archive.path] { return known }
-    let places = ComponentLocator.locate(in: archive.tensors)
-    placesByPath[archive.path] = places
-    return places
-  }
-
   // MARK: Tokenizer and scheduler
 
   func tokenizer() throws(ModelFileError) -> TokenizerSource? {
     let className = pipelineIndex?.json["tokenizer"]?.arrayValue?.last?.stringValue
     if let path = paths.tokenizer { return try TokenizerSource.open(path, className: className) }
     // The model's own file first, then the others in a fixed order.
-    let opened = [modelArchive] + archives.keys.sorted().map { archives[$0] }
-    for case let archive? in opened {
+    for archive in [modelArchive].compactMap({ $0 }) + cache.opened.map(\.archive) {
       if let source = try TokenizerSource.inArchive(archive) { return source }
     }
     for path in [paths.model, paths.textEncoder, paths.transformer].compactMap({ $0 }) {
-      let folder = ModelFolder.isFolder(path) ? path : ModelFolder.folder(of: path)
-      for candidate in [ModelFolder.join(folder, "tokenizer"), folder]
-      where ModelFolder.isFolder(candidate) {
-        if let source = try TokenizerSource.inFolder(candidate, className: className) {
-          return source
-        }
+      if let source = try TokenizerSource.around(HubCache.resolve(path), className: className) {
+        return source
       }
     }
     return nil
   }
 
   func scheduler() throws(ModelFileError) -> ConfigurationFile? {
-    guard let model = paths.model, ModelFolder.isFolder(model) else { return nil }
+    guard let model, model.isFolder else { return nil }
     return try ConfigurationFile.ifPresent(
-      ModelFolder.join(model, "scheduler/scheduler_config.json"))
+      ModelFolder.join(model.path, "scheduler/scheduler_config.json"))
   }
 
   // MARK: Tensors of no part
 
   /// Refuses files that hold tensors which no part of the model explains.
-  mutating func checkForeignTensors() throws(ModelFileError) {
+  ///
+  /// - Parameter sources: the parts that are used.
+  func checkForeignTensors(_ sources: [PartSource]) throws(ModelFileError) {
     guard !hints.allowsExtraTensors else { return }
-    for path in archives.keys.sorted() {
-      guard let archive = archives[path],
-        let index = ForeignTensors.first(in: archive, besides: places(in: archive))
-      else { continue }
-      let record = archive.tensors.records[index]
+    let used = Set(sources.map(\.weights.path))
+    for contents in cache.opened where used.contains(contents.archive.path) {
+      guard let index = contents.foreign.first else { continue }
+      let record = contents.archive.tensors.records[index]
       throw ModelFileError(
-        path: path, kind: .malformed,
+        path: contents.archive.path, kind: .malformed,
         fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: no part of an "
           + "AuraFlow model has this name (--allow-extra-tensors skips it)")
     }
-  }
-
-  // MARK: Names
-
-  private static func flag(of part: ModelPart) -> String {
-    switch part {
-    case .transformer: "--transformer"
-    case .textEncoder: "--text-encoder"
-    case .autoencoder: "--vae"
-    }
-  }
-
-  private static func folderName(of part: ModelPart) -> String {
-    switch part {
-    case .transformer: "transformer"
-    case .textEncoder: "text_encoder"
-    case .autoencoder: "vae"
-    }
-  }
-
-  private static func notFound(_ part: ModelPart, in archive: TensorArchive) -> ModelFileError {
-    let example =
-      switch part {
-      case .transformer: "single_layers.0.attn.w1q.weight"
-      case .textEncoder: "enc.blk.0.attn_q.weight"
-      case .autoencoder: "decoder.conv_in.weight"
-      }
-    let architecture = archive.gguf?.value(for: "general.architecture")?.string
-    return ModelFileError(
-      path: archive.path, kind: .unsupported,
-      fault: "holds no \(part.rawValue) of an AuraFlow model"
-        + (architecture.map { " (its architecture is '\($0.prefix(40))')" } ?? "")
-        + ": expected tensors such as '\(example)'; name another file with \(flag(of: part))")
   }
 }

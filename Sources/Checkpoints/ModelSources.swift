@@ -26,13 +26,7 @@ package struct ModelSources {
     (transformer, textEncoder, autoencoder) = (
       sources.parts[0], sources.parts[1], sources.parts[2]
     )
-    guard let tokenizer = sources.tokenizer else {
-      throw ModelFileError(
-        path: paths.model ?? paths.textEncoder ?? "model", kind: .notFound,
-        fault: "has no tokenizer: name its folder, tokenizer.json or tokenizer.model with "
-          + "--tokenizer")
-    }
-    self.tokenizer = tokenizer
+    self.tokenizer = try sources.expectTokenizer(paths)
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
@@ -58,19 +52,19 @@ package struct PartSources {
   ///   - parts: what to open.
   ///   - paths: where they are; `model` may also be a file or folder with nothing but one part.
   ///   - hints: facts that neither tensors nor files tell.
-  /// - Throws: `ModelFileError` naming the first missing part or faulty file.
+  ///   - alternative: what could be done instead where parts are missing, given those that are there.
+  /// - Throws: `ModelFileError` naming all missing parts or the first faulty file.
   package init(
-    _ parts: [ModelPart], _ paths: ModelPaths, hints: ArchitectureHints
+    _ parts: [ModelPart], _ paths: ModelPaths, hints: ArchitectureHints,
+    alternative: ([ModelPart]) -> String? = { _ in nil }
   ) throws(ModelFileError) {
-    var opener = ModelOpener(paths: paths, hints: hints)
-    try opener.openModel()
-    var sources: [PartSource] = []
-    for part in parts { sources.append(try opener.part(part)) }
+    var opener = try ModelOpener(parts, paths: paths, hints: hints)
+    let sources = try opener.parts(parts, alternative: alternative)
     self.parts = sources
     // Transformers and decoders by themselves have nothing to do with texts.
     tokenizer = parts.contains(.textEncoder) ? try opener.tokenizer() : nil
     scheduler = try opener.scheduler()
-    try opener.checkForeignTensors()
+    try opener.checkForeignTensors(sources)
     defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
     let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
@@ -80,6 +74,16 @@ package struct PartSources {
       + [scheduler?.path, opener.pipelineIndex?.path].compactMap { $0 }
     var seen: Set<String> = []
     files = opened.filter { seen.insert($0).inserted }
+  }
+
+  /// The tokenizer, without which nothing can be drawn.
+  ///
+  /// - Parameter paths: where the parts were looked for.
+  /// - Throws: `ModelFileError` if there is none.
+  package func expectTokenizer(_ paths: ModelPaths) throws(ModelFileError) -> TokenizerSource {
+    if let tokenizer { return tokenizer }
+    throw MissingParts.error(
+      [], isTokenizerMissing: true, nil, path: paths.model ?? paths.textEncoder ?? "model")
   }
 }
 
@@ -100,7 +104,7 @@ extension PartSource {
     case .textEncoder: paths.textEncoder = path
     case .autoencoder: paths.autoencoder = path
     }
-    var opener = ModelOpener(paths: paths, hints: hints)
-    self = try opener.part(part)
+    var opener = try ModelOpener([part], paths: paths, hints: hints)
+    self = try opener.parts([part])[0]
   }
 }

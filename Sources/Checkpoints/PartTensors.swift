@@ -1,5 +1,6 @@
 import BlockFormats
 import ModelFiles
+import Tensors
 
 /// A tensor of a part as it lies in its file, under our name, for those who copy or convert it.
 package struct PartTensor: Sendable {
@@ -15,11 +16,13 @@ package struct PartTensor: Sendable {
   package let ranges: [Range<Int>]
   /// The file that holds them.
   package let file: MappedFile
-  /// Factor on every element (scaled fp8 checkpoints); 1 otherwise.
-  package let scale: Float
+  /// Factors on the elements (scaled fp8 checkpoints), in the order of our rows.
+  package let scale: WeightScale
 
   /// Bytes of all elements.
   package var byteCount: Int { ranges.reduce(0) { $0 + $1.count } }
+  /// Elements of a row, by which scales are counted.
+  package var columns: Int { shape.count > 1 ? elementCount / max(1, shape[0]) : elementCount }
   /// Number of elements.
   package var elementCount: Int { byteCount / type.bytesPerBlock * type.elementsPerBlock }
 }
@@ -31,7 +34,7 @@ extension ComponentWeights {
   package func tensors() throws(ModelFileError) -> [PartTensor] {
     var tensors: [PartTensor] = []
     for (name, index, rowOrder) in storedTensors {
-      let record = archive.tensors.records[index]
+      let record = record(of: index)
       guard record.elementCount > 0 else {
         throw malformed("tensor '\(record.name)' of shape \(record.shape) is empty")
       }
@@ -41,7 +44,7 @@ extension ComponentWeights {
         PartTensor(
           part: part, name: name, storedName: record.name, type: record.type, shape: record.shape,
           ranges: try ranges(record, range, rowOrder), file: archive.file(of: index),
-          scale: try scale(of: record)))
+          scale: try scale(of: index, rowOrder: rowOrder)))
     }
     return tensors
   }

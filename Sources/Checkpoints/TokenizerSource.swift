@@ -1,4 +1,3 @@
-import Foundation
 import ModelFiles
 import StrictJSON
 
@@ -72,22 +71,24 @@ package enum TokenizerSource {
     -> TokenizerSource
   {
     if ModelFolder.isFolder(path) {
-      if let source = try inFolder(path, className: className) { return source }
-      let inner = ModelFolder.join(path, "tokenizer")
-      if ModelFolder.isFolder(inner), let source = try inFolder(inner, className: className) {
-        return source
+      let snapshot = HubCache.resolve(path)
+      for folder in [snapshot, ModelFolder.join(snapshot, "tokenizer")]
+      where ModelFolder.isFolder(folder) {
+        if let source = try inFolder(folder, className: className) { return source }
       }
       throw ModelFileError(
         path: path, kind: .notFound,
         fault: "has no tokenizer.json, tokenizer.model or spiece.model")
     }
+    let path = HubCache.resolve(path)
     let folder = ModelFolder.folder(of: path)
-    if path.hasSuffix(".json") {
+    let file = try MappedFile(path: path)
+    let isJSON = file.bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
+    if path.hasSuffix(".json") || isJSON {
       return .json(
         try JSONDocument(path: path, limit: maximumLength),
         companions: try Companions(in: folder, className: className))
     }
-    let file = try MappedFile(path: path)
     if file.bytes.prefix(4).elementsEqual("GGUF".utf8) {
       let archive = try TensorArchive(path: path)
       if let source = try inArchive(archive) { return source }
@@ -96,19 +97,36 @@ package enum TokenizerSource {
     return .sentencePiece(file)
   }
 
+  /// The tokenizer that lies around a model's file or folder: in it, in its folder `tokenizer`, or in
+  /// that beside a part's folder of a pipeline.
+  static func around(
+    _ path: String, className: String?
+  ) throws(ModelFileError) -> TokenizerSource? {
+    let folder = ModelFolder.isFolder(path) ? path : ModelFolder.folder(of: path)
+    var folders = [ModelFolder.join(folder, "tokenizer"), folder]
+    let name = FileSystem.resolved(folder).map { FileSystem.name(of: $0) }
+    if ModelPart.allCases.contains(where: { $0.folderName == name }) {
+      folders.append(ModelFolder.join(folder, "../tokenizer"))
+    }
+    for folder in folders where ModelFolder.isFolder(folder) {
+      if let source = try inFolder(folder, className: className) { return source }
+    }
+    return nil
+  }
+
   /// The tokenizer of a folder, `tokenizer.json` first, as the reference reads it.
   static func inFolder(
     _ folder: String, className: String?
   ) throws(ModelFileError) -> TokenizerSource? {
     let json = ModelFolder.join(folder, "tokenizer.json")
-    if FileManager.default.fileExists(atPath: json) {
+    if FileSystem.exists(json) {
       return .json(
         try JSONDocument(path: json, limit: maximumLength),
         companions: try Companions(in: folder, className: className))
     }
     for name in ["tokenizer.model", "spiece.model"] {
       let path = ModelFolder.join(folder, name)
-      if FileManager.default.fileExists(atPath: path) {
+      if FileSystem.exists(path) {
         return .sentencePiece(try MappedFile(path: path))
       }
     }

@@ -46,7 +46,7 @@ package struct VerificationProblem: Sendable {
 extension ModelInspection {
   /// Parts that a pipeline's folder should have and has not. Other paths may hold single parts.
   package var missingParts: [VerificationProblem] {
-    guard isPipelineFolder else { return [] }
+    guard isPipelineFolder, faults.isEmpty else { return [] }
     return missing.map { part in
       VerificationProblem(
         .error, path: path, tensor: nil, kind: .notFound,

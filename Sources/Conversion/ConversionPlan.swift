@@ -41,7 +41,7 @@ package struct ConversionPlan {
     package var elementCount: Int { source.elementCount }
     package var byteCount: Int { declaration.byteCount ?? 0 }
     /// Whether the bytes stay as they are.
-    package var isCopied: Bool { type == source.type && source.scale == 1 }
+    package var isCopied: Bool { type == source.type && source.scale == .one }
     /// Whether the type is free to choose: neither readers nor the user expect one, and it is a
     /// matrix whose rows hold whole blocks.
     package var isChoosable: Bool {

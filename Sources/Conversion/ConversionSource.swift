@@ -61,7 +61,9 @@ package struct ConversionSource {
   package init(
     _ selection: PartSelection, paths: ModelPaths, hints: ArchitectureHints
   ) throws(ModelFileError) {
-    let sources = try PartSources(selection.parts, paths, hints: hints)
+    let sources = try PartSources(selection.parts, paths, hints: hints) { there in
+      Self.alternative(to: selection, there)
+    }
     self.selection = selection
     var (transformer, textEncoder, autoencoder):
       (
@@ -82,12 +84,17 @@ package struct ConversionSource {
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
-    if selection == .all, tokenizer == nil {
-      throw ModelFileError(
-        path: paths.model ?? "model", kind: .notFound,
-        fault: "has no tokenizer: name its folder, tokenizer.json or tokenizer.model with "
-          + "--tokenizer")
-    }
+    if selection == .all { _ = try sources.expectTokenizer(paths) }
+  }
+
+  /// What to say where not every part is there.
+  private static func alternative(
+    to selection: PartSelection, _ there: [ModelPart]
+  ) -> String? {
+    guard selection == .all, there.count == 1, let part = there.first,
+      let single = PartSelection.allCases.first(where: { $0.parts == [part] })
+    else { return nil }
+    return "to convert the \(part.rawValue) alone, pass --part \(single.rawValue)"
   }
 
   // MARK: Architectures

@@ -22,11 +22,11 @@ extension PartTensor {
 
   /// Decodes elements that were read, the tensor's scale applied.
   func decode(
-    _ bytes: UnsafeRawPointer, count: Int, into values: UnsafeMutablePointer<Float>,
+    _ range: Range<Int>, of bytes: UnsafeRawPointer, into values: UnsafeMutablePointer<Float>,
     _ kernels: KernelSet
   ) {
-    kernels.decodeElements(type, bytes, count: count, into: values)
-    if scale != 1 { for index in 0..<count { values[index] *= scale } }
+    kernels.decodeElements(type, bytes, count: range.count, into: values)
+    scale.apply(to: values, count: range.count, from: range.lowerBound, columns: columns)
   }
 
   /// Where some bytes of the tensor lie in the file; the tensor's own order of rows counts.
@@ -82,7 +82,7 @@ extension PartTensor {
         try read(first..<end, into: base)
         values.withUnsafeMutableBufferPointer { values in
           if let target = values.baseAddress {
-            decode(base, count: end - first, into: target, kernels)
+            decode(first..<end, of: base, into: target, kernels)
           }
         }
       }

@@ -77,6 +77,14 @@ final class TensorConverter {
       name: tensor.name, type: tensor.type, sourceType: tensor.source.type,
       elementCount: tensor.elementCount, byteCount: tensor.byteCount)
     outcome.notFiniteCount = sums.notFiniteCount
+    let source = tensor.source
+    if let start = source.ranges.map(\.lowerBound).min(),
+      let end = source.ranges.map(\.upperBound).max()
+    {
+      outcome.content = StoredContent(
+        source.file, name: source.storedName, shape: source.shape, range: start..<end,
+        end: sums.contentEnd)
+    }
     if tensor.isCopied {
       outcome.relativeError = 0
     } else if options.measuresErrors, sums.notFiniteCount == 0 {
@@ -167,6 +175,7 @@ extension TileSums {
     squaredError += other.squaredError
     square += other.square
     notFiniteCount += other.notFiniteCount
+    contentEnd = max(contentEnd, other.contentEnd)
     if firstNotFinite < 0, other.firstNotFinite >= 0 {
       (firstNotFinite, isOverflow, value) = (
         offset + other.firstNotFinite, other.isOverflow, other.value

@@ -91,15 +91,31 @@ struct TileTask: Sendable {
     let stored =
       quantizer == nil ? blocks : UnsafeMutableRawPointer(scratch + 2 * layout.tileElements)
     try tensor.source.read(range, into: stored)
-    tensor.source.decode(stored, count: range.count, into: values, kernels)
+    tensor.source.decode(range, of: stored, into: values, kernels)
     var sums = TileSums()
     sums.scan(values, range.count, limit: limit)
+    sums.contentEnd = contentEnd(of: range, stored)
     guard let quantizer else { return sums }
     round(values, range.count, quantizer, into: target)
     guard measuresErrors else { return sums }
     kernels.decodeElements(tensor.type, blocks, count: range.count, into: decoded)
     if sums.firstNotFinite < 0 { sums.add(values, decoded, range.count) }
     return sums
+  }
+
+  /// Where the last byte that is not zero ends in the input's file; 0 for none.
+  private func contentEnd(of range: Range<Int>, _ stored: UnsafeRawPointer) -> Int {
+    let source = tensor.source
+    var (offset, result) = (0, 0)
+    for piece in source.pieces(
+      source.storedBytes(range.lowerBound)..<source.storedBytes(range.upperBound))
+    {
+      let end = ZeroContent.end(
+        of: UnsafeRawBufferPointer(start: stored + offset, count: piece.count))
+      if end > 0 { result = max(result, piece.lowerBound + end) }
+      offset += piece.count
+    }
+    return result
   }
 
   private func round(

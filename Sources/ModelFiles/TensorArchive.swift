@@ -7,22 +7,24 @@ public struct TensorArchive: Sendable {
     case gguf = "GGUF"
     case safetensors = "safetensors"
     case shardedSafetensors = "sharded safetensors"
+    case splitGGUF = "split GGUF"
   }
 
-  /// The path that was opened: the file, or the index of a sharded set.
+  /// The path that was opened: the file, the index of a sharded set, or one of numbered files.
   public let path: String
   /// The container format.
   public let format: Format
   /// Every tensor with its place in its own file.
   public let tensors: TensorTable
-  /// The opened GGUF file, where the archive is one.
-  public let gguf: GGUFFile?
+  /// The opened GGUF file, where the archive is one; of a split one the first, which has the metadata.
+  public var gguf: GGUFFile? { ggufs.first }
   /// The `__metadata__` texts of a safetensors file (of all shards together).
   public let safetensorsMetadata: [(key: String, value: String)]
   /// The files, and for each tensor the one that holds it.
   package let files: [MappedFile]
   private let fileOfTensor: [Int]
-  /// Opened safetensors files, in the order of `files`; empty for GGUF.
+  /// Opened files of either kind, in the order of `files`; the other list is empty.
+  private let ggufs: [GGUFFile]
   private let safetensors: [SafetensorsFile]
   /// Tensors at the end of `tensors` that lie in shards though the index does not list them.
   public let unlistedCount: Int
@@ -32,110 +34,30 @@ public struct TensorArchive: Sendable {
 
   /// Opens a GGUF file, a safetensors file or a safetensors index, told apart by content.
   ///
+  /// A file that is one of several by its name (`-00001-of-00003`) or, in GGUF, by its metadata
+  /// (`split.count`) stands for all of them.
+  ///
   /// - Parameters:
   ///   - path: the file.
   ///   - access: how the tensors' bytes are got at.
   /// - Throws: `ModelFileError` with the first fault that was found.
   public init(path: String, access: FileAccess = .mmap) throws(ModelFileError) {
-    let file = try MappedFile(path: path, access: access)
-    if GGUFFile.isGGUF(file) {
-      self.init(gguf: try GGUFFile(file))
-    } else if Self.looksLikeIndex(file) {
-      try self.init(index: file, access: access)
-    } else if SafetensorsFile.looksLikeSafetensors(file) || path.hasSuffix(".safetensors") {
-      self.init(safetensors: try SafetensorsFile(file))
-    } else {
-      throw Self.unknownFormat(of: file)
-    }
+    try self.init(ArchiveOpening(path: path, access: access))
   }
 
-  private init(gguf: GGUFFile) {
-    path = gguf.file.path
-    format = .gguf
-    tensors = gguf.tensors
-    self.gguf = gguf
-    safetensorsMetadata = []
-    files = [gguf.file]
-    safetensors = []
-    fileOfTensor = Array(repeating: 0, count: gguf.tensors.records.count)
-    unlistedCount = 0
-  }
-
-  private init(safetensors: SafetensorsFile) {
-    path = safetensors.file.path
-    format = .safetensors
-    tensors = safetensors.tensors
-    gguf = nil
-    safetensorsMetadata = safetensors.metadata
-    files = [safetensors.file]
-    self.safetensors = [safetensors]
-    fileOfTensor = Array(repeating: 0, count: safetensors.tensors.records.count)
-    unlistedCount = 0
-  }
-
-  private init(index file: MappedFile, access: FileAccess) throws(ModelFileError) {
-    let index = try SafetensorsIndex(file)
-    var shards: [SafetensorsFile] = []
-    for name in index.shards {
-      shards.append(
-        try SafetensorsFile(
-          try Self.openShard(
-            Self.neighbour(of: file.path, named: name), of: file.path, access: access)))
-    }
-    var records: [TensorRecord] = []
-    var fileOfTensor: [Int] = []
-    for (name, shard) in index.tensors {
-      guard let found = shards[shard].tensors.index(of: name) else {
-        throw file.malformed(
-          "tensor '\(name)' should lie in '\(index.shards[shard])', which does not have it")
-      }
-      records.append(shards[shard].tensors.records[found])
-      fileOfTensor.append(shard)
-    }
-    switch TensorTable.make(records) {
-    case .success(let listed):
-      tensors = try Self.addUnlisted(of: shards, to: listed, &fileOfTensor, index: file)
-    case .failure(let duplicate):
-      throw file.malformed("tensor '\(duplicate.name)' occurs twice in 'weight_map'")
-    }
+  /// Joins the tables of files that belong together.
+  init(_ opening: ArchiveOpening) {
+    path = opening.path
+    format = opening.format
+    tensors = opening.tensors
+    fileOfTensor = opening.fileOfTensor
+    unlistedCount = opening.unlistedCount
+    ggufs = opening.ggufs
+    safetensors = opening.safetensors
+    files = opening.ggufs.map(\.file) + opening.safetensors.map(\.file)
     var seenKeys: Set<ExactName> = []
-    path = file.path
-    unlistedCount = tensors.records.count - records.count
-    format = .shardedSafetensors
-    gguf = nil
-    safetensorsMetadata = shards.flatMap(\.metadata).filter {
+    safetensorsMetadata = opening.safetensors.flatMap(\.metadata).filter {
       seenKeys.insert(ExactName($0.key)).inserted
-    }
-    files = shards.map(\.file)
-    safetensors = shards
-    self.fileOfTensor = fileOfTensor
-  }
-
-  /// Adds the tensors that lie in shards though the index does not list them: the reference loads
-  /// whole shards too. Of a name that the index lists, the copy that it means is enough.
-  private static func addUnlisted(
-    of shards: [SafetensorsFile], to listed: TensorTable, _ fileOfTensor: inout [Int],
-    index file: MappedFile
-  ) throws(ModelFileError) -> TensorTable {
-    // Listed names differ and were found, so equal counts mean that nothing is left over.
-    let count = shards.reduce(0) { $0 + $1.tensors.records.count }
-    guard count > listed.records.count else { return listed }
-    guard count <= TensorTable.maximumCount else {
-      throw file.malformed(
-        "its files hold \(count) tensors, more than \(TensorTable.maximumCount) tensors")
-    }
-    var records = listed.records
-    for (position, shard) in shards.enumerated() {
-      for record in shard.tensors.records where listed.index(of: record.name) == nil {
-        records.append(record)
-        fileOfTensor.append(position)
-      }
-    }
-    switch TensorTable.make(records) {
-    case .success(let table): return table
-    case .failure(let duplicate):
-      throw file.malformed(
-        "tensor '\(duplicate.name)' lies in two files and 'weight_map' does not say which counts")
     }
   }
 
@@ -144,7 +66,8 @@ public struct TensorArchive: Sendable {
   /// - Throws: `ModelFileError` if a file's hashes are malformed or of other tensors.
   package func tensorHashes() throws(ModelFileError) -> [UInt64?] {
     if let gguf {
-      let hashes = try gguf.tensorHashes()
+      // Splitting leaves all hashes in the first file, in the order of all tensors.
+      let hashes = try gguf.tensorHashes(count: tensors.records.count)
       return tensors.records.indices.map { index in hashes.flatMap { $0[index].nonZero } }
     }
     var hashes: [[UInt64]?] = []
@@ -200,45 +123,6 @@ public struct TensorArchive: Sendable {
         }
       }
     }
-  }
-
-  // MARK: Telling formats apart
-
-  private static func looksLikeIndex(_ file: MappedFile) -> Bool {
-    if file.path.hasSuffix(".index.json") || file.path.hasSuffix(".json") { return true }
-    return file.bytes.first == UInt8(ascii: "{")
-      && !SafetensorsFile.looksLikeSafetensors(file)
-  }
-
-  private static func unknownFormat(of file: MappedFile) -> ModelFileError {
-    if file.bytes.isEmpty { return file.malformed("is empty") }
-    if file.bytes.prefix(2).elementsEqual("PK".utf8) || file.bytes[0] == 0x80 {
-      return file.malformed(
-        "is a PyTorch pickle, which can run code when opened; "
-          + "convert it to safetensors with its author's tools")
-    }
-    if file.bytes.prefix(7).elementsEqual("version".utf8) {
-      return file.malformed("is a Git LFS pointer, not the model: run 'git lfs pull'")
-    }
-    return file.malformed("is neither GGUF nor safetensors")
-  }
-
-  private static func openShard(
-    _ path: String, of index: String, access: FileAccess
-  ) throws(ModelFileError) -> MappedFile {
-    do throws(ModelFileError) {
-      return try MappedFile(path: path, access: access)
-    } catch {
-      guard error.kind == .notFound else { throw error }
-      throw ModelFileError(
-        path: path, kind: .notFound,
-        fault: "\(error.fault): the index '\(index)' lists this file, download it too")
-    }
-  }
-
-  private static func neighbour(of path: String, named name: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return name }
-    return path[...slash] + name
   }
 }
 

@@ -68,10 +68,11 @@ package enum TensorHashes {
 }
 
 extension GGUFFile {
-  /// The hashes that the file holds of its tensors, in their order; nil if it holds none.
+  /// The hashes that the file holds of tensors, in their order; nil if it holds none.
   ///
+  /// - Parameter count: tensors of this file, or of all files of a split one.
   /// - Throws: `ModelFileError` if they are malformed or of another number of tensors.
-  func tensorHashes() throws(ModelFileError) -> [UInt64]? {
+  func tensorHashes(count: Int) throws(ModelFileError) -> [UInt64]? {
     guard let value = value(for: TensorHashes.key) else { return nil }
     guard value.elementType == .uint64 else {
       throw file.malformed(
@@ -79,7 +80,7 @@ extension GGUFFile {
           + "expected an array of uint64")
     }
     // The count first: elements are many.
-    try file.expectHashes(value.elementCount ?? 0, of: tensors.records.count)
+    try file.expectHashes(value.elementCount ?? 0, of: count)
     return value.elements()?.compactMap(\.unsigned)
   }
 }

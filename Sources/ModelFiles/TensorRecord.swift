@@ -19,6 +19,12 @@ public struct TensorRecord: Sendable {
   /// Cannot overflow: the bytes of a tensor that has any were counted with checks. An empty one may
   /// have huge dimensions beside its zero.
   public var elementCount: Int { byteCount == 0 ? 0 : shape.reduce(1, *) }
+
+  /// The same bytes as elements of another type of the same size.
+  package func retyped(_ type: ElementType) -> TensorRecord {
+    TensorRecord(
+      name: name, type: type, shape: shape, byteOffset: byteOffset, byteCount: byteCount)
+  }
 }
 
 /// Computes the size of a tensor with checked arithmetic.

@@ -10,7 +10,9 @@ struct SegmentProduct {
   let packing: ActivationPacking
   private let columns: Int
   private let rowBytes: Int
-  private let scale: Float
+  private let scale: WeightScale
+  /// Rows of the weight before the segment's.
+  private let firstRow: Int
   private let bias: [Float]?
   /// `[rows, segment.rows]`.
   private let result: Matrix
@@ -35,9 +37,10 @@ struct SegmentProduct {
     self.segment = segment
     columns = weight.columns
     scale = weight.scale
+    firstRow = outputs.lowerBound
     kernels = pool.kernels
-    // A factor on every element fits into decoding only.
-    let kind = scale == 1 ? ProductKind(segment.type, pool.activations, kernels) : .float
+    // Factors on elements fit into decoding only.
+    let kind = scale == .one ? ProductKind(segment.type, pool.activations, kernels) : .float
     rowBytes = segment.type.byteCount(elements: columns) ?? 0
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
     layout = kind == .float ? nil : segment.type.codeLayout
@@ -124,7 +127,9 @@ struct SegmentProduct {
   ) {
     for start in stride(from: 0, to: max(columns, 1), by: max(panelWidth, 1)) {
       let part = start..<min(columns, start + panelWidth)
-      panel.fill(weights, rowBytes: rowBytes, count: outputs.count, columns: part, scale: scale)
+      panel.fill(
+        weights, rowBytes: rowBytes, count: outputs.count, columns: part, scale: scale,
+        firstRow: firstRow + outputs.lowerBound)
       for start in stride(from: part.lowerBound, to: max(part.upperBound, 1), by: packing.partWidth)
       {
         let columns = start..<min(part.upperBound, start + packing.partWidth)

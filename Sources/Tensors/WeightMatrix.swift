@@ -40,12 +40,14 @@ package struct WeightMatrix: Sendable {
   package let columns: Int
   /// Our name of the tensor, for statistics; empty if it has none.
   package let name: String
-  /// Factor on every element (scaled fp8 checkpoints); 1 otherwise.
-  package let scale: Float
+  /// Factors on the elements (scaled fp8 checkpoints).
+  package let scale: WeightScale
   package let segments: [Segment]
 
   /// - Precondition: each segment's rows are whole blocks of its type.
-  package init(segments: [Segment], columns: Int, scale: Float = 1, name: String = "") {
+  package init(
+    segments: [Segment], columns: Int, scale: WeightScale = .one, name: String = ""
+  ) {
     self.segments = segments
     self.columns = columns
     self.name = name
@@ -76,9 +78,8 @@ package struct WeightMatrix: Sendable {
       }
       first += segment.rows
     }
-    if scale != 1 {
-      for index in 0..<range.count * columns { values[index] *= scale }
-    }
+    scale.apply(
+      to: values, count: range.count * columns, from: range.lowerBound * columns, columns: columns)
   }
 
   /// Decodes all rows to float32 on many threads.
@@ -97,9 +98,7 @@ package struct WeightMatrix: Sendable {
           for row in rows {
             let target = values.row(first + row)
             segment.type.decode(bytes + row * rowBytes, count: columns, into: target)
-            if scale != 1 {
-              for column in 0..<columns { target[column] *= scale }
-            }
+            scale.apply(to: target, count: columns, from: (first + row) * columns, columns: columns)
           }
         }
       }

@@ -75,9 +75,11 @@ struct WeightPanel {
   ///   - rowBytes: bytes from row to row.
   ///   - count: rows; the missing ones of a tile count as zero.
   ///   - columns: whole blocks, at most `width`.
-  ///   - scale: factor on every element; 1 unless the kind is `.float`.
+  ///   - scale: factors on the weight's elements; none unless the kind is `.float`.
+  ///   - firstRow: the first row's number in the weight.
   func fill(
-    _ bytes: UnsafeRawPointer, rowBytes: Int, count: Int, columns: Range<Int>, scale: Float
+    _ bytes: UnsafeRawPointer, rowBytes: Int, count: Int, columns: Range<Int>, scale: WeightScale,
+    firstRow: Int
   ) {
     let offset = columns.lowerBound / type.elementsPerBlock * type.bytesPerBlock
     if count < kernels.columnTile { clear(columns.count) }
@@ -88,12 +90,14 @@ struct WeightPanel {
         columns: columns.count * kind.bytesPerElement / 4, destination: elements + first,
         destinationStride: kernels.columnTile)
       let source = bytes + first * rowBytes + offset
-      if type == .f32, scale == 1, rowBytes % 4 == 0 {
+      if type == .f32, scale == .one, rowBytes % 4 == 0 {
         transposition.source = source
         transposition.sourceStride = rowBytes / 4
       } else {
         for row in 0..<band {
-          unpack(source + row * rowBytes, row: row, tileRow: first + row, columns.count, scale)
+          unpack(
+            source + row * rowBytes, row: row, tileRow: first + row, columns.count,
+            scale.factor(of: firstRow + first + row))
         }
       }
       kernels.transpose(&transposition)

@@ -72,8 +72,9 @@ package struct ModelVerification: Sendable {
   private static func architectureProblems(
     _ inspection: ModelInspection, _ hints: ArchitectureHints
   ) -> [VerificationProblem] {
-    var problems = inspection.missingParts
-    for found in inspection.parts {
+    var problems = inspection.faults.map { VerificationProblem($0) } + inspection.missingParts
+    let unfit = Set(inspection.faults.map(\.path))
+    for found in inspection.parts where !unfit.contains(found.path) {
       do throws(ModelFileError) {
         let source = try PartSource(found.part, path: found.path, hints: hints)
         problems += source.problems { source throws(ModelFileError) in
@@ -83,7 +84,8 @@ package struct ModelVerification: Sendable {
         problems.append(VerificationProblem(error))
       }
     }
-    guard problems.isEmpty, inspection.missing.isEmpty, inspection.isPipeline else {
+    guard problems.isEmpty, inspection.missing.isEmpty, inspection.ambiguities.isEmpty
+    else {
       return problems
     }
     // Do the parts belong together, with tokenizer and defaults?

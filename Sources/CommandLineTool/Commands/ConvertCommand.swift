@@ -224,6 +224,10 @@ struct ConvertCommand: AsyncParsableCommand {
       console.note(
         "tensor '\(tensor.name)' holds \(tensor.notFiniteCount) weights that are not finite")
     }
+    for finding in ZeroContent.findings(outcomes.compactMap(\.content)) {
+      let tensor = finding.tensor.map { "tensor '\($0)' " } ?? ""
+      console.note("\(finding.path): \(tensor)\(finding.fault)")
+    }
     guard !common.quiet else { return }
     ConversionReport(plan, input: input)
       .printResult(outcomes, output: output, seconds: progress.seconds, asJSON: common.json)

@@ -56,13 +56,25 @@ struct InspectCommand: AsyncParsableCommand {
       if verify { return try verifyModel() }
       let inspection = try ModelInspection(path: path)
       if quiet { return }
+      let obstacle = obstacle(to: inspection)
       if common.json {
-        var json = InspectionJSON(inspection)
+        var json = InspectionJSON(inspection, obstacle: obstacle)
         json.print()
       } else {
-        var text = InspectionText(inspection)
+        var text = InspectionText(inspection, obstacle: obstacle)
         text.print()
       }
+    }
+  }
+
+  /// Why generate would not open a model that has all parts: it is opened in the same way.
+  private func obstacle(to inspection: ModelInspection) -> ModelFileError? {
+    guard inspection.missing.isEmpty, inspection.ambiguities.isEmpty else { return nil }
+    do throws(ModelFileError) {
+      _ = try Pipeline(ModelPaths(model: path))
+      return nil
+    } catch {
+      return error
     }
   }
 

@@ -5,10 +5,17 @@ import StrictJSON
 /// The inspection as JSON, written piece by piece: files may list very many tensors.
 struct InspectionJSON {
   private let inspection: ModelInspection
+  private let obstacle: ModelFileError?
   private var output = BufferedOutput()
   private var limits = InspectionLimits()
 
-  init(_ inspection: ModelInspection) { self.inspection = inspection }
+  /// - Parameters:
+  ///   - inspection: what is shown.
+  ///   - obstacle: why a model with all parts cannot be run; nil if it can.
+  init(_ inspection: ModelInspection, obstacle: ModelFileError?) {
+    self.inspection = inspection
+    self.obstacle = obstacle
+  }
 
   /// Prints the object.
   mutating func print() {
@@ -29,6 +36,14 @@ struct InspectionJSON {
       })
     write("  \"tokenizer\": \(inspection.tokenizer.map(JSONText.quoted) ?? "null"),\n")
     list("missing", inspection.missing.map { .string($0) })
+    write("  \"kind\": \(inspection.kind.map(JSONText.quoted) ?? "null"),\n")
+    list("ambiguities", inspection.ambiguities.map { .string($0) })
+    list("faults", inspection.faults.map { .string($0.description) })
+    let isRunnable =
+      inspection.missing.isEmpty && inspection.ambiguities.isEmpty && obstacle == nil
+    write("  \"runnable\": \(isRunnable),\n")
+    write(
+      "  \"obstacle\": \(obstacle.map { JSONText.quoted($0.description) } ?? "null"),\n")
     write(
       "  \"tensorsNotInIndex\": "
         + "\(inspection.contents.reduce(0) { $0 + $1.archive.unlistedCount }),\n")

@@ -25,10 +25,17 @@ struct InspectionLimits {
 /// The inspection as text for a person.
 struct InspectionText {
   private let inspection: ModelInspection
+  private let obstacle: ModelFileError?
   private var output = BufferedOutput()
   private var limits = InspectionLimits()
 
-  init(_ inspection: ModelInspection) { self.inspection = inspection }
+  /// - Parameters:
+  ///   - inspection: what is shown.
+  ///   - obstacle: why a model with all parts cannot be run; nil if it can.
+  init(_ inspection: ModelInspection, obstacle: ModelFileError?) {
+    self.inspection = inspection
+    self.obstacle = obstacle
+  }
 
   /// Prints line by line.
   mutating func print() {
@@ -55,11 +62,23 @@ struct InspectionText {
     line("")
     printTotals("types", Total.byType(inspection.contents))
     printTotals("parts", Total.byPart(inspection.contents))
-    line(
-      inspection.missing.isEmpty
-        ? "all parts are here; generate checks every tensor when it opens them"
-        : "to run it, these are missing here: \(inspection.missing.joined(separator: ", "))")
+    for text in verdict { line(text) }
     output.flush()
+  }
+
+  /// What can be done with it.
+  private var verdict: [String] {
+    let faults = inspection.faults.map { "cannot be used: \($0)" }
+    let kind = inspection.kind.map { ["it is \($0)"] } ?? []
+    guard inspection.missing.isEmpty else {
+      let missing = inspection.missing.joined(separator: ", ")
+      return kind + faults + inspection.ambiguities
+        + ["to run it, these are missing here: \(missing)"]
+    }
+    if let obstacle { return inspection.ambiguities + ["all parts are here, but: \(obstacle)"] }
+    return inspection.ambiguities.isEmpty
+      ? faults + ["all parts are here, and generate opens them"]
+      : faults + ["all parts are here, but " + inspection.ambiguities.joined(separator: "; ")]
   }
 
   private mutating func printMetadata(_ archive: TensorArchive) {

@@ -11,7 +11,7 @@ struct Total {
 
   /// Sums up tensors by a label, in order of first appearance.
   static func sums(
-    _ contents: [ModelInspection.Contents], by label: (TensorRecord, ModelPart?) -> String
+    _ contents: [ArchiveContents], by label: (TensorRecord, ModelPart?) -> String
   ) -> [Total] {
     var totals: [Total] = []
     var indexByName: [String: Int] = [:]
@@ -31,11 +31,11 @@ struct Total {
     return totals
   }
 
-  static func byType(_ contents: [ModelInspection.Contents]) -> [Total] {
+  static func byType(_ contents: [ArchiveContents]) -> [Total] {
     sums(contents) { record, _ in record.type.name }
   }
 
-  static func byPart(_ contents: [ModelInspection.Contents]) -> [Total] {
+  static func byPart(_ contents: [ArchiveContents]) -> [Total] {
     sums(contents) { _, part in part?.rawValue ?? "other" }
   }
 

@@ -27,11 +27,6 @@ public struct GGUFFile: Sendable {
   package let file: MappedFile
   private let indexByKey: [ExactName: Int]
 
-  /// Whether a file's first bytes are GGUF's.
-  static func isGGUF(_ file: MappedFile) -> Bool {
-    file.bytes.prefix(4).elementsEqual("GGUF".utf8)
-  }
-
   /// Opens and checks a file.
   ///
   /// - Throws: `ModelFileError` naming the first fault.

@@ -23,11 +23,6 @@ public struct SafetensorsFile: Sendable {
   public let tensors: TensorTable
   package let file: MappedFile
 
-  /// Whether a file begins like safetensors: a plausible header length, then a JSON object.
-  static func looksLikeSafetensors(_ file: MappedFile) -> Bool {
-    file.bytes.count > 8 && file.bytes[8] == UInt8(ascii: "{")
-  }
-
   /// Opens and checks a file.
   ///
   /// - Throws: `ModelFileError` naming the first fault.
@@ -115,6 +110,11 @@ public struct SafetensorsFile: Sendable {
     var seen: Set<ExactName> = []
     var keyBytes = 0
     var keptBytes = 0
+    // Some writers put null where they have nothing to say, which the reference reader takes.
+    guard try scanner.peekKind() != .null else {
+      try scanner.skipValue()
+      return []
+    }
     try scanner.readObject { (scanner, key) throws(JSONError) in
       keyBytes += key.utf8.count
       guard keyBytes <= NameBudget.maximumBytes else {

@@ -32,7 +32,11 @@ struct SafetensorsIndex {
     } catch {
       throw file.malformed("\(error)")
     }
-    guard hasMap else { throw file.malformed("has no 'weight_map'") }
+    guard hasMap else {
+      throw file.malformed(
+        "is a JSON text without 'weight_map', so no index of a model's files: name the weights, or "
+          + "their folder")
+    }
   }
 
   private mutating func readMap(_ scanner: inout JSONScanner) throws(JSONError) {

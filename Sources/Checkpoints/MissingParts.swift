@@ -1,0 +1,106 @@
+import ModelFiles
+
+extension ModelPart {
+  /// The command line flag that names a file of the part.
+  package var flag: String {
+    switch self {
+    case .transformer: "--transformer"
+    case .textEncoder: "--text-encoder"
+    case .autoencoder: "--vae"
+    }
+  }
+
+  /// The folder of the part in a pipeline's folder.
+  var folderName: String {
+    switch self {
+    case .transformer: "transformer"
+    case .textEncoder: "text_encoder"
+    case .autoencoder: "vae"
+    }
+  }
+
+  /// Where files of the part are published.
+  fileprivate var published: String {
+    switch self {
+    case .transformer:
+      "transformer/ of huggingface.co/fal/AuraFlow-v0.3, or a GGUF of it such as "
+        + "city96/AuraFlow-v0.3-gguf"
+    case .textEncoder:
+      "Pile-T5-XL: text_encoder/ of huggingface.co/fal/AuraFlow-v0.3"
+    case .autoencoder:
+      "SDXL's: vae/ of huggingface.co/fal/AuraFlow-v0.3, or stabilityai/sdxl-vae"
+    }
+  }
+
+  /// A tensor that tells the part.
+  fileprivate var example: String {
+    switch self {
+    case .transformer: "single_layers.0.attn.w1q.weight"
+    case .textEncoder: "enc.blk.0.attn_q.weight"
+    case .autoencoder: "decoder.conv_in.weight"
+    }
+  }
+}
+
+/// What says that parts of a model are not there: all of them at once, each with its flag and the
+/// place where such a file is published.
+enum MissingParts {
+  /// A line about each missing part, and one for the tokenizer.
+  ///
+  /// - Parameters:
+  ///   - parts: what is missing.
+  ///   - isTokenizerMissing: whether the tokenizer is too.
+  ///   - finder: what was found at the model's path; nil if none was named.
+  ///   - path: what to call the model.
+  ///   - alternative: what else could be done, given the parts that are there; nil for nothing.
+  static func error(
+    _ parts: [ModelPart], isTokenizerMissing: Bool, _ finder: ModelFinder?, path: String,
+    alternative: ([ModelPart]) -> String? = { _ in nil }
+  ) -> ModelFileError {
+    // What is broken may be what is missing.
+    if let fault = finder?.faults.first, !parts.isEmpty { return fault }
+    let there = ModelPart.allCases.filter { finder?.candidates[$0] != nil }
+    if let finder, there.isEmpty, finder.contents.count == 1, !finder.isFolder,
+      let first = parts.first
+    {
+      return notFound(first, in: finder.contents[0])
+    }
+    var missing = parts.map { "\($0.rawValue) (\($0.flag); \($0.published))" }
+    if isTokenizerMissing {
+      missing.append(
+        "tokenizer (--tokenizer; tokenizer/ of huggingface.co/fal/AuraFlow-v0.3, or its "
+          + "tokenizer.json or tokenizer.model)")
+    }
+    let start =
+      there.isEmpty || parts.isEmpty
+      ? "" : "holds a \(there.map(\.rawValue).joined(separator: " and a ")) only; "
+    let hint = alternative(there).map { "; \($0)" } ?? ""
+    let unfinished = finder.map { HubCache.unfinishedCount(around: $0.path) } ?? 0
+    return ModelFileError(
+      path: path, kind: .notFound,
+      fault: "\(start)missing: \(missing.joined(separator: ", "))\(hint)"
+        + (unfinished > 0 ? "; \(unfinished) downloads into this cache have not ended" : ""))
+  }
+
+  /// The error about a file that was named for a part and does not hold it.
+  static func notFound(_ part: ModelPart, in contents: ArchiveContents) -> ModelFileError {
+    let archive = contents.archive
+    if contents.places.isEmpty {
+      if let fault = contents.fault { return fault }
+      if let kind = ModelKind(archive) {
+        return ModelFileError(
+          path: archive.path, kind: .unsupported,
+          fault: "is \(kind.description), where a \(part.rawValue) is expected: \(kind.advice)")
+      }
+    }
+    let there = contents.places.map(\.part.rawValue)
+    let found = there.isEmpty ? "" : "holds a \(there.joined(separator: " and a ")), but "
+    let architecture = archive.gguf?.value(for: "general.architecture")?.textPrefix(40)
+    return ModelFileError(
+      path: archive.path, kind: .unsupported,
+      fault: (found.isEmpty ? "holds " : found) + "no \(part.rawValue) of an AuraFlow model"
+        + (architecture.map { " (its architecture is '\($0)')" } ?? "")
+        + ": expected tensors such as '\(part.example)'; name another file with \(part.flag) ("
+        + "\(part.published))")
+  }
+}

@@ -1,0 +1,137 @@
+import ModelFiles
+
+/// Opens each file once and remembers what was found in it.
+final class ArchiveCache {
+  private let access: FileAccess
+  private var contents: [String: ArchiveContents] = [:]
+
+  init(access: FileAccess) { self.access = access }
+
+  /// Everything that was opened, by path.
+  var opened: [ArchiveContents] { contents.keys.sorted().compactMap { contents[$0] } }
+
+  func open(_ path: String) throws(ModelFileError) -> ArchiveContents {
+    if let known = contents[path] { return known }
+    let archive = try TensorArchive(path: path, access: access)
+    // Whichever of several files was named.
+    if let known = contents[archive.path] { return known }
+    let found = ArchiveContents(archive)
+    contents[path] = found
+    return found
+  }
+}
+
+/// Finds which files at a path hold which parts of a model: the one finder of every verb, so that
+/// what one of them finds the others use.
+///
+/// A path is a file, a pipeline's folder with a folder for each part, a folder of downloads side by
+/// side, a single part's folder, or a repository in the cache of Hugging Face's hub.
+struct ModelFinder {
+  /// The path, in a hub's cache the snapshot's.
+  let path: String
+  /// `model_index.json` of a pipeline's folder.
+  let pipelineIndex: ConfigurationFile?
+  /// Whether the path is a folder.
+  let isFolder: Bool
+  /// Everything that was opened, in order.
+  private(set) var contents: [ArchiveContents] = []
+  /// For each part the archives that hold it; more than one means that somebody has to choose.
+  private(set) var candidates: [ModelPart: [ArchiveContents]] = [:]
+  /// Files that cannot be used.
+  private(set) var faults: [ModelFileError] = []
+
+  /// Looks through a path.
+  ///
+  /// - Parameters:
+  ///   - path: a file or folder.
+  ///   - wanted: parts that are looked for in a folder.
+  ///   - cache: opens files.
+  /// - Throws: `ModelFileError` if a file that was named itself cannot be opened.
+  init(
+    _ path: String, for wanted: [ModelPart] = ModelPart.allCases, _ cache: ArchiveCache
+  ) throws(ModelFileError) {
+    self.path = HubCache.resolve(path)
+    isFolder = FileSystem.isFolder(self.path)
+    guard isFolder else {
+      pipelineIndex = nil
+      let file = try cache.open(self.path)
+      contents = [file]
+      for place in file.places { candidates[place.part] = [file] }
+      return
+    }
+    pipelineIndex = try ConfigurationFile.ifPresent(
+      ModelFolder.join(self.path, "model_index.json"))
+    for part in wanted {
+      let folder = ModelFolder.join(self.path, part.folderName)
+      guard FileSystem.isFolder(folder) else { continue }
+      let found = archives(in: folder, cache)
+      add(found, [part])
+      // What else lies there is shown, not used.
+      if candidates[part] == nil, let first = found.first { noteUseless(first.contents, part) }
+    }
+    let rest = wanted.filter { candidates[$0] == nil }
+    // A pipeline's own files are often one of all parts beside the folders.
+    if !rest.isEmpty { add(archives(in: self.path, cache), rest) }
+  }
+
+  /// An archive of a folder, and whether its files are called as tools call a part's weights.
+  private typealias Found = (contents: ArchiveContents, hasKnownName: Bool)
+
+  /// Opens every complete checkpoint of a folder; of several variants of one the most usual.
+  private mutating func archives(in folder: String, _ cache: ArchiveCache) -> [Found] {
+    var found: [Found] = []
+    var stems: Set<String> = []
+    for set in CheckpointSet.all(in: folder) {
+      guard !set.hasKnownName || !stems.contains(set.stem) else { continue }
+      do throws(ModelFileError) {
+        if let error = set.incompleteness { throw error }
+        found.append((try cache.open(set.path), set.hasKnownName))
+        stems.insert(set.stem)
+      } catch {
+        faults.append(error)
+      }
+    }
+    return found
+  }
+
+  private mutating func add(_ found: [Found], _ parts: [ModelPart]) {
+    contents += found.map(\.contents)
+    for part in parts {
+      let holding = found.filter { $0.contents.place(of: part) != nil }
+      guard !holding.isEmpty else { continue }
+      let known = holding.first(where: \.hasKnownName)
+      candidates[part] = known.map { [$0.contents] } ?? holding.map(\.contents)
+    }
+  }
+
+  private mutating func noteUseless(_ contents: ArchiveContents, _ part: ModelPart) {
+    faults.append(MissingParts.notFound(part, in: contents))
+  }
+
+  // MARK: What was found
+
+  /// The archive of a part; nil if there is none.
+  ///
+  /// - Throws: `ModelFileError` naming several, if somebody has to choose.
+  func archive(of part: ModelPart) throws(ModelFileError) -> ArchiveContents? {
+    guard let found = candidates[part], let first = found.first else { return nil }
+    guard found.count == 1 else {
+      throw ModelFileError(path: path, kind: .contradicted, fault: ambiguity(of: part, found))
+    }
+    return first
+  }
+
+  /// Parts that several files hold, as lines.
+  var ambiguities: [String] {
+    ModelPart.allCases.compactMap { part in
+      guard let found = candidates[part], found.count > 1 else { return nil }
+      return ambiguity(of: part, found)
+    }
+  }
+
+  private func ambiguity(of part: ModelPart, _ found: [ArchiveContents]) -> String {
+    let names = found.map { FileSystem.name(of: $0.archive.path) }
+    return "several files hold a \(part.rawValue) (\(names.prefix(4).joined(separator: ", "))"
+      + (names.count > 4 ? ", ..." : "") + "): name one with \(part.flag)"
+  }
+}

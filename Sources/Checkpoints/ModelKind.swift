@@ -1,0 +1,165 @@
+import ModelFiles
+
+/// What a file is that holds no part of a model which is run here: people mix them up all the time.
+struct ModelKind: Sendable {
+  /// What it is, with its article: `a LoRA adapter (rank 4, for the transformer)`.
+  let description: String
+  /// What can be done with it.
+  let advice: String
+
+  /// A kind that shows in its tensors' names.
+  private struct Sign {
+    /// Texts of which each occurs in some name.
+    let marks: [String]
+    let description: String
+    let advice: String
+
+    init(_ marks: String..., is description: String, advice: String = ModelKind.transformers) {
+      self.marks = marks
+      self.description = description
+      self.advice = advice
+    }
+  }
+
+  private static let transformers =
+    "models of this family cannot be run by this version, only AuraFlow's can"
+  private static let adapters =
+    "adapters are not applied by this version: take a version of the model that it is merged into"
+  private static let clip = "AuraFlow reads its prompts with Pile-T5-XL"
+
+  /// In the order in which they decide: what has more than another comes first.
+  private static let signs = [
+    Sign("controlnet_blocks", is: "a ControlNet", advice: "ControlNets are not run"),
+    Sign("controlnet_down_blocks", is: "a ControlNet", advice: "ControlNets are not run"),
+    Sign("control_model.", is: "a ControlNet", advice: "ControlNets are not run"),
+    Sign("ip_adapter.", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
+    Sign("image_proj.", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
+    Sign("distilled_guidance_layer.", is: "a Chroma transformer"),
+    Sign("double_stream_modulation_img", is: "a FLUX.2 transformer"),
+    Sign("double_blocks.", ".img_attn_qkv", is: "a HunyuanVideo transformer"),
+    Sign("double_blocks.", ".img_attn.qkv", is: "a FLUX.1 transformer"),
+    Sign("single_transformer_blocks.", ".proj_mlp.", is: "a FLUX.1 transformer"),
+    Sign("single_blocks.", ".linear1", is: "a FLUX.1 transformer"),
+    Sign("joint_blocks.", ".x_block.", is: "a Stable Diffusion 3 transformer"),
+    Sign(
+      "transformer_blocks.", ".attn.add_q_proj", "context_embedder",
+      is: "a Stable Diffusion 3 transformer"),
+    Sign("transformer_blocks.", ".img_mod.", is: "a Qwen-Image transformer"),
+    Sign("double_stream_blocks.", is: "a HiDream transformer"),
+    Sign("noise_refiner.", "cap_embedder.", is: "a Lumina 2 or Z-Image transformer"),
+    Sign("cap_embedder.", is: "a Lumina transformer"),
+    Sign("patchify_proj", is: "an LTX-Video transformer"),
+    Sign("caption_projection.", "attn1.to_q", is: "a PixArt transformer"),
+    Sign("conv_inverted", is: "a Sana transformer"),
+    Sign("blocks.", ".cross_attn.", ".self_attn.", "time_projection", is: "a Wan transformer"),
+    Sign("blocks.", ".attn1.to_q", "condition_embedder", is: "a Wan transformer"),
+    Sign("mmdit_blocks.", is: "a transformer of Stable Cascade's kind"),
+    Sign("input_blocks.", "label_emb.", is: "a Stable Diffusion XL model"),
+    Sign("input_blocks.", "conditioner.embedders.", is: "a Stable Diffusion XL model"),
+    Sign("down_blocks.", "add_embedding.", is: "a Stable Diffusion XL UNet"),
+    Sign("input_blocks.", "middle_block.", is: "a Stable Diffusion 1 or 2 model"),
+    Sign("down_blocks.", "time_embedding.", is: "a Stable Diffusion 1 or 2 UNet"),
+    Sign("text_model.encoder.layers.", "visual_projection", is: "a CLIP model", advice: clip),
+    Sign("text_model.encoder.layers.", is: "a CLIP text encoder", advice: clip),
+    Sign("transformer.resblocks.", is: "an OpenCLIP text encoder", advice: clip),
+    Sign("vision_model.", is: "an image encoder", advice: clip),
+    Sign("model.layers.", ".self_attn.", is: "a language model", advice: clip),
+    Sign("blk.", ".attn_q", is: "a language model", advice: clip),
+    Sign(
+      "encoder.conv_in", is: "the encoder half of a VAE",
+      advice: "the decoder is needed: take the whole VAE"),
+    Sign(
+      "encoder.layers.", is: "the encoder half of a tiny VAE",
+      advice: "the decoder is needed: take its decoder"),
+    Sign(".in_sum2", is: "an importance matrix", advice: "'convert --imatrix' takes it"),
+    Sign("latent_tensor", is: "latents of ComfyUI", advice: "'generate --latents' takes them"),
+    Sign("RDB", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
+    Sign("body.0.rdb1", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
+    Sign("model.1.sub.", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
+    Sign(
+      "string_to_param", is: "a textual inversion", advice: "textual inversions are not applied"),
+    Sign("emb_params", is: "a textual inversion", advice: "textual inversions are not applied"),
+  ]
+
+  /// Architectures that GGUF files state.
+  private static let architectures = [
+    "flux": "a FLUX transformer", "sd1": "a Stable Diffusion 1 model",
+    "sd3": "a Stable Diffusion 3 transformer", "sdxl": "a Stable Diffusion XL model",
+    "wan": "a Wan transformer", "ltxv": "an LTX-Video transformer",
+    "hyvid": "a HunyuanVideo transformer", "qwen_image": "a Qwen-Image transformer",
+    "lumina2": "a Lumina 2 transformer", "pixart": "a PixArt transformer",
+    "hidream": "a HiDream transformer", "cosmos": "a Cosmos transformer",
+  ]
+
+  /// Names that are looked at: what a file is shows early.
+  private static let lookedAt = 4096
+
+  /// Tells what an archive is; nil if nothing shows it.
+  ///
+  /// - Parameter archive: one in which no part was found.
+  init?(_ archive: TensorArchive) {
+    let records = archive.tensors.records.prefix(Self.lookedAt)
+    if let adapter = Self.adapter(Array(records)) {
+      self = adapter
+      return
+    }
+    func occurs(_ mark: String) -> Bool { records.contains { $0.name.contains(mark) } }
+    if let sign = Self.signs.first(where: { $0.marks.allSatisfy(occurs) }) {
+      (description, advice) = (sign.description, sign.advice)
+      return
+    }
+    let stated = archive.gguf?.value(for: "general.architecture")?.textPrefix(64) ?? ""
+    if let kind = Self.architectures[stated] {
+      (description, advice) = (kind, Self.transformers)
+    } else if archive.gguf?.value(for: "tokenizer.ggml.tokens") != nil, stated != "aura" {
+      (description, advice) = ("a language model ('\(stated)')", Self.clip)
+    } else {
+      return nil
+    }
+  }
+
+  private init(description: String, advice: String) {
+    self.description = description
+    self.advice = advice
+  }
+
+  // MARK: Adapters
+
+  /// Pieces of names that adapters have, with what they are called.
+  private static let adapterMarks = [
+    ("lora_magnitude_vector", "DoRA"), ("dora_scale", "DoRA"), ("hada_w1", "LoHa"),
+    ("lokr_w", "LoKr"), ("oft_", "OFT"), ("ia3_", "IA3"), (".lora_", "LoRA"), (".lora.", "LoRA"),
+    ("lora_unet_", "LoRA"), ("lora_te", "LoRA"), ("lora_transformer_", "LoRA"),
+    ("_lora.down", "LoRA"), ("_lora.up", "LoRA"),
+  ]
+  /// What the rows of an adapter's first matrix count.
+  private static let rankMarks = [
+    ".lora_A.", ".lora_down.", ".lora.down.", "_lora.down.", ".hada_w1_b", ".lokr_w1_b",
+  ]
+
+  private static func adapter(_ records: [TensorRecord]) -> ModelKind? {
+    guard
+      let mark = adapterMarks.first(where: { mark in
+        records.contains { $0.name.contains(mark.0) }
+      })
+    else { return nil }
+    let first = records.first { record in rankMarks.contains { record.name.contains($0) } }
+    let rank = first?.shape.first.map { "rank \($0)" }
+    func occurs(_ texts: [String]) -> Bool {
+      records.contains { record in texts.contains { record.name.hasPrefix($0) } }
+    }
+    var targets: [String] = []
+    if occurs(["transformer.", "lora_transformer_", "diffusion_model.", "base_model."]) {
+      targets.append("for the transformer")
+    }
+    if occurs(["unet.", "lora_unet_"]) { targets.append("for the UNet or transformer") }
+    if occurs(["text_encoder", "lora_te", "te1.", "te2."]) {
+      targets.append(targets.isEmpty ? "for the text encoder" : "and the text encoder")
+    }
+    let facts = ([rank] + [targets.isEmpty ? nil : targets.joined(separator: " ")])
+      .compactMap { $0 }.joined(separator: ", ")
+    return ModelKind(
+      description: "\("IO".contains(mark.1.prefix(1)) ? "an" : "a") \(mark.1) adapter"
+        + (facts.isEmpty ? "" : " (\(facts))"), advice: adapters)
+  }
+}

@@ -1,0 +1,196 @@
+import BlockFormats
+import ModelFiles
+import StrictJSON
+import Tensors
+
+/// What lies beside the weights of a checkpoint and changes what they mean: scales, zero points,
+/// biases that the architecture does not have, adapters that were never merged.
+///
+/// Each is applied, or the checkpoint is refused with its name; none is ever skipped. Companions are
+/// known by their place: their names go on where that of a weight's module ends.
+struct WeightCompanions: Sendable {
+  /// By the place of a weight, that of its scale.
+  private(set) var scales: [Int: Int] = [:]
+  /// Weights whose numbers are of another type than the file says (fp8 in a container of bytes).
+  private(set) var types: [Int: ElementType] = [:]
+  /// Companions that are applied, or change nothing: explained, though no part has them.
+  private(set) var explained: Set<Int> = []
+  /// The first that can be neither.
+  private(set) var fault: ModelFileError?
+
+  /// Scales of weights: ComfyUI's, and that of diffusers, ModelOpt and newer ComfyUI.
+  private static let scaleNames = ["scale_weight", "weight_scale"]
+  /// Facts about activations, which are not rounded to fp8 here.
+  private static let harmlessNames = [
+    "scale_input", "input_scale", "input_scale_ub", "output_scale", "scaled_fp8",
+  ]
+  /// Layers' formats in ComfyUI's words, with the type of their numbers.
+  private static let formats: [String: ElementType] = [
+    "float8_e4m3fn": .f8_e4m3, "float8_e5m2": .f8_e5m2, "float8_e4m3": .f8_e4m3,
+  ]
+  /// Longest description of a layer, in bytes.
+  private static let maximumDescription = 4096
+
+  /// - Parameters:
+  ///   - archive: an opened checkpoint.
+  ///   - claimed: for each tensor whether a part has it.
+  init(_ archive: TensorArchive, claimed: [Bool]) {
+    let records = archive.tensors.records
+    var weights: [ExactName: Int] = [:]
+    var modules: [ExactName: Int] = [:]
+    for (index, record) in records.enumerated() where claimed[index] {
+      weights[ExactName(record.name)] = index
+      for ending in [".weight", ".bias"] where record.name.hasSuffix(ending) {
+        let module = ExactName(String(record.name.dropLast(ending.count)))
+        if ending == ".weight" || modules[module] == nil { modules[module] = index }
+      }
+    }
+    let formats = Self.layerFormats(archive)
+    for (index, record) in records.enumerated() where !claimed[index] {
+      guard let (weight, name) = Self.owner(of: record.name, weights, modules) else { continue }
+      add(index, named: name, to: weight, archive)
+    }
+    for (layer, format) in formats {
+      guard let weight = modules[ExactName(layer)] else { continue }
+      setFormat(format, of: weight, archive, evidence: "the metadata '_quantization_metadata'")
+    }
+  }
+
+  /// The weight that a tensor lies beside, and what follows the name of the weight's module.
+  private static func owner(
+    of name: String, _ weights: [ExactName: Int], _ modules: [ExactName: Int]
+  ) -> (weight: Int, name: String)? {
+    // No weight of ours has so long a name.
+    guard name.utf8.count <= 512 else { return nil }
+    var end = name.endIndex
+    while let dot = name[..<end].lastIndex(of: ".") {
+      let front = ExactName(String(name[..<dot]))
+      let rest = String(name[name.index(after: dot)...])
+      if let weight = weights[front] { return (weight, "weight." + rest) }
+      if let weight = modules[front] { return (weight, rest) }
+      end = dot
+    }
+    // Parameters that are no module's weight: 'register_tokens_scale'.
+    end = name.endIndex
+    while let line = name[..<end].lastIndex(of: "_") {
+      if let weight = weights[ExactName(String(name[..<line]))] {
+        return (weight, String(name[name.index(after: line)...]))
+      }
+      end = line
+    }
+    return nil
+  }
+
+  // MARK: One companion
+
+  private mutating func add(
+    _ index: Int, named name: String, to weight: Int, _ archive: TensorArchive
+  ) {
+    let record = archive.tensors.records[index]
+    switch name {
+    case _ where Self.scaleNames.contains(name):
+      if let other = scales[weight] {
+        return refuse(
+          archive, record,
+          "is a second scale of '\(archive.tensors.records[weight].name)' beside "
+            + "'\(archive.tensors.records[other].name)'")
+      }
+      addScale(index, to: weight, archive)
+    case _ where Self.harmlessNames.contains(name): explained.insert(index)
+    case "comfy_quant": addDescription(index, of: weight, archive)
+    case "bias":
+      refuse(
+        archive, record, "is a bias that this layer does not have: the model is of another kind")
+    default: refuse(archive, record, Self.meaning(of: name))
+    }
+  }
+
+  /// What a companion that cannot be applied is.
+  private static func meaning(of name: String) -> String {
+    let small = name.lowercased()
+    if small.contains("lora") || small.contains("hada_") || small.contains("lokr_") {
+      return "is an adapter that was not merged into the weight beside it"
+    }
+    if small.contains("zero") {
+      return "is a zero point of the weight beside it, which is not applied"
+    }
+    if small.contains("scale") {
+      return
+        "is a scale of the weight beside it (scaled fp8 or another quantization) in a form that "
+        + "is not applied: expected one number, or one a row, called 'weight_scale' or 'scale_weight'"
+    }
+    return "lies beside a weight that is used and may change what it means"
+  }
+
+  private mutating func addScale(_ index: Int, to weight: Int, _ archive: TensorArchive) {
+    let (scale, record) = (archive.tensors.records[index], archive.tensors.records[weight])
+    let rows = record.shape.count > 1 ? record.shape[0] : 1
+    let isNumber = scale.elementCount == 1
+    let isColumn =
+      scale.elementCount == rows && scale.shape.first == rows
+      && scale.shape.dropFirst().allSatisfy { $0 == 1 }
+    guard scale.type.isWeightType, !scale.type.isBlockQuantized, isNumber || isColumn else {
+      return refuse(
+        archive, scale,
+        "is the scale of '\(record.name)' (scaled fp8) and has shape \(scale.shape) and type "
+          + "\(scale.type.name): expected one number, or one for each of its \(rows) rows")
+    }
+    guard !record.type.isBlockQuantized, record.type.isWeightType || record.type == .u8 else {
+      return refuse(
+        archive, scale,
+        "is a scale of '\(record.name)', which has type \(record.type.name): expected fp8")
+    }
+    scales[weight] = index
+    explained.insert(index)
+  }
+
+  /// A line of JSON in a tensor of bytes, as ComfyUI writes it beside each quantized weight.
+  private mutating func addDescription(
+    _ index: Int, of weight: Int, _ archive: TensorArchive
+  ) {
+    let record = archive.tensors.records[index]
+    let evidence = "'\(record.name)'"
+    guard record.byteCount <= Self.maximumDescription, let bytes = try? archive.copy(of: index),
+      let json = bytes.withUnsafeBytes({ try? JSONValue(parsing: $0) })
+    else { return refuse(archive, record, "describes a quantized weight, but is no JSON") }
+    explained.insert(index)
+    setFormat(json, of: weight, archive, evidence: evidence)
+  }
+
+  private mutating func setFormat(
+    _ json: JSONValue, of weight: Int, _ archive: TensorArchive, evidence: String
+  ) {
+    let record = archive.tensors.records[weight]
+    let format = json["format"]?.stringValue ?? "no format"
+    guard let type = Self.formats[format], json["convrot"]?.boolValue != true else {
+      fault =
+        fault ?? ForeignQuantization.error(archive.path, "ComfyUI (\(format.prefix(40)))", evidence)
+      return
+    }
+    if record.type == .u8 {
+      types[weight] = type
+    } else if record.type != type, record.type == .f8_e4m3 || record.type == .f8_e5m2 {
+      refuse(archive, record, "has type \(record.type.name), \(evidence) says \(format.prefix(40))")
+    }
+  }
+
+  private mutating func refuse(_ archive: TensorArchive, _ record: TensorRecord, _ why: String) {
+    fault =
+      fault
+      ?? ModelFileError(
+        path: archive.path, kind: .malformed,
+        fault:
+          "tensor '\(record.name)' of shape \(record.shape) is unexpected: it \(why); take the "
+          + "fp16 or bf16 version of the model, or a GGUF")
+  }
+
+  /// The formats of layers in a header's `_quantization_metadata`, in the order of the text.
+  private static func layerFormats(_ archive: TensorArchive) -> [(String, JSONValue)] {
+    guard
+      let text = archive.safetensorsMetadata.first(where: { $0.key == "_quantization_metadata" }),
+      let json = Array(text.value.utf8).withUnsafeBytes({ try? JSONValue(parsing: $0) }),
+      case .object(let layers)? = json["layers"]
+    else { return [] }
+    return layers.map { ($0.key, $0.value) }
+  }
+}

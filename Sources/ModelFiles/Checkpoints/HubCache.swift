@@ -1,0 +1,93 @@
+import Foundation
+
+/// Finds models in the cache of Hugging Face's hub, as its tools lay it out:
+/// `models--OWNER--NAME/{blobs,refs,snapshots}`, where a snapshot's files are links into `blobs`.
+package enum HubCache {
+  /// The folder or file to use for a path.
+  ///
+  /// - Parameter path: a repository's folder or its `snapshots`, which become the snapshot that is
+  ///   meant; a file in `blobs`, which becomes the snapshot's link to it, since that has a name and
+  ///   neighbours; or anything else, which stays as it is.
+  package static func resolve(_ path: String) -> String {
+    if FileSystem.isFolder(path) {
+      if let snapshot = snapshot(of: path) { return snapshot }
+      let name = FileSystem.name(of: withoutTrailingSlashes(path))
+      if name == "snapshots", let snapshot = snapshot(of: path + "/..") { return snapshot }
+      return path
+    }
+    let folder = FileSystem.folder(of: path)
+    guard let absolute = FileSystem.resolved(folder), FileSystem.name(of: absolute) == "blobs",
+      let target = FileSystem.resolved(path)
+    else { return path }
+    return link(to: target, in: FileSystem.folder(of: absolute)) ?? path
+  }
+
+  /// Files of a repository's cache whose download has not ended.
+  ///
+  /// - Parameter path: a folder or file inside of the cache.
+  /// - Returns: their number; 0 outside of a cache.
+  package static func unfinishedCount(around path: String) -> Int {
+    var folder = path
+    for _ in 0..<4 {
+      let blobs = FileSystem.join(folder, "blobs")
+      if FileSystem.isFolder(blobs), FileSystem.isFolder(FileSystem.join(folder, "snapshots")) {
+        return FileSystem.names(in: blobs).count { $0.hasSuffix(".incomplete") }
+      }
+      folder += "/.."
+    }
+    return 0
+  }
+
+  /// The snapshot of a repository: the one that `refs/main` names, else the newest.
+  private static func snapshot(of repository: String) -> String? {
+    let snapshots = FileSystem.join(repository, "snapshots")
+    guard FileSystem.isFolder(snapshots),
+      ["blobs", "refs"].contains(where: { FileSystem.isFolder(FileSystem.join(repository, $0)) })
+    else { return nil }
+    let revisions = FileSystem.names(in: snapshots).filter {
+      FileSystem.isFolder(FileSystem.join(snapshots, $0))
+    }
+    if let main = try? MappedFile(path: FileSystem.join(repository, "refs/main")),
+      main.size <= 256
+    {
+      let revision = String(decoding: main.bytes, as: UTF8.self)
+        .trimmingCharacters(in: .whitespacesAndNewlines)
+      if revisions.contains(revision) { return FileSystem.join(snapshots, revision) }
+    }
+    func age(_ revision: String) -> Int {
+      FileSystem.status(FileSystem.join(snapshots, revision)).map { Int($0.st_mtim.tv_sec) } ?? 0
+    }
+    return revisions.max { age($0) < age($1) }.map { FileSystem.join(snapshots, $0) }
+  }
+
+  /// The file of a snapshot that is a link to a blob.
+  private static func link(to target: String, in repository: String) -> String? {
+    let snapshots = FileSystem.join(repository, "snapshots")
+    let newest = snapshot(of: repository)
+    let folders =
+      [newest].compactMap { $0 }
+      + FileSystem.names(in: snapshots).map { FileSystem.join(snapshots, $0) }
+    for folder in folders {
+      if let found = link(to: target, below: folder, depth: 3) { return found }
+    }
+    return nil
+  }
+
+  private static func link(to target: String, below folder: String, depth: Int) -> String? {
+    for name in FileSystem.names(in: folder) {
+      let path = FileSystem.join(folder, name)
+      if FileSystem.isFolder(path) {
+        if depth > 1, let found = link(to: target, below: path, depth: depth - 1) { return found }
+      } else if FileSystem.resolved(path) == target {
+        return path
+      }
+    }
+    return nil
+  }
+
+  private static func withoutTrailingSlashes(_ path: String) -> String {
+    var path = path[...]
+    while path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
+    return String(path)
+  }
+}

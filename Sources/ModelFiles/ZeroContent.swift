@@ -1,0 +1,130 @@
+/// What the bytes of a tensor looked like when they were read.
+package struct StoredContent: Sendable {
+  package let file: MappedFile
+  package let name: String
+  /// Whether it has rows and columns.
+  let isMatrix: Bool
+  /// Where it lies in the file.
+  let range: Range<Int>
+  /// Where its last byte that is not zero ends; the beginning of `range` if it has none.
+  let end: Int
+
+  /// - Parameters:
+  ///   - file: the file.
+  ///   - name: the tensor's name in it.
+  ///   - shape: its dimensions.
+  ///   - range: where it lies.
+  ///   - end: where its last byte that is not zero ends in the file; nil if it has none.
+  package init(_ file: MappedFile, name: String, shape: [Int], range: Range<Int>, end: Int?) {
+    self.file = file
+    self.name = name
+    isMatrix = shape.count { $0 > 1 } > 1
+    self.range = range
+    self.end = min(range.upperBound, max(range.lowerBound, end ?? range.lowerBound))
+  }
+}
+
+/// Finds zeros that stand where weights should be: tools that reserve the room of a download before it
+/// comes, and failing disks, leave them.
+package enum ZeroContent {
+  /// Something found.
+  package enum Finding: Sendable {
+    /// A matrix without any other number.
+    case matrix(StoredContent)
+    /// From a byte on, which lies in or before the first of some tensors, a file holds nothing else.
+    case tail(StoredContent, from: Int, tensorCount: Int)
+  }
+
+  /// Zeros at the end of matrices that are no chance: a disk's sector.
+  private static let fewestBytes = 512
+
+  /// Looks through the tensors of one or more files.
+  ///
+  /// - Parameter contents: what was read; tails are judged by them.
+  /// - Returns: tails first.
+  package static func findings(_ contents: [StoredContent]) -> [Finding] {
+    var byFile: [ObjectIdentifier: [StoredContent]] = [:]
+    for content in contents where !content.range.isEmpty {
+      byFile[ObjectIdentifier(content.file), default: []].append(content)
+    }
+    var findings: [Finding] = []
+    var seen: Set<Int> = []
+    for file in byFile.values.sorted(by: { $0[0].file.path < $1[0].file.path }) {
+      let ordered = file.sorted { $0.range.lowerBound < $1.range.lowerBound }
+      let tail = tail(of: ordered)
+      if let tail { findings.append(tail.finding) }
+      seen.removeAll()
+      for content in ordered.dropLast(tail?.count ?? 0)
+      where content.isMatrix && content.end == content.range.lowerBound
+        && seen.insert(content.range.lowerBound).inserted
+      {
+        findings.append(.matrix(content))
+      }
+    }
+    return findings
+  }
+
+  /// The zeros at the end of a file; nil if they are few or in vectors only, such as biases.
+  private static func tail(
+    of ordered: [StoredContent]
+  ) -> (finding: Finding, count: Int)? {
+    var (start, bytes, count) = (0, 0, 0)
+    for content in ordered.reversed() {
+      guard content.end < content.range.upperBound else { break }
+      start = content.end
+      count += 1
+      if content.isMatrix { bytes += content.range.upperBound - content.end }
+      guard content.end == content.range.lowerBound else { break }
+    }
+    guard bytes >= fewestBytes, count > 0 else { return nil }
+    let first = ordered[ordered.count - count]
+    return (.tail(first, from: start, tensorCount: count), count)
+  }
+
+  /// Bytes up to the last one that is not zero.
+  package static func end(of bytes: UnsafeRawBufferPointer) -> Int {
+    var end = bytes.count
+    guard let base = bytes.baseAddress else { return 0 }
+    while end >= 64 {
+      // In words: a tensor of gigabytes may have no other byte.
+      var seen: UInt64 = 0
+      for word in 1...8 {
+        seen |= base.loadUnaligned(fromByteOffset: end &- 8 &* word, as: UInt64.self)
+      }
+      guard seen == 0 else { break }
+      end -= 64
+    }
+    while end > 0, bytes[end - 1] == 0 { end -= 1 }
+    return end
+  }
+}
+
+extension ZeroContent.Finding {
+  /// The tensor and what is wrong, without its file.
+  package var fault: String {
+    switch self {
+    case .matrix: return "is zero throughout: it may never have been downloaded or copied"
+    case .tail(let content, let start, let count):
+      let others = count > 1 ? " and \(count - 1) tensors after it" : ""
+      let place = start > content.range.lowerBound ? "inside of" : "before"
+      return
+        "holds nothing but zeros from byte \(start) of \(content.file.size) on, \(place) tensor "
+        + "'\(content.name)'\(others): the download or copy stopped there, download it again"
+    }
+  }
+
+  /// The file.
+  package var path: String {
+    switch self {
+    case .matrix(let content), .tail(let content, _, _): content.file.path
+    }
+  }
+
+  /// The tensor that it is about; nil for a file's end.
+  package var tensor: String? {
+    switch self {
+    case .matrix(let content): content.name
+    case .tail: nil
+    }
+  }
+}

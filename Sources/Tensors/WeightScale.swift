@@ -1,0 +1,39 @@
+/// Factors on the elements of a weight, as checkpoints in 8-bit floats have them.
+package enum WeightScale: Sendable, Equatable {
+  /// None.
+  case one
+  /// One for every element.
+  case all(Float)
+  /// One for each row.
+  case rows([Float])
+
+  /// The factor of a row.
+  package func factor(of row: Int) -> Float {
+    switch self {
+    case .one: 1
+    case .all(let factor): factor
+    case .rows(let factors): factors[row]
+    }
+  }
+
+  /// Multiplies consecutive elements by their rows' factors.
+  ///
+  /// - Parameters:
+  ///   - values: the elements.
+  ///   - count: how many.
+  ///   - first: the first one's place in the weight.
+  ///   - columns: elements of a row.
+  package func apply(
+    to values: UnsafeMutablePointer<Float>, count: Int, from first: Int, columns: Int
+  ) {
+    guard self != .one, columns > 0 else { return }
+    var start = 0
+    while start < count {
+      let row = (first + start) / columns
+      let end = min(count, (row + 1) * columns - first)
+      let factor = factor(of: row)
+      for index in start..<end { values[index] *= factor }
+      start = end
+    }
+  }
+}
