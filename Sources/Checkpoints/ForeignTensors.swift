@@ -17,6 +17,7 @@ enum ForeignTensors {
   /// - Parameters:
   ///   - name: its name.
   ///   - textEncoderPrefix: what stands before the text encoder's names.
+  /// - Returns: the answer.
   static func isHarmless(_ name: String, textEncoderPrefix: String) -> Bool {
     let inner =
       !textEncoderPrefix.isEmpty && name.hasPrefix(textEncoderPrefix)

@@ -53,6 +53,7 @@ enum MissingParts {
   ///   - finder: what was found at the model's path; nil if none was named.
   ///   - path: what to call the model.
   ///   - alternative: what else could be done, given the parts that are there; nil for nothing.
+  /// - Returns: the error; about a broken file, if there is one, since it may be what is missing.
   static func error(
     _ parts: [ModelPart], isTokenizerMissing: Bool, _ finder: ModelFinder?, path: String,
     alternative: ([ModelPart]) -> String? = { _ in nil }
@@ -90,7 +91,8 @@ enum MissingParts {
       if let kind = ModelKind(archive) {
         return ModelFileError(
           path: archive.path, kind: .unsupported,
-          fault: "is \(kind.description), where a \(part.rawValue) is expected: \(kind.advice)")
+          fault: "is \(kind.description), where a \(part.rawValue) of an AuraFlow model is "
+            + "expected: \(kind.advice)")
       }
     }
     let there = contents.places.map(\.part.rawValue)

@@ -19,6 +19,7 @@ struct ModelOpener {
   ///   - wanted: the parts to come.
   ///   - paths: where they are.
   ///   - hints: facts that neither tensors nor files tell.
+  /// - Throws: `ModelFileError` if the model's file cannot be opened or is another pipeline.
   init(
     _ wanted: [ModelPart], paths: ModelPaths, hints: ArchitectureHints
   ) throws(ModelFileError) {
@@ -47,6 +48,7 @@ struct ModelOpener {
   /// - Parameters:
   ///   - parts: what to open, in order.
   ///   - alternative: what could be done instead, given the parts that are there.
+  /// - Returns: the parts, in the same order.
   /// - Throws: `ModelFileError` naming the first faulty file, or all parts that are missing.
   mutating func parts(
     _ parts: [ModelPart], alternative: ([ModelPart]) -> String? = { _ in nil }
@@ -158,6 +160,7 @@ struct ModelOpener {
   /// Refuses files that hold tensors which no part of the model explains.
   ///
   /// - Parameter sources: the parts that are used.
+  /// - Throws: `ModelFileError` for the first such tensor.
   func checkForeignTensors(_ sources: [PartSource]) throws(ModelFileError) {
     guard !hints.allowsExtraTensors else { return }
     let used = Set(sources.map(\.weights.path))

@@ -79,6 +79,7 @@ package struct PartSources {
   /// The tokenizer, without which nothing can be drawn.
   ///
   /// - Parameter paths: where the parts were looked for.
+  /// - Returns: where it is described.
   /// - Throws: `ModelFileError` if there is none.
   package func expectTokenizer(_ paths: ModelPaths) throws(ModelFileError) -> TokenizerSource {
     if let tokenizer { return tokenizer }

@@ -71,6 +71,7 @@ extension GGUFFile {
   /// The hashes that the file holds of tensors, in their order; nil if it holds none.
   ///
   /// - Parameter count: tensors of this file, or of all files of a split one.
+  /// - Returns: one hash for each.
   /// - Throws: `ModelFileError` if they are malformed or of another number of tensors.
   func tensorHashes(count: Int) throws(ModelFileError) -> [UInt64]? {
     guard let value = value(for: TensorHashes.key) else { return nil }

@@ -8,6 +8,7 @@ package enum HubCache {
   /// - Parameter path: a repository's folder or its `snapshots`, which become the snapshot that is
   ///   meant; a file in `blobs`, which becomes the snapshot's link to it, since that has a name and
   ///   neighbours; or anything else, which stays as it is.
+  /// - Returns: the path to open.
   package static func resolve(_ path: String) -> String {
     if FileSystem.isFolder(path) {
       if let snapshot = snapshot(of: path) { return snapshot }
