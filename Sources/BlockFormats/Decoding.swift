@@ -98,10 +98,13 @@ private func combine<Format: BlockFormat>(
   _ minimums: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>
 ) {
   for group in 0..<Format.elementsPerBlock / Format.groupWidth {
-    for index in group &* Format.groupWidth..<(group &+ 1) &* Format.groupWidth {
-      let value = scales[group] * Float(codes[index])
+    for part in 0..<Format.groupWidth / 8 {
+      let index = group &* Format.groupWidth &+ 8 &* part
+      let bytes = UnsafeRawPointer(codes).loadUnaligned(fromByteOffset: index, as: UInt64.self)
+      var eight = floats(numbers(signed: bytes)) * scales[group]
       // Adding a zero minimum would turn -0 into +0.
-      values[index] = Format.hasMinimums ? value + minimums[group] : value
+      if Format.hasMinimums { eight += SIMD8(repeating: minimums[group]) }
+      UnsafeMutableRawPointer(values + index).storeBytes(of: eight, as: SIMD8<Float>.self)
     }
   }
 }
