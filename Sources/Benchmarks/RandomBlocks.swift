@@ -21,39 +21,32 @@ package final class RandomBlocks: @unchecked Sendable {
       state = state &* 6_364_136_223_846_793_005 &+ 1_442_695_040_888_963_407
       bytes[index] = UInt8(truncatingIfNeeded: state >> 56)
     }
+    let magnitudes = Self.magnitudes(type)
     for block in stride(from: 0, to: count, by: type.bytesPerBlock) {
-      // The sign of a plain float stays as it is.
-      for (offset, value) in Self.patches(type) {
-        let isLast = offset == type.bytesPerBlock - 1
-        bytes[block + offset] = isLast ? bytes[block + offset] & 0x80 | value : value
+      for (offset, kept, value) in magnitudes {
+        bytes[block + offset] = bytes[block + offset] & kept | value
       }
-      for offset in Self.scales(type) { bytes[block + offset] = bytes[block + offset] & 3 | 0x20 }
     }
   }
 
   deinit { bytes.deallocate() }
 
-  /// The upper bytes of float16 scales, which get values from 2⁻⁷ to 2⁻⁶.
-  private static func scales(_ type: ElementType) -> [Int] {
+  /// The bytes that decide about magnitudes: which of their bits stay random, and the others.
+  ///
+  /// Scales get values from 2⁻⁷ to 2⁻⁶, those that are no float16 numbers others of such sizes; the
+  /// signs of plain floats stay as they are.
+  private static func magnitudes(_ type: ElementType) -> [(offset: Int, kept: UInt8, value: UInt8)]
+  {
     switch type {
-    case .q2_K: [81, 83]
-    case .q3_K: [109]
-    case .q6_K: [209]
-    case .q4_1, .q5_1, .q4_K, .q5_K: [1, 3]
-    case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [1]
-    default: []
-    }
-  }
-
-  /// The bytes that decide about the magnitude of plain floats.
-  private static func patches(_ type: ElementType) -> [(offset: Int, value: UInt8)] {
-    switch type {
-    case .f16: [(1, 0x28)]
-    case .bf16: [(1, 0x3D)]
-    case .f32: [(3, 0x3D)]
-    case .f64: [(6, 0x90), (7, 0x3F)]
-    case .f8_e4m3: [(0, 0x18)]
-    default: []
+    case .f16: [(1, 0x80, 0x28)]
+    case .bf16: [(1, 0x80, 0x3D)]
+    case .f32: [(3, 0x80, 0x3D)]
+    case .f64: [(6, 0, 0x90), (7, 0x80, 0x3F)]
+    case .f8_e4m3: [(0, 0x80, 0x18)]
+    case .iq1_m: [(53, 0x3F, 0), (55, 0x0F, 0x20)]
+    case .mxfp4: [(0, 3, 0x78)]
+    case .nvfp4: (0..<4).map { ($0, 0x0F, 0x10) }
+    default: type.scaleOffsets.map { ($0 + 1, 3, 0x20) }
     }
   }
 

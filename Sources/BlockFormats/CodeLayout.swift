@@ -19,7 +19,8 @@ package struct CodeLayout: Sendable, Equatable {
 }
 
 extension ElementType {
-  /// How the type's blocks come apart; nil for plain numbers and types without a decoder.
+  /// How the type's blocks come apart for products with their codes; nil for plain numbers, formats
+  /// that are decoded only, and types without a decoder.
   package var codeLayout: CodeLayout? {
     switch self {
     case .q4_0: CodeLayout(Q4_0.self, largestCode: 8)

@@ -5,7 +5,9 @@ extension ElementType {
   package var isDecodable: Bool {
     switch self {
     case .f32, .f16, .bf16, .f64, .i8, .i16, .i32, .i64, .f8_e4m3, .f8_e5m2,
-      .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs:
+      .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs,
+      .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .tq1_0, .tq2_0, .q1_0, .q2_0,
+      .mxfp4, .nvfp4:
       true
     default: false
     }
@@ -53,6 +55,19 @@ extension ElementType {
     case .q6_K: decodeBlocks(source, as: Q6_K.self, count, values)
     case .iq4_nl: decodeBlocks(source, as: IQ4_NL.self, count, values)
     case .iq4_xs: decodeBlocks(source, as: IQ4_XS.self, count, values)
+    case .iq1_s: decodeBlocks(source, as: IQ1_S.self, count, values)
+    case .iq1_m: decodeBlocks(source, as: IQ1_M.self, count, values)
+    case .iq2_xxs: decodeBlocks(source, as: IQ2_XXS.self, count, values)
+    case .iq2_xs: decodeBlocks(source, as: IQ2_XS.self, count, values)
+    case .iq2_s: decodeBlocks(source, as: IQ2_S.self, count, values)
+    case .iq3_xxs: decodeBlocks(source, as: IQ3_XXS.self, count, values)
+    case .iq3_s: decodeBlocks(source, as: IQ3_S.self, count, values)
+    case .tq1_0: decodeBlocks(source, as: TQ1_0.self, count, values)
+    case .tq2_0: decodeBlocks(source, as: TQ2_0.self, count, values)
+    case .q1_0: decodeBlocks(source, as: Q1_0.self, count, values)
+    case .q2_0: decodeBlocks(source, as: Q2_0.self, count, values)
+    case .mxfp4: decodeBlocks(source, as: MXFP4.self, count, values)
+    case .nvfp4: decodeBlocks(source, as: NVFP4.self, count, values)
     default: preconditionFailure("\(name) has no decoder")
     }
   }
@@ -98,10 +113,13 @@ private func combine<Format: BlockFormat>(
   _ minimums: UnsafePointer<Float>, _ values: UnsafeMutablePointer<Float>
 ) {
   for group in 0..<Format.elementsPerBlock / Format.groupWidth {
-    for index in group &* Format.groupWidth..<(group &+ 1) &* Format.groupWidth {
-      let value = scales[group] * Float(codes[index])
+    for part in 0..<Format.groupWidth / 8 {
+      let index = group &* Format.groupWidth &+ 8 &* part
+      let bytes = UnsafeRawPointer(codes).loadUnaligned(fromByteOffset: index, as: UInt64.self)
+      var eight = floats(numbers(signed: bytes)) * scales[group]
       // Adding a zero minimum would turn -0 into +0.
-      values[index] = Format.hasMinimums ? value + minimums[group] : value
+      if Format.hasMinimums { eight += SIMD8(repeating: minimums[group]) }
+      UnsafeMutableRawPointer(values + index).storeBytes(of: eight, as: SIMD8<Float>.self)
     }
   }
 }

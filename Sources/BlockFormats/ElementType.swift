@@ -60,6 +60,12 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
     self = type
   }
 
+  /// The types that GGUF files can hold, in the order of their numbers.
+  package static let ggufTypes = typesByGGUFID.sorted { $0.key < $1.key }.map(\.value)
+
+  /// The name of a type that ggml had once and has no more.
+  package static func removedName(ggufID: UInt32) -> String? { removedNames[ggufID] }
+
   /// The type with a safetensors `dtype` string.
   package init?(safetensorsName: String) {
     guard let type = Self.typesBySafetensorsName[safetensorsName] else { return nil }
@@ -142,5 +148,11 @@ extension ElementType {
     Traits(.nvfp4, "NVFP4", gguf: 40, 64, 36),
     Traits(.q1_0, "Q1_0", gguf: 41, 128, 18),
     Traits(.q2_0, "Q2_0", gguf: 42, 64, 18),
+  ]
+
+  /// Numbers that `ggml.h` keeps free, because files with these types exist.
+  private static let removedNames: [UInt32: String] = [
+    4: "Q4_2", 5: "Q4_3", 31: "Q4_0_4_4", 32: "Q4_0_4_8", 33: "Q4_0_8_8", 36: "IQ4_NL_4_4",
+    37: "IQ4_NL_4_8", 38: "IQ4_NL_8_8",
   ]
 }

@@ -1,17 +1,23 @@
 /// Finds numbers that are NaN or infinite in stored tensors, without decoding them.
 ///
 /// Of quantized blocks the scales are looked at: everything else is small integers, whose products
-/// with finite half-precision scales stay below 2^33.
+/// with finite half-precision scales stay below 2^33. Only scales of MXFP4 can be so large that
+/// products with some codes are infinite.
 extension ElementType {
   /// Where the half-precision scales of a block lie, in bytes from its start; empty for plain
-  /// numbers and types that this program cannot decode.
+  /// numbers, types that this program cannot decode, and those whose scales are no such numbers or
+  /// lie in pieces.
   package var scaleOffsets: [Int] {
     switch self {
-    case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs: [0]
+    case .q4_0, .q5_0, .q8_0, .iq4_nl, .iq4_xs, .iq1_s, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s,
+      .q1_0, .q2_0:
+      [0]
     case .q4_1, .q5_1, .q4_K, .q5_K: [0, 2]
     case .q2_K: [80, 82]
     case .q3_K: [108]
     case .q6_K: [208]
+    case .tq1_0: [52]
+    case .tq2_0: [64]
     default: []
     }
   }
@@ -32,6 +38,10 @@ extension ElementType {
     // Has no infinities; only the very last number is a NaN.
     case .f8_e4m3: Self.anyAtLeast(UInt8(0x7F), bytes, count)
     case .f8_e5m2: Self.anyAtLeast(UInt8(0x7C), bytes, count)
+    case .iq1_m: hasBlock(bytes, count) { IQ1_M.superScale($0) & 0x7C00 == 0x7C00 }
+    case .mxfp4: hasBlock(bytes, count, where: MXFP4.isInfinite)
+    // All scales stand for finite numbers.
+    case .nvfp4: false
     default: hasNonFiniteScale(bytes, count)
     }
   }
@@ -79,5 +89,14 @@ extension ElementType {
       }
     }
     return seen & 0x8000 != 0
+  }
+
+  /// Whether any block is such.
+  @inline(__always)
+  private func hasBlock(
+    _ bytes: UnsafeRawPointer, _ count: Int, where isSuch: (UnsafeRawPointer) -> Bool
+  ) -> Bool {
+    for block in 0..<count where isSuch(bytes + block &* bytesPerBlock) { return true }
+    return false
   }
 }

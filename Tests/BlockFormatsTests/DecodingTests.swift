@@ -28,6 +28,8 @@ func firstDifference(_ values: [Float], _ expected: [Float]) -> Int? {
 @Suite struct DecodingTests {
   static let blockTypes: [ElementType] = [
     .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs,
+    .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .tq1_0, .tq2_0, .q1_0, .q2_0,
+    .mxfp4, .nvfp4,
   ]
 
   @Test(
@@ -99,10 +101,14 @@ func firstDifference(_ values: [Float], _ expected: [Float]) -> Int? {
 
   @Test("Weight types are the decodable types that hold real numbers")
   func weightTypesAreDecodable() {
-    #expect(ElementType.allCases.filter(\.isDecodable).count == 22)
+    #expect(ElementType.allCases.filter(\.isDecodable).count == 35)
     #expect(ElementType.allCases.allSatisfy { !$0.isWeightType || $0.isDecodable })
     #expect(
       ElementType.allCases.filter { $0.isDecodable && !$0.isWeightType } == [.i8, .i16, .i32, .i64])
-    #expect(Self.blockTypes.allSatisfy { $0.isWeightType && $0.isBlockQuantized })
+    #expect(
+      Set(ElementType.allCases.filter { $0.isWeightType && $0.isBlockQuantized })
+        == Set(Self.blockTypes))
+    // Of what GGUF files can hold, only types of intermediate results are not decoded.
+    #expect(ElementType.ggufTypes.filter { !$0.isDecodable } == [.q8_1, .q8_K])
   }
 }

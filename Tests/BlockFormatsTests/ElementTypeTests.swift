@@ -41,6 +41,10 @@ import Testing
       #expect(ElementType(ggufID: id)?.name == expected[id], "ggml type \(id)")
     }
     #expect(ElementType(ggufID: .max) == nil)
+    #expect(ElementType.ggufTypes.map(\.name) == expected.sorted { $0.key < $1.key }.map(\.value))
+    // What has been removed fills the gaps, and nothing else does.
+    let removed = (0..<100 as Range<UInt32>).filter { ElementType.removedName(ggufID: $0) != nil }
+    #expect(removed == (0...42).filter { expected[$0] == nil })
   }
 
   @Test("Unknown dtype strings are no types", arguments: ["", "f32", "F32 ", "Q4_0", "float32"])

@@ -43,10 +43,10 @@ struct BenchCommandTests {
   func products(_ precision: String) throws {
     let results = try results(
       run([
-        "bench", "matmul", "--types", "q4_0,q8_0,q4_K,bf16", "--rows", "1,7", "--shapes", "40x256",
-        "--repetitions", "1", "--no-openblas", "--activations", precision, "--json",
+        "bench", "matmul", "--types", "q4_0,q8_0,q4_K,bf16,iq3_s", "--rows", "1,7", "--shapes",
+        "40x256", "--repetitions", "1", "--no-openblas", "--activations", precision, "--json",
       ]))
-    #expect(results.count == 8)
+    #expect(results.count == 10)
     for result in results {
       #expect(result["in"]?.integerValue == 256 && result["out"]?.integerValue == 40)
       #expect([1, 7].contains(result["rows"]?.integerValue))
@@ -57,6 +57,7 @@ struct BenchCommandTests {
     }
     let kinds = results.map { ($0["type"]?.stringValue, $0["activations"]?.stringValue) }
     #expect(kinds.contains { $0 == ("BF16", "float32") })
+    #expect(kinds.contains { $0 == ("IQ3_S", "float32") })
     #expect(kinds.contains { $0 == ("Q8_0", "int16") })
     #expect(kinds.contains { $0 == ("Q4_0", precision == "exact" ? "int16" : "int8") })
   }

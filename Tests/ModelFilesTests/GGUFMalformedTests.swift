@@ -94,8 +94,8 @@ import Testing
       $0.add("t", [1], data: floatBytes([1]))
       $0.tensors[0].dimensionCount = .max
     },
-    tensor("removed type 4", "tensor 't' has unknown type number 4", [1], type: 4),
-    tensor("unknown type", "has unknown type number 4294967295", [1], type: .max),
+    tensor("impossible type", "has type number 4294967295, which no ggml has", [1], type: .max),
+    tensor("type beyond forks'", "has type number 65536, which no ggml has", [1], type: 1 << 16),
     tensor(
       "rows of half a block", "rows of 48 elements, Q4_0 needs a multiple of 32", [48, 2],
       type: GGUFBuilder.q4_0),
@@ -156,6 +156,24 @@ import Testing
 
   @Test("Broken tensors are refused", arguments: tensors)
   func tensorsAreChecked(_ file: MalformedFile) throws { try file.expectRefusal(named: "a.gguf") }
+
+  @Test(
+    "Types that ggml has removed or this program does not know are named, with what to do",
+    arguments: [
+      (4, "tensor 't' is of type Q4_2 (number 4), which ggml has removed: take another quant"),
+      (5, "Q4_3 (number 5)"), (31, "Q4_0_4_4 (number 31)"), (32, "Q4_0_4_8 (number 32)"),
+      (33, "Q4_0_8_8 (number 33)"), (36, "IQ4_NL_4_4 (number 36)"), (37, "IQ4_NL_4_8 (number 37)"),
+      (38, "IQ4_NL_8_8 (number 38)"), (43, "unknown type number 43: update this program or take"),
+      (144, "(known are F32, F16, Q4_0, Q4_1, Q5_0,"), (65_535, "Q1_0, Q2_0)"),
+    ])
+  func unknownTypesAreNamed(_ type: UInt32, _ message: String) throws {
+    let file = Self.tensor("type", message, [1], type: type)
+    let folder = try TemporaryFolder()
+    let path = try folder.write(file.bytes, to: "a.gguf")
+    let error = #expect(throws: ModelFileError.self) { try TensorArchive(path: path) }
+    #expect(error?.fault.contains(message) == true, "\(error?.fault ?? "")")
+    #expect(error?.kind == .unsupported && error?.fault.contains("\n") == false)
+  }
 
   @Test("Broken alignments are refused", arguments: alignments)
   func alignmentsAreChecked(_ file: MalformedFile) throws {

@@ -10,6 +10,8 @@ import Testing
   static let types: [ElementType] = [
     .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .iq4_nl, .iq4_xs,
     .f16, .bf16, .f32, .f64, .f8_e4m3,
+    .iq1_s, .iq1_m, .iq2_xxs, .iq2_xs, .iq2_s, .iq3_xxs, .iq3_s, .tq1_0, .tq2_0, .q1_0, .q2_0,
+    .mxfp4, .nvfp4,
   ]
 
   @Test(

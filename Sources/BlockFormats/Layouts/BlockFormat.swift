@@ -11,7 +11,7 @@
 protocol BlockFormat {
   static var elementsPerBlock: Int { get }
   static var bytesPerBlock: Int { get }
-  /// Elements that share a scale: 16 or 32.
+  /// Elements that share a scale: 16 or 32 where products are made with codes.
   static var groupWidth: Int { get }
   /// Whether values have a minimum, which makes codes unsigned.
   static var hasMinimums: Bool { get }

@@ -32,7 +32,8 @@ struct BenchCommand: AsyncParsableCommand {
 
     @Option(
       name: .long,
-      help: ArgumentHelp("Types, separated by commas (default: all).", valueName: "list"))
+      help: ArgumentHelp(
+        "Types, separated by commas (default: all that \"convert\" makes).", valueName: "list"))
     var types: String?
 
     @Option(
@@ -57,7 +58,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await reportingFailure {
-        let types = try types.map { try Self.parseTypes($0) } ?? Self.allTypes
+        let types = try types.map { try Self.parseTypes($0) } ?? Self.madeTypes
         let rows = try rows.split(separator: ",").map { try Self.number($0, "--rows") }
         let shapes = try shapes.split(separator: ",").map { try Self.shape($0) }
         let pool = ThreadPool(
@@ -88,10 +89,14 @@ struct BenchCommand: AsyncParsableCommand {
       }
     }
 
-    static let allTypes: [ElementType] = [
+    /// The types that `convert` makes.
+    static let madeTypes: [ElementType] = [
       .q4_0, .q4_1, .q4_K, .q2_K, .q3_K, .q5_0, .q5_1, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .q8_0, .f16,
       .bf16, .f32,
     ]
+    /// Those, and what can only be read.
+    private static let allTypes =
+      madeTypes + ElementType.ggufTypes.filter { $0.isWeightType && !madeTypes.contains($0) }
 
     private static func parseTypes(_ list: String) throws -> [ElementType] {
       try list.split(separator: ",").map { name in

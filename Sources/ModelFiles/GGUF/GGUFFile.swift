@@ -158,12 +158,36 @@ public struct GGUFFile: Sendable {
       }
       let typeNumber = try reader.read(UInt32.self, "type of tensor '\(name)'")
       guard let type = ElementType(ggufID: typeNumber) else {
-        throw reader.file.malformed("tensor '\(name)' has unknown type number \(typeNumber)")
+        throw unknownType(typeNumber, of: name, in: reader.file)
       }
       let offset = try reader.read(UInt64.self, "offset of tensor '\(name)'")
       infos.append(TensorInfo(name: name, type: type, dimensions: dimensions, offset: offset))
     }
     return infos
+  }
+
+  /// The error about a number that stands for no type.
+  private static func unknownType(
+    _ number: UInt32, of name: String, in file: MappedFile
+  ) -> ModelFileError {
+    func unsupported(_ fault: String) -> ModelFileError {
+      ModelFileError(path: file.path, kind: .unsupported, fault: fault)
+    }
+    if let removed = ElementType.removedName(ggufID: number) {
+      return unsupported(
+        "tensor '\(name)' is of type \(removed) (number \(number)), which ggml has removed: take "
+          + "another quantization of the model")
+    }
+    // Forks of ggml number their own types by hundreds.
+    guard number < 1 << 16 else {
+      return file.malformed(
+        "tensor '\(name)' has type number \(number), which no ggml has: the file is damaged, "
+          + "download it again")
+    }
+    let known = ElementType.ggufTypes.map(\.name).joined(separator: ", ")
+    return unsupported(
+      "tensor '\(name)' has unknown type number \(number): update this program or take another "
+        + "quantization of the model (known are \(known))")
   }
 
   // MARK: Tensor data
