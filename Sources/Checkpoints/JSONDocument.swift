@@ -42,6 +42,8 @@ package struct JSONDocument: Sendable {
       try scanner.skipValue()
       try scanner.expectEnd()
     } catch {
+      // A whole file may be something else.
+      if what.isEmpty, let kind = file.strangeContent { throw file.malformed(kind) }
       throw file.malformed("\(start)\(error)")
     }
     guard kind == .object else { throw file.malformed("\(start)is not a JSON object") }

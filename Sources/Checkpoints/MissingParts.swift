@@ -61,6 +61,13 @@ enum MissingParts {
     // What is broken may be what is missing.
     if let fault = finder?.faults.first, !parts.isEmpty { return fault }
     let there = ModelPart.allCases.filter { finder?.candidates[$0] != nil }
+    if let finder, !finder.isFolder, parts.contains(.transformer),
+      let kind = ModelKind(finder.contents[0].archive), kind.isOtherFamily
+    {
+      return ModelFileError(
+        path: finder.contents[0].archive.path, kind: .unsupported,
+        fault: "is \(kind.description): \(kind.advice)")
+    }
     if let finder, there.isEmpty, finder.contents.count == 1, !finder.isFolder,
       let first = parts.first
     {
@@ -76,11 +83,28 @@ enum MissingParts {
       there.isEmpty || parts.isEmpty
       ? "" : "holds a \(there.map(\.rawValue).joined(separator: " and a ")) only; "
     let hint = alternative(there).map { "; \($0)" } ?? ""
+    let beside = finder.flatMap { neighbours(of: $0, parts) } ?? ""
     let unfinished = finder.map { HubCache.unfinishedCount(around: $0.path) } ?? 0
     return ModelFileError(
       path: path, kind: .notFound,
-      fault: "\(start)missing: \(missing.joined(separator: ", "))\(hint)"
+      fault: "\(start)missing: \(missing.joined(separator: ", "))\(beside)\(hint)"
         + (unfinished > 0 ? "; \(unfinished) downloads into this cache have not ended" : ""))
+  }
+
+  /// Files beside a named one that hold what it lacks.
+  private static func neighbours(of finder: ModelFinder, _ parts: [ModelPart]) -> String? {
+    let cache = ArchiveCache(access: .mmap)
+    guard !finder.isFolder,
+      let folder = try? ModelFinder(FileSystem.folder(of: finder.path), for: parts, cache)
+    else { return nil }
+    let found = parts.compactMap { part in
+      folder.candidates[part]?.first.map {
+        "\(part.flag) \(FileSystem.name(of: $0.archive.path))"
+      }
+    }
+    return found.isEmpty
+      ? nil
+      : "; beside it lies what \(found.joined(separator: " ")) would take, or name the folder"
   }
 
   /// The error about a file that was named for a part and does not hold it.

@@ -69,9 +69,14 @@ package struct ModelInspection {
           prefix: place.prefix)
       }
     }
-    kind =
-      parts.isEmpty && contents.count == 1
-      ? ModelKind(contents[0].archive).map { "\($0.description): \($0.advice)" } : nil
+    var kind = contents.count == 1 ? ModelKind(contents[0].archive) : nil
+    // Files of several parts hold some that every family has.
+    if !parts.isEmpty,
+      parts.contains(where: { $0.part == .transformer }) || kind?.isOtherFamily != true
+    {
+      kind = nil
+    }
+    self.kind = kind.map { "\($0.description): \($0.advice)" }
     missing =
       ModelPart.allCases.filter { finder.candidates[$0] == nil }.map(\.rawValue)
       + (tokenizer == nil ? ["tokenizer"] : [])

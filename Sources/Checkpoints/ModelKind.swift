@@ -7,6 +7,9 @@ struct ModelKind: Sendable {
   /// What can be done with it.
   let advice: String
 
+  /// Whether it is a model, but of a family that is not run.
+  var isOtherFamily: Bool { advice == Self.transformers }
+
   /// A kind that shows in its tensors' names.
   private struct Sign {
     /// Texts of which each occurs in some name.

@@ -17,6 +17,8 @@ struct WeightCompanions: Sendable {
   private(set) var explained: Set<Int> = []
   /// The first that can be neither.
   private(set) var fault: ModelFileError?
+  /// Weights that must have a scale, with what says so.
+  private var described: [(weight: Int, evidence: String)] = []
 
   /// Scales of weights: ComfyUI's, and that of diffusers, ModelOpt and newer ComfyUI.
   private static let scaleNames = ["scale_weight", "weight_scale"]
@@ -45,14 +47,22 @@ struct WeightCompanions: Sendable {
         if ending == ".weight" || modules[module] == nil { modules[module] = index }
       }
     }
-    let formats = Self.layerFormats(archive)
     for (index, record) in records.enumerated() where !claimed[index] {
       guard let (weight, name) = Self.owner(of: record.name, weights, modules) else { continue }
       add(index, named: name, to: weight, archive)
     }
-    for (layer, format) in formats {
-      guard let weight = modules[ExactName(layer)] else { continue }
-      setFormat(format, of: weight, archive, evidence: "the metadata '_quantization_metadata'")
+    let evidence = "metadata '_quantization_metadata'"
+    for (layer, json) in Self.layerFormats(archive) {
+      if let weight = Self.weight(of: layer, modules, in: archive) {
+        setFormat(json, of: weight, archive, evidence: evidence)
+      } else if Self.floatType(json) == nil {
+        refuseFormat(json, archive, evidence)
+      }
+    }
+    for (weight, evidence) in described where scales[weight] == nil {
+      refuse(
+        archive, records[weight],
+        "is scaled fp8, as \(evidence) says, but no 'weight_scale' is there")
     }
   }
 
@@ -161,17 +171,35 @@ struct WeightCompanions: Sendable {
     _ json: JSONValue, of weight: Int, _ archive: TensorArchive, evidence: String
   ) {
     let record = archive.tensors.records[weight]
-    let format = json["format"]?.stringValue ?? "no format"
-    guard let type = Self.formats[format], json["convrot"]?.boolValue != true else {
-      fault =
-        fault ?? ForeignQuantization.error(archive.path, "ComfyUI (\(format.prefix(40)))", evidence)
-      return
-    }
+    guard let type = Self.floatType(json) else { return refuseFormat(json, archive, evidence) }
+    if record.type == .u8 || record.type == type { described.append((weight, evidence)) }
     if record.type == .u8 {
       types[weight] = type
     } else if record.type != type, record.type == .f8_e4m3 || record.type == .f8_e5m2 {
-      refuse(archive, record, "has type \(record.type.name), \(evidence) says \(format.prefix(40))")
+      refuse(archive, record, "has type \(record.type.name), \(evidence) says \(type.name)")
     }
+  }
+
+  /// The type of the numbers of a layer by its description; nil if it is more than scaled fp8.
+  private static func floatType(_ json: JSONValue) -> ElementType? {
+    guard json["convrot"]?.boolValue != true else { return nil }
+    return json["format"]?.stringValue.flatMap { formats[$0] }
+  }
+
+  private mutating func refuseFormat(
+    _ json: JSONValue, _ archive: TensorArchive, _ evidence: String
+  ) {
+    let format = json["format"]?.stringValue ?? "no format"
+    fault =
+      fault ?? ForeignQuantization.error(archive.path, "ComfyUI (\(format.prefix(40)))", evidence)
+  }
+
+  /// The weight of a layer; some tools leave out what stands before the part's names.
+  private static func weight(
+    of layer: String, _ modules: [ExactName: Int], in archive: TensorArchive
+  ) -> Int? {
+    modules[ExactName(layer)]
+      ?? archive.tensors.records.firstIndex { $0.name.hasSuffix("." + layer + ".weight") }
   }
 
   private mutating func refuse(_ archive: TensorArchive, _ record: TensorRecord, _ why: String) {

@@ -4,7 +4,7 @@ import Foundation
 enum FileKind: Equatable {
   case gguf
   case safetensors
-  /// A text that begins like a JSON object.
+  /// A text that begins like JSON.
   case json
   /// Nothing that holds tensors in a form that is opened: what it is, and what to do.
   case other(String)
@@ -67,6 +67,7 @@ enum FileKind: Equatable {
     ([0x7F, 0x45, 0x4C, 0x46], "is a program, not a model"),
     ([0x4D, 0x5A], "is a Windows program, not a model"),
     (Array("lmgg".utf8), outdated), (Array("fmgg".utf8), outdated), (Array("tjgg".utf8), outdated),
+    (Array("ggml".utf8), outdated), (Array("ggmf".utf8), outdated), (Array("ggjt".utf8), outdated),
     (Array("algg".utf8), "is an adapter in ggml's old format: take its safetensors version"),
   ]
   private static let outdated =
@@ -82,7 +83,9 @@ enum FileKind: Equatable {
       let isTorch = [".pkl", "/version", ".format_version", "/byteorder"].contains {
         bytes.prefix(512).contains(text: $0)
       }
-      return isTorch ? pickle : "is a zip archive: unpack it, and name a file in it"
+      return isTorch
+        ? pickle
+        : "is a zip archive: unpack it, or take the safetensors version if it is a PyTorch pickle"
     }
     // Protocol 2 to 5; the opcodes after it are those of an object, a frame, a tuple or a number.
     if bytes.count > 2, bytes[0] == 0x80, (2...5).contains(bytes[1]) { return pickle }
@@ -101,7 +104,9 @@ enum FileKind: Equatable {
     guard
       start.prefix(512).allSatisfy({ $0 >= 0x20 && $0 != 0x7F || [0x09, 0x0A, 0x0D].contains($0) })
     else { return nil }
-    if start.first == UInt8(ascii: "{") { return .json }
+    if let first = start.first, [UInt8(ascii: "{"), UInt8(ascii: "[")].contains(first) {
+      return .json
+    }
     let lines = String(decoding: start.prefix(512), as: UTF8.self)
     let small = lines.lowercased()
     if small.hasPrefix("version https://git-lfs") || small.hasPrefix("version http://git-media") {
@@ -140,5 +145,12 @@ extension Sequence<UInt8> {
   /// Whether a text occurs among the bytes.
   fileprivate func contains(text: String) -> Bool {
     String(decoding: Array(self), as: UTF8.self).contains(text)
+  }
+}
+
+extension MappedFile {
+  /// What the file is instead of a model's, where its first bytes show it: a line without its name.
+  package var strangeContent: String? {
+    if case .other(let kind) = FileKind(self) { kind } else { nil }
   }
 }

@@ -95,10 +95,10 @@ import Testing
   }
 
   static let malformed: [MalformedFile] = [
-    file("no bytes", "expected an object", ""),
+    file("no bytes", "is empty", ""),
     file("a list", "expected an object", "[]"),
-    file("no map", "has no 'weight_map'", "{}"),
-    file("other members only", "has no 'weight_map'", #"{"metadata":{"weight_map":{}}}"#),
+    file("no map", "without 'weight_map'", "{}"),
+    file("other members only", "without 'weight_map'", #"{"metadata":{"weight_map":{}}}"#),
     file("two maps", "'weight_map' occurs twice", #"{"weight_map":{},"weight_map":{}}"#),
     file("map is a list", "expected an object", #"{"weight_map":[]}"#),
     file("shard is a number", "expected a string", #"{"weight_map":{"t":1}}"#),

@@ -5,14 +5,14 @@ import Testing
 @Suite struct TensorArchiveTests {
   static let unknown: [MalformedFile] = [
     MalformedFile("empty", "is empty", []),
-    MalformedFile("zip of pickles", "is a PyTorch pickle", Array("PK\u{3}\u{4}".utf8)),
+    MalformedFile("zip of pickles", "if it is a PyTorch pickle", Array("PK\u{3}\u{4}".utf8)),
     MalformedFile("bare pickle", "is a PyTorch pickle", [0x80, 2, 0x8A, 0x0A]),
     MalformedFile(
       "Git LFS pointer", "run 'git lfs pull'",
       Array("version https://git-lfs.github.com/spec/v1\noid sha256:0\n".utf8)),
-    MalformedFile("text", "is neither GGUF nor safetensors", Array("hello world".utf8)),
-    MalformedFile("short magic", "is neither GGUF nor safetensors", Array("GGU".utf8)),
-    MalformedFile("older magic", "is neither GGUF nor safetensors", Array("ggmf".utf8)),
+    MalformedFile("text", "is a text that begins with 'hello world'", Array("hello world".utf8)),
+    MalformedFile("short magic", "is a text that begins with 'GGU'", Array("GGU".utf8)),
+    MalformedFile("older magic", "that GGUF replaced", Array("ggmf".utf8)),
     MalformedFile("one byte", "is neither GGUF nor safetensors", [0]),
   ]
 

@@ -103,13 +103,48 @@ struct ProductInputTests {
     (0..<matrix.columns).map { Double(matrix.row(row)[$0]) }
   }
 
-  /// Two segments of one weight, of two types, with a factor on all elements.
-  private func weight(_ types: (ElementType, ElementType), scale: Float = 1) -> WeightMatrix {
+  /// Two segments of one weight, of two types, with factors on its elements.
+  private func weight(
+    _ types: (ElementType, ElementType), scale: WeightScale = .one
+  ) -> WeightMatrix {
     let segments = [types.0, types.1].enumerated().flatMap { index, type in
       RandomBlocks(type, rows: 30 + index, columns: columns, seed: UInt64(index + 1))
         .matrix(rows: 30 + index, columns: columns).segments
     }
     return WeightMatrix(segments: segments, columns: columns, scale: scale)
+  }
+
+  @Test("factors of rows meet their rows, in products and where weights are decoded")
+  func rowFactors() throws {
+    let x = try matrix("x", rows: 9, columns: columns)
+    let factors = (0..<61).map { Float($0) / 8 - 2 }
+    let scaled = weight((.f8_e4m3, .q5_0), scale: .rows(factors))
+    let plain = weight((.f8_e4m3, .q5_0))
+    let (values, expected) = (try scaled.decoded(), try plain.decoded())
+    for kernels in KernelSelection.available {
+      let pool = ThreadPool(threadCount: 2, kernels: kernels)
+      let result = try Matrix(rows: 9, columns: 61)
+      try multiply(x, by: scaled, into: result, on: pool)
+      let decoded = try Matrix(rows: 61, columns: columns)
+      try scaled.decode(into: decoded, on: pool)
+      for row in 0..<61 {
+        var sums = [Double](repeating: 0, count: 9)
+        var size = 0.0
+        for column in 0..<columns {
+          let value = expected[row * columns + column] * factors[row]
+          #expect(values[row * columns + column] == value)
+          #expect(decoded.row(row)[column] == value)
+          size += abs(Double(value))
+          for index in 0..<9 { sums[index] += Double(value) * Double(x.row(index)[column]) }
+        }
+        for index in 0..<9 {
+          // Each product and each sum is rounded in float32.
+          let largest = (0..<columns).map { abs(Double(x.row(index)[$0])) }.max() ?? 0
+          let bound = size * largest * Double(columns) * 0x1p-24
+          #expect(abs(Double(result.row(index)[row]) - sums[index]) <= bound)
+        }
+      }
+    }
   }
 
   @Test("products together are the same bits as each by itself", arguments: rowCounts)
@@ -118,7 +153,7 @@ struct ProductInputTests {
     // Neighbours that share packed rows, and others that cannot.
     let weights = [
       weight((.q4_0, .q5_0)), weight((.q8_0, .q4_K)), weight((.q5_K, .f16)),
-      weight((.q4_0, .f16), scale: 0.5),
+      weight((.q4_0, .f16), scale: .all(0.5)),
     ]
     for kernels in KernelSelection.available where rows < 100 || kernels.name != "portable" {
       let pool = ThreadPool(threadCount: 2, kernels: kernels)

@@ -75,6 +75,49 @@ package struct Golden {
   }
 }
 
+/// A safetensors file with any types and bytes.
+package enum RawSafetensors {
+  /// A tensor; too few bytes are filled up with zeros.
+  package struct Tensor {
+    package var name: String
+    package var type: ElementType
+    package var shape: [Int]
+    package var bytes: [UInt8]
+
+    package init(_ name: String, _ type: ElementType, _ shape: [Int], _ bytes: [UInt8] = []) {
+      (self.name, self.type, self.shape) = (name, type, shape)
+      let count = type.byteCount(elements: shape.reduce(1, *)) ?? 0
+      self.bytes = bytes + Array(repeating: 0, count: max(0, count - bytes.count))
+    }
+
+    /// Numbers of 32 bits.
+    package init(_ name: String, _ shape: [Int], _ values: [Float]) {
+      self.init(name, .f32, shape, values.withUnsafeBytes { Array($0) })
+    }
+  }
+
+  /// The bytes of a file.
+  package static func encode(
+    _ tensors: [Tensor], metadata: [(key: String, value: String)] = []
+  ) -> [UInt8] {
+    var offset = 0
+    var members = tensors.map { tensor in
+      let place = [offset, offset + tensor.bytes.count]
+      offset += tensor.bytes.count
+      let type = tensor.type.safetensorsName ?? "?"
+      return "\(JSONText.quoted(tensor.name)):{\"dtype\":\"\(type)\",\"shape\":\(tensor.shape),"
+        + "\"data_offsets\":\(place)}"
+    }
+    if !metadata.isEmpty {
+      let pairs = metadata.map { "\(JSONText.quoted($0.key)):\(JSONText.quoted($0.value))" }
+      members.insert("\"__metadata__\":{\(pairs.joined(separator: ","))}", at: 0)
+    }
+    let header = Array("{\(members.joined(separator: ","))}".utf8)
+    let length = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) }
+    return length + header + tensors.flatMap(\.bytes)
+  }
+}
+
 /// A folder that is removed when the object goes.
 package final class TemporaryFolder {
   package let url: URL

@@ -26,7 +26,17 @@ struct ArchiveOpening {
       } else {
         try self.init([SafetensorsFile(file)], path: path)
       }
-    case .json: try self.init(index: file, access)
+    case .json where FileSystem.name(of: path).lowercased().hasSuffix(".json"):
+      try self.init(index: file, access)
+    case .json:
+      do throws(ModelFileError) {
+        try self.init(listedBy: file, access)
+      } catch {
+        let start = String(decoding: file.bytes.prefix(60), as: UTF8.self)
+        throw file.malformed(
+          "is a JSON text that begins with '\(start)', not a model: probably a server's answer; "
+            + "download it again")
+      }
     case .other(let kind): throw file.malformed(kind)
     case .unknown:
       switch name?.container {

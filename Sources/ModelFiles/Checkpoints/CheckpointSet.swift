@@ -31,7 +31,8 @@ package struct CheckpointSet: Sendable {
       path: FileSystem.join(FileSystem.folder(of: path), first), kind: .notFound,
       fault:
         "No such file or directory: \(missing.count) of \(fileNames.count) files that belong to "
-        + "'\(FileSystem.name(of: path))' are missing (this one\(others)): download them too")
+        + "'\(FileSystem.name(of: path))' are missing (this one\(others)): download \(missing.count == 1 ? "it" : "them") too"
+    )
   }
 
   /// Every set of a folder, what is most likely meant first; complete ones before others.

@@ -1,0 +1,161 @@
+import BlockFormats
+import Checkpoints
+import ModelFiles
+import TestSupport
+import Tensors
+import Testing
+
+/// What lies beside a weight and changes what it means is applied, or refused with its name.
+@Suite("Companions of weights")
+struct WeightCompanionsTests {
+  typealias Tensor = RawSafetensors.Tensor
+
+  private static let base = "single_layers.0.attn.w1q"
+  /// 2, 4, -1, 0.5; 1, 1, 1, 1; 0, 0, 0, 0 in F8_E4M3.
+  private static let codes: [UInt8] = [
+    0x40, 0x48, 0xB8, 0x30, 0x38, 0x38, 0x38, 0x38, 0, 0, 0, 0,
+  ]
+
+  /// Opens a transformer with one fp8 matrix of `[3, 4]` and what lies beside it.
+  private func weights(
+    _ companions: [Tensor], type: ElementType = .f8_e4m3, prefix: String = "",
+    metadata: [(key: String, value: String)] = [], allowsExtra: Bool = true
+  ) throws -> ComponentWeights {
+    let others = ["w1k", "w1v", "w1o"].map {
+      Tensor(prefix + "single_layers.0.attn.\($0).weight", [1], [1])
+    }
+    let more = ["register_tokens", "positional_encoding", "init_x_linear.weight"].map {
+      Tensor(prefix + $0, [1], [1])
+    }
+    let weight = Tensor(prefix + Self.base + ".weight", type, [3, 4], Self.codes)
+    let folder = try TemporaryFolder()
+    let path = try folder.write(
+      RawSafetensors.encode(
+        others + more + [weight]
+          + companions.map { Tensor(prefix + $0.name, $0.type, $0.shape, $0.bytes) },
+        metadata: metadata), to: "t.safetensors")
+    var hints = ArchitectureHints()
+    hints.allowsExtraTensors = allowsExtra
+    return try PartSources([.transformer], ModelPaths(transformer: path), hints: hints)
+      .parts[0].weights
+  }
+
+  private func values(_ weights: ComponentWeights) throws -> [Float] {
+    try weights.values(Self.base + ".weight", rows: 3, columns: 4)
+  }
+
+  private func fault(_ companions: [Tensor], type: ElementType = .f8_e4m3) -> String {
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try weights(companions, type: type)
+    }
+    return error?.description ?? ""
+  }
+
+  @Test(
+    "one scale, under each name and prefix", arguments: ["weight_scale", "scale_weight"],
+    ["", "model.diffusion_model."])
+  func scalar(_ name: String, _ prefix: String) throws {
+    for shape in [[], [1], [1, 1]] {
+      let opened = try weights(
+        [
+          Tensor("\(Self.base).\(name)", shape, [0.5]), Tensor("\(Self.base).input_scale", [], [9]),
+        ],
+        prefix: prefix, allowsExtra: false)
+      #expect(try values(opened) == [1, 2, -0.5, 0.25, 0.5, 0.5, 0.5, 0.5, 0, 0, 0, 0])
+    }
+  }
+
+  @Test("one scale a row", arguments: [[3], [3, 1]])
+  func rows(_ shape: [Int]) throws {
+    let opened = try weights(
+      [Tensor(Self.base + ".weight_scale", shape, [1, 10, 100])], allowsExtra: false)
+    #expect(try values(opened) == [2, 4, -1, 0.5, 10, 10, 10, 10, 0, 0, 0, 0])
+    let tensors = try opened.tensors()
+    let tensor = try #require(tensors.first { $0.name == Self.base + ".weight" })
+    #expect(tensor.scale == .rows([1, 10, 100]) && tensor.columns == 4)
+  }
+
+  @Test("fp8 in a container of bytes is what its description says")
+  func container() throws {
+    let description = Array(#"{"format": "float8_e4m3fn"}"#.utf8)
+    let scale = Tensor(Self.base + ".weight_scale", [], [2])
+    let opened = try weights(
+      [Tensor(Self.base + ".comfy_quant", .u8, [description.count], description), scale], type: .u8)
+    #expect(try values(opened)[0..<4] == [4, 8, -2, 1])
+    let metadata = #"{"layers": {"\#(Self.base)": {"format": "float8_e4m3fn"}}}"#
+    let stated = try weights(
+      [scale], type: .u8, prefix: "model.", metadata: [("_quantization_metadata", metadata)])
+    #expect(try values(stated)[0..<4] == [4, 8, -2, 1])
+  }
+
+  @Test(
+    "what cannot be applied is refused with its name, whatever flag is given",
+    arguments: [
+      ("weight_scale", [2], "one for each of its 3 rows"),
+      ("weight_scale", [3, 4], "one for each of its 3 rows"),
+      ("weight_scale_inv", [1, 1], "a scale of the weight"),
+      ("scale", [1], "a scale of the weight"), ("weight.scale", [1], "a scale of the weight"),
+      ("pre_quant_scale", [4], "a scale of the weight"), ("bias", [3], "is a bias that"),
+      ("zero_point", [1], "a zero point"), ("weight_zero_point", [3], "a zero point"),
+      ("lora_A.weight", [2, 4], "an adapter"), ("lora_magnitude_vector", [3], "an adapter"),
+      ("weight_mask", [3, 4], "may change what it means"), ("anything.else", [1], "may change"),
+    ])
+  func refused(_ name: String, _ shape: [Int], _ message: String) {
+    let tensor = Tensor(
+      "\(Self.base).\(name)", shape, Array(repeating: 1, count: shape.reduce(1, *)))
+    let text = fault([tensor])
+    #expect(text.contains("'\(Self.base).\(name)'") && text.contains(message), "\(text)")
+  }
+
+  @Test("companions of parameters that are no module's weight are refused too")
+  func parameters() {
+    #expect(fault([Tensor("register_tokens_scale", [1], [2])]).contains("'register_tokens_scale'"))
+    #expect(
+      fault([Tensor("register_tokens.absmax2", [1], [2])]).contains("register_tokens.absmax2"))
+  }
+
+  @Test("two scales, and scales that are no numbers, are refused")
+  func contradictions() throws {
+    let two = ["weight_scale", "scale_weight"].map { Tensor("\(Self.base).\($0)", [], [2]) }
+    #expect(fault(two).contains("a second scale"))
+    let nan = try weights([Tensor(Self.base + ".weight_scale", [], [.nan])])
+    let error = #expect(throws: ModelFileError.self) { _ = try values(nan) }
+    #expect(error?.fault.contains("weight_scale") == true)
+  }
+
+  @Test("formats of ComfyUI that are not read are named, in tensors and in the header")
+  func formats() throws {
+    for format in [
+      #"{"format": "int8_blockwise"}"#, #"{"format": "float8_e4m3fn", "convrot": true}"#,
+      #"{"format": "nvfp4"}"#,
+    ] {
+      let bytes = Array(format.utf8)
+      #expect(
+        fault([
+          Tensor(Self.base + ".comfy_quant", .u8, [bytes.count], bytes),
+          Tensor(Self.base + ".weight_scale", [], [1]),
+        ]).contains("is quantized by ComfyUI ("))
+      let error = #expect(throws: ModelFileError.self) {
+        _ = try weights(
+          [Tensor(Self.base + ".weight_scale", [], [1])],
+          metadata: [("_quantization_metadata", "{\"layers\": {\"unknown\": \(format)}}")])
+      }
+      #expect(error?.kind == .unsupported && error?.fault.contains("ComfyUI (") == true)
+    }
+  }
+
+  @Test("a layer described as scaled has a scale")
+  func missingScale() {
+    let bytes = Array(#"{"format": "float8_e4m3fn"}"#.utf8)
+    #expect(
+      fault([Tensor(Self.base + ".comfy_quant", .u8, [bytes.count], bytes)])
+        .contains("no 'weight_scale' is there"))
+  }
+
+  @Test("strangers are refused by name, and skipped where that is wanted")
+  func strangers() throws {
+    let stranger = Tensor("stranger.weight_scale", [], [2])
+    _ = try weights([stranger])
+    #expect(throws: ModelFileError.self) { _ = try weights([stranger], allowsExtra: false) }
+  }
+}

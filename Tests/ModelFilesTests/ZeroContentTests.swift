@@ -1,0 +1,68 @@
+import ModelFiles
+import TestSupport
+import Testing
+
+@Suite("Zeros that stand where weights should be")
+struct ZeroContentTests {
+  /// A file of some size, and its tensors: name, shape, place, and where its content ends.
+  private func findings(
+    _ tensors: [(name: String, shape: [Int], range: Range<Int>, end: Int?)]
+  ) throws -> [String] {
+    let folder = try TemporaryFolder()
+    let file = try MappedFile(path: folder.write(Array(repeating: 0, count: 9000), to: "f"))
+    let contents = tensors.map {
+      StoredContent(file, name: $0.name, shape: $0.shape, range: $0.range, end: $0.end)
+    }
+    return ZeroContent.findings(contents).map { "\($0.tensor ?? "end"): \($0.fault)" }
+  }
+
+  private let matrix = [32, 32]
+
+  @Test("a matrix that is zero throughout is told, a vector is not")
+  func matrices() throws {
+    let found = try findings([
+      ("zero", matrix, 0..<2000, nil), ("bias", [1000], 2000..<4000, nil),
+      ("row", [1, 1000], 4000..<6000, nil), ("last", matrix, 6000..<8000, 8000),
+    ])
+    #expect(found.count == 1 && found.first?.hasPrefix("zero: is zero throughout") == true)
+  }
+
+  @Test("a tail that begins inside of a matrix is told with its byte")
+  func tails() throws {
+    let found = try findings([
+      ("first", matrix, 0..<2000, 1000), ("bias", [1000], 2000..<4000, nil),
+      ("second", matrix, 4000..<6000, nil),
+    ])
+    #expect(found.count == 1)
+    #expect(found.first?.contains("from byte 1000 of 9000 on, inside of tensor 'first'") == true)
+    #expect(found.first?.contains("2 tensors after it") == true)
+  }
+
+  @Test("a tail that begins before a matrix is told; the order of the list does not matter")
+  func tailBeforeMatrix() throws {
+    let found = try findings([
+      ("second", matrix, 4000..<6000, nil), ("first", matrix, 0..<2000, 2000),
+      ("bias", [1000], 2000..<4000, 3000),
+    ])
+    #expect(found.count == 1)
+    #expect(found.first?.contains("byte 3000 of 9000 on, inside of tensor 'bias'") == true)
+  }
+
+  @Test("zeros at the end of a file that are few, or in vectors only, are none")
+  func innocent() throws {
+    #expect(try findings([("last", matrix, 0..<2000, 1990)]).isEmpty)
+    #expect(
+      try findings([("last", matrix, 0..<2000, 1998), ("bias", [1000], 2000..<4000, nil)]).isEmpty)
+    #expect(try findings([]).isEmpty)
+  }
+
+  @Test(
+    "the last byte that is not zero is found at every place", arguments: [0, 1, 63, 64, 65, 300])
+  func lastByte(_ place: Int) {
+    var bytes = [UInt8](repeating: 0, count: 301)
+    #expect(bytes.withUnsafeBytes { ZeroContent.end(of: $0) } == 0)
+    bytes[place] = 1
+    #expect(bytes.withUnsafeBytes { ZeroContent.end(of: $0) } == place + 1)
+    #expect(ZeroContent.end(of: UnsafeRawBufferPointer(start: nil, count: 0)) == 0)
+  }
+}
