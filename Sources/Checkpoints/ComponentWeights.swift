@@ -281,7 +281,7 @@ package final class ComponentWeights {
     guard !record.type.isWeightType else { return }
     let known = ElementType.allCases.filter(\.isWeightType).map(\.name)
     throw ModelFileError(
-      path: path, kind: .unsupported,
+      path: path, kind: record.type.isBlockQuantized ? .unsupported : .malformed,
       fault:
         "tensor '\(record.name)' has type \(record.type.name), which is not decoded: expected one "
         + "of \(known.joined(separator: ", ")); take another version of the model")

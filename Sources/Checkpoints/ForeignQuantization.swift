@@ -5,59 +5,62 @@ import ModelFiles
 enum ForeignQuantization {
   /// How a library's files are told by a tensor that lies beside a weight.
   private struct Sign {
-    /// The end of the tensor's name, or what it contains.
-    let mark: String
-    let isEnding: Bool
+    /// The last component of its name, or the one before it.
+    let component: String
+    /// What the name has before that component; nil for anything.
+    let before: String?
     let library: String
 
-    init(_ mark: String, _ library: String, isEnding: Bool = true) {
-      self.mark = mark
-      self.library = library
-      self.isEnding = isEnding
+    init(_ component: String, _ library: String, after before: String? = nil) {
+      (self.component, self.library, self.before) = (component, library, before)
     }
-
-    func fits(_ name: String) -> Bool { isEnding ? name.hasSuffix(mark) : name.contains(mark) }
   }
 
-  /// Marks that no other file has, in the order in which they decide.
+  /// Components that no other file has, in the order in which they decide.
   private static let signs = [
-    Sign(".quant_state.bitsandbytes__nf4", "bitsandbytes (NF4)"),
-    Sign(".quant_state.bitsandbytes__fp4", "bitsandbytes (FP4)"),
-    Sign(".quant_state.", "bitsandbytes", isEnding: false),
-    Sign(".weight.absmax", "bitsandbytes (4 bits)"), Sign(".weight.quant_map", "bitsandbytes"),
-    Sign(".weight.nested_absmax", "bitsandbytes"), Sign(".SCB", "bitsandbytes (LLM.int8)"),
-    Sign(".weight_format", "bitsandbytes (LLM.int8)"),
-    Sign("weight_qdata", "torchao"), Sign("weight.qdata", "torchao"),
-    Sign(".weight.tensor_impl", "torchao", isEnding: false),
+    Sign("bitsandbytes__nf4", "bitsandbytes (NF4)"),
+    Sign("bitsandbytes__fp4", "bitsandbytes (FP4)"), Sign("quant_state", "bitsandbytes"),
+    Sign("absmax", "bitsandbytes (4 bits)", after: "weight"),
+    Sign("nested_absmax", "bitsandbytes (4 bits)", after: "weight"),
+    Sign("quant_map", "bitsandbytes", after: "weight"),
+    Sign("SCB", "bitsandbytes (LLM.int8)"), Sign("weight_format", "bitsandbytes (LLM.int8)"),
+    Sign("_weight_qdata", "torchao"), Sign("weight_qdata", "torchao"),
+    Sign("qdata", "torchao", after: "weight"), Sign("tensor_impl", "torchao"),
     Sign("_weight_zero_point", "torchao"),
-    Sign(".weight._data", "quanto"), Sign(".weight._shift", "quanto"),
-    Sign(".weight._scale", "quanto"),
-    Sign(".svd_up", "SDNQ"), Sign(".svd_down", "SDNQ"),
-    Sign(".wscales", "Nunchaku (SVDQuant)"), Sign(".smooth_factor", "Nunchaku (SVDQuant)"),
-    Sign(".wtscale", "Nunchaku (SVDQuant)"), Sign(".wcscales", "Nunchaku (SVDQuant)"),
-    Sign(".g_idx", "GPTQ"), Sign(".qzeros", "GPTQ or AWQ"), Sign(".qweight", "GPTQ or AWQ"),
-    Sign(".W_q", "HQQ"), Sign(".weight_packed", "compressed-tensors"),
-    Sign(".q_weight", "EXL2"), Sign(".trellis", "EXL3"),
-    Sign(".weight_scale_2", "ModelOpt or ComfyUI (NVFP4)"),
-    Sign(".weight_codebook", "ComfyUI (4-bit codebooks)"), Sign(".codebooks", "AQLM"),
-    Sign("_blocks", "MXFP4"),
+    Sign("_data", "quanto", after: "weight"), Sign("_shift", "quanto", after: "weight"),
+    Sign("_scale", "quanto", after: "weight"),
+    Sign("svd_up", "SDNQ"), Sign("svd_down", "SDNQ"),
+    Sign("wscales", "Nunchaku (SVDQuant)"), Sign("smooth_factor", "Nunchaku (SVDQuant)"),
+    Sign("wtscale", "Nunchaku (SVDQuant)"), Sign("wcscales", "Nunchaku (SVDQuant)"),
+    Sign("g_idx", "GPTQ"), Sign("qzeros", "GPTQ or AWQ"), Sign("qweight", "GPTQ or AWQ"),
+    Sign("W_q", "HQQ"), Sign("weight_packed", "compressed-tensors"),
+    Sign("q_weight", "EXL2"), Sign("trellis", "EXL3"),
+    Sign("weight_scale_2", "ModelOpt or ComfyUI (NVFP4)"),
+    Sign("weight_codebook", "ComfyUI (4-bit codebooks)"), Sign("codebooks", "AQLM"),
+    Sign("weight_blocks", "MXFP4"),
   ]
+  private static let signsByComponent = Dictionary(grouping: signs.indices) {
+    signs[$0].component
+  }
 
   /// The library that quantized a checkpoint, with a tensor that shows it; nil for files of plain
   /// numbers and ggml's types.
   static func find(in archive: TensorArchive) -> (library: String, tensor: String)? {
     guard archive.gguf == nil else { return nil }
-    let records = archive.tensors.records
-    for sign in signs {
-      guard let found = records.first(where: { sign.fits($0.name) }) else { continue }
-      // Names that end so by chance have no scales beside them.
-      if sign.mark == "_blocks" {
-        guard archive.tensors.index(of: found.name.dropLast("blocks".count) + "scales") != nil
-        else { continue }
+    var first: (sign: Int, tensor: String)?
+    for record in archive.tensors.records where record.name.utf8.count <= 512 {
+      let components = record.name.utf8.split(separator: UInt8(ascii: "."))
+        .suffix(3).map { String(Substring($0)) }
+      for (place, component) in components.enumerated().dropFirst(max(0, components.count - 2)) {
+        for sign in signsByComponent[component] ?? [] {
+          let before = place > 0 ? components[place - 1] : nil
+          guard signs[sign].before == nil || signs[sign].before == before else { continue }
+          if sign < first?.sign ?? .max { first = (sign, record.name) }
+        }
       }
-      return (sign.library, found.name)
     }
-    for record in records where record.name.hasSuffix(".weight") {
+    if let first { return (signs[first.sign].library, first.tensor) }
+    for record in archive.tensors.records where record.name.hasSuffix(".weight") {
       if let library = library(of: record, in: archive) { return (library, record.name) }
     }
     return nil
@@ -72,15 +75,14 @@ enum ForeignQuantization {
     let scale = type("weight_scale")
     switch record.type {
     case .u32, .i32:
-      if type("scales") != nil { return type("biases") == nil ? "an int4 library" : "MLX" }
-      return "an unknown library (integers of type \(record.type.name))"
+      guard type("scales") != nil else { return nil }
+      return type("biases") == nil ? "an unknown library (int4)" : "MLX"
     case .i8, .u8, .i16, .i64:
       if scale == .f8_e4m3 { return "ModelOpt or ComfyUI (NVFP4)" }
       if scale == .f8_e8m0 || scale == .u8 { return "ModelOpt or ComfyUI (MXFP4)" }
       if type("comfy_quant") != nil { return record.type == .u8 ? nil : "ComfyUI (int8)" }
       if type("scale") != nil || type("zero_point") != nil { return "SDNQ" }
-      if scale != nil { return record.type == .u8 ? nil : "ComfyUI (int8)" }
-      return "an unknown library (integers of type \(record.type.name))"
+      return scale == nil || record.type == .u8 ? nil : "ComfyUI (int8)"
     case .f8_e4m3, .f8_e5m2:
       return scale == .f8_e8m0 || scale == .u8 ? "ModelOpt or ComfyUI (MXFP8)" : nil
     case .f4: return "a library for FP4"

@@ -94,20 +94,44 @@ struct ModelKind: Sendable {
     "hidream": "a HiDream transformer", "cosmos": "a Cosmos transformer",
   ]
 
-  /// Names that are looked at: what a file is shows early.
-  private static let lookedAt = 4096
+  /// Names that are looked at: what a file is shows early, and in names of usual length.
+  private static let (lookedAt, maximumNameLength) = (4096, 256)
+
+  /// All names, each after a line feed, for searching.
+  private struct Names {
+    private let text: [UInt8]
+
+    init(_ records: some Sequence<TensorRecord>) {
+      text = records.lazy.map(\.name).filter { $0.utf8.count <= maximumNameLength }
+        .flatMap { [UInt8(ascii: "\n")] + Array($0.utf8) }
+    }
+
+    /// Whether a text occurs in a name; after a line feed at the beginning of one.
+    func contain(_ mark: String) -> Bool {
+      let mark = Array(mark.utf8)
+      return text.withUnsafeBytes { text in
+        var rest = text[...]
+        while rest.count >= mark.count, let start = rest.firstIndex(of: mark[0]) {
+          rest = rest[start...]
+          if rest.starts(with: mark) { return true }
+          rest = rest.dropFirst()
+        }
+        return false
+      }
+    }
+  }
 
   /// Tells what an archive is; nil if nothing shows it.
   ///
   /// - Parameter archive: one in which no part was found.
   init?(_ archive: TensorArchive) {
     let records = archive.tensors.records.prefix(Self.lookedAt)
-    if let adapter = Self.adapter(Array(records)) {
+    let names = Names(records)
+    if let adapter = Self.adapter(names, records) {
       self = adapter
       return
     }
-    func occurs(_ mark: String) -> Bool { records.contains { $0.name.contains(mark) } }
-    if let sign = Self.signs.first(where: { $0.marks.allSatisfy(occurs) }) {
+    if let sign = Self.signs.first(where: { $0.marks.allSatisfy(names.contain) }) {
       (description, advice) = (sign.description, sign.advice)
       return
     }
@@ -140,16 +164,17 @@ struct ModelKind: Sendable {
     ".lora_A.", ".lora_down.", ".lora.down.", "_lora.down.", ".hada_w1_b", ".lokr_w1_b",
   ]
 
-  private static func adapter(_ records: [TensorRecord]) -> ModelKind? {
-    guard
-      let mark = adapterMarks.first(where: { mark in
-        records.contains { $0.name.contains(mark.0) }
-      })
-    else { return nil }
-    let first = records.first { record in rankMarks.contains { record.name.contains($0) } }
+  private static func adapter(
+    _ names: Names, _ records: ArraySlice<TensorRecord>
+  ) -> ModelKind? {
+    guard let mark = adapterMarks.first(where: { names.contain($0.0) }) else { return nil }
+    let first = records.first { record in
+      record.name.utf8.count <= maximumNameLength
+        && rankMarks.contains { record.name.contains($0) }
+    }
     let rank = first?.shape.first.map { "rank \($0)" }
-    func occurs(_ texts: [String]) -> Bool {
-      records.contains { record in texts.contains { record.name.hasPrefix($0) } }
+    func occurs(_ beginnings: [String]) -> Bool {
+      beginnings.contains { names.contain("\n" + $0) }
     }
     var targets: [String] = []
     if occurs(["transformer.", "lora_transformer_", "diffusion_model.", "base_model."]) {

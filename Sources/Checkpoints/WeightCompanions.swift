@@ -30,6 +30,8 @@ struct WeightCompanions: Sendable {
   private static let formats: [String: ElementType] = [
     "float8_e4m3fn": .f8_e4m3, "float8_e5m2": .f8_e5m2, "float8_e4m3": .f8_e4m3,
   ]
+  /// Most components of a name that are taken away to find the weight it lies beside.
+  private static let maximumDepth = 16
   /// Longest description of a layer, in bytes.
   private static let maximumDescription = 4096
 
@@ -71,9 +73,11 @@ struct WeightCompanions: Sendable {
     of name: String, _ weights: [ExactName: Int], _ modules: [ExactName: Int]
   ) -> (weight: Int, name: String)? {
     // No weight of ours has so long a name.
-    guard name.utf8.count <= 512 else { return nil }
+    guard !weights.isEmpty, name.utf8.count <= 512 else { return nil }
     var end = name.endIndex
-    while let dot = name[..<end].lastIndex(of: ".") {
+    var steps = 0
+    while let dot = name.utf8[..<end].lastIndex(of: UInt8(ascii: ".")), steps < maximumDepth {
+      steps += 1
       let front = ExactName(String(name[..<dot]))
       let rest = String(name[name.index(after: dot)...])
       if let weight = weights[front] { return (weight, "weight." + rest) }
@@ -82,7 +86,8 @@ struct WeightCompanions: Sendable {
     }
     // Parameters that are no module's weight: 'register_tokens_scale'.
     end = name.endIndex
-    while let line = name[..<end].lastIndex(of: "_") {
+    while let line = name.utf8[..<end].lastIndex(of: UInt8(ascii: "_")), steps < 2 * maximumDepth {
+      steps += 1
       if let weight = weights[ExactName(String(name[..<line]))] {
         return (weight, String(name[name.index(after: line)...]))
       }

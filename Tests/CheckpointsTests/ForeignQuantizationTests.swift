@@ -52,7 +52,7 @@ struct ForeignQuantizationTests {
     Case("Nunchaku", nil, [("qweight", .i8, [4, 4]), ("wscales", .bf16, [1, 4])]),
     Case("HQQ", nil, [("W_q", .u8, [4, 4])]),
     Case("compressed-tensors", nil, [("weight_packed", .i32, [4, 1])]),
-    Case("unknown library (integers of type I8)", .i8, []),
+    Case("unknown library (int4)", .i32, [("scales", .f16, [4, 1])]),
   ]
 
   @Test("by what lies beside their weights", arguments: cases)
