@@ -18,17 +18,17 @@ struct InspectionJSON {
     write(
       "  \"architecture\": \(inspection.architecture.map(JSONText.quoted) ?? "null"),\n")
     write("  \"bytes\": \(bytes),\n")
-    list("files", inspection.contents.map { .string($0.archive.path) })
+    list("files", inspection.contents.map { .path($0.archive.path) })
     list(
       "parts",
       inspection.parts.map {
         [
-          "part": .string($0.part.rawValue), "path": .string($0.path), "names": .string($0.scheme),
+          "part": .string($0.part.rawValue), "path": .path($0.path), "names": .string($0.scheme),
           "prefix": .string($0.prefix),
         ]
       })
     write("  \"tokenizer\": \(inspection.tokenizer.map(JSONText.quoted) ?? "null"),\n")
-    list("missing", inspection.missing.map { .string($0) })
+    list("missing", inspection.missing.map { .path($0) })
     write(
       "  \"tensorsNotInIndex\": "
         + "\(inspection.contents.reduce(0) { $0 + $1.archive.unlistedCount }),\n")
