@@ -35,10 +35,10 @@ package struct DecoderBenchmark: Sendable {
   ///   `ComputeError` if memory runs out.
   package init(path: String?) throws {
     guard let path else {
-      let path = FileManager.default.temporaryDirectory
-        .appendingPathComponent("auraflow-\(UUID().uuidString).safetensors").path
+      let path = FileSystem.join(
+        FileSystem.temporaryFolder, "auraflow-\(UUID().uuidString).safetensors")
       // An opened file stays readable without its name.
-      defer { unlink(path) }
+      defer { FileSystem.unlink(path) }
       try SyntheticModel(.auraFlowV03, type: .f32, seed: 11).writeAutoencoder(
         to: path, on: ThreadPool(threadCount: 1))
       decoder = try AutoencoderDecoder(PartSource(.autoencoder, path: path))

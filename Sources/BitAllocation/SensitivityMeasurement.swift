@@ -143,7 +143,7 @@ package struct SensitivityMeasurement: Sendable {
     var known = store.errors()
     if !isFinished {
       try store.prepare()
-      defer { try? FileManager.default.removeItem(atPath: store.overlayPath) }
+      defer { FileSystem.unlink(store.overlayPath) }
       let counter = PassCounter(total: passCount, onProgress)
       let pipeline = try open(nil)
       let points = try await points(pipeline, counter)

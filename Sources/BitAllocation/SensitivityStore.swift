@@ -49,7 +49,7 @@ package struct SensitivityStore: Sendable {
 
   /// What an earlier run measured, by group.
   package func errors() -> [String: Double] {
-    guard let text = try? String(contentsOfFile: path, encoding: .utf8),
+    guard let text = FileSystem.text(of: path),
       let json = try? JSONValue(parsing: text), let groups = json.members
     else { return [:] }
     return Dictionary(

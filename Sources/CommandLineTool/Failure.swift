@@ -4,6 +4,8 @@ import Conversion
 import Foundation
 import ImageMetrics
 import ModelFiles
+import StrictJSON
+import Synchronization
 import Tensors
 import TextToImage
 
@@ -18,6 +20,55 @@ enum ExitStatus {
   static let inputOutput: Int32 = 74
   static let interrupted: Int32 = 130
   static let terminated: Int32 = 143
+
+  /// What programs read of a code that ends a run with an error.
+  static func kind(_ code: Int32) -> String {
+    switch code {
+    case usage: "usage"
+    case badData: "badData"
+    case missingInput: "missingInput"
+    case unsupported: "unsupported"
+    case outOfMemory: "outOfMemory"
+    case cannotWrite: "cannotWrite"
+    case inputOutput: "inputOutput"
+    default: "failure"
+    }
+  }
+}
+
+/// How errors are told: a line for people, or with `--json` an object on one line, always on stderr.
+enum ErrorReport {
+  private static let isJSON = Atomic(false)
+
+  /// From here on errors are JSON.
+  static func useJSON() { isJSON.store(true, ordering: .relaxed) }
+
+  /// Prints an error.
+  ///
+  /// - Parameters:
+  ///   - message: what is wrong.
+  ///   - code: the exit code.
+  ///   - usage: what people read after it.
+  static func tell(_ message: String, _ code: Int32, usage: String = "") {
+    let isJSON = isJSON.load(ordering: .relaxed)
+    LiveLine.shared.printAbove(line(message, code) + "\n" + (isJSON ? "" : usage))
+  }
+
+  /// The line of an error.
+  static func line(_ message: String, _ code: Int32) -> String {
+    // Names in files may be very long; one line should stay one.
+    let isLong = message.utf8.count > 2000
+    let message = isLong ? message.prefix(900) + " ... " + message.suffix(900) : message
+    let shown = message.withoutControlCharacters
+    guard isJSON.load(ordering: .relaxed) else { return "error: \(shown)" }
+    let error: JSONValue = [
+      "error": [
+        "message": .string(shown), "exitCode": .integer(Int(code)),
+        "kind": .string(ExitStatus.kind(code)),
+      ]
+    ]
+    return error.text()
+  }
 }
 
 /// Prints one line for an error and ends the program's run with the fitting code.
@@ -42,12 +93,7 @@ func reportingFailure(_ body: () async throws -> Void) async throws {
 }
 
 private func fail(_ message: String, _ code: Int32) -> ExitCode {
-  if code != ExitStatus.interrupted {
-    // Names in files may be very long; one line should stay one.
-    let shown =
-      message.utf8.count > 2000 ? message.prefix(900) + " ... " + message.suffix(900) : message
-    Console.writeError("error: \(shown.withoutControlCharacters)\n")
-  }
+  if code != ExitStatus.interrupted { ErrorReport.tell(message, code) }
   return ExitCode(code)
 }
 

@@ -20,7 +20,8 @@ final class Interruption: Sendable {
     // Without a pipe or a thread the signals keep their default action, which ends the program.
     guard pipe(&ends) == 0 else { return }
     for end in ends { _ = fcntl(end, F_SETFD, FD_CLOEXEC) }
-    SignalState.prepare(pipe: ends[1], clearsLine: clearsLine)
+    SignalState.prepare(
+      pipe: ends[1], clearsLine: clearsLine, takesEscapes: Terminal.error.takesEscapes)
     guard startListening(to: ends[0]) else { return }
     for number in [SIGINT, SIGTERM] {
       var action = sigaction()
@@ -106,12 +107,15 @@ private enum SignalState {
   /// Whether nothing is at stake.
   static let endsAtOnce = Atomic<Bool>(true)
   static let clearsLine = Atomic<Bool>(false)
+  /// Whether the line can be cleared; else a new one is begun.
+  static let takesEscapes = Atomic<Bool>(false)
 
   /// Sets everything before the handler is installed: statics are initialized at their first use,
   /// which must not be inside of it.
-  static func prepare(pipe: Int32, clearsLine: Bool) {
+  static func prepare(pipe: Int32, clearsLine: Bool, takesEscapes: Bool) {
     self.pipe.store(pipe, ordering: .sequentiallyConsistent)
     self.clearsLine.store(clearsLine, ordering: .sequentiallyConsistent)
+    self.takesEscapes.store(takesEscapes, ordering: .sequentiallyConsistent)
     exitCode.store(0, ordering: .sequentiallyConsistent)
     endsAtOnce.store(true, ordering: .sequentiallyConsistent)
   }
@@ -129,9 +133,11 @@ private enum SignalState {
 
   private static func end(_ number: Int32) -> Never {
     if clearsLine.load(ordering: .relaxed) {
-      // Carriage return, then "erase to the end of the line".
+      // Carriage return, then "erase to the end of the line"; or a new line.
       var sequence: (UInt8, UInt8, UInt8, UInt8) = (0x0D, 0x1B, 0x5B, 0x4B)
-      _ = write(STDERR_FILENO, &sequence, 4)
+      let escapes = takesEscapes.load(ordering: .relaxed)
+      if !escapes { sequence.0 = 0x0A }
+      _ = write(STDERR_FILENO, &sequence, escapes ? 4 : 1)
     }
     _exit(128 + number)
   }

@@ -27,7 +27,7 @@ package struct ComparisonStore: Sendable {
   /// - Throws: `ModelFileError` if it cannot be made or written, or holds other things.
   package init(folder: String, overwrite: Bool) throws(ModelFileError) {
     self.folder = folder
-    let known = (try? FileManager.default.contentsOfDirectory(atPath: folder)) ?? []
+    let known = FileSystem.names(in: folder)
     if !overwrite, !known.isEmpty, !known.contains("cache") {
       throw ModelFileError(
         path: folder, kind: .unwritable,
@@ -59,13 +59,12 @@ package struct ComparisonStore: Sendable {
 
   /// A hash of a file's content; empty if it does not exist.
   private func hash(ofFile name: String) -> String {
-    guard let data = FileManager.default.contents(atPath: path(name)) else { return "" }
-    return XXHash64.name(of: [UInt8](data))
+    FileSystem.content(of: path(name)).map { XXHash64.name(of: $0) } ?? ""
   }
 
   /// A file of JSON; nil if it is absent or damaged.
   func json(_ name: String) -> JSONValue? {
-    guard let text = try? String(contentsOfFile: path(name), encoding: .utf8) else { return nil }
+    guard let text = FileSystem.text(of: path(name)) else { return nil }
     return try? JSONValue(parsing: text)
   }
 
@@ -87,19 +86,18 @@ package struct ComparisonStore: Sendable {
   /// - Throws: `PNGError`, `ModelFileError` if it cannot be written.
   @discardableResult
   func write(_ image: RGBImage, to name: String) throws -> String {
-    try FolderMaking.make((path(name) as NSString).deletingLastPathComponent)
+    try FolderMaking.make(FileSystem.folder(of: path(name)))
     let data = try image.pngData()
     try AtomicFile.write(data, to: path(name), overwrite: true)
     return XXHash64.name(of: data)
   }
 
   /// Removes a picture that a cell no longer has.
-  func remove(_ name: String) { unlink(path(name)) }
+  func remove(_ name: String) { FileSystem.unlink(path(name)) }
 
   /// A picture that was kept; nil if it is absent or damaged.
   func image(_ name: String) -> RGBImage? {
-    guard let data = FileManager.default.contents(atPath: path(name)) else { return nil }
-    return try? RGBImage(pngData: [UInt8](data))
+    FileSystem.content(of: path(name)).flatMap { try? RGBImage(pngData: $0) }
   }
 
   // MARK: Trajectories

@@ -43,7 +43,7 @@ package struct LevelMaker {
     _ mix: TypeMix, name: String, on pool: ThreadPool, onBytes: @escaping Converter.Progress
   ) throws -> ComparisonLevel {
     let path = path(of: mix)
-    if !FileManager.default.fileExists(atPath: path) {
+    if !FileSystem.exists(path) {
       var options = ConversionOptions()
       options.quality = quality
       options.measuresErrors = false
@@ -64,7 +64,7 @@ package struct LevelMaker {
   /// - Throws: `ModelFileError` saying how much is missing.
   package func checkSpace(for mixes: [TypeMix]) throws {
     var byteCount = 0
-    for mix in mixes where !FileManager.default.fileExists(atPath: path(of: mix)) {
+    for mix in mixes where !FileSystem.exists(path(of: mix)) {
       byteCount += try ConversionPlan(source, ConversionPlan.Request(mix), path: path(of: mix))
         .layout.byteCount
     }

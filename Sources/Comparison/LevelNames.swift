@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 
 /// Names of levels, which are names of folders too: each once.
 package final class LevelNames {
@@ -8,10 +9,11 @@ package final class LevelNames {
 
   /// A name for the model at a path.
   package func unique(for path: String) -> String {
-    let file = URL(fileURLWithPath: path)
+    let isFile = ["gguf", "safetensors", "json"].contains(FileSystem.fileExtension(of: path))
     let stem =
-      ["gguf", "safetensors", "json"].contains(file.pathExtension.lowercased())
-      ? file.deletingPathExtension().lastPathComponent : file.lastPathComponent
+      isFile
+      ? FileSystem.stem(of: path)
+      : FileSystem.name(of: FileSystem.withoutTrailingSlashes(path))
     var name = String(
       stem.map { $0.isLetter || $0.isNumber || "._-+ ".contains($0) ? $0 : "_" }.prefix(80))
     if name.isEmpty || name.hasPrefix(".") { name = "model" + name }

@@ -34,7 +34,7 @@ package struct ScoreTable: Sendable {
   ///
   /// - Throws: `ModelFileError` if it is no such table.
   package init?(path: String) throws(ModelFileError) {
-    guard let data = FileManager.default.contents(atPath: path) else { return nil }
+    guard let data = FileSystem.content(of: path) else { return nil }
     try self.init(text: String(decoding: data, as: UTF8.self), path: path)
   }
 

@@ -71,8 +71,8 @@ struct ReportPage {
     let share = min(1, Double(pictureBytes) / Double(max(1, total)))
     let members = Mutex([String?](repeating: nil, count: names.count))
     try pool.run(names.count, scratchCount: 0) { index, _ in
-      guard let data = FileManager.default.contents(atPath: store.path(names[index])),
-        let small = share < 1 ? reduced([UInt8](data), to: share) : [UInt8](data)
+      guard let data = FileSystem.content(of: store.path(names[index])),
+        let small = share < 1 ? reduced(data, to: share) : data
       else { return }
       let member =
         JSONValue.string(names[index]).text() + ":\"data:image/png;base64,"

@@ -13,18 +13,18 @@ package enum AtomicFile {
     if try existingKind(of: path, overwrite: overwrite) == .device { return try checkDevice(path) }
     let temporary = try createTemporary(for: path)
     close(temporary.descriptor)
-    unlink(temporary.path)
+    FileSystem.unlink(temporary.path)
   }
 
   /// What can be told of a device without opening it: a pipe's reader would take the end of a mere
   /// check for the end of the content.
   private static func checkDevice(_ path: String) throws(ModelFileError) {
-    guard access(path, W_OK) == 0 else { throw failure(path, "cannot write") }
-    var status = stat()
+    guard FileSystem.access(path, W_OK) == 0 else { throw failure(path, "cannot write") }
     // Device 1:7 is /dev/full: no byte ever gets in, so trying costs nothing.
-    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFCHR, status.st_rdev == 0x107
+    guard let status = FileSystem.status(path), status.st_mode & S_IFMT == S_IFCHR,
+      status.st_rdev == 0x107
     else { return }
-    let descriptor = open(path, O_WRONLY | O_CLOEXEC)
+    let descriptor = FileSystem.open(path, O_WRONLY | O_CLOEXEC)
     guard descriptor >= 0 else { throw failure(path, "cannot open") }
     defer { close(descriptor) }
     guard Foundation.write(descriptor, [0], 1) == 1 else { throw failure(path, "cannot write") }
@@ -58,8 +58,7 @@ package enum AtomicFile {
     guard !path.isEmpty else {
       throw ModelFileError(path: path, kind: .unwritable, fault: "the file name is empty")
     }
-    var status = stat()
-    guard stat(path, &status) == 0 else {
+    guard let status = FileSystem.status(path) else {
       guard errno == ENOENT else { throw failure(path, "cannot write") }
       guard !path.hasSuffix("/") else {
         throw ModelFileError(
@@ -90,15 +89,7 @@ package enum AtomicFile {
   /// A symbolic link's target, so that writing through a link keeps the link, even one whose target
   /// does not exist yet.
   static func resolved(_ path: String) -> String {
-    if let target = realpath(path, nil) {
-      defer { free(target) }
-      return String(cString: target)
-    }
-    let target = try? FileManager.default.destinationOfSymbolicLink(atPath: path)
-    guard let target, target != path else { return path }
-    return URL(
-      fileURLWithPath: target, relativeTo: URL(fileURLWithPath: path).deletingLastPathComponent()
-    ).path
+    FileSystem.destination(of: path)
   }
 
   /// Creates a temporary file and locks it for as long as its descriptor is open, which tells it
@@ -108,16 +99,16 @@ package enum AtomicFile {
   ) throws(ModelFileError) -> (path: String, descriptor: Int32) {
     while true {
       let temporary = try temporaryPath(for: path)
-      let descriptor = open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      let descriptor = FileSystem.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
-      var (file, named) = (stat(), stat())
+      var file = stat()
       // Where files cannot be locked nobody takes one for a leftover either.
       guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK,
-        fstat(descriptor, &file) == 0, stat(temporary, &named) == 0, file.st_ino == named.st_ino
+        fstat(descriptor, &file) == 0, file.st_ino == FileSystem.status(temporary)?.st_ino
       else {
         // Someone cleaned up between creation and lock.
         close(descriptor)
-        unlink(temporary)
+        FileSystem.unlink(temporary)
         continue
       }
       return (temporary, descriptor)
@@ -129,20 +120,20 @@ package enum AtomicFile {
   /// - Parameter path: the file that they were going to be. Files that a living process still
   ///   writes are left alone.
   static func removeLeftovers(of path: String) {
-    let url = URL(fileURLWithPath: resolved(path))
-    let folder = url.deletingLastPathComponent()
-    let start = "." + temporaryStem(of: url.lastPathComponent) + ".tmp-"
-    for name in (try? FileManager.default.contentsOfDirectory(atPath: folder.path)) ?? [] {
+    let path = resolved(path)
+    let folder = FileSystem.folder(of: path)
+    let start = "." + temporaryStem(of: FileSystem.name(of: path)) + ".tmp-"
+    for name in FileSystem.names(in: folder) {
       guard name.hasPrefix(start), isTemporarySuffix(name.dropFirst(start.count)) else { continue }
-      let leftover = folder.appendingPathComponent(name).path
-      let descriptor = open(leftover, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
+      let leftover = FileSystem.join(folder, name)
+      let descriptor = FileSystem.open(leftover, O_WRONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK)
       guard descriptor >= 0 else { continue }
       defer { close(descriptor) }
       var status = stat()
       guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
         flock(descriptor, LOCK_EX | LOCK_NB) == 0
       else { continue }
-      unlink(leftover)
+      FileSystem.unlink(leftover)
     }
   }
 
@@ -156,7 +147,7 @@ package enum AtomicFile {
   /// The beginning of a name that leaves room for the longest suffix.
   private static func temporaryStem(of name: String) -> String {
     var stem = name
-    while stem.utf8.count + longestSuffix + 1 > 255 { stem.removeLast() }
+    while FilePaths.bytes(stem).count + longestSuffix + 1 > 255 { stem.unicodeScalars.removeLast() }
     return stem
   }
 
@@ -165,16 +156,16 @@ package enum AtomicFile {
 
   /// A hidden name that nothing has, in the folder that a path will lie in.
   static func temporaryPath(for path: String) throws(ModelFileError) -> String {
-    let url = URL(fileURLWithPath: resolved(path))
-    let name = url.lastPathComponent
-    guard name.utf8.count <= 255 else {
+    let path = resolved(path)
+    let name = FileSystem.name(of: path)
+    let length = FilePaths.bytes(name).count
+    guard length <= 255 else {
       throw ModelFileError(
         path: path, kind: .unwritable,
-        fault: "file name of \(name.utf8.count) bytes, at most 255 are allowed")
+        fault: "file name of \(length) bytes, at most 255 are allowed")
     }
     let suffix = ".tmp-\(getpid())-\(UInt32.random(in: 0...UInt32.max))"
-    return url.deletingLastPathComponent()
-      .appendingPathComponent(".\(temporaryStem(of: name))\(suffix)").path
+    return FileSystem.join(FileSystem.folder(of: path), ".\(temporaryStem(of: name))\(suffix)")
   }
 
   /// Checks that the disk has room, before long work fills it in vain.
@@ -184,13 +175,9 @@ package enum AtomicFile {
   ///   - path: where they will go.
   /// - Throws: `ModelFileError` saying how much is missing.
   package static func checkSpace(for byteCount: Int, at path: String) throws(ModelFileError) {
-    let folder = URL(fileURLWithPath: resolved(path)).deletingLastPathComponent().path
-    var status = statvfs()
     // Where nobody tells, writing has to show.
-    guard statvfs(folder, &status) == 0 else { return }
-    let (free, overflow) = UInt64(status.f_bavail).multipliedReportingOverflow(
-      by: UInt64(status.f_frsize))
-    guard !overflow, free < UInt64(max(0, byteCount)) else { return }
+    let free = FileSystem.freeBytes(at: FileSystem.folder(of: resolved(path)))
+    guard let free, free < UInt64(max(0, byteCount)) else { return }
     throw ModelFileError(
       path: path, kind: .unwritable,
       fault: "needs \(megabytes(UInt64(byteCount))) MB, the disk has \(megabytes(free)) MB free")
@@ -199,8 +186,8 @@ package enum AtomicFile {
   private static func megabytes(_ count: UInt64) -> UInt64 { (count + 999_999) / 1_000_000 }
 
   static func flushFolder(of path: String) {
-    let folder = URL(fileURLWithPath: path).deletingLastPathComponent().path
-    let descriptor = open(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC)
+    let descriptor = FileSystem.open(
+      FileSystem.folder(of: path), O_RDONLY | O_DIRECTORY | O_CLOEXEC)
     guard descriptor >= 0 else { return }
     // Some file systems cannot flush folders; the file itself is safe already.
     fsync(descriptor)

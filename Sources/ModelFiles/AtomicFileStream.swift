@@ -32,7 +32,7 @@ package final class AtomicFileStream {
     mayReplace = overwrite
     if try AtomicFile.existingKind(of: path, overwrite: overwrite) == .device {
       // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
-      descriptor = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+      descriptor = FileSystem.open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
       temporaryPath = nil
       guard descriptor >= 0 else { throw AtomicFile.failure(path, "cannot open") }
       _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
@@ -135,7 +135,8 @@ package final class AtomicFileStream {
     let isNamed =
       isClosed
       && (mayReplace
-        ? rename(temporaryPath, target) : SystemCalls.renameNew(temporaryPath, target)) == 0
+        ? FileSystem.rename(temporaryPath, target) : SystemCalls.renameNew(temporaryPath, target))
+        == 0
     guard isNamed else {
       let error =
         isClosed && !mayReplace && errno == EEXIST
@@ -143,7 +144,7 @@ package final class AtomicFileStream {
           path: path, kind: .unwritable,
           fault: "was created by someone else meanwhile: pass --force to replace it")
         : AtomicFile.failure(path, "cannot finish", .unwritten)
-      unlink(temporaryPath)
+      FileSystem.unlink(temporaryPath)
       throw error
     }
     AtomicFile.flushFolder(of: target)
@@ -151,10 +152,7 @@ package final class AtomicFileStream {
 
   /// Gives the new file the old one's owner, where the system lets us, and permissions.
   private func keepOwnership() {
-    var old = stat()
-    guard temporaryPath != nil, mayReplace, stat(AtomicFile.resolved(path), &old) == 0 else {
-      return
-    }
+    guard temporaryPath != nil, mayReplace, let old = FileSystem.status(path) else { return }
     _ = fchown(descriptor, old.st_uid, old.st_gid)
     _ = fchmod(descriptor, old.st_mode & 0o777)
   }
@@ -164,6 +162,6 @@ package final class AtomicFileStream {
     guard descriptor >= 0 else { return }
     close(descriptor)
     descriptor = -1
-    if let temporaryPath { unlink(temporaryPath) }
+    if let temporaryPath { FileSystem.unlink(temporaryPath) }
   }
 }

@@ -22,7 +22,7 @@ package final class AtomicFolder {
   package init(
     path: String, byteCount: Int, mayReplace: () throws(ModelFileError) -> Bool
   ) throws(ModelFileError) {
-    let trimmed = Self.withoutTrailingSlashes(path)
+    let trimmed = FileSystem.withoutTrailingSlashes(path)
     self.path = trimmed
     guard !trimmed.isEmpty else {
       throw ModelFileError(path: path, kind: .unwritable, fault: "is no name for a new folder")
@@ -33,7 +33,7 @@ package final class AtomicFolder {
     }
     try AtomicFile.checkSpace(for: byteCount, at: trimmed)
     temporaryPath = try AtomicFile.temporaryPath(for: trimmed)
-    guard mkdir(temporaryPath, 0o777) == 0 else {
+    guard FileSystem.makeFolder(temporaryPath) == 0 else {
       throw AtomicFile.failure(path, "cannot create a folder here")
     }
   }
@@ -46,14 +46,13 @@ package final class AtomicFolder {
   /// - Returns: its path at the moment.
   /// - Throws: `ModelFileError` if a folder cannot be made.
   package func file(_ name: String) throws(ModelFileError) -> String {
-    let url = URL(fileURLWithPath: temporaryPath).appendingPathComponent(name)
-    do {
-      try FileManager.default.createDirectory(
-        at: url.deletingLastPathComponent(), withIntermediateDirectories: true)
+    let file = FileSystem.join(temporaryPath, name)
+    do throws(ModelFileError) {
+      try FolderMaking.make(FileSystem.folder(of: file))
     } catch {
       throw ModelFileError(path: path, kind: .unwritten, fault: "cannot create folders in it")
     }
-    return url.path
+    return file
   }
 
   /// Gives the folder its name.
@@ -69,33 +68,32 @@ package final class AtomicFolder {
           path: path, kind: .unwritable, fault: "was filled by someone else while it was written")
       }
       let aside = try AtomicFile.temporaryPath(for: path)
-      guard rename(path, aside) == 0 else {
+      guard FileSystem.rename(path, aside) == 0 else {
         throw AtomicFile.failure(path, "cannot replace it")
       }
       former = aside
     }
-    guard rename(temporaryPath, path) == 0 else {
+    guard FileSystem.rename(temporaryPath, path) == 0 else {
       let error = AtomicFile.failure(path, "cannot finish", .unwritten)
-      if let former { rename(former, path) }
+      if let former { _ = FileSystem.rename(former, path) }
       throw error
     }
     isCommitted = true
     AtomicFile.flushFolder(of: path)
-    if let former { try? FileManager.default.removeItem(atPath: former) }
+    if let former { FileSystem.removeTree(former) }
   }
 
   /// Removes what was written; does nothing after `commit`.
   package func discard() {
     guard !isCommitted else { return }
     isCommitted = true
-    try? FileManager.default.removeItem(atPath: temporaryPath)
+    FileSystem.removeTree(temporaryPath)
   }
 
   /// Whether nothing, or an empty folder, has a name.
   private static func isFree(_ path: String) throws(ModelFileError) -> Bool {
-    var status = stat()
     // A link is in the way even if it leads nowhere.
-    guard lstat(path, &status) == 0 else {
+    guard let status = FileSystem.linkStatus(path) else {
       guard errno == ENOENT else { throw AtomicFile.failure(path, "cannot write") }
       return true
     }
@@ -103,13 +101,6 @@ package final class AtomicFolder {
       throw ModelFileError(
         path: path, kind: .unwritable, fault: "is there already and no folder")
     }
-    let names = try? FileManager.default.contentsOfDirectory(atPath: path)
-    return names?.isEmpty ?? false
-  }
-
-  private static func withoutTrailingSlashes(_ path: String) -> String {
-    var path = path[...]
-    while path.hasSuffix("/") { path = path.dropLast() }
-    return String(path)
+    return FileSystem.isEmptyFolder(path)
   }
 }

@@ -8,8 +8,7 @@ package enum FileIdentity {
   /// - Returns: one line.
   package static func text(of paths: [String]) -> String {
     paths.map { path in
-      var status = stat()
-      guard stat(path, &status) == 0 else { return path }
+      guard let status = FileSystem.status(path) else { return path }
       return "\(status.st_dev):\(status.st_ino):\(status.st_size):"
         + "\(status.st_mtim.tv_sec).\(status.st_mtim.tv_nsec)"
     }.joined(separator: " ")
@@ -17,7 +16,6 @@ package enum FileIdentity {
 
   /// Bytes of a file; zero if it does not exist.
   package static func byteCount(of path: String) -> Int {
-    var status = stat()
-    return stat(path, &status) == 0 ? Int(status.st_size) : 0
+    FileSystem.status(path).map { Int($0.st_size) } ?? 0
   }
 }

@@ -49,13 +49,29 @@ package enum FilePaths {
     }
   }
 
-  /// Calls `body` with a path as calls of the system take it.
+  /// A path as people see it: a byte that is no UTF-8 is written as `\xE9`.
+  package static func shown(_ path: String) -> String {
+    // What begins an escape; nearly no text has it.
+    guard path.utf8.contains(0xF4), path.unicodeScalars.contains(where: isEscape) else {
+      return path
+    }
+    return path.unicodeScalars.map { scalar in
+      isEscape(scalar)
+        ? "\\x" + String(scalar.value - firstEscape, radix: 16, uppercase: true) : String(scalar)
+    }.joined()
+  }
+
+  /// Calls `body` with a path as calls of the system take it. `errno` stays what `body` left.
   package static func withSystemPath<Value, Failure: Error>(
     _ path: String, _ body: (UnsafePointer<CChar>) throws(Failure) -> Value
   ) throws(Failure) -> Value {
     let characters = bytes(path).map { CChar(bitPattern: $0) } + [0]
+    var code: Int32 = 0
+    // Giving memory back may change it.
+    defer { errno = code }
     return try characters.withUnsafeBufferPointer { buffer in
-      Result { () throws(Failure) in
+      defer { code = errno }
+      return Result { () throws(Failure) in
         // Never empty: the final zero is there.
         try body(buffer.baseAddress.unsafelyUnwrapped)
       }
@@ -111,13 +127,15 @@ package enum FileSystem {
 
   /// The folder that a path lies in.
   package static func folder(of path: String) -> String {
-    guard let slash = path.lastIndex(of: "/") else { return "." }
+    guard let slash = path.utf8.lastIndex(of: UInt8(ascii: "/")) else { return "." }
     return slash == path.startIndex ? "/" : String(path[..<slash])
   }
 
   /// The last component of a path.
   package static func name(of path: String) -> String {
-    path.lastIndex(of: "/").map { String(path[path.index(after: $0)...]) } ?? path
+    // Bytes: a slash and a combining mark after it are one character.
+    path.utf8.lastIndex(of: UInt8(ascii: "/"))
+      .map { String(path[path.utf8.index(after: $0)...]) } ?? path
   }
 
   /// A path inside of a folder.

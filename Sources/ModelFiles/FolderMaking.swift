@@ -6,12 +6,17 @@ package enum FolderMaking {
   ///
   /// - Throws: `ModelFileError` if that cannot be done.
   package static func make(_ path: String) throws(ModelFileError) {
-    do {
-      try FileManager.default.createDirectory(atPath: path, withIntermediateDirectories: true)
-    } catch {
-      throw ModelFileError(
-        path: path, kind: .unwritable,
-        fault: "cannot be made a folder: \((error as NSError).localizedDescription)")
+    let path = FileSystem.withoutTrailingSlashes(path)
+    var status = FileSystem.makeFolder(path)
+    let folder = FileSystem.folder(of: path)
+    if status != 0, errno == ENOENT, folder != path {
+      try make(folder)
+      status = FileSystem.makeFolder(path)
     }
+    let code = errno
+    guard status != 0, !FileSystem.isFolder(path) else { return }
+    throw ModelFileError(
+      path: path, kind: .unwritable,
+      fault: "cannot be made a folder: \(String(cString: strerror(code)))")
   }
 }

@@ -40,7 +40,7 @@ package final class MappedFile: @unchecked Sendable {
     self.path = path
     self.access = access
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
+    let descriptor = FileSystem.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
       throw ModelFileError(
         path: path, kind: errno == ENOENT || errno == ENOTDIR ? .notFound : .unreadable,

@@ -8,8 +8,8 @@ public enum MappingFaults {
   private struct Slot: ~Copyable {
     let start = Atomic<UInt>(0)
     let end = Atomic<UInt>(0)
-    /// A C string that is never freed while its slot is in use.
-    let path = Atomic<UInt>(0)
+    /// What to say, a C string that is never freed while its slot is in use.
+    let line = Atomic<UInt>(0)
   }
 
   private static let slotCount = 2048
@@ -19,16 +19,26 @@ public enum MappingFaults {
     for index in 0..<slotCount { (slots + index).initialize(to: Slot()) }
     return slots
   }()
-  private static let lock = Mutex(())
+  /// Guards the slots; makes the line for a path.
+  private static let lock = Mutex<@Sendable (_ path: String, _ fault: String) -> String> {
+    "error: \($0): \($1)"
+  }
   private static let exitCode = Atomic<Int32>(74)
   /// Whether a thread is at its last words. Several may meet the same fault.
   private static let isEnding = Atomic(false)
 
   /// Ends the process with one line and an exit code when a mapped model file faults, instead of a
   /// raw signal. For programs; a library's user may have plans of their own.
-  public static func endProcess(exitCode code: Int32) {
+  ///
+  /// - Parameters:
+  ///   - code: the exit code.
+  ///   - line: what to print for a file and its fault; made when the file is mapped.
+  public static func endProcess(
+    exitCode code: Int32, line: (@Sendable (_ path: String, _ fault: String) -> String)? = nil
+  ) {
     // Statics are initialized at their first use, which must not be in the handler.
     _ = slots
+    if let line { lock.withLock { $0 = line } }
     exitCode.store(code, ordering: .sequentiallyConsistent)
     isEnding.store(false, ordering: .sequentiallyConsistent)
     var action = sigaction()
@@ -39,15 +49,17 @@ public enum MappingFaults {
 
   /// Remembers a mapping. More of them than there are slots go unwatched.
   static func watch(_ bytes: UnsafeRawBufferPointer, path: String) {
-    guard let base = bytes.baseAddress, let name = strdup(path) else { return }
-    lock.withLock { _ in
+    guard let base = bytes.baseAddress else { return }
+    lock.withLock { makeLine in
+      let fault = "was cut short while in use, or its device cannot be read any more"
+      guard let line = strdup("\n\(makeLine(path, fault))\n") else { return }
       for index in 0..<slotCount where slots[index].end.load(ordering: .relaxed) == 0 {
         slots[index].start.store(UInt(bitPattern: base), ordering: .relaxed)
-        slots[index].path.store(UInt(bitPattern: name), ordering: .relaxed)
+        slots[index].line.store(UInt(bitPattern: line), ordering: .relaxed)
         slots[index].end.store(UInt(bitPattern: base) + UInt(bytes.count), ordering: .releasing)
         return
       }
-      free(name)
+      free(line)
     }
   }
 
@@ -60,7 +72,7 @@ public enum MappingFaults {
         && slots[index].end.load(ordering: .relaxed) != 0
       {
         slots[index].end.store(0, ordering: .releasing)
-        free(UnsafeMutableRawPointer(bitPattern: slots[index].path.load(ordering: .relaxed)))
+        free(UnsafeMutableRawPointer(bitPattern: slots[index].line.load(ordering: .relaxed)))
         return
       }
     }
@@ -72,24 +84,18 @@ public enum MappingFaults {
     for index in 0..<slotCount {
       let end = slots[index].end.load(ordering: .acquiring)
       guard end != 0, address >= slots[index].start.load(ordering: .relaxed), address < end,
-        let path = UnsafePointer<CChar>(
-          bitPattern: slots[index].path.load(ordering: .relaxed))
+        let line = UnsafePointer<CChar>(
+          bitPattern: slots[index].line.load(ordering: .relaxed))
       else { continue }
       if isEnding.exchange(true, ordering: .sequentiallyConsistent) {
         while true { pause() }
       }
-      put("\nerror: ")
-      _ = write(STDERR_FILENO, path, strlen(path))
-      put(": was cut short while in use, or its device cannot be read any more\n")
+      _ = write(STDERR_FILENO, line, strlen(line))
       _exit(exitCode.load(ordering: .relaxed))
     }
     // Not ours: it ends the process as it would have without a handler, at the second try or, if
     // it was sent by someone, at once.
     signal(SIGBUS, SIG_DFL)
     if let info, info.pointee.si_code <= 0 { raise(SIGBUS) }
-  }
-
-  private static func put(_ text: StaticString) {
-    _ = write(STDERR_FILENO, text.utf8Start, text.utf8CodeUnitCount)
   }
 }

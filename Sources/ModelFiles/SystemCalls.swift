@@ -26,21 +26,25 @@ enum SystemCalls {
     /// `RENAME_NOREPLACE` of linux/fs.h.
     let onlyNew: UInt32 = 1
     if let renameFunction {
-      let status = renameFunction(AT_FDCWD, old, AT_FDCWD, new, onlyNew)
+      let status = FilePaths.withSystemPath(old) { old in
+        FilePaths.withSystemPath(new) { renameFunction(AT_FDCWD, old, AT_FDCWD, $0, onlyNew) }
+      }
       // Not every file system can do it.
       guard status != 0, errno == EINVAL || errno == ENOSYS else { return status }
     }
     // A second name, then the end of the first, is as safe; a kill between them leaves both.
-    if link(old, new) == 0 { return unlink(old) }
+    let status = FilePaths.withSystemPath(old) { old in
+      FilePaths.withSystemPath(new) { link(old, $0) }
+    }
+    if status == 0 { return FileSystem.unlink(old) }
     guard errno == EPERM || errno == EOPNOTSUPP || errno == ENOSYS || errno == EMLINK else {
       return -1
     }
-    var status = stat()
-    if lstat(new, &status) == 0 {
+    if FileSystem.linkStatus(new) != nil {
       errno = EEXIST
       return -1
     }
-    return rename(old, new)
+    return FileSystem.rename(old, new)
   }
 
   /// Asks the system to begin to write part of a file to the disk. Failing is no loss.

@@ -148,9 +148,9 @@ package struct SyntheticModel: Sendable {
   private static func mayReplace(
     _ path: String, _ overwrite: Bool
   ) throws(ModelFileError) -> Bool {
-    let index = URL(fileURLWithPath: path).appendingPathComponent("model_index.json")
-    let json = (try? Data(contentsOf: index)).flatMap { data in
-      data.withUnsafeBytes { try? JSONValue(parsing: $0) }
+    let index = FileSystem.content(of: FileSystem.join(path, "model_index.json"))
+    let json = index.flatMap { bytes in
+      bytes.withUnsafeBytes { try? JSONValue(parsing: $0) }
     }
     guard json?["_name_or_path"]?.stringValue == ModelDescriptions.maker else {
       throw ModelFileError(

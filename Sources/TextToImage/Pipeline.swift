@@ -26,6 +26,9 @@ public final class Pipeline: Sendable {
   public let sizeMultiple: Int
   /// Picture pixels per latent pixel and side.
   public let upscaling: Int
+  /// What an autoencoder's own latents, as ComfyUI keeps them, are multiplied by to become those of
+  /// requests and results.
+  public let latentScale: Float
   /// Largest width and height that the model has positions for.
   public let largestSide: Int
   /// The files that the model consists of.
@@ -83,6 +86,7 @@ public final class Pipeline: Sendable {
       }
     trainTimesteps = modelDefaults.trainTimesteps
     upscaling = decoder.upscaling
+    latentScale = decoder.latentScale
     sizeMultiple = decoder.upscaling * transformer.configuration.patchSize
     largestSide = transformer.largestLatentSide * decoder.upscaling
     self.threadCount = threadCount ?? availableCoreCount()

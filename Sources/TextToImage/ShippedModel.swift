@@ -1,4 +1,3 @@
-import Foundation
 import ModelFiles
 
 /// The small model that comes with the program, so that it makes pictures right away.
@@ -19,7 +18,7 @@ public enum ShippedModel {
     let folders = candidates()
     for folder in folders {
       let path = folder + "/" + fileName
-      if FileManager.default.fileExists(atPath: path) { return path }
+      if FileSystem.exists(path) { return path }
     }
     throw ModelFileError(
       path: fileName, kind: .notFound,
@@ -28,18 +27,16 @@ public enum ShippedModel {
   }
 
   private static func candidates() -> [String] {
-    let environment = ProcessInfo.processInfo.environment
-    if let folder = environment[folderVariable], !folder.isEmpty { return [folder] }
+    if let folder = FileSystem.environmentPath(folderVariable) { return [folder] }
     var folders: [String] = []
-    var folder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-      .deletingLastPathComponent()
+    var folder = FileSystem.folder(of: FileSystem.resolved("/proc/self/exe") ?? "/")
     // A build lies a few levels inside the checkout.
-    for _ in 0..<6 where folder.path != "/" {
-      folders.append(folder.appendingPathComponent("models").path)
-      folder.deleteLastPathComponent()
+    for _ in 0..<6 where folder != "/" {
+      folders.append(FileSystem.join(folder, "models"))
+      folder = FileSystem.folder(of: folder)
     }
-    let home = environment["HOME"] ?? ""
-    let userData = environment["XDG_DATA_HOME"] ?? home + "/.local/share"
+    let home = FileSystem.environmentPath("HOME") ?? ""
+    let userData = FileSystem.environmentPath("XDG_DATA_HOME") ?? home + "/.local/share"
     return folders
       + [userData, "/usr/local/share", "/usr/share"].map { $0 + "/auraflow/models" }
   }

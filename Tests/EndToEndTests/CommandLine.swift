@@ -8,6 +8,7 @@ struct CommandLine {
     let status: Int32
     let wasSignalled: Bool
     let output: String
+    /// What it wrote on stderr but for lines of progress: whether they come depends on the machine.
     let errors: String
 
     /// Lines of stderr.
@@ -67,6 +68,14 @@ struct CommandLine {
       status: process.terminationStatus,
       wasSignalled: process.terminationReason == .uncaughtSignal,
       output: try String(contentsOfFile: paths[0], encoding: .utf8),
-      errors: try String(contentsOfFile: paths[1], encoding: .utf8))
+      errors: withoutProgress(try String(contentsOfFile: paths[1], encoding: .utf8)))
+  }
+
+  private static func withoutProgress(_ text: String) -> String {
+    let stages = ["encoding text", "preparing schedule", "decoding"]
+    return text.split(separator: "\n", omittingEmptySubsequences: false).filter { line in
+      !line.contains("  ETA ") && !line.contains(#/^([a-z ]+  )?\d+/\d+  /#)
+        && !stages.contains { line == $0 }
+    }.joined(separator: "\n")
   }
 }

@@ -1,48 +1,5 @@
 import ArgumentParser
-import Foundation
 import TextToImage
-import Kernels
-import ModelFiles
-
-/// Parses the command line, runs the verb and ends the program with its exit code.
-@main
-enum Program {
-  static func main() async {
-    if let complaint = KernelSelection.complaint {
-      Console.writeError("error: \(complaint.withoutControlCharacters)\n")
-      end(ExitStatus.usage)
-    }
-    if let complaint = AddressSpace.prepare() {
-      Console.writeError("error: \(complaint)\n")
-      end(ExitStatus.outOfMemory)
-    }
-    MappingFaults.endProcess(exitCode: ExitStatus.inputOutput)
-    do {
-      var command = try AuraFlowCommand.parseAsRoot(
-        CommandLineArguments.joiningDashes(Array(CommandLine.arguments.dropFirst())))
-      if var command = command as? any AsyncParsableCommand {
-        try await command.run()
-      } else {
-        try command.run()
-      }
-      end(ExitCode.success.rawValue)
-    } catch {
-      let code = AuraFlowCommand.exitCode(for: error).rawValue
-      // Help and version are results; arguments quoted in errors may hold anything.
-      let lines = AuraFlowCommand.fullMessage(for: error).split(
-        separator: "\n", omittingEmptySubsequences: false)
-      let text = lines.map { String($0).withoutControlCharacters }.joined(separator: "\n")
-      if !text.isEmpty {
-        if code == 0 { Console.writeOutput(text + "\n") } else { Console.writeError(text + "\n") }
-      }
-      end(code)
-    }
-  }
-
-  /// Ends without the exit handlers of libraries, which may wait for threads that could not get
-  /// memory. Nothing of ours is buffered.
-  private static func end(_ code: Int32) -> Never { _exit(code) }
-}
 
 /// The `auraflow` program's verbs.
 struct AuraFlowCommand: AsyncParsableCommand {
@@ -55,9 +12,26 @@ struct AuraFlowCommand: AsyncParsableCommand {
 
         auraflow generate --prompt "a red apple on a blue background" --output apple.png
 
-      Exit codes: 0 done, 64 wrong usage, 65 damaged or unfit model, 66 file missing, 69 kind of
-      model not supported, 71 out of memory, 73 cannot create a file, 74 cannot read or write,
-      130 interrupted.
+      Results go to stdout, everything else to stderr: on a terminal a bar, elsewhere a line now and
+      then, with --quiet nothing but errors. NO_COLOR and TERM are heeded. With --json an error is
+      JSON too, one line on stderr:
+
+        {"error": {"message": "...", "exitCode": 66, "kind": "missingInput"}}
+
+      Exit codes, with their kinds: 0 done, 64 wrong usage (usage), 65 damaged or unfit model
+      (badData), 66 file missing (missingInput), 69 kind of model not supported (unsupported), 71 out
+      of memory (outOfMemory), 73 cannot create a file (cannotWrite), 74 cannot read or write
+      (inputOutput), 130 interrupted.
+
+      Sizes: 8G, 600M, 4096K are powers of 1024, as for ulimit; so are GiB, MiB, KiB. GB, MB and KB
+      are powers of 1000. File names may be any bytes; a byte that is no UTF-8 is shown
+      as \\xE9, in JSON too.
+
+      Completion of verbs, options, values and files, for each shell:
+
+        auraflow --generate-completion-script bash > ~/.local/share/bash-completion/completions/auraflow
+        auraflow --generate-completion-script zsh > ~/.zfunc/_auraflow    # with fpath+=~/.zfunc before compinit
+        auraflow --generate-completion-script fish > ~/.config/fish/completions/auraflow.fish
       """,
     version: "auraflow 0.1.0",
     subcommands: [

@@ -149,7 +149,7 @@ extension BenchCommand {
       name: .long,
       help: ArgumentHelp(
         "Activations to stay within, such as 750MiB (default: the fastest way).",
-        valueName: "size"))
+        valueName: "size"), transform: ByteCount.init(argument:))
     var memory: ByteCount?
 
     @OptionGroup var common: ReportOptions

@@ -157,15 +157,12 @@ struct BestTypesSession {
     _ draft: ConversionPlan, _ measurement: SensitivityMeasurement, _ errors: [Double],
     _ importance: ImportanceMatrix?
   ) throws -> BestTypes {
+    let progress = CountProgress(console, title: "rounding errors")
     let outcome = Result {
       try BestTypes(
         draft, measurement, errors,
         RoundingErrors(importance: importance, quality: quality, on: pool)
-      ) { done, total in
-        console.progress(
-          "rounding errors  " + progressBar(Double(done) / Double(max(1, total)))
-            + " \(done)/\(total) matrices")
-      }
+      ) { progress.show($0, of: $1, computed: $0, "matrices") }
     }
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }

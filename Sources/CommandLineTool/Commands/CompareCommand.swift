@@ -48,13 +48,14 @@ struct CompareCommand: AsyncParsableCommand {
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
       "What all levels are compared with (default: the model that comes with the program).",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var reference: String?
 
   @Option(
     name: .long, parsing: .upToNextOption,
     help: ArgumentHelp(
-      "Models to compare, each as --model of generate takes it.", valueName: "path"))
+      "Models to compare, each as --model of generate takes it.", valueName: "path"),
+    completion: .file())
   var models: [String] = []
 
   @Option(
@@ -66,7 +67,7 @@ struct CompareCommand: AsyncParsableCommand {
 
   @Option(
     name: [.long, .customShort("f")], parsing: .unconditional,
-    help: ArgumentHelp("One prompt per line.", valueName: "file"))
+    help: ArgumentHelp("One prompt per line.", valueName: "file"), completion: .file())
   var prompts: String
 
   @Option(
@@ -76,7 +77,7 @@ struct CompareCommand: AsyncParsableCommand {
 
   @Option(
     name: [.long, .customShort("o")], parsing: .unconditional,
-    help: ArgumentHelp("The folder for results.", valueName: "folder"))
+    help: ArgumentHelp("The folder for results.", valueName: "folder"), completion: .directory)
   var output: String
 
   @Option(
@@ -91,7 +92,7 @@ struct CompareCommand: AsyncParsableCommand {
 
   @Option(
     name: .long, parsing: .unconditional,
-    help: ArgumentHelp("Importance matrix for --types.", valueName: "file"))
+    help: ArgumentHelp("Importance matrix for --types.", valueName: "file"), completion: .file())
   var imatrix: String?
 
   @Option(
@@ -154,7 +155,7 @@ struct CompareCommand: AsyncParsableCommand {
 
   private func tell(_ report: ComparisonReport, _ store: ComparisonStore) throws {
     for failure in report.cells.failures {
-      Console.writeError("error: \(failure.withoutControlCharacters)\n")
+      ErrorReport.tell(failure, ExitStatus.badData)
     }
     if !common.quiet {
       if common.json {

@@ -37,7 +37,7 @@ extension ConvertCommand {
       }
       return request
     }
-    switch URL(fileURLWithPath: output).pathExtension.lowercased() {
+    switch FileSystem.fileExtension(of: output) {
     case "gguf": request.container = .gguf
     case "safetensors": request.container = .safetensors
     default:

@@ -52,14 +52,17 @@ struct ConvertCommand: AsyncParsableCommand {
       hashes that it may hold.
       """)
 
-  @Argument(help: "A folder, GGUF, safetensors file or index.")
+  @Argument(help: "A folder, GGUF, safetensors file or index.", completion: .file())
   var input: String
 
-  @Argument(help: ArgumentHelp("A name ending in .gguf or .safetensors.", valueName: "out"))
+  @Argument(
+    help: ArgumentHelp("A name ending in .gguf or .safetensors.", valueName: "out"),
+    completion: .file())
   var output: String?
 
   @Option(
-    name: .long, help: ArgumentHelp("Type or mix of the matrices, in any case.", valueName: "type"))
+    name: .long, help: ArgumentHelp("Type or mix of the matrices, in any case.", valueName: "type"),
+    completion: .list(TypeMix.all.map(\.name)))
   var type: String?
 
   @Option(
@@ -87,7 +90,7 @@ struct ConvertCommand: AsyncParsableCommand {
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
       "How much each column matters: an importance matrix, GGUF or the older .dat.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var imatrix: String?
 
   @Option(
@@ -172,12 +175,9 @@ struct ConvertCommand: AsyncParsableCommand {
   /// Refuses to replace a file that was named or lies in a folder that was named, whether or not this
   /// conversion reads it.
   private func expectApart(_ output: String, from source: ConversionSource) throws {
-    guard FileManager.default.fileExists(atPath: output) else { return }
+    guard FileSystem.exists(output) else { return }
     let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]
-    let files = named.compactMap { $0 }.flatMap { path -> [String] in
-      let names = FileManager.default.enumerator(atPath: path)?.compactMap { $0 as? String } ?? []
-      return [path] + names.map { path + "/" + $0 }
-    }
+    let files = named.compactMap { $0 }.flatMap { [$0] + FileSystem.descendants(of: $0) }
     try OutputOptions.Files(images: [output], latents: nil, statistics: nil)
       .expectApart(from: source.files + files)
   }

@@ -32,17 +32,18 @@ struct ImatrixCommand: AsyncParsableCommand {
       GGUF form that llama.cpp's tools read, whatever its name.
       """)
 
-  @Argument(help: "The model, as --model takes it; best in F16, BF16 or F32.")
+  @Argument(help: "The model, as --model takes it; best in F16, BF16 or F32.", completion: .file())
   var path: String?
 
   @Option(
     name: [.long, .customShort("f")], parsing: .unconditional,
-    help: ArgumentHelp("One prompt per line.", valueName: "file"))
+    help: ArgumentHelp("One prompt per line.", valueName: "file"), completion: .file())
   var prompts: String
 
   @Option(
     name: [.long, .customShort("o")], parsing: .unconditional,
-    help: ArgumentHelp("The importance matrix to write (GGUF).", valueName: "file"))
+    help: ArgumentHelp("The importance matrix to write (GGUF).", valueName: "file"),
+    completion: .file())
   var output: String
 
   @OptionGroup(title: "Model") var model: ModelOptions
@@ -73,7 +74,8 @@ struct ImatrixCommand: AsyncParsableCommand {
       if let code = interruption.exitCode { throw ExitCode(code) }
       let entries = sums.entries
       try ImportanceMatrix.write(
-        entries, origin: .init(datasets: [prompts], chunkCount: texts.count), to: output,
+        entries, origin: .init(datasets: [FilePaths.shown(prompts)], chunkCount: texts.count),
+        to: output,
         overwrite: common.force)
       report(
         entries, prompts: texts.count, seconds: (ContinuousClock.now - start) / .seconds(1),
@@ -141,7 +143,7 @@ struct ImatrixCommand: AsyncParsableCommand {
       return console.result(output.withoutControlCharacters, beside: files)
     }
     let report: JSONValue = [
-      "file": .string(output), "prompts": .integer(prompts), "tensors": .integer(entries.count),
+      "file": .path(output), "prompts": .integer(prompts), "tensors": .integer(entries.count),
       "rows": .integer(rows), "seconds": .double(seconds),
       "peakResidentBytes": .integer(peakResidentBytes()),
     ]

@@ -32,7 +32,8 @@ struct InspectCommand: AsyncParsableCommand {
       Exit codes: 0 sound, 65 damaged or unfit, 66 a file is missing.
       """)
 
-  @Argument(help: "A GGUF or safetensors file, a safetensors index, or a folder.")
+  @Argument(
+    help: "A GGUF or safetensors file, a safetensors index, or a folder.", completion: .file())
   var path: String
 
   @Flag(name: .long, help: "Read and check everything, not the structure only.")

@@ -18,7 +18,7 @@ struct PlanCommand: AsyncParsableCommand {
         auraflow plan model.gguf -W 768 -H 768 --memory 3GiB --json
       """)
 
-  @Argument(help: "The model, as --model takes it.")
+  @Argument(help: "The model, as --model takes it.", completion: .file())
   var path: String?
 
   @OptionGroup(title: "Model") var model: ModelOptions
@@ -46,14 +46,19 @@ struct PlanCommand: AsyncParsableCommand {
   @Option(name: [.long, .customShort("H")], help: ArgumentHelp("Rows.", valueName: "pixels"))
   var height: Int?
 
-  @Option(name: .long, help: ArgumentHelp("Denoising steps.", valueName: "count"))
+  @Option(
+    name: [.long, .customLong("num-inference-steps")],
+    help: ArgumentHelp("Denoising steps.", valueName: "count"))
   var steps: Int?
 
   @Option(
-    name: .long, help: ArgumentHelp("Guidance; 1 and below halve the work.", valueName: "scale"))
+    name: [.long, .customLong("cfg-scale"), .customLong("cfg")],
+    help: ArgumentHelp("Guidance; 1 and below halve the work.", valueName: "scale"))
   var guidanceScale: Double?
 
-  @Option(name: .long, help: ArgumentHelp("Pictures in one pass.", valueName: "count"))
+  @Option(
+    name: [.long, .customShort("b"), .customLong("batch-count")],
+    help: ArgumentHelp("Pictures in one pass.", valueName: "count"))
   var numImages = 1
 
   @Flag(inversion: .prefixedNo, help: "Measure the speed of one layer.")

@@ -24,43 +24,40 @@ struct SynthesizeCommand: AsyncParsableCommand {
 
         auraflow synthesize --preset medium --type f16 test-model/
 
-      Presets and their sizes:                      q2_K   q4_K   q8_0    f16
+      Presets and their sizes:
+
+                                                    q2_K   q4_K   q8_0    f16
         auraflow-v0.3  8.2 billion parameters     2.9 GB 4.8 GB 8.8 GB  16 GB
         auraflow-v0.2  fewer positions            2.9 GB 4.8 GB 8.8 GB  16 GB
         medium         0.4 billion, 16 layers     164 MB 261 MB 466 MB 852 MB
         tiny           7 million, up to 256x256     4 MB   5 MB   8 MB  14 MB
 
-      Types: \(Self.wrappedTypes).
+      Types: \(RandomRows.types.map(\.name).joined(separator: ", ")).
       The type is that of the large matrices. In a file, norms and biases are
       F32 and what quantizers leave alone (positions, embeddings of time and
       patches, the whole VAE) is F16, or of the type itself if that is plain.
       """)
 
-  /// The types on lines that no terminal breaks.
-  private static let wrappedTypes: String = {
-    let names = RandomRows.types.map(\.name)
-    return names.prefix(8).joined(separator: ", ") + ",\n"
-      + names.dropFirst(8).joined(separator: ", ")
-  }()
-
   @Option(
     name: .long,
     help: ArgumentHelp(
       "The model's sizes: \(ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "name"))
+      valueName: "name"), completion: .list(ModelPreset.allCases.map(\.rawValue)))
   var preset: String
 
   @Option(
     name: .long,
     help: ArgumentHelp(
       "How the large matrices are stored (default: q4_K in a file, f16 in a folder).",
-      valueName: "type"))
+      valueName: "type"), completion: .list(RandomRows.types.map(\.name)))
   var type: String?
 
   @Option(name: [.long, .customShort("s")], help: "Seed of the weights.")
   var seed: UInt64 = 0
 
-  @Argument(help: ArgumentHelp("A name ending in .gguf, or a folder's.", valueName: "out"))
+  @Argument(
+    help: ArgumentHelp("A name ending in .gguf, or a folder's.", valueName: "out"),
+    completion: .file())
   var output: String
 
   @OptionGroup var common: CommonOptions
@@ -98,7 +95,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
     }
     if !isFile {
       let hasExtension =
-        !output.hasSuffix("/") && !URL(fileURLWithPath: output).pathExtension.isEmpty
+        !output.hasSuffix("/") && !FileSystem.fileExtension(of: output).isEmpty
       guard !output.isEmpty, !hasExtension else {
         throw ValidationError(
           "'\(output)' is neither a name ending in .gguf nor one ending in / for a folder")
@@ -133,7 +130,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
     guard !common.quiet else { return }
     guard common.json else { return Console.writeOutput(output.withoutControlCharacters + "\n") }
     let report: JSONValue = [
-      "file": .string(output), "preset": .string(model.preset.rawValue),
+      "file": .path(output), "preset": .string(model.preset.rawValue),
       "type": .string(model.type.name), "seed": .seed(model.seed), "bytes": .integer(byteCount),
       "seconds": .double(seconds),
     ]

@@ -1,34 +1,51 @@
 import ArgumentParser
 
-/// An amount of memory on the command line: a number, perhaps with a fraction, and a unit.
+/// An amount of memory or disk on the command line: a number, perhaps with a fraction, and a unit.
 ///
-/// Units are B, KB, MB, GB (powers of 1000) and KiB, MiB, GiB (powers of 1024), in any case; a
-/// number alone counts bytes.
-struct ByteCount: ExpressibleByArgument, Equatable {
+/// In any case: K, M, G, T, also with i or iB, are powers of 1024, as `ulimit` and containers read
+/// them; KB, MB, GB, TB are powers of 1000. A number alone, or with B, counts bytes.
+struct ByteCount: Equatable {
   let bytes: Int
+
+  /// The forms, for help and errors.
+  static let forms = "8G or 8GiB (1024^3 bytes each), 8GB (1000^3), 1.5G, 600M, 4096K, 1T"
 
   /// The largest number of bytes that is taken: no machine has more.
   private static let largest = 1 << 50
-  private static let units: [(name: String, bytes: Double)] = [
-    ("kib", 0x1p10), ("mib", 0x1p20), ("gib", 0x1p30), ("kb", 1e3), ("mb", 1e6), ("gb", 1e9),
-    ("b", 1),
-  ]
+  private static let prefixes: [Character: Int] = ["k": 1, "m": 2, "g": 3, "t": 4]
 
   init(bytes: Int) { self.bytes = bytes }
 
-  /// - Returns: nil unless the text is a size of at least one byte.
-  init?(argument: String) {
-    let text = argument.lowercased()
-    let unit = Self.units.first { text.hasSuffix($0.name) } ?? ("", 1)
-    var digits = text.dropLast(unit.name.count)
-    while digits.last == " " { digits.removeLast() }
+  /// - Throws: `ValidationError` with the forms unless the text is a size of at least one byte.
+  init(argument: String) throws(ValidationError) {
+    guard let bytes = Self.bytes(argument) else {
+      throw ValidationError("expected a size such as \(Self.forms)")
+    }
+    self.bytes = bytes
+  }
+
+  private static func bytes(_ argument: String) -> Int? {
+    let text = argument.lowercased().filter { $0 != " " }
     // Double takes more than people mean: signs, exponents, "inf", hexadecimal.
-    guard digits.first?.isASCIIDigit == true, digits.allSatisfy({ $0.isASCIIDigit || $0 == "." }),
-      let number = Double(digits)
+    let digits = text.prefix { $0.isASCIIDigit || $0 == "." }
+    guard digits.first?.isASCIIDigit == true, let number = Double(digits),
+      let unit = unit(text.dropFirst(digits.count))
     else { return nil }
-    let bytes = (number * unit.bytes).rounded()
-    guard bytes >= 1, bytes <= Double(Self.largest) else { return nil }
-    self.bytes = Int(bytes)
+    let bytes = (number * unit).rounded()
+    return bytes >= 1 && bytes <= Double(largest) ? Int(bytes) : nil
+  }
+
+  /// Bytes of a unit; nil if it is none.
+  private static func unit(_ name: Substring) -> Double? {
+    if name.isEmpty || name == "b" { return 1 }
+    guard let prefix = name.first, let power = prefixes[prefix] else { return nil }
+    let base: Double? =
+      switch name.dropFirst() {
+      case "", "i", "ib": 1024
+      case "b": 1000
+      default: nil
+      }
+    return base.map { base in (0..<power).reduce(1) { unit, _ in unit * base } }
   }
 }
 

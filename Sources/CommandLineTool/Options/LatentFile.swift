@@ -2,21 +2,35 @@ import BlockFormats
 import ModelFiles
 import TextToImage
 
-/// Latents in a safetensors file, as `--save-latents` writes and `--latents` reads them.
+/// Latents in a safetensors file, as `--save-latents` or ComfyUI's SaveLatent writes and `--latents`
+/// reads them.
+///
+/// Ours are the transformer's, `latents`. ComfyUI's, `latent_tensor` or `samples`, are the
+/// autoencoder's own: not multiplied by its scaling factor. Files without the marker
+/// `latent_format_version_0` come from a time when it kept them multiplied by Stable Diffusion's.
 struct LatentFile {
+  /// Stable Diffusion's scaling factor, which the oldest files of ComfyUI are multiplied by.
+  private static let oldScale: Float = 0.18215
+
   /// `[images, channels, height, width]`.
   let shape: [Int]
-  let values: [Float]
+  private let stored: [Float]
+  /// What makes the autoencoder's own latents of them; nil for the transformer's.
+  private let factor: Float?
 
-  /// Reads the tensor `latents`, or the only tensor of the file.
+  /// Reads the tensor `latents`, ComfyUI's, or the only tensor of the file.
   ///
   /// - Throws: `ModelFileError` if the file is malformed or holds no such tensor.
   init(path: String) throws(ModelFileError) {
     let archive = try TensorArchive(path: path)
     let records = archive.tensors.records
-    guard let index = archive.tensors.index(of: "latents") ?? (records.count == 1 ? 0 : nil) else {
+    let tensors = archive.tensors
+    let comfyIndex = tensors.index(of: "latent_tensor") ?? tensors.index(of: "samples")
+    let ourIndex = tensors.index(of: "latents")
+    guard let index = ourIndex ?? comfyIndex ?? (records.count == 1 ? 0 : nil) else {
       throw ModelFileError(
-        path: path, kind: .malformed, fault: "holds no tensor named 'latents'")
+        path: path, kind: .malformed,
+        fault: "holds no tensor named 'latents', nor ComfyUI's 'latent_tensor' or 'samples'")
     }
     let record = records[index]
     guard record.type.isWeightType, (3...4).contains(record.shape.count), record.elementCount > 0
@@ -27,7 +41,21 @@ struct LatentFile {
           + "expected floating-point [images, channels, height, width]")
     }
     shape = record.shape.count == 3 ? [1] + record.shape : record.shape
-    values = try archive.values(of: index)
+    stored = try archive.values(of: index)
+    let isOld =
+      record.name == "latent_tensor" && tensors.index(of: "latent_format_version_0") == nil
+    factor = index == ourIndex || comfyIndex == nil ? nil : isOld ? 1 / Self.oldScale : 1
+  }
+
+  /// The values as a model's transformer has them.
+  func values(for pipeline: Pipeline) -> [Float] { values(scale: pipeline.latentScale) }
+
+  /// The values as a transformer has them.
+  ///
+  /// - Parameter scale: what the autoencoder's own latents are multiplied by.
+  /// - Returns: as many as the shape says.
+  func values(scale: Float) -> [Float] {
+    factor.map { factor in stored.map { $0 * factor * scale } } ?? stored
   }
 
   /// The bytes of a file with the final latents of a result.

@@ -5,11 +5,13 @@ import TextToImage
 /// How much memory to use, and how to get at files.
 struct MemoryOptions: ParsableArguments {
   @Option(
-    name: .long,
+    name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Most memory to have resident, mapped files included: a size such as 2GiB, auto (what the "
-        + "machine has to spare) or max. What does not fit is read from the file at each use.",
-      valueName: "size"))
+      "Most memory to have resident, mapped files included: a size such as 2G (1024^3 bytes each; "
+        + "2GB has 1000^3), auto (what the machine has to spare) or max. What does not fit is read "
+        + "from the file at each use.",
+      valueName: "size"), completion: .list(["auto", "max", "2G", "4G", "8G"]),
+    transform: MemorySetting.init(argument:))
   var memory = MemorySetting.auto
 
   @Option(
@@ -23,22 +25,24 @@ struct MemoryOptions: ParsableArguments {
 extension FileAccess: ExpressibleByArgument {}
 
 /// `--memory`.
-enum MemorySetting: ExpressibleByArgument, CustomStringConvertible {
+enum MemorySetting: CustomStringConvertible {
   case auto
   case max
   case bytes(ByteCount)
 
-  init?(argument: String) {
+  /// - Throws: `ValidationError` with the forms for anything else.
+  init(argument: String) throws(ValidationError) {
     switch argument.lowercased() {
     case "auto": self = .auto
     case "max": self = .max
     default:
-      guard let bytes = ByteCount(argument: argument) else { return nil }
-      self = .bytes(bytes)
+      do throws(ValidationError) {
+        self = .bytes(try ByteCount(argument: argument))
+      } catch {
+        throw ValidationError("\(error.message), or auto or max")
+      }
     }
   }
-
-  var defaultValueDescription: String { description }
 
   var description: String {
     switch self {

@@ -10,7 +10,7 @@ struct ModelOptions: ParsableArguments {
     name: [.long, .customShort("m")], parsing: .unconditional,
     help: ArgumentHelp(
       "A diffusers folder, or a GGUF or safetensors file with all parts. Default: the model that "
-        + "comes with the program.", valueName: "path"))
+        + "comes with the program.", valueName: "path"), completion: .file())
   var model: String?
 
   @OptionGroup var parts: PartOptions
@@ -54,8 +54,8 @@ struct ModelOptions: ParsableArguments {
     let pipeline = try Pipeline(
       paths, hints: hints(), threadCount: threads, activations: precision.activations,
       memory: memory.memory.budget)
-    let file = URL(fileURLWithPath: paths.transformer ?? paths.model ?? "")
-    return (pipeline, file.deletingPathExtension().lastPathComponent)
+    let name = FileSystem.stem(of: paths.transformer ?? paths.model ?? "")
+    return (pipeline, FilePaths.shown(name))
   }
 }
 
@@ -75,25 +75,28 @@ extension ActivationPrecision: ExpressibleByArgument {}
 struct PartOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("diffusion-model")], parsing: .unconditional,
-    help: ArgumentHelp("The transformer (GGUF, safetensors or folder).", valueName: "path"))
+    help: ArgumentHelp("The transformer (GGUF, safetensors or folder).", valueName: "path"),
+    completion: .file())
   var transformer: String?
 
   @Option(
     name: [.long, .customLong("t5xxl")], parsing: .unconditional,
-    help: ArgumentHelp("The text encoder (GGUF, safetensors or folder).", valueName: "path"))
+    help: ArgumentHelp("The text encoder (GGUF, safetensors or folder).", valueName: "path"),
+    completion: .file())
   var textEncoder: String?
 
   @Option(
-    name: [.long], parsing: .unconditional,
+    name: [.long, .customLong("taesd")], parsing: .unconditional,
     help: ArgumentHelp(
-      "The image decoder: AutoencoderKL, or a tiny one (TAESD) for speed.", valueName: "path"))
+      "The image decoder: AutoencoderKL, or a tiny one (TAESD) for speed.", valueName: "path"),
+    completion: .file())
   var vae: String?
 
   @Option(
     name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "The tokenizer: a folder, tokenizer.json, tokenizer.model, or a GGUF with a vocabulary.",
-      valueName: "path"))
+      valueName: "path"), completion: .file())
   var tokenizer: String?
 
   @OptionGroup var architecture: ArchitectureOptions

@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import ModelFiles
 
 /// The files that the pictures of one run go to.
 struct OutputNames {
@@ -13,7 +14,7 @@ struct OutputNames {
   /// - Throws: `ValidationError` if the name cannot be numbered or is no PNG's.
   func names(count: Int) throws -> [String] {
     guard !pattern.isEmpty else { throw ValidationError("--output is empty") }
-    let fileExtension = URL(fileURLWithPath: pattern).pathExtension.lowercased()
+    let fileExtension = FileSystem.fileExtension(of: pattern)
     guard !["jpg", "jpeg", "webp", "gif", "bmp", "tiff"].contains(fileExtension) else {
       throw ValidationError("--output \(pattern): only PNG files are written")
     }

@@ -8,18 +8,20 @@ struct OutputOptions: ParsableArguments {
     name: [.long, .customShort("o")], parsing: .unconditional,
     help: ArgumentHelp(
       "The PNG to write; several become out_000.png, ... or follow a pattern such as out_%03d.png.",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var output = "output.png"
 
   @Option(
     name: [.long], parsing: .unconditional,
-    help: ArgumentHelp("Write the final latents (safetensors).", valueName: "file"))
+    help: ArgumentHelp("Write the final latents (safetensors).", valueName: "file"),
+    completion: .file())
   var saveLatents: String?
 
   @Option(
     name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
-      "Write seconds per stage and step and the peak memory (JSON).", valueName: "file"))
+      "Write seconds per stage and step and the peak memory (JSON).", valueName: "file"),
+    completion: .file())
   var stats: String?
 
   /// Names that were checked to be writable.
@@ -51,17 +53,12 @@ struct OutputOptions: ParsableArguments {
 
   /// Whether a path exists and is neither file nor folder: it can take several outputs.
   private static func isDevice(_ path: String) -> Bool {
-    var status = stat()
     let kinds = [S_IFREG, S_IFDIR]
-    return stat(path, &status) == 0 && !kinds.contains(status.st_mode & S_IFMT)
+    return FileSystem.status(path).map { !kinds.contains($0.st_mode & S_IFMT) } ?? false
   }
 
-  /// The folder's true path and the name, so that two ways to write one file are seen as one.
-  private static func identity(_ path: String) -> String {
-    let url = URL(fileURLWithPath: path).standardized
-    return url.deletingLastPathComponent().resolvingSymlinksInPath()
-      .appendingPathComponent(url.lastPathComponent).resolvingSymlinksInPath().path
-  }
+  /// The true path, so that two ways to write one file are seen as one.
+  private static func identity(_ path: String) -> String { FileSystem.destination(of: path) }
 }
 
 extension OutputOptions.Files {
@@ -80,9 +77,11 @@ extension OutputOptions.Files {
 
   /// Whether a path is where results are printed, such as `/dev/stdout`.
   static func isStandardOutput(_ path: String) -> Bool {
-    var (file, output) = (stat(), stat())
-    return stat(path, &file) == 0 && fstat(STDOUT_FILENO, &output) == 0
-      && file.st_dev == output.st_dev && file.st_ino == output.st_ino
+    var output = stat()
+    guard let file = FileSystem.status(path), fstat(STDOUT_FILENO, &output) == 0 else {
+      return false
+    }
+    return file.st_dev == output.st_dev && file.st_ino == output.st_ino
   }
 
   private struct Inode: Hashable {
@@ -91,8 +90,9 @@ extension OutputOptions.Files {
   }
 
   private static func inode(_ path: String) -> Inode? {
-    var status = stat()
-    guard stat(path, &status) == 0, status.st_mode & S_IFMT == S_IFREG else { return nil }
+    guard let status = FileSystem.status(path), status.st_mode & S_IFMT == S_IFREG else {
+      return nil
+    }
     return Inode(device: UInt(status.st_dev), number: UInt(status.st_ino))
   }
 }

@@ -19,7 +19,9 @@ struct PictureOptions: ParsableArguments {
   @Option(
     name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
-      "Start from these latents (safetensors) instead of noise.", valueName: "file"))
+      "Start from these latents instead of noise: what --save-latents wrote, or a .latent of "
+        + "ComfyUI. They count as noisy as the first level; --sigmas 1e-6 only decodes finished "
+        + "ones.", valueName: "file"), completion: .file())
   var latents: String?
 
   /// The request for the library.
@@ -29,7 +31,7 @@ struct PictureOptions: ParsableArguments {
     var request = sampling.request(prompt: prompt)
     request.imageCount = count
     if let initial {
-      request.latents = initial.values
+      request.latents = initial.values(for: pipeline)
       // Latents know their size.
       request.width = sampling.width ?? initial.shape[3] * pipeline.upscaling
       request.height = sampling.height ?? initial.shape[2] * pipeline.upscaling

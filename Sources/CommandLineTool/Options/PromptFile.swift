@@ -37,7 +37,7 @@ struct PromptFile {
   }
 
   private static func read(_ path: String) throws(ModelFileError) -> [UInt8] {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+    let descriptor = FileSystem.open(path, O_RDONLY | O_CLOEXEC)
     guard descriptor >= 0 else {
       throw failure(path, errno == ENOENT || errno == ENOTDIR ? .notFound : .unreadable)
     }

@@ -24,7 +24,7 @@ struct SamplingOptions: ParsableArguments {
   var steps: Int?
 
   @Option(
-    name: [.long, .customLong("cfg-scale")], parsing: .unconditional,
+    name: [.long, .customLong("cfg-scale"), .customLong("cfg")], parsing: .unconditional,
     help: ArgumentHelp(
       "How strictly to follow the prompt; 1 and below halve the work and ignore the negative "
         + "prompt.", valueName: "scale"))

@@ -9,10 +9,11 @@ import ModelFiles
 /// A size instead of a type, and how it is found out which tensors deserve its bits.
 struct SizeOptions: ParsableArguments {
   @Option(
-    name: .long,
+    name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Instead of --type: the largest file, such as 3.5GB; each tensor gets the type with which the "
-        + "model's output suffers least.", valueName: "size"))
+      "Instead of --type: the largest file, such as 3.5GB (1000^3 bytes each; 3.5G has 1024^3); each "
+        + "tensor gets the type with which the model's output suffers least.", valueName: "size"),
+    transform: ByteCount.init(argument:))
   var targetSize: ByteCount?
 
   @Option(
@@ -26,7 +27,7 @@ struct SizeOptions: ParsableArguments {
     help: ArgumentHelp(
       "Prompts on which a target is measured, in the form that compare takes; settings in it do not "
         + "count (default: two of our own).",
-      valueName: "file"))
+      valueName: "file"), completion: .file())
   var prompts: String?
 
   @Option(
@@ -47,7 +48,7 @@ struct SizeOptions: ParsableArguments {
     help: ArgumentHelp(
       "Where measurements are kept for other sizes of the same model (default: beside OUT, named after "
         + "IN with .measured).",
-      valueName: "folder"))
+      valueName: "folder"), completion: .directory)
   var measured: String?
 
   /// Whether a target is named.
@@ -77,9 +78,8 @@ struct SizeOptions: ParsableArguments {
   func folder(input: String, output: String?) -> String? {
     if let measured { return measured }
     guard let output else { return nil }
-    let stem = URL(fileURLWithPath: input).deletingPathExtension().lastPathComponent
-    return URL(fileURLWithPath: output).deletingLastPathComponent()
-      .appendingPathComponent(stem + ".measured").path
+    return FileSystem.join(
+      FileSystem.folder(of: output), FileSystem.stem(of: input) + ".measured")
   }
 
   /// Prompts to measure on.

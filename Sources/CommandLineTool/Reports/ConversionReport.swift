@@ -26,7 +26,7 @@ struct ConversionReport {
     guard !asJSON else {
       let tensors: [JSONValue] = plan.tensors.map(json)
       let report = JSONValue.object(
-        [.init(key: "input", value: .string(input))] + sizes
+        [.init(key: "input", value: .path(input))] + sizes
           + [.init(key: "tensors", value: .array(tensors))])
       return output.write(report.text(indentation: 2) + "\n")
     }
@@ -106,7 +106,7 @@ struct ConversionReport {
     }
     return .object(
       [
-        .init(key: "file", value: .string(path)), .init(key: "input", value: .string(input)),
+        .init(key: "file", value: .path(path)), .init(key: "input", value: .path(input)),
         .init(key: "seconds", value: .double(seconds)),
       ] + sizes + [.init(key: "tensors", value: .array(tensors))])
   }

@@ -25,25 +25,25 @@ struct InspectionJSON {
     write(
       "  \"architecture\": \(inspection.architecture.map(JSONText.quoted) ?? "null"),\n")
     write("  \"bytes\": \(bytes),\n")
-    list("files", inspection.contents.map { .string($0.archive.path) })
+    list("files", inspection.contents.map { .path($0.archive.path) })
     list(
       "parts",
       inspection.parts.map {
         [
-          "part": .string($0.part.rawValue), "path": .string($0.path), "names": .string($0.scheme),
+          "part": .string($0.part.rawValue), "path": .path($0.path), "names": .string($0.scheme),
           "prefix": .string($0.prefix),
         ]
       })
     write("  \"tokenizer\": \(inspection.tokenizer.map(JSONText.quoted) ?? "null"),\n")
     list("missing", inspection.missing.map { .string($0) })
     write("  \"kind\": \(inspection.kind.map(JSONText.quoted) ?? "null"),\n")
-    list("ambiguities", inspection.ambiguities.map { .string($0) })
-    list("faults", inspection.faults.map { .string($0.description) })
+    list("ambiguities", inspection.ambiguities.map { .path($0) })
+    list("faults", inspection.faults.map { .path($0.description) })
     let isRunnable =
       inspection.missing.isEmpty && inspection.ambiguities.isEmpty && obstacle == nil
     write("  \"runnable\": \(isRunnable),\n")
     write(
-      "  \"obstacle\": \(obstacle.map { JSONText.quoted($0.description) } ?? "null"),\n")
+      "  \"obstacle\": \(obstacle.map { JSONValue.path($0.description).text() } ?? "null"),\n")
     write(
       "  \"tensorsNotInIndex\": "
         + "\(inspection.contents.reduce(0) { $0 + $1.archive.unlistedCount }),\n")

@@ -20,7 +20,7 @@ struct RunReport {
     let statistics = result.statistics
     let settings = result.settings
     let images: [JSONValue] = zip(images, settings.seeds).map { name, seed in
-      ["file": .string(name), "seed": .seed(seed)]
+      ["file": .path(name), "seed": .seed(seed)]
     }
     let seconds: JSONValue = [
       "textEncoder": .double(statistics.textEncoderSeconds),

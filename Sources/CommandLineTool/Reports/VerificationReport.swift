@@ -58,16 +58,16 @@ struct VerificationReport {
   /// The whole result.
   var json: JSONValue {
     [
-      "path": .string(verification.path), "sound": .bool(verification.errors.isEmpty),
+      "path": .path(verification.path), "sound": .bool(verification.errors.isEmpty),
       "problems": .array(
         verification.problems.map { problem in
           [
-            "severity": .string(problem.severity.rawValue), "path": .string(problem.path),
-            "tensor": problem.tensor.map { .string($0) } ?? .null, "fault": .string(problem.fault),
+            "severity": .string(problem.severity.rawValue), "path": .path(problem.path),
+            "tensor": problem.tensor.map { .string($0) } ?? .null, "fault": .path(problem.fault),
           ]
         }),
       "parts": .array(verification.parts.map { .string($0.rawValue) }),
-      "missing": .array(verification.missing.map { .string($0) }),
+      "missing": .array(verification.missing.map { .path($0) }),
       "files": .integer(verification.fileCount), "tensors": .integer(verification.tensorCount),
       "hashes": .integer(verification.hashCount), "bytes": .integer(verification.byteCount),
       "seconds": .double(seconds), "readSeconds": .double(verification.readSeconds),

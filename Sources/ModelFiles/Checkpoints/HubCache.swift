@@ -12,7 +12,7 @@ package enum HubCache {
   package static func resolve(_ path: String) -> String {
     if FileSystem.isFolder(path) {
       if let snapshot = snapshot(of: path) { return snapshot }
-      let name = FileSystem.name(of: withoutTrailingSlashes(path))
+      let name = FileSystem.name(of: FileSystem.withoutTrailingSlashes(path))
       if name == "snapshots", let snapshot = snapshot(of: path + "/..") { return snapshot }
       return path
     }
@@ -84,11 +84,5 @@ package enum HubCache {
       }
     }
     return nil
-  }
-
-  private static func withoutTrailingSlashes(_ path: String) -> String {
-    var path = path[...]
-    while path.count > 1, path.hasSuffix("/") { path = path.dropLast() }
-    return String(path)
   }
 }

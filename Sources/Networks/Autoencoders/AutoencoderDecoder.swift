@@ -40,6 +40,7 @@ package struct AutoencoderDecoder: LatentDecoder {
   package let weights: WeightStream
   /// What latents are divided by before decoding.
   package let scalingFactor: Float
+  package var latentScale: Float { scalingFactor }
   let groups: Int
   let postQuant: Convolution?
   let input: Convolution

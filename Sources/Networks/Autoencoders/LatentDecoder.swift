@@ -6,6 +6,8 @@ package protocol LatentDecoder: Sendable {
   var latentChannels: Int { get }
   /// Picture pixels per latent pixel and side.
   var upscaling: Int { get }
+  /// What the autoencoder's own latents are multiplied by to become the transformer's.
+  var latentScale: Float { get }
   /// What each picture reads.
   var weights: WeightStream { get }
 

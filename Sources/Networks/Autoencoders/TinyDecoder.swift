@@ -24,6 +24,8 @@ package struct TinyDecoder: LatentDecoder {
   package let weights: WeightStream
   /// What latents are divided by before decoding; 1 for all published ones.
   private let scalingFactor: Float
+  /// It takes the place of SDXL's autoencoder, AuraFlow's, whose scaling factor this is.
+  package var latentScale: Float { scalingFactor * 0.13025 }
   private let layers: [Layer]
 
   /// Whether a VAE part is a tiny decoder.

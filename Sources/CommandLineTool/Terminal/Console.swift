@@ -1,4 +1,5 @@
 import Foundation
+import ModelFiles
 import StrictJSON
 
 /// Text for a person: results go to stdout, everything else to stderr.
@@ -11,7 +12,7 @@ struct Console: Sendable {
   init(isQuiet: Bool, isVerbose: Bool = false) {
     self.isQuiet = isQuiet
     self.isVerbose = isVerbose
-    showsProgress = !isQuiet && isatty(STDERR_FILENO) == 1
+    showsProgress = !isQuiet && Terminal.error.style == .liveLine
   }
 
   init(_ options: CommonOptions) {
@@ -20,27 +21,27 @@ struct Console: Sendable {
 
   /// Says something that the user should notice.
   func note(_ text: @autoclosure () -> String) {
-    if !isQuiet { Self.writeError("\(clearing)note: \(text().withoutControlCharacters)\n") }
+    if !isQuiet { LiveLine.shared.printAbove("note: \(text().withoutControlCharacters)\n") }
   }
 
   /// Says what is being done.
   func detail(_ text: @autoclosure () -> String) {
-    if isVerbose { Self.writeError("\(clearing)\(text().withoutControlCharacters)\n") }
+    if isVerbose { LiveLine.shared.printAbove("\(text().withoutControlCharacters)\n") }
   }
 
   /// Says how far the work is where nobody sees a progress line.
   func line(_ text: @autoclosure () -> String) {
-    if !isQuiet { Self.writeError(text() + "\n") }
+    if !isQuiet { LiveLine.shared.printAbove(text() + "\n") }
   }
 
   /// Replaces the progress line.
   func progress(_ text: @autoclosure () -> String) {
-    if showsProgress { Self.writeError("\r\u{1B}[K\(text())") }
+    if showsProgress { LiveLine.shared.show(text()) }
   }
 
   /// Removes the progress line.
   func endProgress() {
-    if showsProgress { Self.writeError("\r\u{1B}[K") }
+    if showsProgress { LiveLine.shared.erase() }
   }
 
   /// Prints a part of the result; on stderr where a file of the result itself goes to stdout.
@@ -53,8 +54,6 @@ struct Console: Sendable {
     }
   }
 
-  private var clearing: String { showsProgress ? "\r\u{1B}[K" : "" }
-
   /// Writes to stderr as it is.
   static func writeError(_ text: String) { _ = write(text, to: STDERR_FILENO) }
 
@@ -62,7 +61,7 @@ struct Console: Sendable {
   static func writeOutput(_ text: String) {
     guard !write(text, to: STDOUT_FILENO) else { return }
     let reason = String(cString: strerror(errno))
-    writeError("error: cannot write to standard output: \(reason)\n")
+    ErrorReport.tell("cannot write to standard output: \(reason)", ExitStatus.inputOutput)
     _exit(ExitStatus.inputOutput)
   }
 
@@ -84,12 +83,13 @@ struct Console: Sendable {
 extension String {
   /// The text on one line, safe to show: control and direction characters are written as escapes.
   ///
-  /// Names in model files are chosen by strangers; a terminal must not obey them.
+  /// Names in model files are chosen by strangers; a terminal must not obey them. Bytes of a path
+  /// that are no UTF-8 are written as `\xE9`.
   var withoutControlCharacters: String {
     if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
     var result: [UInt8] = []
     result.reserveCapacity(utf8.count)
-    for scalar in unicodeScalars {
+    for scalar in FilePaths.shown(self).unicodeScalars {
       if scalar.isInvisible {
         result.append(contentsOf: "\\u{".utf8)
         var shift = 28
