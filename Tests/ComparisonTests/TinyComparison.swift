@@ -56,6 +56,13 @@ struct TinyComparison {
     return (try await comparison.run(), computed.value)
   }
 
+  /// Writes a file of a report.
+  func writeFile(_ path: String, ending: String, _ content: () throws -> [UInt8]) {
+    #expect(throws: Never.self) {
+      try AtomicFile.write(try content(), to: path, overwrite: true)
+    }
+  }
+
   func report(_ cells: ComparisonCells) throws -> ComparisonReport {
     let origin = try reference.weights()
     let facts = try cells.levels.map {

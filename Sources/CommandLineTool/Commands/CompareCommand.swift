@@ -146,25 +146,27 @@ struct CompareCommand: AsyncParsableCommand {
       levels += try typeLevels(reference, names, importance, session)
       let (report, files) = try await session.run(levels)
       interruption.beginWriting()
-      try files.write(to: store)
+      let results = ResultWriter(console, overwrite: true)
+      var page = ""
+      files.write(to: store) { path, ending, content in
+        let place = results.write(path, ending: ending, content)
+        if path == store.path("report.html") { page = place ?? "" }
+      }
       if let code = interruption.exitCode { throw ExitCode(code) }
-      try tell(report, store)
+      tell(report, files, page: page)
+      try results.finish()
+      if !report.cells.failures.isEmpty { throw ExitCode(ExitStatus.badData) }
     }
   }
 
-  private func tell(_ report: ComparisonReport, _ store: ComparisonStore) throws {
+  private func tell(_ report: ComparisonReport, _ files: ComparisonReport.Files, page: String) {
     for failure in report.cells.failures {
       Console.writeError("error: \(failure.withoutControlCharacters)\n")
     }
-    if !common.quiet {
-      if common.json {
-        Console.writeOutput(try CompareSession.text(of: store.path("results.json")))
-      } else {
-        Console.writeOutput(report.table.withoutControlCharactersInLines)
-        Console.writeOutput("\n\(store.path("report.html").withoutControlCharacters)\n")
-      }
-    }
-    if !report.cells.failures.isEmpty { throw ExitCode(ExitStatus.badData) }
+    guard !common.quiet else { return }
+    guard !common.json else { return Console.writeOutput(files.json) }
+    Console.writeOutput(report.table.withoutControlCharactersInLines)
+    if !page.isEmpty { Console.writeOutput("\n\(page.withoutControlCharacters)\n") }
   }
 
   private func settings() throws -> ComparisonSettings {

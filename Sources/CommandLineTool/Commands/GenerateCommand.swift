@@ -81,26 +81,29 @@ struct GenerateCommand: AsyncParsableCommand {
     _ result: GenerationResult, _ files: OutputOptions.Files, modelName: String,
     _ interruption: Interruption, _ console: Console
   ) throws {
+    let results = ResultWriter(console, overwrite: common.force)
+    var names: [String] = []
     for (index, image) in result.images.enumerated() {
-      if let code = interruption.exitCode { throw ExitCode(code) }
       let metadata = ImageMetadata(
         settings: result.settings, seed: result.settings.seeds[index], model: modelName)
-      try AtomicFile.write(
-        try image.pngData(texts: metadata.texts), to: files.images[index], overwrite: common.force)
-      if !common.json {
-        console.result(files.images[index].withoutControlCharacters, beside: files)
+      let place = results.write(files.images[index], ending: ".png") {
+        try image.pngData(texts: metadata.texts)
       }
+      if let place, !common.json { console.result(place.withoutControlCharacters, beside: files) }
+      names.append(place ?? "")
     }
     if let path = files.latents {
-      try AtomicFile.write(LatentFile.encode(result), to: path, overwrite: common.force)
+      _ = results.write(path, ending: ".safetensors") { LatentFile.encode(result) }
     }
-    let report = RunReport(result, images: files.images, model: modelName)
+    let report = RunReport(result, images: names, model: modelName)
     if let path = files.statistics {
-      try AtomicFile.write(
-        Array((report.json.text(indentation: 2) + "\n").utf8), to: path, overwrite: common.force)
+      _ = results.write(path, ending: ".json") {
+        Array((report.json.text(indentation: 2) + "\n").utf8)
+      }
     }
     if common.json { console.result(report.json.text(indentation: 2), beside: files) }
     console.detail(report.summary)
+    try results.finish()
     if let code = interruption.exitCode { throw ExitCode(code) }
   }
 }

@@ -72,12 +72,19 @@ struct ImatrixCommand: AsyncParsableCommand {
       interruption.beginWriting()
       if let code = interruption.exitCode { throw ExitCode(code) }
       let entries = sums.entries
-      try ImportanceMatrix.write(
-        entries, origin: .init(datasets: [prompts], chunkCount: texts.count), to: output,
-        overwrite: common.force)
+      let results = ResultWriter(console, overwrite: common.force)
+      let rescued = try RescuedFile.writing(
+        to: output, overwrite: common.force, ending: ".gguf"
+      ) { path, overwrite throws(ModelFileError) in
+        try ImportanceMatrix.write(
+          entries, origin: .init(datasets: [prompts], chunkCount: texts.count), to: path,
+          overwrite: overwrite)
+      }
+      if let rescued { results.tell(rescued) }
       report(
-        entries, prompts: texts.count, seconds: (ContinuousClock.now - start) / .seconds(1),
-        files, console)
+        entries, at: rescued?.path ?? output, prompts: texts.count,
+        seconds: (ContinuousClock.now - start) / .seconds(1), files, console)
+      try results.finish()
     }
   }
 
@@ -130,7 +137,7 @@ struct ImatrixCommand: AsyncParsableCommand {
   }
 
   private func report(
-    _ entries: [String: ActivationSums.Entry], prompts: Int, seconds: Double,
+    _ entries: [String: ActivationSums.Entry], at place: String, prompts: Int, seconds: Double,
     _ files: OutputOptions.Files, _ console: Console
   ) {
     let rows = entries.values.reduce(0) { $0 + $1.rows }
@@ -138,10 +145,10 @@ struct ImatrixCommand: AsyncParsableCommand {
       "\(entries.count) tensors, \(rows) rows of \(prompts) prompts in "
         + formattedDuration(seconds))
     guard common.json else {
-      return console.result(output.withoutControlCharacters, beside: files)
+      return console.result(place.withoutControlCharacters, beside: files)
     }
     let report: JSONValue = [
-      "file": .string(output), "prompts": .integer(prompts), "tensors": .integer(entries.count),
+      "file": .string(place), "prompts": .integer(prompts), "tensors": .integer(entries.count),
       "rows": .integer(rows), "seconds": .double(seconds),
       "peakResidentBytes": .integer(peakResidentBytes()),
     ]
