@@ -53,7 +53,7 @@ struct PlanCommand: AsyncParsableCommand {
     name: .long, help: ArgumentHelp("Guidance; 1 and below halve the work.", valueName: "scale"))
   var guidanceScale: Double?
 
-  @Option(name: .long, help: ArgumentHelp("Pictures in one pass.", valueName: "count"))
+  @Option(name: .long, help: ArgumentHelp("Pictures to make of the prompt.", valueName: "count"))
   var numImages = 1
 
   @Flag(inversion: .prefixedNo, help: "Measure the speed of one layer.")
