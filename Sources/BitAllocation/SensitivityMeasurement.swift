@@ -84,10 +84,8 @@ package struct SensitivityMeasurement: Sendable {
     groups = MatrixGroup.groups(of: plan)
   }
 
-  /// A prompt that is measured on.
-  package var prompt: String { settings.prompts.first ?? "" }
-  /// The size of the pictures that is measured at.
-  package var pictureSize: (width: Int?, height: Int?) { (settings.width, settings.height) }
+  /// What is generated to measure on; at least one.
+  package var requests: [GenerationRequest] { settings.pathPrompts.indices.map(request) }
 
   // MARK: Cost
 

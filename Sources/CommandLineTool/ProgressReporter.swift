@@ -5,33 +5,33 @@ import TextToImage
 /// Shows the steps of one generation, or of several that follow each other, with speed and remaining
 /// time of all of them.
 final class ProgressReporter: Sendable {
-  private struct State {
-    var seconds = 0.0
-    var steps = 0
-    /// Generations that have begun.
-    var runs = 0
-  }
-
   private let console: Console
-  private let runCount: Int
-  private let state = Mutex(State())
+  /// What is counted: pictures or prompts.
+  private let noun: String
+  private let total: Int
+  private let state = Mutex((seconds: 0.0, steps: 0))
 
   /// - Parameters:
   ///   - console: where to show it.
-  ///   - runCount: generations to come.
-  init(_ console: Console, runCount: Int = 1) {
+  ///   - total: pictures or prompts of the run.
+  ///   - noun: what they are called.
+  init(_ console: Console, total: Int, _ noun: String) {
     self.console = console
-    self.runCount = runCount
+    self.total = total
+    self.noun = noun
   }
 
-  func report(_ progress: GenerationProgress) {
+  /// Shows where a generation is.
+  ///
+  /// - Parameters:
+  ///   - progress: of the generation.
+  ///   - first: how many others were there before it.
+  func report(_ progress: GenerationProgress, first: Int = 0) {
+    let present = first + progress.images.lowerBound..<first + progress.images.upperBound
+    let prefix = prefix(present)
     guard progress.stage == .denoising else {
-      let runs = state.withLock { state in
-        if progress.stage == .encodingText { state.runs += 1 }
-        return state.runs
-      }
-      console.progress(prefix(runs) + progress.stage.rawValue)
-      console.detail(prefix(runs) + progress.stage.rawValue)
+      console.progress(prefix + progress.stage.rawValue)
+      console.detail(prefix + progress.stage.rawValue)
       return
     }
     let state = state.withLock { state in
@@ -40,18 +40,23 @@ final class ProgressReporter: Sendable {
       return state
     }
     let mean = state.seconds / Double(state.steps)
+    // Those that are made together share their steps.
+    let later = Double(total - present.upperBound) / Double(max(1, present.count))
     let left =
-      mean * Double(progress.stepCount * (runCount - state.runs + 1) - progress.step)
+      mean * (Double(progress.stepCount) * later + Double(progress.stepCount - progress.step))
     let bar = progressBar(Double(progress.step) / Double(progress.stepCount))
     console.progress(
-      prefix(state.runs) + "\(bar) step \(progress.step)/\(progress.stepCount)  "
+      prefix + "\(bar) step \(progress.step)/\(progress.stepCount)  "
         + String(format: "%.2f s/step  ETA ", mean) + formattedDuration(left))
     console.detail(
-      prefix(state.runs) + "step \(progress.step)/\(progress.stepCount): sigma \(progress.sigma), "
+      prefix + "step \(progress.step)/\(progress.stepCount): sigma \(progress.sigma), "
         + String(format: "%.3f s", progress.seconds))
   }
 
-  private func prefix(_ runs: Int) -> String {
-    runCount > 1 ? "prompt \(runs)/\(runCount): " : ""
+  private func prefix(_ present: Range<Int>) -> String {
+    guard total > 1 else { return "" }
+    return present.count > 1
+      ? "\(noun)s \(present.lowerBound + 1)-\(present.upperBound)/\(total): "
+      : "\(noun) \(present.upperBound)/\(total): "
   }
 }

@@ -78,7 +78,7 @@ package struct ComparisonReport: Sendable {
       let settings = settings(ofPrompt: index)
       return [
         "prompt": .string(self.settings.prompts[index].text),
-        "negativePrompt": .string(self.settings.prompts[index].negativePrompt),
+        "negativePrompt": .string(self.settings.prompts[index].negativePrompt ?? ""),
         "width": .integer(settings?.width ?? 0), "height": .integer(settings?.height ?? 0),
         "steps": .integer(settings?.steps ?? 0),
         "guidanceScale": .double(settings?.guidanceScale ?? 0),

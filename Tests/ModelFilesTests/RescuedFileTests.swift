@@ -102,8 +102,12 @@ struct RescuedFileTests {
 
   private func stream(_ name: String, overwrite: Bool = false) throws -> AtomicFileStream {
     let stream = try AtomicFileStream(path: folder.path(name), overwrite: overwrite)
-    try stream.write(UnsafeRawBufferPointer(start: Array("abc".utf8), count: 3))
+    try write("abc", to: stream)
     return stream
+  }
+
+  private func write(_ text: String, to stream: AtomicFileStream) throws {
+    try Array(text.utf8).withUnsafeBytes { try stream.write($0) }
   }
 
   @Test("a stream whose name was taken meanwhile keeps what is finished beside it")
@@ -143,7 +147,7 @@ struct RescuedFileTests {
     let stream = try AtomicFileStream(path: folder.path("pipe"), overwrite: false)
     close(reader)
     let error = #expect(throws: ModelFileError.self) {
-      try stream.write(UnsafeRawBufferPointer(start: [UInt8](repeating: 1, count: 9), count: 9))
+      try write("abc", to: stream)
     }
     #expect(error?.kind == .unwritten && error?.fault.contains("Broken pipe") == true)
   }

@@ -96,7 +96,8 @@ struct BestTypesSession {
     let side = size.measureSide ?? min(512, pipeline.defaults.width, pipeline.defaults.height)
     let pixels = max(pipeline.sizeMultiple, side / pipeline.sizeMultiple * pipeline.sizeMultiple)
     var settings = SensitivitySettings(
-      prompts: try size.texts(), width: pixels, height: pixels, probe: size.probe(for: draft))
+      prompts: try size.texts(pipeline, console), width: pixels, height: pixels,
+      probe: size.probe(for: draft))
     settings.passes = size.passes
     settings.quality = quality
     let store = SensitivityStore(
@@ -129,8 +130,9 @@ struct BestTypesSession {
     guard !measurement.isFinished else {
       return console.note("measured already: \(folder)")
     }
-    var request = GenerationRequest(prompt: measurement.prompt)
-    (request.width, request.height) = measurement.pictureSize
+    let requests = measurement.requests
+    for note in try pipeline.notes(on: requests) { console.note(note) }
+    let request = requests[0]
     let seconds = try pipeline.expectedSecondsPerStep(for: try pipeline.settings(for: request))
     let passes = measurement.remainingPassCount
     console.note(

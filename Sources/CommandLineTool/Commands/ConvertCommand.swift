@@ -44,6 +44,9 @@ struct ConvertCommand: AsyncParsableCommand {
 
         auraflow convert IN OUT.gguf --target-size 3.5GB --prompts prompts.txt
 
+      A file of prompts has one per line, as generate takes it; settings in it do not
+      count. Without prompts it is measured on two of our own.
+
       Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
       last one that matches counts; 'keep' stands for the type in IN. Names are
       those that --dry-run shows.

@@ -105,6 +105,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
       throw ValidationError(
         "--type: '\(name)' is none of " + RandomRows.types.map(\.name).joined(separator: ", "))
     }
+    try StandardStreams.expectName(output, "a model")
     if !isFile {
       let hasExtension =
         !output.hasSuffix("/") && !URL(fileURLWithPath: output).pathExtension.isEmpty
