@@ -27,9 +27,10 @@ struct ImatrixCommand: AsyncParsableCommand {
 
       A row counts once each time it is multiplied: tokens at every step, all
       padding of a prompt as one, texts and times once for all that share them.
-      Sums do not depend on the number of threads. Nothing is written before the
-      last prompt has ended: an interruption leaves no file. The file has the
-      GGUF form that llama.cpp's tools read, whatever its name.
+      Sums do not depend on the number of threads. The file appears when the last
+      prompt has ended; until then sums are kept beside it, in NAME.KEY.partial,
+      and the same command goes on after an interruption. The file has the GGUF
+      form that llama.cpp's tools read, whatever its name.
       """)
 
   @Argument(help: "The model, as --model takes it; best in F16, BF16 or F32.")
@@ -68,11 +69,11 @@ struct ImatrixCommand: AsyncParsableCommand {
       let requests = try requests(
         named ?? BuiltInPrompts.lines(forModel: pipeline.files), pipeline, console)
       let start = ContinuousClock.now
-      let sums = ActivationSums()
-      try await measure(requests, pipeline, into: sums, interruption, console)
-      interruption.beginWriting()
-      if let code = interruption.exitCode { throw ExitCode(code) }
-      let entries = sums.entries
+      let session = try ImatrixSession(
+        pipeline, requests, output: output,
+        identity: "\(AuraFlowCommand.configuration.version) \(model.hints()) "
+          + precision.activations.rawValue, console, interruption)
+      let entries = try await session.run()
       let results = ResultWriter(console, overwrite: common.force)
       let rescued = try RescuedFile.writing(
         to: output, overwrite: common.force, ending: ".gguf"
@@ -81,6 +82,7 @@ struct ImatrixCommand: AsyncParsableCommand {
           entries, origin: .init(datasets: [prompts.source], chunkCount: requests.count), to: path,
           overwrite: overwrite)
       }
+      session.finish()
       if let rescued { results.tell(rescued) }
       report(
         entries, at: rescued?.path ?? output, prompts: requests.count,
@@ -112,26 +114,6 @@ struct ImatrixCommand: AsyncParsableCommand {
       console.note("guidance is off: only what the prompts themselves bring about is measured")
     }
     return requests
-  }
-
-  /// Runs all prompts, until done or interrupted.
-  private func measure(
-    _ requests: [GenerationRequest], _ pipeline: Pipeline, into sums: ActivationSums,
-    _ interruption: Interruption, _ console: Console
-  ) async throws {
-    let reporter = ProgressReporter(console, total: requests.count, "prompt")
-    let task = Task {
-      for (index, request) in requests.enumerated() {
-        _ = try await pipeline.measureActivations(of: request, into: sums) {
-          reporter.report($0, first: index)
-        }
-      }
-    }
-    interruption.beginComputing { task.cancel() }
-    let outcome = await task.result
-    console.endProgress()
-    if let code = interruption.exitCode { throw ExitCode(code) }
-    try outcome.get()
   }
 
   private func report(
