@@ -41,9 +41,9 @@ struct ComparisonSubject: Sendable {
     var request = prompts[prompt].request(GenerationRequest(prompt: ""))
     request.seed = seed
     do throws(GenerationError) {
-      settings = try reference.settings(for: request)
+      settings = try reference.checkedSettings(for: request)
     } catch {
-      throw .invalidRequest("prompt \(prompt + 1): \(error)")
+      throw error.about("prompt \(prompt + 1)")
     }
     request.width = settings.width
     request.height = settings.height

@@ -135,9 +135,7 @@ struct GenerationRun: Sendable {
 
   /// Decides which weights stay in memory.
   private func prepareMemory() throws(GenerationError) {
-    guard plan.fits else {
-      throw .overBudget(MemoryAdvice(pipeline, settings, plan).message(settings, plan))
-    }
+    try pipeline.expectFit(plan, settings)
     for (name, weights) in pipeline.weightStreams {
       weights.keep(atMost: plan[name]?.keptBytes ?? 0)
     }
@@ -313,24 +311,4 @@ extension WeightStream {
   fileprivate func endStage(_ plan: MemoryPlan) {
     if !plan.keepsEverything { drop() }
   }
-}
-
-/// Measures stages with the monotonic clock.
-private final class StageClock {
-  private let start = ContinuousClock.now
-  private var last = ContinuousClock.now
-
-  /// Seconds since the last call, or since the beginning.
-  func lap() -> Double {
-    let now = ContinuousClock.now
-    defer { last = now }
-    return (now - last) / .seconds(1)
-  }
-
-  func total() -> Double { (ContinuousClock.now - start) / .seconds(1) }
-}
-
-/// The most memory that this process ever had resident, in bytes (`VmHWM`).
-public func peakResidentBytes() -> Int {
-  kibibytes("VmHWM", in: "/proc/self/status") ?? 0
 }

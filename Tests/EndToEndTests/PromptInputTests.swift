@@ -139,6 +139,7 @@ struct PromptInputTests {
     "every line is checked before the first picture",
     arguments: [
       ("a\n{\"prompt\": \"b\", \"width\": 100}", 64, "prompt 2 of p.txt: width 100"),
+      ("a\n{\"prompt\": \"b\", \"steps\": 10000}", 71, "prompt 2 of p.txt: 128x128 needs"),
       ("a\n{\"prompt\": \"b\", \"size\": 100}", 65, "p.txt: line 2: 'size' is no setting"),
       ("a\n{\"prompt\": \"b\", \"output\": \"p_000.png\"}", 64, "two outputs"),
       ("a\n{\"prompt\": \"b\", \"output\": \"no/b.png\"}", 73, "no/b.png"),
@@ -146,7 +147,8 @@ struct PromptInputTests {
     ])
   func lineFaults(_ text: String, _ status: Int32, _ message: String) throws {
     try folder.write(Array(text.utf8), to: "p.txt")
-    let outcome = try run("generate", "-f", "p.txt", "-o", "p.png", "--steps", "1")
+    let outcome = try run(
+      "generate", "-f", "p.txt", "-o", "p.png", "--steps", "1", "--memory", "128MiB")
     #expect(outcome.status == status && outcome.errors.contains(message), "\(outcome.errors)")
     #expect(try files() == ["p.txt"])
   }

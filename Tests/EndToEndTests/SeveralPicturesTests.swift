@@ -114,4 +114,30 @@ struct SeveralPicturesTests {
     #expect(stats["images"]?.arrayValue?.compactMap { $0["file"]?.stringValue } == pictures)
     #expect(FileSystem.names(in: folder.path).count == pictures.count + 2)
   }
+
+  @Test("a failure on the way keeps what was finished before it")
+  func laterFailure() throws {
+    try FileManager.default.copyItem(
+      atPath: ShippedModel.path(), toPath: folder.path("m.gguf"))
+    // Little memory: weights are read again for each picture.
+    let plan = try CommandLine.run(
+      [
+        "plan", "m.gguf", "--io", "read", "--num-images", "200", "--steps", "10", "--no-trial",
+        "--json",
+      ], in: folder.url)
+    let least = try #require(try JSONValue(parsing: plan.output)["leastBytes"]?.integerValue)
+    let process = try CommandLine.start(
+      [
+        "generate", "-m", "m.gguf", "--io", "read", "-p", "a cat", "-b", "200", "--steps", "10",
+        "-o", "a.png", "--stats", "s.json", "--memory", "\(least + (4 << 20))",
+      ], in: folder.url, output: FileHandle.nullDevice, errors: FileHandle.nullDevice)
+    while process.isRunning, !FileSystem.exists(folder.path("a_000.png")) { usleep(1000) }
+    #expect(truncate(folder.path("m.gguf"), 1000) == 0)
+    process.waitUntilExit()
+    #expect(process.terminationStatus == 74)
+    let pictures = FileSystem.names(in: folder.path).filter { $0.hasSuffix(".png") }
+    let stats = try JSONValue(
+      parsing: String(contentsOfFile: folder.path("s.json"), encoding: .utf8))
+    #expect(stats["images"]?.arrayValue?.compactMap { $0["file"]?.stringValue } == pictures)
+  }
 }

@@ -30,7 +30,7 @@ struct CompareCommand: AsyncParsableCommand {
       or seeds cost only what they add. Types are converted from the reference into
       the folder's cache/, which may be deleted when all is done.
 
-      \(PromptOptions.fileHelp.replacing("\n", with: "\n      "))
+      \(PromptOptions.fileHelp)
       The last three have no effect here. Without prompts eight of our own are taken.
 
       PSNR, SSIM and MS-SSIM compare pictures (higher is better), FLIP is what an

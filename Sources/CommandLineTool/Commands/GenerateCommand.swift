@@ -15,22 +15,23 @@ struct GenerateCommand: AsyncParsableCommand {
         auraflow generate -m aura_flow_0.3/ -p "a lighthouse at dawn" -W 768 -H 512 --steps 30
         auraflow generate --transformer aura_flow_0.3-Q4_K_S.gguf --text-encoder pile_t5_xl.gguf \\
             --vae sdxl_vae.safetensors --tokenizer tokenizer/ -p "a lighthouse at dawn"
-
         auraflow generate -f prompts.txt -o night_%03d.png
         echo "a lighthouse" | auraflow generate -p - -o - > lighthouse.png
 
       Size, steps, guidance, shift and sequence length default to what the model's file says, else
       to AuraFlow's 1024x1024, 50, 3.5, 1.73 and 256.
 
-      Each picture is written as soon as it is finished. Pictures of one prompt are made together
-      only where memory is so short that weights are read again at each step. Where a file cannot
-      be written in the end it goes beside its place, into the working folder or the folder for
-      temporary files, and the exit code is 73 or 74.
+      Each picture is written as soon as it is finished. Pictures of one prompt are
+      made together only where memory is so short that weights are read again at
+      each step. A file that cannot be written in the end goes beside its place,
+      else into the working folder, else into the one for temporary files; then the
+      exit code is 73 or 74.
 
-      \(PromptOptions.fileHelp.replacing("\n", with: "\n      "))
-      Pictures are counted over the whole file: number i, from 0, has that number in its name and
-      the seed --seed + i, unless its line has an output or a seed of its own. Lines come before
-      options; --num-images multiplies numImages.
+      \(PromptOptions.fileHelp)
+      Pictures are counted over the whole file: picture i, from 0, has that number
+      in its name and the seed --seed + i, unless its line has an output or a seed
+      of its own. What a line says comes before options; --num-images multiplies
+      numImages.
       """)
 
   @OptionGroup(title: "Model") var model: ModelOptions

@@ -20,7 +20,7 @@ struct ImatrixCommand: AsyncParsableCommand {
         auraflow imatrix aura_flow_0.3/ -f prompts.txt -o aura.imatrix
         auraflow convert aura_flow_0.3/ aura.gguf --type q3_K --imatrix aura.imatrix
 
-      \(PromptOptions.fileHelp.replacing("\n", with: "\n      "))
+      \(PromptOptions.fileHelp)
       Choose prompts like those that the model will be used with; without any,
       eight of our own are taken. Prompt i, from 0, uses seed + i unless its line
       has a seed. Smaller pictures (-W, -H) and fewer steps take less time.
@@ -102,9 +102,9 @@ struct ImatrixCommand: AsyncParsableCommand {
       common.seed &+= UInt64(index)
       let request = line.request(common)
       do throws(GenerationError) {
-        isGuided = try pipeline.settings(for: request).usesGuidance || isGuided
+        isGuided = try pipeline.checkedSettings(for: request).usesGuidance || isGuided
       } catch {
-        throw .invalidRequest("prompt \(index + 1) of \(prompts.source): \(error)")
+        throw error.about("prompt \(index + 1) of \(prompts.source)")
       }
       requests.append(request)
     }

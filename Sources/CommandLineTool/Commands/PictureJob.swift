@@ -35,7 +35,7 @@ struct PictureJob: Sendable {
       var common = options.sampling.request(prompt: line.text)
       common.seed &+= UInt64(first)
       var request = line.request(common)
-      request.imageCount = options.numImages.map { $0 < 1 ? $0 : count } ?? count
+      request.imageCount = options.numImages.map { (1...256).contains($0) ? count : $0 } ?? count
       defer { first += count }
       return PictureJob(
         request: request,
@@ -70,10 +70,10 @@ struct PictureJob: Sendable {
       }
       let found: [Int]
       do throws(GenerationError) {
-        found = pipeline.latentShape(for: try pipeline.settings(for: job.request))
+        found = pipeline.latentShape(for: try pipeline.checkedSettings(for: job.request))
       } catch {
         guard options.prompts.prompts != nil else { throw error }
-        throw .invalidRequest("prompt \(index + 1) of \(options.prompts.source): \(error)")
+        throw error.about("prompt \(index + 1) of \(options.prompts.source)")
       }
       if let initial, initial.shape != found {
         throw .invalidRequest(
