@@ -161,7 +161,7 @@ let package = Package(
       name: "ComparisonTests",
       dependencies: [
         "Checkpoints", "Comparison", "Conversion", "Images", "ModelFiles", "ModelSynthesis",
-        "StrictJSON", "Tensors", "TestSupport",
+        "StrictJSON", "Tensors", "TestSupport", "TextToImage",
       ]),
     .testTarget(
       name: "EndToEndTests",

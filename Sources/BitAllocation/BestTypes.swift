@@ -21,7 +21,7 @@ package struct BestTypes: Sendable {
   /// - Parameters:
   ///   - plan: the conversion; its header and the tensors that are not free to choose stay.
   ///   - measurement: which groups there are.
-  ///   - sensitivities: what `SensitivityMeasurement.errors()` returned.
+  ///   - sensitivities: what `SensitivityMeasurement.measure()` returned as errors.
   ///   - rounding: how much each type takes from a matrix.
   ///   - onMatrix: told of matrices that are done and of all.
   /// - Throws: `ModelFileError`, `ComputeError`.

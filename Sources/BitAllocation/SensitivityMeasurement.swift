@@ -84,10 +84,8 @@ package struct SensitivityMeasurement: Sendable {
     groups = MatrixGroup.groups(of: plan)
   }
 
-  /// A prompt that is measured on.
-  package var prompt: String { settings.prompts.first ?? "" }
-  /// The size of the pictures that is measured at.
-  package var pictureSize: (width: Int?, height: Int?) { (settings.width, settings.height) }
+  /// What is generated to measure on; at least one.
+  package var requests: [GenerationRequest] { settings.pathPrompts.indices.map(request) }
 
   // MARK: Cost
 
@@ -137,10 +135,11 @@ package struct SensitivityMeasurement: Sendable {
   /// Measures what is missing.
   ///
   /// - Returns: for each group the relative squared error of velocities when it is rounded to the
-  ///   probe type, in the order of `groups`.
+  ///   probe type, in the order of `groups`; and the importance matrix of the same steps.
   /// - Throws: `GenerationError`, `ModelFileError`, `ComputeError`.
-  package func errors() async throws -> [Double] {
+  package func measure() async throws -> (errors: [Double], importance: ImportanceMatrix?) {
     var known = store.errors()
+    var measured = importance
     if !isFinished {
       try store.prepare()
       defer { FileSystem.unlink(store.overlayPath) }
@@ -148,6 +147,7 @@ package struct SensitivityMeasurement: Sendable {
       let pipeline = try open(nil)
       let points = try await points(pipeline, counter)
       let importance = try ImportanceMatrix(path: store.importancePath)
+      measured = importance
       let exact = try await velocities(pipeline, points, "reference", counter)
       for group in groups {
         guard known[group.name] == nil else {
@@ -161,7 +161,7 @@ package struct SensitivityMeasurement: Sendable {
         try store.keep(known)
       }
     }
-    return groups.map { known[$0.name] ?? 0 }
+    return (groups.map { known[$0.name] ?? 0 }, measured)
   }
 
   /// Points on the way from noise to each prompt's picture. The ways are those of an earlier run, if
@@ -204,9 +204,7 @@ package struct SensitivityMeasurement: Sendable {
       }
       paths.append(latents.withLock { $0 })
     }
-    try ImportanceMatrix.write(
-      sums.entries, origin: .init(datasets: [], chunkCount: settings.pathPrompts.count),
-      to: store.importancePath, overwrite: true)
+    try store.keep(importance: sums.entries, prompts: settings.pathPrompts.count)
     return paths
   }
 
@@ -243,9 +241,11 @@ package struct SensitivityMeasurement: Sendable {
     options.measuresErrors = false
     options.use(importance)
     let overlay = try ConversionPlan(overlay: matrices, path: store.overlayPath)
-    _ = try Converter.write(
-      overlay, to: store.overlayPath, overwrite: true, options: options, on: pool
-    ) { _, _ in }
+    try store.writeOverlay { path in
+      _ = try Converter.write(overlay, to: path, overwrite: true, options: options, on: pool) {
+        _, _ in
+      }
+    }
   }
 
   /// What a matrix is rounded to while its group is measured: what is stored in the probe type already

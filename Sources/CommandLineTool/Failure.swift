@@ -97,7 +97,8 @@ private func fail(_ message: String, _ code: Int32) -> ExitCode {
   return ExitCode(code)
 }
 
-private func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
+/// The exit code for a fault of a file.
+func exitCode(_ kind: ModelFileError.Kind) -> Int32 {
   switch kind {
   case .notFound: ExitStatus.missingInput
   case .malformed: ExitStatus.badData

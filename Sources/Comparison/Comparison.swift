@@ -65,13 +65,14 @@ package struct Comparison: Sendable {
   ///   - settings: prompts, seeds and measures.
   ///   - reference: what the others are compared with.
   ///   - models: the others.
+  /// - Returns: what the user should know of the prompts before the work begins.
   /// - Throws: `ModelFileError` for a model that cannot be opened or is of another architecture,
   ///   `GenerationError.invalidRequest` for a prompt.
   package static func check(
     _ settings: ComparisonSettings, _ reference: ComparisonLevel, _ models: [ComparisonLevel]
-  ) throws {
+  ) throws -> [String] {
     let pipeline = try open(reference, settings)
-    _ = try subjects(settings, pipeline)
+    let subjects = try subjects(settings, pipeline)
     let weights = try reference.weights()
     for model in models {
       let shape = try open(model, settings).shape
@@ -83,6 +84,8 @@ package struct Comparison: Sendable {
       }
       _ = try WeightComparison.pairs(try model.weights(), weights)
     }
+    // One of each prompt: seeds make no difference.
+    return try pipeline.notes(on: subjects.filter { $0.seed == settings.seeds[0] }.map(\.request))
   }
 
   private static func open(

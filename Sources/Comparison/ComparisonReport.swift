@@ -35,12 +35,16 @@ package struct ComparisonReport: Sendable {
     let texts: [(name: String, text: String)]
     let contactSheet: RGBImage
 
-    /// Writes all of them.
-    ///
-    /// - Throws: `ModelFileError` if a file cannot be written, `PNGError` for a sheet too large.
-    package func write(to store: ComparisonStore) throws {
-      for (name, text) in texts { try store.write(text, to: name) }
-      try store.write(contactSheet, to: "contact-sheet.png")
+    /// The numbers as JSON.
+    package var json: String { texts.first { $0.name == "results.json" }?.text ?? "" }
+
+    /// Hands over each file: its path, its name's ending and what makes its bytes.
+    package func write(
+      to store: ComparisonStore,
+      _ write: (_ path: String, _ ending: String, _ content: () throws -> [UInt8]) -> Void
+    ) {
+      for (name, text) in texts { write(store.path(name), "", { Array(text.utf8) }) }
+      write(store.path("contact-sheet.png"), ".png", { try contactSheet.pngData() })
     }
   }
 
@@ -74,7 +78,7 @@ package struct ComparisonReport: Sendable {
       let settings = settings(ofPrompt: index)
       return [
         "prompt": .string(self.settings.prompts[index].text),
-        "negativePrompt": .string(self.settings.prompts[index].negativePrompt),
+        "negativePrompt": .string(self.settings.prompts[index].negativePrompt ?? ""),
         "width": .integer(settings?.width ?? 0), "height": .integer(settings?.height ?? 0),
         "steps": .integer(settings?.steps ?? 0),
         "guidanceScale": .double(settings?.guidanceScale ?? 0),

@@ -3,7 +3,7 @@ import TextToImage
 
 /// What is compared, beside the levels.
 package struct ComparisonSettings: Sendable {
-  package var prompts: [ComparisonPrompt]
+  package var prompts: [PromptLine]
   package var seeds: [UInt64]
   /// Points of each trajectory at which velocities are compared.
   package var velocityPoints = 4
@@ -15,7 +15,7 @@ package struct ComparisonSettings: Sendable {
   package var version = ""
 
   /// Compares prompts with seeds.
-  package init(prompts: [ComparisonPrompt], seeds: [UInt64]) {
+  package init(prompts: [PromptLine], seeds: [UInt64]) {
     self.prompts = prompts
     self.seeds = seeds
   }
@@ -34,15 +34,16 @@ struct ComparisonSubject: Sendable {
 
   /// - Throws: `GenerationError.invalidRequest` naming the prompt.
   init(
-    _ prompts: [ComparisonPrompt], _ prompt: Int, seed: UInt64, points: Int, _ reference: Pipeline
+    _ prompts: [PromptLine], _ prompt: Int, seed: UInt64, points: Int, _ reference: Pipeline
   ) throws(GenerationError) {
     self.prompt = prompt
     self.seed = seed
-    var request = prompts[prompt].request(seed: seed)
+    var request = prompts[prompt].request(GenerationRequest(prompt: ""))
+    request.seed = seed
     do throws(GenerationError) {
-      settings = try reference.settings(for: request)
+      settings = try reference.checkedSettings(for: request)
     } catch {
-      throw .invalidRequest("prompt \(prompt + 1): \(error)")
+      throw error.about("prompt \(prompt + 1)")
     }
     request.width = settings.width
     request.height = settings.height

@@ -12,19 +12,22 @@ import StrictJSON
 /// cache/trajectories/KEY.safetensors  the reference's latents after each step, and velocities
 /// cache/models/NAME-KEY.gguf          levels made from the reference
 /// cache/weights/KEY.json              errors of each tensor
+/// cache/lock                          locked by the run that works in the folder
 /// ```
 package struct ComparisonStore: Sendable {
   /// Changes when measures are computed in another way.
   static let version = 2
 
   package let folder: String
+  private let lock: FolderLock
 
   /// Opens or makes the folder.
   ///
   /// - Parameters:
   ///   - folder: its path.
   ///   - overwrite: whether files in a folder that is no comparison's may be replaced.
-  /// - Throws: `ModelFileError` if it cannot be made or written, or holds other things.
+  /// - Throws: `ModelFileError` if it cannot be made or written, holds other things, or another run
+  ///   works in it.
   package init(folder: String, overwrite: Bool) throws(ModelFileError) {
     self.folder = folder
     let known = FileSystem.names(in: folder)
@@ -36,6 +39,7 @@ package struct ComparisonStore: Sendable {
     for name in ["images", "cache/cells", "cache/trajectories", "cache/models", "cache/weights"] {
       try FolderMaking.make(folder + "/" + name)
     }
+    lock = try FolderLock(path: folder + "/cache/lock", folder: folder)
     try AtomicFile.check(path("results.json"), overwrite: true)
   }
 
@@ -138,4 +142,31 @@ package struct ComparisonStore: Sendable {
     else { return nil }
     return Trajectory(latents: latents, velocities: velocities)
   }
+}
+
+/// Keeps a folder to one run, as long as the object lives.
+private final class FolderLock: Sendable {
+  private let descriptor: Int32
+
+  /// - Parameters:
+  ///   - path: the file that is locked; made if there is none.
+  ///   - folder: for messages.
+  /// - Throws: `ModelFileError` if another run has it, or it cannot be made.
+  init(path: String, folder: String) throws(ModelFileError) {
+    descriptor = FileSystem.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
+    guard descriptor >= 0 else {
+      throw ModelFileError(
+        path: path, kind: .unwritable, fault: "cannot create: \(String(cString: strerror(errno)))")
+    }
+    // Where files cannot be locked, nobody is kept out.
+    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
+      close(descriptor)
+      throw ModelFileError(
+        path: folder, kind: .unwritable,
+        fault: "another run of compare is working in this folder: wait for its end, or name another"
+      )
+    }
+  }
+
+  deinit { close(descriptor) }
 }

@@ -40,12 +40,14 @@ package enum Converter {
   ///   - options: how to convert.
   ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
   ///   - progress: told about bytes.
+  ///   - onRescue: told if the file had to have another name in the end; where it is nil, the file is
+  ///     discarded then.
   /// - Returns: what became of each tensor, in file order.
   /// - Throws: `ModelFileError` if a file cannot be read or written, `ConversionError` for weights
   ///   that are not finite, `ComputeError` if cancelled.
   package static func write(
     _ plan: ConversionPlan, to path: String, overwrite: Bool, options: ConversionOptions,
-    on pool: ThreadPool, progress: @escaping Progress
+    on pool: ThreadPool, progress: @escaping Progress, onRescue: ((RescuedFile) -> Void)? = nil
   ) throws -> [TensorOutcome] {
     for tensor in plan.tensors
     where !tensor.isCopied && !BlockQuantizer.types.contains(tensor.type) {
@@ -60,7 +62,11 @@ package enum Converter {
       try writer.flush()
       // The long wait for the disk does not notice a signal.
       try pool.run(1) { _, _ in }
-      try writer.finish()
+      if let onRescue {
+        if let rescued = try writer.finishAnywhere() { onRescue(rescued) }
+      } else {
+        try writer.finish()
+      }
       return outcomes
     } catch {
       // Nothing may be written any more when the temporary file goes.

@@ -73,11 +73,24 @@ package enum AtomicFile {
     case S_IFREG:
       guard overwrite else {
         throw ModelFileError(
-          path: path, kind: .unwritable, fault: "exists already: pass --force to replace it")
+          path: path, kind: .unwritable, fault: "exists already" + ModelFileError.forceAdvice)
       }
       return .regular
     default: return .device
     }
+  }
+
+  /// Opens a device or pipe for writing.
+  ///
+  /// - Returns: the descriptor; -1 if it cannot be.
+  static func openDevice(_ path: String) -> Int32 {
+    // What is open already may be a socket, or another user's, which cannot be opened again.
+    if path == "/dev/stdout" { return fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 0) }
+    if path == "/dev/stderr" { return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 0) }
+    // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
+    let descriptor = FileSystem.open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+    if descriptor >= 0 { _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK) }
+    return descriptor
   }
 
   /// Whether a path stands for something that the caller has opened already, maybe a file.
@@ -99,7 +112,7 @@ package enum AtomicFile {
   ) throws(ModelFileError) -> (path: String, descriptor: Int32) {
     while true {
       let temporary = try temporaryPath(for: path)
-      let descriptor = FileSystem.open(temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
+      let descriptor = FileSystem.open(temporary, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0o666)
       guard descriptor >= 0 else { throw failure(path, "cannot create a file here") }
       var file = stat()
       // Where files cannot be locked nobody takes one for a leftover either.

@@ -3,7 +3,7 @@ import Foundation
 /// A file that is written piece by piece under a temporary name and gets its own when it is whole.
 ///
 /// Devices and pipes are written in place, since renaming would replace them. An object that goes
-/// before `commit` leaves neither a temporary file nor a changed old one.
+/// before it is committed leaves neither a temporary file nor a changed old one.
 package final class AtomicFileStream {
   /// Where the file will be.
   package let path: String
@@ -11,6 +11,10 @@ package final class AtomicFileStream {
   private let temporaryPath: String?
   /// -1 once the file is closed.
   private var descriptor: Int32
+  /// The same file after that, until it has a name.
+  private var content: Int32 = -1
+  /// Whether the temporary name is no more.
+  private var isNamed = false
   private let mayReplace: Bool
   /// Bytes written, and how many of them the system was asked to bring to the disk.
   private var (byteCount, startedBytes) = (0, 0)
@@ -31,11 +35,9 @@ package final class AtomicFileStream {
     self.path = path
     mayReplace = overwrite
     if try AtomicFile.existingKind(of: path, overwrite: overwrite) == .device {
-      // O_NONBLOCK only for opening: a pipe that nobody reads is an error, not a wait.
-      descriptor = FileSystem.open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NONBLOCK)
+      descriptor = AtomicFile.openDevice(path)
       temporaryPath = nil
       guard descriptor >= 0 else { throw AtomicFile.failure(path, "cannot open") }
-      _ = fcntl(descriptor, F_SETFL, fcntl(descriptor, F_GETFL) & ~O_NONBLOCK)
     } else {
       if let byteCount { try AtomicFile.checkSpace(for: byteCount, at: path) }
       (temporaryPath, descriptor) = try AtomicFile.createTemporary(for: path)
@@ -63,7 +65,10 @@ package final class AtomicFileStream {
   package func write(_ bytes: UnsafeRawBufferPointer) throws(ModelFileError) {
     var rest = bytes
     while let base = rest.baseAddress, !rest.isEmpty {
-      let count = Foundation.write(descriptor, base, rest.count)
+      let count =
+        temporaryPath != nil
+        ? Foundation.write(descriptor, base, rest.count)
+        : SystemCalls.writeToPipe(descriptor, base, rest.count)
       if count < 0 && errno == EINTR { continue }
       guard count > 0 else {
         throw AtomicFile.failure(path, "cannot write \(bytes.count) bytes", .unwritten)
@@ -113,11 +118,42 @@ package final class AtomicFileStream {
     }
   }
 
+  // MARK: Naming
+
   /// Flushes, and gives the file its name.
   ///
   /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched, also one
   ///   that came meanwhile if none may be replaced.
   package func commit() throws(ModelFileError) {
+    guard let failure = try close() else { return }
+    discard()
+    throw failure
+  }
+
+  /// Flushes, and gives the file its name, or another one where it cannot have that: what is finished
+  /// is not thrown away.
+  ///
+  /// - Returns: where the file is instead; nil if it has its name.
+  /// - Throws: `ModelFileError` if the content is not whole, or no place takes it.
+  package func commitAnywhere() throws(ModelFileError) -> RescuedFile? {
+    guard let reason = try close() else { return nil }
+    defer { discard() }
+    let found = try FreePlaces(for: path, ending: "").first { candidate in
+      if move(to: candidate) || copy(to: candidate) { return .taken }
+      return FreePlaces.isThere(candidate) ? .nameIsInUse : .placeFails
+    }
+    if let found { return RescuedFile(path: found, reason: reason) }
+    guard let temporaryPath, FreePlaces.isThere(temporaryPath) else { throw reason.lost }
+    // It stays under the name that it has.
+    isNamed = true
+    return RescuedFile(path: temporaryPath, reason: reason)
+  }
+
+  /// Ends the content and gives it its name.
+  ///
+  /// - Returns: why it cannot have the name; then it is still there under its temporary one.
+  /// - Throws: `ModelFileError` if the content is not whole.
+  private func close() throws(ModelFileError) -> ModelFileError? {
     do throws(ModelFileError) {
       try flush()
     } catch {
@@ -126,28 +162,68 @@ package final class AtomicFileStream {
     }
     keepOwnership()
     // The lock, which keeps others from removing the file, must outlast closing.
-    let lock = dup(descriptor)
-    defer { if lock >= 0 { close(lock) } }
-    let isClosed = close(descriptor) == 0
+    content = dup(descriptor)
+    let isClosed = Foundation.close(descriptor) == 0
     descriptor = -1
-    guard let temporaryPath else { return }
-    let target = AtomicFile.resolved(path)
-    let isNamed =
-      isClosed
-      && (mayReplace
-        ? FileSystem.rename(temporaryPath, target) : SystemCalls.renameNew(temporaryPath, target))
-        == 0
-    guard isNamed else {
-      let error =
-        isClosed && !mayReplace && errno == EEXIST
-        ? ModelFileError(
-          path: path, kind: .unwritable,
-          fault: "was created by someone else meanwhile: pass --force to replace it")
-        : AtomicFile.failure(path, "cannot finish", .unwritten)
-      FileSystem.unlink(temporaryPath)
+    guard let temporaryPath else {
+      endContent()
+      return nil
+    }
+    guard isClosed else {
+      let error = AtomicFile.failure(path, "cannot finish", .unwritten)
+      discard()
       throw error
     }
+    let target = AtomicFile.resolved(path)
+    let status =
+      mayReplace
+      ? FileSystem.rename(temporaryPath, target) : SystemCalls.renameNew(temporaryPath, target)
+    guard status == 0 else {
+      return !mayReplace && errno == EEXIST
+        ? ModelFileError(
+          path: path, kind: .unwritable,
+          fault: "was created by someone else meanwhile" + ModelFileError.forceAdvice)
+        : AtomicFile.failure(path, "cannot finish", .unwritten)
+    }
+    isNamed = true
+    endContent()
     AtomicFile.flushFolder(of: target)
+    return nil
+  }
+
+  /// Gives the temporary file a name that nothing has.
+  private func move(to candidate: String) -> Bool {
+    guard let temporaryPath, SystemCalls.renameNew(temporaryPath, candidate) == 0 else {
+      return false
+    }
+    isNamed = true
+    AtomicFile.flushFolder(of: candidate)
+    return true
+  }
+
+  /// Copies the content, which is there even if the temporary file went with its folder.
+  private func copy(to candidate: String) -> Bool {
+    guard content >= 0, !FreePlaces.isThere(candidate) else { return false }
+    do throws(ModelFileError) {
+      let copy = try AtomicFileStream(path: candidate, overwrite: false, byteCount: byteCount)
+      var buffer = [UInt8](repeating: 0, count: 1 << 20)
+      var done = 0
+      while done < byteCount {
+        let count = pread(content, &buffer, buffer.count, off_t(done))
+        if count < 0 && errno == EINTR { continue }
+        guard count > 0 else { return false }
+        try buffer.withUnsafeBytes { bytes in
+          Result { () throws(ModelFileError) in
+            try copy.write(UnsafeRawBufferPointer(rebasing: bytes.prefix(count)))
+          }
+        }.get()
+        done += count
+      }
+      try copy.commit()
+      return true
+    } catch {
+      return false
+    }
   }
 
   /// Gives the new file the old one's owner, where the system lets us, and permissions.
@@ -157,11 +233,17 @@ package final class AtomicFileStream {
     _ = fchmod(descriptor, old.st_mode & 0o777)
   }
 
-  /// Removes what was written; does nothing after `commit`.
+  /// Removes what was written; does nothing after it was committed.
   package func discard() {
-    guard descriptor >= 0 else { return }
-    close(descriptor)
+    if descriptor >= 0 { Foundation.close(descriptor) }
     descriptor = -1
-    if let temporaryPath { FileSystem.unlink(temporaryPath) }
+    if let temporaryPath, !isNamed { FileSystem.unlink(temporaryPath) }
+    isNamed = true
+    endContent()
+  }
+
+  private func endContent() {
+    if content >= 0 { Foundation.close(content) }
+    content = -1
   }
 }

@@ -55,32 +55,51 @@ package final class AtomicFolder {
     return file
   }
 
-  /// Gives the folder its name.
+  /// Gives the folder its name, or another one beside it where it cannot have that.
   ///
-  /// - Throws: `ModelFileError`; then an old folder is as it was.
-  package func commit() throws(ModelFileError) {
-    // A folder replaces an empty one by itself, one with content must go aside first.
-    var former: String?
-    if try !Self.isFree(path) {
-      // What came meanwhile was never allowed to go.
-      guard replacesFormer else {
-        throw ModelFileError(
-          path: path, kind: .unwritable, fault: "was filled by someone else while it was written")
-      }
-      let aside = try AtomicFile.temporaryPath(for: path)
-      guard FileSystem.rename(path, aside) == 0 else {
-        throw AtomicFile.failure(path, "cannot replace it")
-      }
-      former = aside
-    }
-    guard FileSystem.rename(temporaryPath, path) == 0 else {
-      let error = AtomicFile.failure(path, "cannot finish", .unwritten)
-      if let former { _ = FileSystem.rename(former, path) }
-      throw error
-    }
+  /// - Returns: where it is instead, an old folder being as it was; nil if it has its name.
+  /// - Throws: `ModelFileError` if someone removed it.
+  package func commit() throws(ModelFileError) -> RescuedFile? {
+    guard let reason = rename() else { return nil }
+    guard FreePlaces.isThere(temporaryPath) else { throw reason.lost }
     isCommitted = true
-    AtomicFile.flushFolder(of: path)
-    if let former { FileSystem.removeTree(former) }
+    let found = try FreePlaces(for: path, ending: "").first { candidate in
+      if SystemCalls.renameNew(temporaryPath, candidate) == 0 { return .taken }
+      return FreePlaces.isThere(candidate) ? .nameIsInUse : .placeFails
+    }
+    // Where nothing else is possible it stays under the name that it has.
+    return RescuedFile(path: found ?? temporaryPath, reason: reason)
+  }
+
+  /// - Returns: why the folder cannot have its name; then an old one is as it was.
+  private func rename() -> ModelFileError? {
+    do throws(ModelFileError) {
+      // A folder replaces an empty one by itself, one with content must go aside first.
+      var former: String?
+      if try !Self.isFree(path) {
+        // What came meanwhile was never allowed to go.
+        guard replacesFormer else {
+          throw ModelFileError(
+            path: path, kind: .unwritable, fault: "was filled by someone else while it was written")
+        }
+        let aside = try AtomicFile.temporaryPath(for: path)
+        guard FileSystem.rename(path, aside) == 0 else {
+          throw AtomicFile.failure(path, "cannot replace it")
+        }
+        former = aside
+      }
+      guard FileSystem.rename(temporaryPath, path) == 0 else {
+        let error = AtomicFile.failure(path, "cannot finish", .unwritten)
+        if let former { _ = FileSystem.rename(former, path) }
+        throw error
+      }
+      isCommitted = true
+      AtomicFile.flushFolder(of: path)
+      if let former { FileSystem.removeTree(former) }
+      return nil
+    } catch {
+      return error
+    }
   }
 
   /// Removes what was written; does nothing after `commit`.

@@ -22,6 +22,11 @@ extension FileSystem {
     FilePaths.withSystemPath(path) { Foundation.mkdir($0, 0o777) }
   }
 
+  /// Removes a folder if it holds nothing.
+  package static func removeEmptyFolder(_ path: String) {
+    _ = FilePaths.withSystemPath(path) { rmdir($0) }
+  }
+
   package static func access(_ path: String, _ mode: Int32) -> Int32 {
     FilePaths.withSystemPath(path) { Foundation.access($0, mode) }
   }

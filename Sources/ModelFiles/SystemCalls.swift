@@ -67,6 +67,28 @@ enum SystemCalls {
     return 0
   }
 
+  /// Writes to what may be a pipe whose reader has gone: that is an error here, while the signal that
+  /// comes with it would end the program.
+  ///
+  /// - Returns: bytes that were written, or -1 with `errno`.
+  static func writeToPipe(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {
+    var (broken, old, pending) = (sigset_t(), sigset_t(), sigset_t())
+    sigemptyset(&broken)
+    sigaddset(&broken, SIGPIPE)
+    sigpending(&pending)
+    pthread_sigmask(SIG_BLOCK, &broken, &old)
+    let written = write(descriptor, bytes, count)
+    let error = errno
+    if written < 0, error == EPIPE, sigismember(&pending, SIGPIPE) != 1 {
+      // The signal waits for this thread alone.
+      var moment = timespec()
+      while sigtimedwait(&broken, nil, &moment) < 0, errno == EINTR {}
+    }
+    pthread_sigmask(SIG_SETMASK, &old, nil)
+    errno = error
+    return written
+  }
+
   private static func function<Function>(_ name: String, as type: Function.Type) -> Function? {
     // The null handle stands for everything that is loaded.
     dlsym(nil, name).map { unsafeBitCast($0, to: type) }

@@ -148,13 +148,25 @@ package final class TensorFileWriter {
   ///
   /// - Throws: `ModelFileError` if the system refuses; then nothing is left.
   package func finish() throws(ModelFileError) {
-    precondition(tensor == layout.contents.count, "a tensor's content is missing")
-    if isHashing, let place = layout.hashes {
-      try TensorHashes.encode(hashes, as: place.encoding).withUnsafeBytes { [stream] bytes in
-        Result { () throws(ModelFileError) in try stream.replace(bytes, at: place.offset) }
-      }.get()
-    }
+    try complete()
     try stream.commit()
+  }
+
+  /// Completes the file and gives it its name, or another one if it cannot have that.
+  ///
+  /// - Returns: where it is instead; nil if it has its name.
+  /// - Throws: `ModelFileError` if the content is not whole, or no place takes it.
+  package func finishAnywhere() throws(ModelFileError) -> RescuedFile? {
+    try complete()
+    return try stream.commitAnywhere()
+  }
+
+  private func complete() throws(ModelFileError) {
+    precondition(tensor == layout.contents.count, "a tensor's content is missing")
+    guard isHashing, let place = layout.hashes else { return }
+    try TensorHashes.encode(hashes, as: place.encoding).withUnsafeBytes { [stream] bytes in
+      Result { () throws(ModelFileError) in try stream.replace(bytes, at: place.offset) }
+    }.get()
   }
 
   /// Removes what was written; does nothing after `finish`.

@@ -51,10 +51,12 @@ package struct SyntheticModel: Sendable {
   ///   - overwrite: whether an existing file may be replaced.
   ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
   ///   - progress: told about bytes.
+  ///   - onRescue: told if the file had to have another name in the end.
   /// - Returns: bytes of the file.
   /// - Throws: `ModelFileError` if the file cannot be written, `ComputeError` if cancelled.
   package func writeGGUF(
-    to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress
+    to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress,
+    onRescue: (RescuedFile) -> Void = { _ in }
   ) throws -> Int {
     let types = tensors.map { $0.storedType(type, isUniform: false) }
     let layout = try GGUFWriter.layout(
@@ -70,7 +72,7 @@ package struct SyntheticModel: Sendable {
     }
     try writer.flush()
     try contents.checkCancellation()
-    try writer.finish()
+    if let rescued = try writer.finishAnywhere() { onRescue(rescued) }
     return layout.byteCount
   }
 
@@ -107,10 +109,12 @@ package struct SyntheticModel: Sendable {
   ///   - overwrite: whether a folder that this function made before may be replaced.
   ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
   ///   - progress: told about bytes.
+  ///   - onRescue: told if the folder had to have another name in the end.
   /// - Returns: bytes of all files.
   /// - Throws: `ModelFileError` if the folder cannot be written, `ComputeError` if cancelled.
   package func writeFolder(
-    to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress
+    to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress,
+    onRescue: (RescuedFile) -> Void = { _ in }
   ) throws -> Int {
     let parts = try ModelPart.allCases.map { part in
       try FolderPart(part, tensors.filter { $0.part == part }, self, path: path)
@@ -139,7 +143,7 @@ package struct SyntheticModel: Sendable {
       try AtomicFile.write(bytes, to: try folder.file(name), overwrite: false)
     }
     try contents.checkCancellation()
-    try folder.commit()
+    if let rescued = try folder.commit() { onRescue(rescued) }
     return byteCount
   }
 

@@ -35,7 +35,20 @@ package final class ActivationSums: Sendable {
 
   private let accumulators = Mutex<[String: Accumulator]>([:])
 
+  /// Begins with nothing.
   package init() {}
+
+  /// Goes on from sums of before; the result is the same bits as without a break.
+  package init(_ entries: [String: Entry]) {
+    accumulators.withLock { accumulators in
+      for (name, entry) in entries {
+        let accumulator = Accumulator(columns: entry.squares.count)
+        _ = accumulator.squares.update(from: entry.squares)
+        accumulator.rows = entry.rows
+        accumulators[name] = accumulator
+      }
+    }
+  }
 
   /// Everything so far, by the weights' names.
   package var entries: [String: Entry] {

@@ -32,7 +32,7 @@ extension Pipeline {
     }
   }
 
-  /// Bytes of the sums of all weights, and of rows that are made for them.
+  /// Bytes of the sums of all weights, of a copy that is kept, and of rows that are made for them.
   private var activationSumBytes: Int {
     let sizes = transformer.configuration
     let streams = 2 * sizes.doubleLayerCount + sizes.singleLayerCount
@@ -46,6 +46,6 @@ extension Pipeline {
       * (5 * text.width + text.headCount * text.headDimension + text.feedForwardWidth)
     let widest = max(
       sizes.hiddenSize, sizes.feedForwardWidth, text.width, text.feedForwardWidth)
-    return columns * MemoryLayout<Double>.stride + ActivationSums.rowBytes(columns: widest)
+    return 2 * columns * MemoryLayout<Double>.stride + ActivationSums.rowBytes(columns: widest)
   }
 }

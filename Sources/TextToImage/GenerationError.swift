@@ -34,6 +34,15 @@ public enum GenerationError: Error, CustomStringConvertible {
     }
   }
 
+  /// The same about one of several requests.
+  package func about(_ name: String) -> GenerationError {
+    switch self {
+    case .invalidRequest(let fault): .invalidRequest("\(name): \(fault)")
+    case .overBudget(let advice): .overBudget("\(name): \(advice)")
+    default: self
+    }
+  }
+
   package init(_ error: ComputeError) {
     switch error {
     case .outOfMemory(let byteCount): self = .outOfMemory(byteCount: byteCount)

@@ -14,6 +14,9 @@ public struct GenerationProgress: Sendable {
 
   /// The stage that has begun or, for `denoising`, the step that has ended.
   public let stage: Stage
+  /// The pictures of the request that are being made: one, or all if they are made together. The first
+  /// where a stage is for all.
+  public let images: Range<Int>
   /// Steps that have ended.
   public let step: Int
   /// Steps in all.
@@ -22,7 +25,7 @@ public struct GenerationProgress: Sendable {
   public let sigma: Float
   /// Seconds that the step took; 0 outside of `denoising`.
   public let seconds: Double
-  /// The latents at this moment, one array `[channels, height, width]` for each image; empty
+  /// The latents at this moment, one array `[channels, height, width]` for each of `images`; empty
   /// outside of `denoising`.
   public let latents: [[Float]]
 }
@@ -33,7 +36,7 @@ public struct GenerationStatistics: Sendable, Equatable {
   public var textEncoderSeconds = 0.0
   /// Seconds for the time-dependent weights.
   public var scheduleSeconds = 0.0
-  /// Seconds of each step.
+  /// Seconds of each step, of one picture after another unless they are made together.
   public var stepSeconds: [Double] = []
   /// Seconds for turning latents into pixels.
   public var decoderSeconds = 0.0
@@ -41,6 +44,25 @@ public struct GenerationStatistics: Sendable, Equatable {
   public var totalSeconds = 0.0
   /// Most memory that the process ever had resident, mapped files included.
   public var peakResidentBytes = 0
+
+  /// Nothing yet.
+  public init() {}
+}
+
+/// A finished picture of a request.
+public struct GeneratedImage: Sendable {
+  /// Its number in the request, from 0.
+  public let index: Int
+  /// The picture.
+  public let image: RGBImage
+  /// Its final latents `[channels, height / f, width / f]`, row-major.
+  public let latents: [Float]
+  /// What was really done; `settings.seeds[index]` is the picture's seed.
+  public let settings: GenerationSettings
+  /// Tokens of prompt and negative prompt that were cut off.
+  public let droppedTokens: (prompt: Int, negativePrompt: Int)
+  /// Time and memory of the request so far.
+  public let statistics: GenerationStatistics
 }
 
 /// The pictures of a request.

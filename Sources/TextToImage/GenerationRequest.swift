@@ -14,7 +14,7 @@ public struct GenerationRequest: Sendable, Equatable {
   public var guidanceScale: Double?
   /// Seed of the first image's noise; image i uses `seed + i`.
   public var seed: UInt64 = 0
-  /// Pictures to make from the prompt, in one pass.
+  /// Pictures to make from the prompt.
   public var imageCount = 1
   /// Noise levels from 1 towards 0, shifted once, instead of a number of steps.
   public var sigmas: [Double]?

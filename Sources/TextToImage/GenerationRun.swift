@@ -14,34 +14,64 @@ struct GenerationRun: Sendable {
   let plan: MemoryPlan
   let onProgress: @Sendable (GenerationProgress) -> Void
 
-  /// Runs every stage.
-  func callAsFunction() throws(GenerationError) -> GenerationResult {
+  /// Runs every stage, and hands over each picture as soon as it is finished.
+  func callAsFunction(
+    _ onImage: (GeneratedImage) -> Void
+  ) throws(GenerationError) -> GenerationResult {
     let clock = StageClock()
     var statistics = GenerationStatistics()
     try prepareMemory()
     // Also after an error.
     defer { endStages() }
-    let (latents, dropped) = try sample(clock, &statistics)
-    // 4. Latents to pixels.
-    report(.decoding, step: settings.steps)
-    var images: [RGBImage] = []
-    for image in latents { images.append(try decode(image)) }
-    statistics.decoderSeconds = clock.lap()
-    statistics.totalSeconds = clock.total()
-    statistics.peakResidentBytes = peakResidentBytes()
+    // 1. Prompts to embeddings, and everything that depends on time alone.
+    var conditions: Conditions? = try conditions(clock, &statistics)
+    let dropped = conditions?.droppedTokens ?? (0, 0)
+    var images: [GeneratedImage] = []
+    for group in groups {
+      // 2. Noise to latents.
+      guard let present = conditions else { break }
+      let latents = try denoise(group, present, clock, &statistics)
+      // Before the last pictures are decoded, nothing else is needed any more.
+      if group.upperBound == settings.seeds.count { conditions = nil }
+      // 3. Latents to pixels.
+      report(.decoding, images: group, step: settings.steps)
+      for (index, latents) in zip(group, latents) {
+        let image = try decode(latents)
+        statistics.decoderSeconds += clock.lap()
+        statistics.totalSeconds = clock.total()
+        statistics.peakResidentBytes = peakResidentBytes()
+        images.append(
+          GeneratedImage(
+            index: index, image: image, latents: latents, settings: settings,
+            droppedTokens: dropped, statistics: statistics))
+        onImage(images[images.count - 1])
+        // What the caller does with it counts in no stage.
+        _ = clock.lap()
+      }
+    }
     return GenerationResult(
-      images: images, latents: latents.flatMap { $0 },
+      images: images.map(\.image), latents: images.flatMap(\.latents),
       latentShape: pipeline.latentShape(for: settings), settings: settings,
       droppedTokens: dropped, statistics: statistics)
+  }
+
+  /// The pictures that go through the steps together, one after another.
+  private var groups: [Range<Int>] {
+    let count = settings.seeds.count
+    return stride(from: 0, to: count, by: plan.picturesAtOnce).map {
+      $0..<min(count, $0 + plan.picturesAtOnce)
+    }
   }
 
   /// Runs every stage but the last, for the sake of what passes through the weights.
   func measure() throws(GenerationError) -> MeasuredGeneration {
     var statistics = GenerationStatistics()
+    let clock = StageClock()
     try prepareMemory()
     defer { endStages() }
-    let (_, dropped) = try sample(StageClock(), &statistics)
-    return MeasuredGeneration(settings: settings, droppedTokens: dropped)
+    let conditions = try conditions(clock, &statistics)
+    for group in groups { _ = try denoise(group, conditions, clock, &statistics) }
+    return MeasuredGeneration(settings: settings, droppedTokens: conditions.droppedTokens)
   }
 
   /// Predicts velocities at some places instead of following them.
@@ -55,8 +85,10 @@ struct GenerationRun: Sendable {
     }
     try prepareMemory()
     defer { endStages() }
-    let session = try session(try encodePrompts())
+    var statistics = GenerationStatistics()
     let clock = StageClock()
+    let session = try session(try conditions(clock, &statistics), pictures: 1)
+    _ = clock.lap()
     var velocities: [[Float]] = []
     for point in points {
       let found = try guidedVelocities(of: [point.latents], session, step: point.step)
@@ -70,23 +102,29 @@ struct GenerationRun: Sendable {
     return velocities
   }
 
-  /// From prompts to latents.
-  private func sample(
+  /// What all pictures have in common: contexts, and everything that depends on time alone.
+  private struct Conditions {
+    let prompts: [EncodedPrompt]
+    let modulation: AuraFlowModulation
+
+    var droppedTokens: (prompt: Int, negativePrompt: Int) {
+      (prompts.last?.droppedTokens ?? 0, prompts.count > 1 ? prompts[0].droppedTokens : 0)
+    }
+  }
+
+  private func conditions(
     _ clock: StageClock, _ statistics: inout GenerationStatistics
-  ) throws(GenerationError) -> (
-    latents: [[Float]], droppedTokens: (prompt: Int, negativePrompt: Int)
-  ) {
-    // 1. Prompts to embeddings.
+  ) throws(GenerationError) -> Conditions {
     let prompts = try encodePrompts()
     statistics.textEncoderSeconds = clock.lap()
-    // 2. Everything that depends on time alone. 3. Noise to latents.
-    let latents = try denoise(initialLatents(), prompts, clock, &statistics)
-    pipeline.transformer.stepWeights.endStage(plan)
-    pool.releaseMemory()
-    return (
-      latents,
-      (prompts.last?.droppedTokens ?? 0, prompts.count > 1 ? prompts[0].droppedTokens : 0)
-    )
+    report(.preparingSchedule)
+    let modulation = try computing { () throws(ComputeError) in
+      try pipeline.transformer.modulation(
+        times: settings.sigmas.dropLast().map(modelTime), on: pool)
+    }
+    pipeline.transformer.scheduleWeights.endStage(plan)
+    statistics.scheduleSeconds = clock.lap()
+    return Conditions(prompts: prompts, modulation: modulation)
   }
 
   private func endStages() {
@@ -97,9 +135,7 @@ struct GenerationRun: Sendable {
 
   /// Decides which weights stay in memory.
   private func prepareMemory() throws(GenerationError) {
-    guard plan.fits else {
-      throw .overBudget(MemoryAdvice(pipeline, settings, plan).message(settings, plan))
-    }
+    try pipeline.expectFit(plan, settings)
     for (name, weights) in pipeline.weightStreams {
       weights.keep(atMost: plan[name]?.keptBytes ?? 0)
     }
@@ -140,22 +176,21 @@ struct GenerationRun: Sendable {
 
   // MARK: Denoising
 
-  private func initialLatents() -> [[Float]] {
-    let shape = pipeline.latentShape(for: settings)
-    let count = shape.dropFirst().reduce(1, *)
-    if let latents = request.latents {
-      return (0..<shape[0]).map { Array(latents[$0 * count..<($0 + 1) * count]) }
+  private func initialLatents(_ group: Range<Int>) -> [[Float]] {
+    let count = pipeline.latentShape(for: settings).dropFirst().reduce(1, *)
+    return group.map { image in
+      request.latents.map { Array($0[image * count..<(image + 1) * count]) }
+        ?? pipeline.noise(seed: settings.seeds[image], count: count)
     }
-    return settings.seeds.map { pipeline.noise(seed: $0, count: count) }
   }
 
+  /// Takes some pictures together from noise to latents.
   private func denoise(
-    _ initial: [[Float]], _ prompts: [EncodedPrompt], _ clock: StageClock,
+    _ group: Range<Int>, _ conditions: Conditions, _ clock: StageClock,
     _ statistics: inout GenerationStatistics
   ) throws(GenerationError) -> [[Float]] {
-    var latents = initial
-    let session = try session(prompts)
-    statistics.scheduleSeconds = clock.lap()
+    var latents = initialLatents(group)
+    let session = try session(conditions, pictures: group.count)
     for step in 0..<settings.steps {
       let velocities = try guidedVelocities(of: latents, session, step: step)
       for image in latents.indices {
@@ -168,8 +203,11 @@ struct GenerationRun: Sendable {
       }
       statistics.stepSeconds.append(clock.lap())
       report(
-        .denoising, step: step + 1, seconds: statistics.stepSeconds.last ?? 0, latents: latents)
+        .denoising, images: group, step: step + 1, seconds: statistics.stepSeconds.last ?? 0,
+        latents: latents)
     }
+    pipeline.transformer.stepWeights.endStage(plan)
+    pool.releaseMemory()
     return latents
   }
 
@@ -185,20 +223,16 @@ struct GenerationRun: Sendable {
     return latents.indices.map { guided(velocities[$0], towards: velocities[latents.count + $0]) }
   }
 
-  /// Everything that depends on time alone, and memory for the steps.
+  /// Memory for the steps of some pictures.
   private func session(
-    _ prompts: [EncodedPrompt]
+    _ conditions: Conditions, pictures: Int
   ) throws(GenerationError) -> AuraFlowTransformer.Session {
-    report(.preparingSchedule)
     let shape = pipeline.latentShape(for: settings)
     return try computing { () throws(ComputeError) in
-      let modulation = try pipeline.transformer.modulation(
-        times: settings.sigmas.dropLast().map(modelTime), on: pool)
-      pipeline.transformer.scheduleWeights.endStage(plan)
       // Unconditional branches first, as in the reference; those of all pictures together.
-      return try pipeline.transformer.session(
-        prompts.flatMap { prompt in settings.seeds.map { _ in prompt.context } },
-        height: shape[2], width: shape[3], modulation: modulation)
+      try pipeline.transformer.session(
+        conditions.prompts.flatMap { Array(repeating: $0.context, count: pictures) },
+        height: shape[2], width: shape[3], modulation: conditions.modulation)
     }
   }
 
@@ -246,12 +280,13 @@ struct GenerationRun: Sendable {
   }
 
   private func report(
-    _ stage: GenerationProgress.Stage, step: Int = 0, seconds: Double = 0, latents: [[Float]] = []
+    _ stage: GenerationProgress.Stage, images: Range<Int> = 0..<1, step: Int = 0,
+    seconds: Double = 0, latents: [[Float]] = []
   ) {
     onProgress(
       GenerationProgress(
-        stage: stage, step: step, stepCount: settings.steps, sigma: settings.sigmas[step],
-        seconds: seconds, latents: latents))
+        stage: stage, images: images, step: step, stepCount: settings.steps,
+        sigma: settings.sigmas[step], seconds: seconds, latents: latents))
   }
 }
 
@@ -276,24 +311,4 @@ extension WeightStream {
   fileprivate func endStage(_ plan: MemoryPlan) {
     if !plan.keepsEverything { drop() }
   }
-}
-
-/// Measures stages with the monotonic clock.
-private final class StageClock {
-  private let start = ContinuousClock.now
-  private var last = ContinuousClock.now
-
-  /// Seconds since the last call, or since the beginning.
-  func lap() -> Double {
-    let now = ContinuousClock.now
-    defer { last = now }
-    return (now - last) / .seconds(1)
-  }
-
-  func total() -> Double { (ContinuousClock.now - start) / .seconds(1) }
-}
-
-/// The most memory that this process ever had resident, in bytes (`VmHWM`).
-public func peakResidentBytes() -> Int {
-  kibibytes("VmHWM", in: "/proc/self/status") ?? 0
 }

@@ -40,6 +40,9 @@ public struct MemoryPlan: Sendable, Equatable {
   public let baseBytes: Int
   /// In the order of the work.
   public let stages: [Stage]
+  /// Pictures that go through the steps together: one, or all of the request if weights are read again
+  /// at each step.
+  public let picturesAtOnce: Int
   /// Whether weights of earlier stages stay in memory.
   public let keepsEverything: Bool
   /// What the image decoder's activations may take; nil for as much as they like.
@@ -77,13 +80,22 @@ extension Pipeline {
   /// - Returns: the plan; it `fits` if the budget can be held.
   public func memoryPlan(for settings: GenerationSettings, limit: Int?) -> MemoryPlan {
     let base = baseBytes + Self.slackBytes
-    let demand = StageDemand(self, settings)
+    let demand = StageDemand(self, settings, picturesAtOnce: 1)
     let everything = demand.plan(budget: limit, base: base, keepsEverything: true)
     if everything.fits { return everything }
-    return demand.plan(budget: limit, base: base, keepsEverything: false)
+    let alone = demand.plan(budget: limit, base: base, keepsEverything: false)
+    let count = settings.seeds.count
+    guard count > 1, let streamed = alone[.steps]?.streamedBytes, streamed > 0 || !alone.fits else {
+      return alone
+    }
+    // Weights that are read anew at each step are read once for all pictures together.
+    let together = StageDemand(self, settings, picturesAtOnce: count)
+      .plan(budget: limit, base: base, keepsEverything: false)
+    let isLess = together[.steps].map { $0.streamedBytes / count < streamed } ?? false
+    return together.fits && isLess ? together : alone
   }
 
-  /// How long a step will take, judged by a short trial of one layer.
+  /// How long a step of one picture will take, judged by a short trial of one layer.
   ///
   /// - Throws: `GenerationError` if the weights cannot be read or memory runs out.
   public func expectedSecondsPerStep(
@@ -92,7 +104,7 @@ extension Pipeline {
     let shape = latentShape(for: settings)
     do throws(ComputeError) {
       return try transformer.expectedSecondsPerStep(
-        contextTokens: contextTokens(of: settings), height: shape[2], width: shape[3],
+        contextTokens: contextTokens(of: settings, pictures: 1), height: shape[2], width: shape[3],
         on: ThreadPool(threadCount: threadCount, activations: activations))
     } catch {
       throw GenerationError(error)
@@ -109,12 +121,11 @@ extension Pipeline {
   }
 
   /// Tokens of each branch's context: registers, text, and one for all padding.
-  fileprivate func contextTokens(of settings: GenerationSettings) -> [Int] {
+  fileprivate func contextTokens(of settings: GenerationSettings, pictures: Int) -> [Int] {
     promptTokens(of: settings).flatMap { tokens in
-      settings.seeds.map { _ in
-        transformer.configuration.registerCount + tokens
-          + min(1, settings.maxSequenceLength - tokens)
-      }
+      Array(
+        repeating: transformer.configuration.registerCount + tokens
+          + min(1, settings.maxSequenceLength - tokens), count: pictures)
     }
   }
 
@@ -130,11 +141,13 @@ private struct StageDemand {
   let textBytes: Int
   let scheduleBytes: Int
   let stepBytes: Int
-  /// Finished pictures, which wait for the others.
+  /// What is there while a picture is decoded: finished ones, and what those to come need.
   let pictureBytes: Int
+  let picturesAtOnce: Int
 
-  init(_ pipeline: Pipeline, _ settings: GenerationSettings) {
+  init(_ pipeline: Pipeline, _ settings: GenerationSettings, picturesAtOnce: Int) {
     self.pipeline = pipeline
+    self.picturesAtOnce = picturesAtOnce
     let pool = ThreadPool(threadCount: pipeline.threadCount, activations: pipeline.activations)
     let transformer = pipeline.transformer
     let shape = pipeline.latentShape(for: settings)
@@ -142,12 +155,16 @@ private struct StageDemand {
     textBytes = pipeline.textEncoder.activationBytes(
       tokens: pipeline.promptTokens(of: settings), on: pool)
     scheduleBytes = transformer.scheduleBytes(steps: settings.steps, on: pool)
-    let contexts = pipeline.contextTokens(of: settings)
+    let contexts = pipeline.contextTokens(of: settings, pictures: picturesAtOnce)
     // Contexts stay beside the residual stream, which begins with them.
     let contextBytes = 4 * contexts.reduce(0, +) * transformer.configuration.hiddenSize
-    pictureBytes = 3 * settings.width * settings.height * settings.seeds.count
+    let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
+    let isRepeated = picturesAtOnce < settings.seeds.count
+    pictureBytes =
+      finishedBytes
+      + (isRepeated ? contextBytes + transformer.modulationBytes(steps: settings.steps) : 0)
     stepBytes =
-      contextBytes
+      contextBytes + (isRepeated ? finishedBytes : 0)
       + transformer.activationBytes(
         contextTokens: contexts,
         height: shape[2], width: shape[3], steps: settings.steps, on: pool)
@@ -189,6 +206,7 @@ private struct StageDemand {
             + decoder.activationBytes(
               height: latentHeight, width: latentWidth, memory: decoderLimit),
           keeps: false),
-      ], keepsEverything: keepsEverything, decoderBytes: decoderLimit)
+      ], picturesAtOnce: picturesAtOnce, keepsEverything: keepsEverything,
+      decoderBytes: decoderLimit)
   }
 }

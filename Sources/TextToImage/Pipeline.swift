@@ -138,20 +138,27 @@ public final class Pipeline: Sendable {
 
   /// Makes the pictures of a request.
   ///
+  /// Pictures are made one after another, unless weights are read again at each step for want of
+  /// memory: then all go through each step together, which reads the weights once for all. They are
+  /// the same bits either way.
+  ///
   /// The work runs on the system's dispatch pool, off the cooperative threads of Swift's tasks;
   /// cancelling the task ends it within a fraction of a layer.
   ///
   /// - Parameters:
   ///   - request: what to generate.
   ///   - onProgress: called when a stage begins and when a step ends, on a working thread.
+  ///   - onImage: called when a picture is finished, on a working thread; the next one waits for it.
   /// - Returns: pictures, final latents, and what was really done.
-  /// - Throws: `GenerationError`.
+  /// - Throws: `GenerationError`; pictures that were finished before have been handed over.
+  @discardableResult
   public func generate(
     _ request: GenerationRequest,
-    onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in }
+    onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in },
+    onImage: @escaping @Sendable (GeneratedImage) -> Void = { _ in }
   ) async throws(GenerationError) -> GenerationResult {
     try await run(request, limit: memory.limit, sums: nil, onProgress: onProgress) {
-      run throws(GenerationError) in try run()
+      run throws(GenerationError) in try run(onImage)
     }
   }
 

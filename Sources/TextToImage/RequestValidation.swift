@@ -40,6 +40,26 @@ extension Pipeline {
     return settings
   }
 
+  /// Refuses what memory does not suffice for.
+  func expectFit(
+    _ plan: MemoryPlan, _ settings: GenerationSettings
+  ) throws(GenerationError) {
+    guard !plan.fits else { return }
+    throw .overBudget(MemoryAdvice(self, settings, plan).message(settings, plan))
+  }
+
+  /// Checks that a request can be met, before any work is done for it or others.
+  ///
+  /// - Returns: the request with every default filled in.
+  /// - Throws: `GenerationError.invalidRequest`, or `overBudget` saying what would fit.
+  public func checkedSettings(
+    for request: GenerationRequest
+  ) throws(GenerationError) -> GenerationSettings {
+    let settings = try settings(for: request)
+    try expectFit(memoryPlan(for: settings, limit: memory.limit), settings)
+    return settings
+  }
+
   /// The shape of the latents of a request.
   public func latentShape(for settings: GenerationSettings) -> [Int] {
     [

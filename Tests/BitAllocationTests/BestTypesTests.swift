@@ -95,7 +95,7 @@ struct BestTypesTests {
   @Test("measuring keeps its count of passes, and goes on without following the paths again")
   func measuring() async throws {
     let (first, computed) = measurement()
-    let errors = try await first.errors()
+    let errors = try await first.measure().errors
     #expect(computed.value == first.passCount && first.passCount <= 60)
     #expect(errors.count == first.groups.count && errors.allSatisfy { $0 > 0 && $0 < 1 })
     #expect(first.isFinished)
@@ -108,7 +108,7 @@ struct BestTypesTests {
     }
     let (second, more) = measurement()
     #expect(!second.isFinished)
-    #expect(try await second.errors() == errors)
+    #expect(try await second.measure().errors == errors)
     #expect(more.value == (second.groups.count + 1) * second.pointCount)
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder).count == 3)
   }

@@ -12,7 +12,7 @@ struct ComparisonReportTests {
     let tiny = try TinyComparison()
     let (cells, _) = try await tiny.run([try tiny.level("q4_0")])
     let report = try tiny.report(cells)
-    try report.files(tiny.store, on: tiny.pool).write(to: tiny.store)
+    try report.files(tiny.store, on: tiny.pool).write(to: tiny.store, tiny.writeFile)
     func text(_ name: String) throws -> String {
       try String(contentsOfFile: tiny.store.path(name), encoding: .utf8)
     }
@@ -58,7 +58,7 @@ struct ComparisonReportTests {
   func contactSheet() async throws {
     let tiny = try TinyComparison(prompts: ["a cat", "a dog", "a hat"])
     let (cells, _) = try await tiny.run([try tiny.level("q2_K")])
-    try tiny.report(cells).files(tiny.store, on: tiny.pool).write(to: tiny.store)
+    try tiny.report(cells).files(tiny.store, on: tiny.pool).write(to: tiny.store, tiny.writeFile)
     func image(_ name: String) throws -> RGBImage {
       try RGBImage(
         pngData: [UInt8](try Data(contentsOf: URL(fileURLWithPath: tiny.store.path(name)))))

@@ -6,6 +6,7 @@ import ModelSynthesis
 import Tensors
 import TestSupport
 import Testing
+import TextToImage
 
 /// Comparisons of random models that take a fraction of a second.
 struct TinyComparison {
@@ -29,7 +30,7 @@ struct TinyComparison {
     store = try ComparisonStore(folder: folder.path("out"), overwrite: false)
     var settings = ComparisonSettings(
       prompts: prompts.map {
-        var prompt = ComparisonPrompt($0)
+        var prompt = PromptLine($0)
         (prompt.width, prompt.height, prompt.steps) = (64, 64, 2)
         return prompt
       }, seeds: [3])
@@ -54,6 +55,13 @@ struct TinyComparison {
       computed.value = $0.computedCells
     }
     return (try await comparison.run(), computed.value)
+  }
+
+  /// Writes a file of a report.
+  func writeFile(_ path: String, ending: String, _ content: () throws -> [UInt8]) {
+    #expect(throws: Never.self) {
+      try AtomicFile.write(try content(), to: path, overwrite: true)
+    }
   }
 
   func report(_ cells: ComparisonCells) throws -> ComparisonReport {

@@ -83,6 +83,23 @@ struct CompareCommandTests {
     #expect(try results()["cells"]?.arrayValue?.count == 5 * 4)
   }
 
+  @Test("a second run in the same folder says so and leaves the first alone")
+  func twoRuns() throws {
+    let first = try CommandLine.start(
+      ["compare", "-f", "prompts.txt", "-o", "out", "--types", "q8_0"], in: folder.url,
+      output: FileHandle.nullDevice, errors: FileHandle.nullDevice)
+    while first.isRunning, !FileManager.default.fileExists(atPath: folder.path("out/cache/lock")) {
+      usleep(1000)
+    }
+    usleep(20_000)
+    let second = try compare("--types", "q8_0,q4_0")
+    #expect(second.status == 73 && second.errorLines.count == 1, "\(second.errors)")
+    #expect(second.errors.contains("another run of compare is working in this folder"))
+    first.waitUntilExit()
+    #expect(first.terminationStatus == 0)
+    #expect(try compare("--types", "q8_0").status == 0)
+  }
+
   @Test("models are compared as they are; the page holds every picture and no prompt breaks it")
   func models() throws {
     let shipped = try ShippedModel.path()

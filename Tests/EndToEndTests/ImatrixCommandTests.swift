@@ -151,19 +151,89 @@ struct ImatrixCommandTests {
     #expect(try files() == before)
   }
 
-  @Test("an interruption leaves no file, and an old one untouched")
-  func interruption() throws {
-    try folder.write(
-      Array(String(repeating: "a red apple\n", count: 1000).utf8), to: "prompts.txt")
-    try folder.write([7], to: "old.gguf")
+  // MARK: Interruptions
+
+  private func bytes(_ name: String) throws -> Data {
+    try Data(contentsOf: URL(fileURLWithPath: folder.path(name)))
+  }
+
+  private func partials() throws -> [String] { try files().filter { $0.hasSuffix(".partial") } }
+
+  /// Starts to measure and interrupts it when it is at some prompt.
+  private func interrupt(_ arguments: [String], at prompt: Int) throws -> CommandLine.Outcome {
+    let errors = folder.path("errors")
+    try Data().write(to: URL(fileURLWithPath: errors))
     let process = try CommandLine.start(
-      ["imatrix", "-f", "prompts.txt", "-o", "old.gguf", "--force", "-v"], in: folder.url,
-      output: FileHandle.nullDevice, errors: FileHandle.nullDevice)
-    usleep(700_000)
+      ["imatrix", "-v"] + arguments, in: folder.url, output: FileHandle.nullDevice,
+      errors: try FileHandle(forWritingTo: URL(fileURLWithPath: errors)))
+    func text() throws -> String { try String(contentsOfFile: errors, encoding: .utf8) }
+    while process.isRunning, !(try text()).contains("prompt \(prompt)/") { usleep(1000) }
     process.interrupt()
     process.waitUntilExit()
-    #expect(process.terminationStatus == 130)
-    #expect(try files() == ["old.gguf", "prompts.txt"])
-    #expect(try Data(contentsOf: URL(fileURLWithPath: folder.path("old.gguf"))) == Data([7]))
+    defer { unlink(errors) }
+    return CommandLine.Outcome(
+      status: process.terminationStatus, wasSignalled: process.terminationReason != .exit,
+      output: "", errors: try text())
+  }
+
+  private func command(_ output: String, steps: Int = 4) -> [String] {
+    ["-f", "p.txt", "-o", output, "--steps", "\(steps)"]
+  }
+
+  private func writePrompts(_ count: Int) throws {
+    let lines = (0..<count).map { "apple number \($0)\n" }.joined()
+    try folder.write(Array(lines.utf8), to: "p.txt")
+  }
+
+  @Test("the same command goes on after an interruption; the file is the same bytes")
+  func goingOn() throws {
+    try writePrompts(12)
+    #expect(try CommandLine.run(["imatrix"] + command("whole.gguf"), in: folder.url).status == 0)
+    try folder.write([7], to: "i.gguf")
+    for prompt in [3, 8] {
+      let outcome = try interrupt(command("i.gguf") + ["--force"], at: prompt)
+      #expect(outcome.status == 130)
+      #expect(outcome.errors.contains("the same command goes on from there"), "\(outcome.errors)")
+      #expect(try bytes("i.gguf") == Data([7]) && partials().count == 1)
+    }
+    let last = try CommandLine.run(
+      ["imatrix", "-v", "--force"] + command("i.gguf"), in: folder.url)
+    #expect(last.status == 0 && last.errors.contains("note: going on after prompt "))
+    #expect(!last.errors.contains("prompt 2/12"))
+    #expect(try bytes("i.gguf") == bytes("whole.gguf"))
+    #expect(try files() == ["i.gguf", "p.txt", "whole.gguf"])
+  }
+
+  @Test("what belongs to other settings is not used and stays; what is damaged is not used")
+  func strangers() throws {
+    try writePrompts(40)
+    #expect(try interrupt(command("i.gguf"), at: 3).status == 130)
+    let partial = try #require(try partials().first)
+    let content = try bytes(partial)
+    try writePrompts(2)
+    let other = try CommandLine.run(["imatrix"] + command("i.gguf"), in: folder.url)
+    #expect(other.status == 0)
+    #expect(
+      other.errors == "note: \(partial) is of another model, settings or prompts: it is not used, "
+        + "and stays\n")
+    #expect(try bytes(partial) == content && files() == ["i.gguf", partial, "p.txt"])
+
+    try writePrompts(40)
+    var damaged = content
+    damaged[damaged.count - 100] ^= 1
+    for bytes in [damaged, content.dropLast(9), Data(), Data([1, 2, 3])] {
+      try folder.write([UInt8](bytes), to: partial)
+      let outcome = try interrupt(command("i.gguf") + ["--force"], at: 1)
+      #expect(
+        outcome.errors.contains("it is not used: measuring begins anew"), "\(outcome.errors)")
+    }
+  }
+
+  @Test("before the first prompt has ended there is nothing to keep")
+  func earlyInterruption() throws {
+    try writePrompts(2)
+    let outcome = try interrupt(command("i.gguf", steps: 2000), at: 1)
+    #expect(outcome.status == 130 && !outcome.errors.contains("kept"))
+    #expect(try files() == ["p.txt"])
   }
 }

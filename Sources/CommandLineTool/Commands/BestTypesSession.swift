@@ -13,6 +13,7 @@ import TextToImage
 struct BestTypesSession {
   let console: Console
   let interruption: Interruption
+  let results: ResultWriter
   let pool: ThreadPool
   let size: SizeOptions
   let quality: QuantizationQuality
@@ -50,8 +51,8 @@ struct BestTypesSession {
     let pipeline = try pipeline(overlay: nil)
     let measurement = try measurement(draft, pipeline)
     try announce(measurement, pipeline)
-    let errors = try await measure(measurement)
-    let columns = importance ?? measurement.importance
+    let (errors, measured) = try await measure(measurement)
+    let columns = importance ?? measured
     let best = try costs(draft, measurement, errors, columns)
     return (try fit(best, request, source, path: path, budget: budget), columns)
   }
@@ -95,12 +96,13 @@ struct BestTypesSession {
     let side = size.measureSide ?? min(512, pipeline.defaults.width, pipeline.defaults.height)
     let pixels = max(pipeline.sizeMultiple, side / pipeline.sizeMultiple * pipeline.sizeMultiple)
     var settings = SensitivitySettings(
-      prompts: try size.texts(), width: pixels, height: pixels, probe: size.probe(for: draft))
+      prompts: try size.texts(pipeline, console), width: pixels, height: pixels,
+      probe: size.probe(for: draft))
     settings.passes = size.passes
     settings.quality = quality
     let store = SensitivityStore(
       folder: folder, files: pipeline.files, paths: "\(hints) \(settings.pathDescription)",
-      settings: settings.description)
+      settings: settings.description, onRescue: { [results] in results.tell($0) })
     let progress = CountProgress(console)
     return SensitivityMeasurement(
       settings, draft, store, on: pool, open: { try self.pipeline(overlay: $0) },
@@ -128,8 +130,9 @@ struct BestTypesSession {
     guard !measurement.isFinished else {
       return console.note("measured already: \(folder)")
     }
-    var request = GenerationRequest(prompt: measurement.prompt)
-    (request.width, request.height) = measurement.pictureSize
+    let requests = measurement.requests
+    for note in try pipeline.notes(on: requests) { console.note(note) }
+    let request = requests[0]
     let seconds = try pipeline.expectedSecondsPerStep(for: try pipeline.settings(for: request))
     let passes = measurement.remainingPassCount
     console.note(
@@ -139,8 +142,10 @@ struct BestTypesSession {
         + "; an interrupted run goes on where it was")
   }
 
-  private func measure(_ measurement: SensitivityMeasurement) async throws -> [Double] {
-    let task = Task { try await measurement.errors() }
+  private func measure(
+    _ measurement: SensitivityMeasurement
+  ) async throws -> (errors: [Double], importance: ImportanceMatrix?) {
+    let task = Task { try await measurement.measure() }
     interruption.beginComputing { [pool] in
       task.cancel()
       pool.cancel()

@@ -30,10 +30,8 @@ struct CompareCommand: AsyncParsableCommand {
       or seeds cost only what they add. Types are converted from the reference into
       the folder's cache/, which may be deleted when all is done.
 
-      The file of prompts has one per line; empty lines and those that begin with #
-      do not count. A line may be a JSON object with settings of its own:
-        {"prompt": "a lighthouse", "width": 512, "height": 768, "steps": 30}
-      with negativePrompt, guidanceScale, shift and maxSequenceLength too.
+      \(PromptOptions.fileHelp)
+      The last three have no effect here. Without prompts eight of our own are taken.
 
       PSNR, SSIM and MS-SSIM compare pictures (higher is better), FLIP is what an
       eye would notice (lower is better). A level may lead to another picture that
@@ -65,10 +63,7 @@ struct CompareCommand: AsyncParsableCommand {
       valueName: "list"))
   var types: String?
 
-  @Option(
-    name: [.long, .customShort("f")], parsing: .unconditional,
-    help: ArgumentHelp("One prompt per line.", valueName: "file"), completion: .file())
-  var prompts: String
+  @OptionGroup var prompts: PromptOptions
 
   @Option(
     name: .long, parsing: .unconditional,
@@ -111,6 +106,7 @@ struct CompareCommand: AsyncParsableCommand {
       throw ValidationError("--velocity-points \(velocityPoints) is outside of 1...64")
     }
     guard !output.isEmpty else { throw ValidationError("--output names no folder") }
+    try StandardStreams.expectName(output, "a folder")
     guard parts.transformer == nil else {
       throw ValidationError("name transformers with --reference and --models")
     }
@@ -126,12 +122,12 @@ struct CompareCommand: AsyncParsableCommand {
     try await reportingFailure {
       let console = Console(common)
       let interruption = Interruption(clearsLine: console.showsProgress)
-      let settings = try settings()
       let names = LevelNames()
       let reference = try referenceLevel(names)
+      let settings = try settings(reference, console)
       // Whatever may be wrong is found before hours of work, and before anything is written.
       let models = modelLevels(names)
-      try Comparison.check(settings, reference, models)
+      for note in try Comparison.check(settings, reference, models) { console.note(note) }
       let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       _ = try ScoreTable(path: output + "/scores.csv")
       interruption.beginWriting()
@@ -147,30 +143,37 @@ struct CompareCommand: AsyncParsableCommand {
       levels += try typeLevels(reference, names, importance, session)
       let (report, files) = try await session.run(levels)
       interruption.beginWriting()
-      try files.write(to: store)
+      let results = ResultWriter(console, overwrite: true)
+      var page = ""
+      files.write(to: store) { path, ending, content in
+        let place = results.write(path, ending: ending, content)
+        if path == store.path("report.html") { page = place ?? "" }
+      }
       if let code = interruption.exitCode { throw ExitCode(code) }
-      try tell(report, store)
+      tell(report, files, page: page)
+      try results.finish()
+      if !report.cells.failures.isEmpty { throw ExitCode(ExitStatus.badData) }
     }
   }
 
-  private func tell(_ report: ComparisonReport, _ store: ComparisonStore) throws {
+  private func tell(_ report: ComparisonReport, _ files: ComparisonReport.Files, page: String) {
     for failure in report.cells.failures {
       ErrorReport.tell(failure, ExitStatus.badData)
     }
-    if !common.quiet {
-      if common.json {
-        Console.writeOutput(try CompareSession.text(of: store.path("results.json")))
-      } else {
-        Console.writeOutput(report.table.withoutControlCharactersInLines)
-        Console.writeOutput("\n\(store.path("report.html").withoutControlCharacters)\n")
-      }
-    }
-    if !report.cells.failures.isEmpty { throw ExitCode(ExitStatus.badData) }
+    guard !common.quiet else { return }
+    guard !common.json else { return Console.writeOutput(files.json) }
+    Console.writeOutput(report.table.withoutControlCharactersInLines)
+    if !page.isEmpty { Console.writeOutput("\n\(page.withoutControlCharacters)\n") }
   }
 
-  private func settings() throws -> ComparisonSettings {
-    let prompts = try ComparisonPrompts(text: try PromptFile.text(path: prompts), path: prompts)
-    var settings = ComparisonSettings(prompts: prompts.prompts, seeds: try seedList())
+  private func settings(
+    _ reference: ComparisonLevel, _ console: Console
+  ) throws -> ComparisonSettings {
+    let lines =
+      try prompts.lines()
+      ?? BuiltInPrompts.lines(forModel: [reference.paths.model].compactMap { $0 })
+    prompts.noteIdle([.seed, .numImages, .output], in: lines, console)
+    var settings = ComparisonSettings(prompts: lines, seeds: try seedList())
     settings.velocityPoints = velocityPoints
     settings.threadCount = common.threads
     settings.memory = memory.memory.budget

@@ -74,12 +74,4 @@ struct CompareSession {
       }
     }
   }
-
-  /// The text of a file that was just written.
-  static func text(of path: String) throws(ModelFileError) -> String {
-    guard let text = FileSystem.text(of: path) else {
-      throw ModelFileError(path: path, kind: .unreadable, fault: "cannot be read back")
-    }
-    return text
-  }
 }

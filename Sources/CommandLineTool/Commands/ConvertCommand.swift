@@ -44,6 +44,9 @@ struct ConvertCommand: AsyncParsableCommand {
 
         auraflow convert IN OUT.gguf --target-size 3.5GB --prompts prompts.txt
 
+      A file of prompts has one per line, as generate takes it; settings in it do not
+      count. Without prompts it is measured on two of our own.
+
       Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
       last one that matches counts; 'keep' stands for the type in IN. Names are
       those that --dry-run shows.
@@ -122,6 +125,7 @@ struct ConvertCommand: AsyncParsableCommand {
       let console = Console(common)
       let request = try request()
       let interruption = Interruption(clearsLine: console.showsProgress)
+      let results = ResultWriter(console, overwrite: common.force)
       if let output, !dryRun {
         // A wrong name must be found before the model is opened. The check writes and removes a
         // temporary file.
@@ -135,7 +139,7 @@ struct ConvertCommand: AsyncParsableCommand {
       var importance = try imatrix.map { try ImportanceMatrix(path: $0) }
       let plan: ConversionPlan
       if size.isUsed {
-        (plan, importance) = try await bestTypes(interruption, console).plan(
+        (plan, importance) = try await bestTypes(interruption, results, console).plan(
           source, request, importance, path: output ?? input)
       } else {
         plan = try ConversionPlan(source, request, path: output ?? input)
@@ -150,15 +154,16 @@ struct ConvertCommand: AsyncParsableCommand {
       if let importance { try noteCoverage(of: plan, importance, console) }
       guard let output, !dryRun else {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
-        return
+        return try results.finish()
       }
-      try write(plan, to: output, importance, interruption, console)
+      try write(plan, to: output, importance, interruption, results, console)
+      try results.finish()
     }
   }
 
   /// The search for `--target-size`.
   private func bestTypes(
-    _ interruption: Interruption, _ console: Console
+    _ interruption: Interruption, _ results: ResultWriter, _ console: Console
   ) throws -> BestTypesSession {
     guard let folder = size.folder(input: input, output: output) else {
       throw ValidationError("--dry-run without a name keeps measurements nowhere: pass --measured")
@@ -166,7 +171,7 @@ struct ConvertCommand: AsyncParsableCommand {
     var paths = parts.paths(model: input)
     paths.access = memory.io
     return BestTypesSession(
-      console: console, interruption: interruption,
+      console: console, interruption: interruption, results: results,
       pool: ThreadPool(threadCount: common.threadCount), size: size, quality: quality,
       threads: common.threads, memory: memory.memory.budget, paths: paths, hints: parts.hints(),
       folder: folder)
@@ -206,15 +211,20 @@ struct ConvertCommand: AsyncParsableCommand {
 
   private func write(
     _ plan: ConversionPlan, to output: String, _ importance: ImportanceMatrix?,
-    _ interruption: Interruption, _ console: Console
+    _ interruption: Interruption, _ results: ResultWriter, _ console: Console
   ) throws {
     let pool = ThreadPool(threadCount: common.threadCount)
     interruption.beginComputing { pool.cancel() }
     let progress = ByteProgress(console, ending: "waiting for the disk")
+    var place = output
     let outcome = Result {
       try Converter.write(
-        plan, to: output, overwrite: common.force, options: options(importance), on: pool
-      ) { progress.show($0, of: $1) }
+        plan, to: output, overwrite: common.force, options: options(importance), on: pool,
+        progress: { progress.show($0, of: $1) },
+        onRescue: {
+          results.tell($0)
+          place = $0.path
+        })
     }
     console.endProgress()
     // A signal that came when all was done does not undo it.
@@ -230,7 +240,7 @@ struct ConvertCommand: AsyncParsableCommand {
     }
     guard !common.quiet else { return }
     ConversionReport(plan, input: input)
-      .printResult(outcomes, output: output, seconds: progress.seconds, asJSON: common.json)
+      .printResult(outcomes, output: place, seconds: progress.seconds, asJSON: common.json)
   }
 }
 

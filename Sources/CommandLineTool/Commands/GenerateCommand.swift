@@ -15,9 +15,23 @@ struct GenerateCommand: AsyncParsableCommand {
         auraflow generate -m aura_flow_0.3/ -p "a lighthouse at dawn" -W 768 -H 512 --steps 30
         auraflow generate --transformer aura_flow_0.3-Q4_K_S.gguf --text-encoder pile_t5_xl.gguf \\
             --vae sdxl_vae.safetensors --tokenizer tokenizer/ -p "a lighthouse at dawn"
+        auraflow generate -f prompts.txt -o night_%03d.png
+        echo "a lighthouse" | auraflow generate -p - -o - > lighthouse.png
 
       Size, steps, guidance, shift and sequence length default to what the model's file says, else
       to AuraFlow's 1024x1024, 50, 3.5, 1.73 and 256.
+
+      Each picture is written as soon as it is finished. Pictures of one prompt are
+      made together only where memory is so short that weights are read again at
+      each step. A file that cannot be written in the end goes beside its place,
+      else into the working folder, else into the one for temporary files; then the
+      exit code is 73 or 74.
+
+      \(PromptOptions.fileHelp)
+      Pictures are counted over the whole file: picture i, from 0, has that number
+      in its name and the seed --seed + i, unless its line has an output or a seed
+      of its own. What a line says comes before options; --num-images multiplies
+      numImages.
       """)
 
   @OptionGroup(title: "Model") var model: ModelOptions
@@ -31,76 +45,27 @@ struct GenerateCommand: AsyncParsableCommand {
     try await reportingFailure {
       let console = Console(common)
       let interruption = Interruption(clearsLine: console.showsProgress)
+      let lines = try picture.prompts.lines() ?? []
       let initial = try picture.latents.map { try LatentFile(path: $0) }
-      // Wrong names must be found before hours of work, not after.
-      let count = picture.numImages ?? initial?.shape[0] ?? 1
-      // The check writes and removes temporary files.
+      let jobs = try PictureJob.jobs(lines, picture, initial, output: output.output)
+      // Wrong names must be found before hours of work, not after. The check writes and removes
+      // temporary files.
       interruption.beginWriting()
-      let files = try output.checkedFiles(
-        imageCount: max(1, min(count, 256)), force: common.force)
+      let files = try output.checkedFiles(images: jobs.flatMap(\.names), force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let (pipeline, name) = try model.open(
         memory: memory, precision: precision, threads: common.threads)
-      try files.expectApart(from: pipeline.files + [picture.latents].compactMap { $0 })
-      let request = try picture.request(count: count, initial: initial, pipeline)
+      try files.expectApart(
+        from: pipeline.files + [picture.latents, picture.prompts.file].compactMap { $0 })
       console.detail("model: \(name)")
-      let result = try await generate(request, pipeline, interruption, console)
-      interruption.beginWriting()
-      try write(result, files, modelName: name, interruption, console)
+      let session = GenerateSession(
+        pipeline: pipeline, modelName: name,
+        jobs: try PictureJob.resolved(
+          jobs, initial, picture, pipeline, savesLatents: files.latents != nil),
+        files: files, isFromFile: picture.prompts.prompts != nil, common: common, console: console,
+        interruption: interruption)
+      try await session.run()
     }
-  }
-
-  /// Runs the pipeline with progress on the terminal, until done or interrupted.
-  private func generate(
-    _ request: GenerationRequest, _ pipeline: Pipeline, _ interruption: Interruption,
-    _ console: Console
-  ) async throws -> GenerationResult {
-    let reporter = ProgressReporter(console)
-    let task = Task { try await pipeline.generate(request) { reporter.report($0) } }
-    interruption.beginComputing { task.cancel() }
-    let outcome = await task.result
-    console.endProgress()
-    if let code = interruption.exitCode { throw ExitCode(code) }
-    let result = try outcome.get()
-    if !result.settings.usesGuidance, !request.negativePrompt.isEmpty {
-      console.note("the negative prompt has no effect at a guidance scale of 1 or less")
-    }
-    for (name, dropped) in [
-      ("prompt", result.droppedTokens.prompt),
-      ("negative prompt", result.droppedTokens.negativePrompt),
-    ] where dropped > 0 {
-      console.note(
-        "the \(name) was cut: \(dropped) of its tokens are beyond the "
-          + "\(result.settings.maxSequenceLength) that --max-sequence-length allows")
-    }
-    return result
-  }
-
-  private func write(
-    _ result: GenerationResult, _ files: OutputOptions.Files, modelName: String,
-    _ interruption: Interruption, _ console: Console
-  ) throws {
-    for (index, image) in result.images.enumerated() {
-      if let code = interruption.exitCode { throw ExitCode(code) }
-      let metadata = ImageMetadata(
-        settings: result.settings, seed: result.settings.seeds[index], model: modelName)
-      try AtomicFile.write(
-        try image.pngData(texts: metadata.texts), to: files.images[index], overwrite: common.force)
-      if !common.json {
-        console.result(files.images[index].withoutControlCharacters, beside: files)
-      }
-    }
-    if let path = files.latents {
-      try AtomicFile.write(LatentFile.encode(result), to: path, overwrite: common.force)
-    }
-    let report = RunReport(result, images: files.images, model: modelName)
-    if let path = files.statistics {
-      try AtomicFile.write(
-        Array((report.json.text(indentation: 2) + "\n").utf8), to: path, overwrite: common.force)
-    }
-    if common.json { console.result(report.json.text(indentation: 2), beside: files) }
-    console.detail(report.summary)
-    if let code = interruption.exitCode { throw ExitCode(code) }
   }
 }

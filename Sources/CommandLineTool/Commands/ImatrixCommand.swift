@@ -20,29 +20,28 @@ struct ImatrixCommand: AsyncParsableCommand {
         auraflow imatrix aura_flow_0.3/ -f prompts.txt -o aura.imatrix
         auraflow convert aura_flow_0.3/ aura.gguf --type q3_K --imatrix aura.imatrix
 
-      The file of prompts is UTF-8, one prompt per line. Empty lines are
-      skipped, every other line is a prompt: there are no comments. Choose
-      prompts like those that the model will be used with. Prompt i uses
-      seed + i. Smaller pictures (-W, -H) and fewer steps take less time.
+      \(PromptOptions.fileHelp)
+      Choose prompts like those that the model will be used with; without any,
+      eight of our own are taken. Prompt i, from 0, uses seed + i unless its line
+      has a seed. Smaller pictures (-W, -H) and fewer steps take less time.
 
       A row counts once each time it is multiplied: tokens at every step, all
       padding of a prompt as one, texts and times once for all that share them.
-      Sums do not depend on the number of threads. Nothing is written before the
-      last prompt has ended: an interruption leaves no file. The file has the
-      GGUF form that llama.cpp's tools read, whatever its name.
+      Sums do not depend on the number of threads. The file appears when the last
+      prompt has ended; until then sums are kept beside it, in NAME.KEY.partial,
+      and the same command goes on after an interruption. The file has the GGUF
+      form that llama.cpp's tools read, whatever its name.
       """)
 
   @Argument(help: "The model, as --model takes it; best in F16, BF16 or F32.", completion: .file())
   var path: String?
 
-  @Option(
-    name: [.long, .customShort("f")], parsing: .unconditional,
-    help: ArgumentHelp("One prompt per line.", valueName: "file"), completion: .file())
-  var prompts: String
+  @OptionGroup var prompts: PromptOptions
 
   @Option(
     name: [.long, .customShort("o")], parsing: .unconditional,
-    help: ArgumentHelp("The importance matrix to write (GGUF).", valueName: "file"),
+    help: ArgumentHelp(
+      "The importance matrix to write (GGUF), - for standard output.", valueName: "file"),
     completion: .file())
   var output: String
 
@@ -58,81 +57,70 @@ struct ImatrixCommand: AsyncParsableCommand {
       let interruption = Interruption(clearsLine: console.showsProgress)
       // Wrong names must be found before hours of work, not after.
       interruption.beginWriting()
+      let output = StandardStreams.outputPath(output)
+      try StandardStreams.expectNoTerminal(output, option: "--output")
       try AtomicFile.check(output, overwrite: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
-      let texts = try PromptFile(path: prompts).prompts
+      let named = try prompts.lines()
       let (pipeline, _) = try model.open(
         path: path, memory: memory, precision: precision, threads: common.threads)
       let files = OutputOptions.Files(images: [output], latents: nil, statistics: nil)
-      try files.expectApart(from: pipeline.files + [prompts])
-      let requests = try requests(texts, pipeline)
+      try files.expectApart(from: pipeline.files + [prompts.file].compactMap { $0 })
+      let requests = try requests(
+        named ?? BuiltInPrompts.lines(forModel: pipeline.files), pipeline, console)
       let start = ContinuousClock.now
-      let sums = ActivationSums()
-      try await measure(requests, pipeline, into: sums, interruption, console)
-      interruption.beginWriting()
-      if let code = interruption.exitCode { throw ExitCode(code) }
-      let entries = sums.entries
-      try ImportanceMatrix.write(
-        entries, origin: .init(datasets: [FilePaths.shown(prompts)], chunkCount: texts.count),
-        to: output,
-        overwrite: common.force)
+      let session = try ImatrixSession(
+        pipeline, requests, output: output,
+        identity: "\(AuraFlowCommand.configuration.version) \(model.hints()) "
+          + precision.activations.rawValue, console, interruption)
+      let entries = try await session.run()
+      let results = ResultWriter(console, overwrite: common.force)
+      let rescued = try RescuedFile.writing(
+        to: output, overwrite: common.force, ending: ".gguf"
+      ) { path, overwrite throws(ModelFileError) in
+        try ImportanceMatrix.write(
+          entries,
+          origin: .init(datasets: [FilePaths.shown(prompts.source)], chunkCount: requests.count),
+          to: path,
+          overwrite: overwrite)
+      }
+      session.finish()
+      if let rescued { results.tell(rescued) }
       report(
-        entries, prompts: texts.count, seconds: (ContinuousClock.now - start) / .seconds(1),
-        files, console)
+        entries, at: rescued?.path ?? output, prompts: requests.count,
+        seconds: (ContinuousClock.now - start) / .seconds(1), files, console)
+      try results.finish()
     }
   }
 
   /// A request for each prompt, all of them checked.
   private func requests(
-    _ texts: [String], _ pipeline: Pipeline
+    _ lines: [PromptLine], _ pipeline: Pipeline, _ console: Console
   ) throws(GenerationError) -> [GenerationRequest] {
     var requests: [GenerationRequest] = []
-    for (index, text) in texts.enumerated() {
-      var request = sampling.request(prompt: text)
-      request.seed = request.seed &+ UInt64(index)
+    var isGuided = false
+    for (index, line) in lines.enumerated() {
+      var common = sampling.request(prompt: line.text)
+      common.seed &+= UInt64(index)
+      let request = line.request(common)
       do throws(GenerationError) {
-        _ = try pipeline.settings(for: request)
+        isGuided = try pipeline.checkedSettings(for: request).usesGuidance || isGuided
       } catch {
-        throw .invalidRequest("prompt \(index + 1) of \(prompts): \(error)")
+        throw error.about("prompt \(index + 1) of \(prompts.source)")
       }
       requests.append(request)
+    }
+    prompts.noteIdle([.numImages, .output], in: lines, console)
+    for note in try pipeline.notes(on: requests) { console.note(note) }
+    if !isGuided {
+      console.note("guidance is off: only what the prompts themselves bring about is measured")
     }
     return requests
   }
 
-  /// Runs all prompts, until done or interrupted.
-  private func measure(
-    _ requests: [GenerationRequest], _ pipeline: Pipeline, into sums: ActivationSums,
-    _ interruption: Interruption, _ console: Console
-  ) async throws {
-    let reporter = ProgressReporter(console, runCount: requests.count)
-    let task = Task {
-      var dropped = 0
-      for request in requests {
-        let done = try await pipeline.measureActivations(of: request, into: sums) {
-          reporter.report($0)
-        }
-        if done.droppedTokens.prompt > 0 { dropped += 1 }
-      }
-      return dropped
-    }
-    interruption.beginComputing { task.cancel() }
-    let outcome = await task.result
-    console.endProgress()
-    if let code = interruption.exitCode { throw ExitCode(code) }
-    let dropped = try outcome.get()
-    if dropped > 0 {
-      console.note(
-        "\(dropped) of \(requests.count) prompts cut: --max-sequence-length allows longer ones")
-    }
-    if let first = requests.first, try !pipeline.settings(for: first).usesGuidance {
-      console.note("guidance is off: only what the prompts themselves bring about was measured")
-    }
-  }
-
   private func report(
-    _ entries: [String: ActivationSums.Entry], prompts: Int, seconds: Double,
+    _ entries: [String: ActivationSums.Entry], at place: String, prompts: Int, seconds: Double,
     _ files: OutputOptions.Files, _ console: Console
   ) {
     let rows = entries.values.reduce(0) { $0 + $1.rows }
@@ -140,10 +128,10 @@ struct ImatrixCommand: AsyncParsableCommand {
       "\(entries.count) tensors, \(rows) rows of \(prompts) prompts in "
         + formattedDuration(seconds))
     guard common.json else {
-      return console.result(output.withoutControlCharacters, beside: files)
+      return console.result(place.withoutControlCharacters, beside: files)
     }
     let report: JSONValue = [
-      "file": .path(output), "prompts": .integer(prompts), "tensors": .integer(entries.count),
+      "file": .path(place), "prompts": .integer(prompts), "tensors": .integer(entries.count),
       "rows": .integer(rows), "seconds": .double(seconds),
       "peakResidentBytes": .integer(peakResidentBytes()),
     ]

@@ -58,7 +58,7 @@ struct PlanCommand: AsyncParsableCommand {
 
   @Option(
     name: [.long, .customShort("b"), .customLong("batch-count")],
-    help: ArgumentHelp("Pictures in one pass.", valueName: "count"))
+    help: ArgumentHelp("Pictures to make of the prompt.", valueName: "count"))
   var numImages = 1
 
   @Flag(inversion: .prefixedNo, help: "Measure the speed of one layer.")

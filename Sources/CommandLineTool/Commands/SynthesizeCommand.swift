@@ -70,11 +70,20 @@ struct SynthesizeCommand: AsyncParsableCommand {
       let pool = ThreadPool(threadCount: common.threadCount)
       interruption.beginComputing { pool.cancel() }
       let progress = ByteProgress(console, ending: "waiting for the disk")
-      let outcome = Result { try write(model, on: pool, progress) }
+      let results = ResultWriter(console, overwrite: common.force)
+      var place = output
+      let outcome = Result {
+        try write(model, on: pool, progress) {
+          results.tell($0)
+          place = $0.path
+        }
+      }
       console.endProgress()
       // A signal that came when all was done does not undo it.
       if let code = interruption.exitCode, case .failure = outcome { throw ExitCode(code) }
-      report(model, byteCount: try outcome.get(), seconds: progress.seconds, console)
+      report(
+        model, at: place, byteCount: try outcome.get(), seconds: progress.seconds, console)
+      try results.finish()
     }
   }
 
@@ -93,6 +102,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
       throw ValidationError(
         "--type: '\(name)' is none of " + RandomRows.types.map(\.name).joined(separator: ", "))
     }
+    try StandardStreams.expectName(output, "a model")
     if !isFile {
       let hasExtension =
         !output.hasSuffix("/") && !FileSystem.fileExtension(of: output).isEmpty
@@ -111,26 +121,26 @@ struct SynthesizeCommand: AsyncParsableCommand {
   }
 
   private func write(
-    _ model: SyntheticModel, on pool: ThreadPool, _ progress: ByteProgress
+    _ model: SyntheticModel, on pool: ThreadPool, _ progress: ByteProgress,
+    onRescue: (RescuedFile) -> Void
   ) throws -> Int {
-    isFile
-      ? try model.writeGGUF(to: output, overwrite: common.force, on: pool) {
-        progress.show($0, of: $1)
-      }
-      : try model.writeFolder(to: output, overwrite: common.force, on: pool) {
-        progress.show($0, of: $1)
-      }
+    let show: SyntheticModel.Progress = { progress.show($0, of: $1) }
+    return isFile
+      ? try model.writeGGUF(
+        to: output, overwrite: common.force, on: pool, progress: show, onRescue: onRescue)
+      : try model.writeFolder(
+        to: output, overwrite: common.force, on: pool, progress: show, onRescue: onRescue)
   }
 
   private func report(
-    _ model: SyntheticModel, byteCount: Int, seconds: Double, _ console: Console
+    _ model: SyntheticModel, at place: String, byteCount: Int, seconds: Double, _ console: Console
   ) {
     console.detail(
       "\(formattedBytes(byteCount)) in " + String(format: "%.1f s", seconds))
     guard !common.quiet else { return }
-    guard common.json else { return Console.writeOutput(output.withoutControlCharacters + "\n") }
+    guard common.json else { return Console.writeOutput(place.withoutControlCharacters + "\n") }
     let report: JSONValue = [
-      "file": .path(output), "preset": .string(model.preset.rawValue),
+      "file": .path(place), "preset": .string(model.preset.rawValue),
       "type": .string(model.type.name), "seed": .seed(model.seed), "bytes": .integer(byteCount),
       "seconds": .double(seconds),
     ]

@@ -58,9 +58,8 @@ struct LatentFile {
     factor.map { factor in stored.map { $0 * factor * scale } } ?? stored
   }
 
-  /// The bytes of a file with the final latents of a result.
-  static func encode(_ result: GenerationResult) -> [UInt8] {
-    SafetensorsWriter.encode(
-      [.init(name: "latents", shape: result.latentShape, values: result.latents)])
+  /// The bytes of a file with latents.
+  static func encode(_ values: [Float], shape: [Int]) -> [UInt8] {
+    SafetensorsWriter.encode([.init(name: "latents", shape: shape, values: values)])
   }
 }

@@ -6,7 +6,8 @@ import ModelFiles
 struct OutputNames {
   private let pattern: String
 
-  /// - Parameter pattern: a file name, or one with a number such as `%03d` in it.
+  /// - Parameter pattern: a file name, or one with a number such as `%03d` in it; `-` is standard
+  ///   output.
   init(_ pattern: String) { self.pattern = pattern }
 
   /// One name for each image: the pattern itself for a single one, numbered names for several.
@@ -14,6 +15,13 @@ struct OutputNames {
   /// - Throws: `ValidationError` if the name cannot be numbered or is no PNG's.
   func names(count: Int) throws -> [String] {
     guard !pattern.isEmpty else { throw ValidationError("--output is empty") }
+    let path = StandardStreams.outputPath(pattern)
+    if path == StandardStreams.outputPath("-") {
+      guard count == 1 else {
+        throw ValidationError("--output -: standard output takes one picture, these are \(count)")
+      }
+      return [path]
+    }
     let fileExtension = FileSystem.fileExtension(of: pattern)
     guard !["jpg", "jpeg", "webp", "gif", "bmp", "tiff"].contains(fileExtension) else {
       throw ValidationError("--output \(pattern): only PNG files are written")

@@ -7,7 +7,8 @@ struct OutputOptions: ParsableArguments {
   @Option(
     name: [.long, .customShort("o")], parsing: .unconditional,
     help: ArgumentHelp(
-      "The PNG to write; several become out_000.png, ... or follow a pattern such as out_%03d.png.",
+      "The PNG to write, - for standard output; several become out_000.png, ... or follow a pattern "
+        + "such as out_%03d.png.",
       valueName: "file"), completion: .file())
   var output = "output.png"
 
@@ -35,15 +36,25 @@ struct OutputOptions: ParsableArguments {
 
   /// Checks every output before the work begins.
   ///
+  /// - Parameters:
+  ///   - images: the pictures' files.
+  ///   - force: whether existing files may be replaced.
+  /// - Returns: the names.
   /// - Throws: `ModelFileError` or `ValidationError` for names that are taken twice, exist already
   ///   or cannot be written.
-  func checkedFiles(imageCount: Int, force: Bool) throws -> Files {
+  func checkedFiles(images: [String], force: Bool) throws -> Files {
     let files = Files(
-      images: try OutputNames(output).names(count: imageCount), latents: saveLatents,
-      statistics: stats)
+      images: images,
+      latents: saveLatents.map(StandardStreams.outputPath),
+      statistics: stats.map(StandardStreams.outputPath))
+    for path in files.images { try StandardStreams.expectNoTerminal(path, option: "--output") }
+    if let path = files.latents {
+      try StandardStreams.expectNoTerminal(path, option: "--save-latents")
+    }
     var seen: Set<String> = []
     for path in files.all {
-      guard Self.isDevice(path) || seen.insert(Self.identity(path)).inserted else {
+      let takesSeveral = Self.isDevice(path) && path != StandardStreams.outputPath("-")
+      guard takesSeveral || seen.insert(Self.identity(path)).inserted else {
         throw ValidationError("'\(path)' is named for two outputs")
       }
       try AtomicFile.check(path, overwrite: force)
@@ -73,15 +84,6 @@ extension OutputOptions.Files {
       throw ModelFileError(
         path: path, kind: .unwritable, fault: "is one of the input files: name another output")
     }
-  }
-
-  /// Whether a path is where results are printed, such as `/dev/stdout`.
-  static func isStandardOutput(_ path: String) -> Bool {
-    var output = stat()
-    guard let file = FileSystem.status(path), fstat(STDOUT_FILENO, &output) == 0 else {
-      return false
-    }
-    return file.st_dev == output.st_dev && file.st_ino == output.st_ino
   }
 
   private struct Inode: Hashable {

@@ -2,18 +2,16 @@ import ArgumentParser
 import Foundation
 import TextToImage
 
-/// What the picture should be.
+/// What the pictures should be.
 struct PictureOptions: ParsableArguments {
-  @Option(
-    name: [.long, .customShort("p")], parsing: .unconditional,
-    help: ArgumentHelp("What the picture should show.", valueName: "text"))
-  var prompt: String
+  @OptionGroup var prompts: PromptOptions
 
   @OptionGroup var sampling: SamplingOptions
 
   @Option(
     name: [.long, .customShort("b"), .customLong("batch-count")], parsing: .unconditional,
-    help: ArgumentHelp("Pictures to make; image i uses seed + i.", valueName: "count"))
+    help: ArgumentHelp(
+      "Pictures to make of each prompt; picture i uses seed + i.", valueName: "count"))
   var numImages: Int?
 
   @Option(
@@ -24,27 +22,19 @@ struct PictureOptions: ParsableArguments {
         + "ones.", valueName: "file"), completion: .file())
   var latents: String?
 
-  /// The request for the library.
-  func request(
-    count: Int, initial: LatentFile?, _ pipeline: Pipeline
-  ) throws(GenerationError) -> GenerationRequest {
-    var request = sampling.request(prompt: prompt)
-    request.imageCount = count
-    if let initial {
-      request.latents = initial.values(for: pipeline)
-      // Latents know their size.
-      request.width = sampling.width ?? initial.shape[3] * pipeline.upscaling
-      request.height = sampling.height ?? initial.shape[2] * pipeline.upscaling
+  mutating func validate() throws {
+    guard !prompts.prompt.isEmpty || prompts.prompts != nil else {
+      throw ValidationError(
+        "no prompt: name one with --prompt, or a file of prompts with --prompts")
     }
-    let settings = try pipeline.settings(for: request)
-    if let initial {
-      let expected = pipeline.latentShape(for: settings)
-      guard initial.shape == expected else {
-        throw .invalidRequest(
-          "--latents has shape \(initial.shape), this request needs \(expected)")
-      }
+    guard prompts.prompt.count <= 1 else {
+      throw ValidationError(
+        "--prompt is given \(prompts.prompt.count) times: put several prompts into a file for "
+          + "--prompts")
     }
-    return request
+    if latents != nil, prompts.prompts != nil {
+      throw ValidationError("--latents is for a single --prompt")
+    }
   }
 }
 

@@ -1,10 +1,10 @@
 import ArgumentParser
 import BitAllocation
 import BlockFormats
-import Comparison
 import Conversion
 import Foundation
 import ModelFiles
+import TextToImage
 
 /// A size instead of a type, and how it is found out which tensors deserve its bits.
 struct SizeOptions: ParsableArguments {
@@ -22,13 +22,7 @@ struct SizeOptions: ParsableArguments {
       "The same by average bits of a weight, such as 3.4.", valueName: "bits"))
   var targetBpw: Double?
 
-  @Option(
-    name: [.long, .customShort("f")], parsing: .unconditional,
-    help: ArgumentHelp(
-      "Prompts on which a target is measured, in the form that compare takes; settings in it do not "
-        + "count (default: two of our own).",
-      valueName: "file"), completion: .file())
-  var prompts: String?
+  @OptionGroup var prompts: PromptOptions
 
   @Option(
     name: .long,
@@ -68,9 +62,11 @@ struct SizeOptions: ParsableArguments {
     if let measureSide, !(16...4096).contains(measureSide) {
       throw ValidationError("--measure-side \(measureSide) is outside of 16...4096")
     }
-    if !isUsed, prompts != nil || measureSide != nil || measured != nil || passes != 60 {
+    let namesPrompts = prompts.prompts != nil || !prompts.prompt.isEmpty
+    if !isUsed, namesPrompts || measureSide != nil || measured != nil || passes != 60 {
       throw ValidationError(
-        "--prompts, --passes, --measure-side and --measured are for --target-size and --target-bpw")
+        "--prompt, --prompts, --passes, --measure-side and --measured are for --target-size and "
+          + "--target-bpw")
     }
   }
 
@@ -83,14 +79,10 @@ struct SizeOptions: ParsableArguments {
   }
 
   /// Prompts to measure on.
-  func texts() throws(ModelFileError) -> [String] {
-    guard let prompts else {
-      return [
-        "a red apple on a blue background", "a photograph of a lighthouse on a cliff at dawn",
-      ]
-    }
-    return try ComparisonPrompts(text: PromptFile.text(path: prompts), path: prompts)
-      .prompts.map(\.text)
+  func texts(_ pipeline: Pipeline, _ console: Console) throws(ModelFileError) -> [String] {
+    let lines = try prompts.lines() ?? BuiltInPrompts.lines(forModel: pipeline.files)
+    prompts.noteIdle(Set(PromptKey.allCases), in: lines, console)
+    return lines.map(\.text)
   }
 
   /// Bytes that the file may have.

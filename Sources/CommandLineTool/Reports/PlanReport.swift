@@ -31,6 +31,17 @@ struct PlanReport {
           + (plan.fits
             ? "\(formattedBytes(plan.peakBytes).padded(12)) \(kept) \(read)" : "too little"))
     }
+    if settings.seeds.count > 1 {
+      let together = plans.filter { $0.fits && $0.picturesAtOnce > 1 }
+        .map { $0.budget.map(formattedBytes) ?? "no limit" }
+      lines += [
+        "",
+        "  pictures are made "
+          + (together.isEmpty
+            ? "one after another"
+            : "together with \(together.joined(separator: ", ")), else one after another"),
+      ]
+    }
     if let plan = plans.last(where: \.fits) {
       lines += ["", "  stages with \(plan.budget.map(formattedBytes) ?? "no limit"):"]
       lines.append("  stage         weights      kept         activations  peak")
@@ -48,8 +59,10 @@ struct PlanReport {
       lines += [
         "",
         String(
-          format: "  about %.1f s of computing a step, %@ for all %d", secondsPerStep,
-          formattedDuration(secondsPerStep * Double(settings.steps)), settings.steps),
+          format: "  about %.1f s of computing a step, %@ for all %d%@", secondsPerStep,
+          formattedDuration(
+            secondsPerStep * Double(settings.steps) * Double(settings.seeds.count)),
+          settings.steps, settings.seeds.count > 1 ? " of \(settings.seeds.count) pictures" : ""),
       ]
     }
     return lines.joined(separator: "\n")
@@ -80,6 +93,7 @@ struct PlanReport {
     return .object([
       .init(key: "budgetBytes", value: plan.budget.map { .integer($0) } ?? .null),
       .init(key: "fits", value: .bool(plan.fits)),
+      .init(key: "picturesAtOnce", value: .integer(plan.picturesAtOnce)),
       .init(key: "peakBytes", value: .integer(plan.peakBytes)),
       .init(key: "baseBytes", value: .integer(plan.baseBytes)),
       .init(key: "stages", value: .array(stages)),

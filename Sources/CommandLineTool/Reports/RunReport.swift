@@ -3,24 +3,63 @@ import StrictJSON
 import Tensors
 import TextToImage
 
-/// The outcome of a generation for `--stats` and `--json`.
-struct RunReport {
-  private let result: GenerationResult
-  private let images: [String]
-  private let model: String
+/// A picture that was made, as reports tell of it.
+struct FinishedPicture: Sendable {
+  /// Number of its prompt in the run.
+  let job: Int
+  /// Its file; nil if it could be written nowhere.
+  let file: String?
+  let seed: UInt64
+  let settings: GenerationSettings
+  let droppedTokens: Int
+  /// Of its prompt's pictures so far.
+  let statistics: GenerationStatistics
+  /// Empty unless they are going to be saved.
+  let latents: [Float]
+}
 
-  init(_ result: GenerationResult, images: [String], model: String) {
-    self.result = result
-    self.images = images
+/// The outcome of a run of `generate` for `--stats` and `--json`.
+struct RunReport {
+  private let pictures: [FinishedPicture]
+  private let model: String
+  private let namesPrompts: Bool
+
+  /// - Parameters:
+  ///   - pictures: all that were finished, in order; at least one.
+  ///   - model: its name.
+  ///   - namesPrompts: whether each picture has a prompt and settings of its own.
+  init(_ pictures: [FinishedPicture], model: String, namesPrompts: Bool) {
+    self.pictures = pictures
     self.model = model
+    self.namesPrompts = namesPrompts
+  }
+
+  /// Time of all prompts, and the most memory.
+  private var statistics: GenerationStatistics {
+    var total = GenerationStatistics()
+    for (index, picture) in pictures.enumerated() {
+      // A prompt's last picture knows of all before it.
+      guard index + 1 == pictures.count || pictures[index + 1].job != picture.job else { continue }
+      let part = picture.statistics
+      total.textEncoderSeconds += part.textEncoderSeconds
+      total.scheduleSeconds += part.scheduleSeconds
+      total.stepSeconds += part.stepSeconds
+      total.decoderSeconds += part.decoderSeconds
+      total.totalSeconds += part.totalSeconds
+      total.peakResidentBytes = max(total.peakResidentBytes, part.peakResidentBytes)
+    }
+    return total
   }
 
   /// Files, settings, seconds per stage and step, and peak memory.
   var json: JSONValue {
-    let statistics = result.statistics
-    let settings = result.settings
-    let images: [JSONValue] = zip(images, settings.seeds).map { name, seed in
-      ["file": .path(name), "seed": .seed(seed)]
+    let statistics = statistics
+    let images = pictures.map { picture -> JSONValue in
+      let own: [JSONValue.Member] = [
+        .init(key: "file", value: picture.file.map { .path($0) } ?? .null),
+        .init(key: "seed", value: .seed(picture.seed)),
+      ]
+      return .object(own + (namesPrompts ? promptMembers(picture) : []))
     }
     let seconds: JSONValue = [
       "textEncoder": .double(statistics.textEncoderSeconds),
@@ -34,17 +73,29 @@ struct RunReport {
     return .object(
       [
         .init(key: "images", value: .array(images)), .init(key: "model", value: .string(model)),
-      ] + settings.commonMembers + [
-        .init(key: "droppedTokens", value: .integer(result.droppedTokens.prompt)),
+      ] + (namesPrompts ? [] : pictures.first.map(settingMembers) ?? []) + [
         .init(key: "seconds", value: seconds),
         .init(key: "secondsPerStep", value: .double(perStep)),
         .init(key: "peakResidentBytes", value: .integer(statistics.peakResidentBytes)),
       ])
   }
 
+  private func promptMembers(_ picture: FinishedPicture) -> [JSONValue.Member] {
+    [
+      .init(key: "prompt", value: .string(picture.settings.prompt)),
+      .init(key: "negativePrompt", value: .string(picture.settings.negativePrompt)),
+    ] + settingMembers(picture)
+  }
+
+  private func settingMembers(_ picture: FinishedPicture) -> [JSONValue.Member] {
+    picture.settings.commonMembers + [
+      .init(key: "droppedTokens", value: .integer(picture.droppedTokens))
+    ]
+  }
+
   /// One line for `--verbose`.
   var summary: String {
-    let statistics = result.statistics
+    let statistics = statistics
     return String(
       format: "%.2f s: text %.2f, schedule %.2f, steps %.2f, decoder %.2f; peak memory ",
       statistics.totalSeconds, statistics.textEncoderSeconds, statistics.scheduleSeconds,

@@ -47,7 +47,7 @@ struct Console: Sendable {
   /// Prints a part of the result; on stderr where a file of the result itself goes to stdout.
   func result(_ text: String, beside files: OutputOptions.Files) {
     guard !isQuiet else { return }
-    if files.all.contains(where: OutputOptions.Files.isStandardOutput) {
+    if files.all.contains(where: StandardStreams.isOutput) {
       Self.writeError(text + "\n")
     } else {
       Self.writeOutput(text + "\n")

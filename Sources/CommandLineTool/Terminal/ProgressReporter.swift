@@ -5,53 +5,60 @@ import TextToImage
 /// Shows the steps of one generation, or of several that follow each other, with speed and remaining
 /// time of all of them.
 final class ProgressReporter: Sendable {
-  private struct State {
-    var seconds = 0.0
-    var steps = 0
-    /// Generations that have begun.
-    var runs = 0
-  }
-
   private let console: Console
   private let display: ProgressDisplay
-  private let runCount: Int
-  private let state = Mutex(State())
+  /// What is counted: pictures or prompts.
+  private let noun: String
+  private let total: Int
+  private let state = Mutex((seconds: 0.0, steps: 0))
 
   /// - Parameters:
   ///   - console: where to show it.
-  ///   - runCount: generations to come.
-  init(_ console: Console, runCount: Int = 1) {
+  ///   - total: pictures or prompts of the run.
+  ///   - noun: what they are called.
+  init(_ console: Console, total: Int, _ noun: String) {
     self.console = console
-    self.runCount = runCount
+    self.total = total
+    self.noun = noun
     display = ProgressDisplay(console)
   }
 
-  func report(_ progress: GenerationProgress) {
-    let state = state.withLock { state in
-      switch progress.stage {
-      case .encodingText: state.runs += 1
-      case .denoising:
-        state.seconds += progress.seconds
-        state.steps += 1
-      case .preparingSchedule, .decoding: break
-      }
-      return state
-    }
-    let title = runCount > 1 ? "prompt \(state.runs)/\(runCount): " : ""
+  /// Shows where a generation is.
+  ///
+  /// - Parameters:
+  ///   - progress: of the generation.
+  ///   - first: how many others were there before it.
+  func report(_ progress: GenerationProgress, first: Int = 0) {
+    let present = first + progress.images.lowerBound..<first + progress.images.upperBound
+    let title = title(present)
     let done = Double(progress.step) / Double(max(1, progress.stepCount))
-    let share = (Double(state.runs - 1) + done) / Double(max(1, runCount))
+    let share =
+      (Double(present.lowerBound) + Double(present.count) * done) / Double(max(1, total))
     guard progress.stage == .denoising else {
       display.show(share, title: title, isNew: true) { progress.stage.rawValue }
       return console.detail(title + progress.stage.rawValue)
     }
+    let state = state.withLock { state in
+      state.seconds += progress.seconds
+      state.steps += 1
+      return state
+    }
     let steps = "step \(progress.step)/\(progress.stepCount)"
     display.show(share, title: title) {
       let mean = state.seconds / Double(state.steps)
-      let left = progress.stepCount * (runCount - state.runs + 1) - progress.step
-      return steps + String(format: "  %.2f s/step  ETA ", mean)
-        + formattedDuration(mean * Double(left))
+      // Those that are made together share their steps.
+      let later = Double(total - present.upperBound) / Double(max(1, present.count))
+      let left = Double(progress.stepCount) * later + Double(progress.stepCount - progress.step)
+      return steps + String(format: "  %.2f s/step  ETA ", mean) + formattedDuration(mean * left)
     }
     console.detail(
       title + steps + ": sigma \(progress.sigma), " + String(format: "%.3f s", progress.seconds))
+  }
+
+  private func title(_ present: Range<Int>) -> String {
+    guard total > 1 else { return "" }
+    return present.count > 1
+      ? "\(noun)s \(present.lowerBound + 1)-\(present.upperBound)/\(total): "
+      : "\(noun) \(present.upperBound)/\(total): "
   }
 }

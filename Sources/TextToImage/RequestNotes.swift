@@ -1,0 +1,63 @@
+extension Pipeline {
+  /// What is known of requests before the work begins, and their user should know.
+  ///
+  /// - Parameter requests: all of a run, in order.
+  /// - Returns: one line each.
+  /// - Throws: `GenerationError.invalidRequest` for one that cannot be met.
+  public func notes(on requests: [GenerationRequest]) throws(GenerationError) -> [String] {
+    var (prompts, negativePrompts, idle) = (Cuts("prompt"), Cuts("negative prompt"), Cuts(""))
+    var notes: [String] = []
+    for (index, request) in requests.enumerated() {
+      let settings = try settings(for: request)
+      let length = settings.maxSequenceLength
+      func dropped(_ text: String) -> Int {
+        tokenizer.encodeCounting(text, maximumLength: length).droppedCount
+      }
+      prompts.add(index, dropped(settings.prompt), length)
+      if settings.usesGuidance {
+        negativePrompts.add(index, dropped(settings.negativePrompt), length)
+      } else if !settings.negativePrompt.isEmpty {
+        idle.add(index, 1, length)
+      }
+      let count = settings.seeds.count
+      // The plan of one picture says nothing.
+      if count > 1, memoryPlan(for: settings, limit: memory.limit).picturesAtOnce > 1 {
+        let which = requests.count > 1 ? " of prompt \(index + 1)" : ""
+        notes.append(
+          "\(count) pictures\(which) are made together: weights are read again at each step")
+      }
+    }
+    notes += [prompts, negativePrompts].compactMap { $0.note(of: requests.count) }
+    if idle.count > 0 {
+      let whose = idle.count < requests.count ? " (\(idle.count) of \(requests.count) prompts)" : ""
+      notes.append(
+        "the negative prompt has no effect at a guidance scale of 1 or less\(whose)")
+    }
+    return notes
+  }
+}
+
+/// Texts of a run that are longer than what counts.
+private struct Cuts {
+  private let name: String
+  private(set) var count = 0
+  private var first = (index: 0, dropped: 0, length: 0)
+
+  init(_ name: String) { self.name = name }
+
+  mutating func add(_ index: Int, _ dropped: Int, _ length: Int) {
+    guard dropped > 0 else { return }
+    if count == 0 { first = (index, dropped, length) }
+    count += 1
+  }
+
+  /// A line, if there are any.
+  func note(of total: Int) -> String? {
+    guard count > 0 else { return nil }
+    let what = "\(first.dropped) of its tokens are beyond the \(first.length) that "
+    let end = "max-sequence-length allows"
+    return total == 1
+      ? "the \(name) is cut: \(what)\(end)"
+      : "\(count) of \(total) \(name)s are cut; the first is number \(first.index + 1): \(what)\(end)"
+  }
+}

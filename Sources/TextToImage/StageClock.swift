@@ -1,0 +1,22 @@
+import Foundation
+import Tensors
+
+/// Measures stages with the monotonic clock.
+final class StageClock {
+  private let start = ContinuousClock.now
+  private var last = ContinuousClock.now
+
+  /// Seconds since the last call, or since the beginning.
+  func lap() -> Double {
+    let now = ContinuousClock.now
+    defer { last = now }
+    return (now - last) / .seconds(1)
+  }
+
+  func total() -> Double { (ContinuousClock.now - start) / .seconds(1) }
+}
+
+/// The most memory that this process ever had resident, in bytes (`VmHWM`).
+public func peakResidentBytes() -> Int {
+  kibibytes("VmHWM", in: "/proc/self/status") ?? 0
+}
