@@ -24,7 +24,8 @@ package final class AtomicFolder {
   ) throws(ModelFileError) {
     let trimmed = FileSystem.withoutTrailingSlashes(path)
     self.path = trimmed
-    guard !trimmed.isEmpty else {
+    // The root stays as it is.
+    guard !trimmed.isEmpty, trimmed != "/" else {
       throw ModelFileError(path: path, kind: .unwritable, fault: "is no name for a new folder")
     }
     replacesFormer = try !Self.isFree(trimmed)

@@ -191,7 +191,7 @@ struct PromptInputTests {
     let outcome = try run(
       "generate", "-p", long, "-n", "blurry", "--guidance-scale", "1", "--steps", "1", "-v")
     let lines = outcome.errorLines
-    let first = try #require(lines.firstIndex { $0.contains("encoding text") })
+    let first = try #require(lines.firstIndex { $0.contains("step 1/1: sigma") })
     for note in ["the prompt is cut:", "the negative prompt has no effect"] {
       let place = try #require(lines.firstIndex { $0.contains(note) }, "\(outcome.errors)")
       #expect(place < first)

@@ -17,6 +17,8 @@ final class GenerateSession: Sendable {
   private let interruption: Interruption
   private let results: ResultWriter
   private let finished = Mutex<[FinishedPicture]>([])
+  /// Whether latents were said to be beyond all range.
+  private let isWarned = Atomic(false)
 
   init(
     pipeline: Pipeline, modelName: String, jobs: [PictureJob], files: OutputOptions.Files,
@@ -45,7 +47,11 @@ final class GenerateSession: Sendable {
       for (number, job) in self.jobs.enumerated() {
         let done = first
         try await self.pipeline.generate(
-          job.request, onProgress: { reporter.report($0, first: done) },
+          job.request,
+          onProgress: { progress in
+            self.watch(progress)
+            reporter.report(progress, first: done)
+          },
           onImage: { self.finish($0, of: number) })
         first += job.names.count
       }
@@ -62,6 +68,16 @@ final class GenerateSession: Sendable {
     try results.finish()
   }
 
+  /// Says early when latents leave the range of pictures: hours of steps may follow.
+  private func watch(_ progress: GenerationProgress) {
+    guard !isWarned.load(ordering: .relaxed), progress.step < progress.stepCount,
+      let note = ResultWarnings.note(
+        latents: progress.latents, "after step \(progress.step) of \(progress.stepCount)"),
+      !isWarned.exchange(true, ordering: .relaxed)
+    else { return }
+    console.note(note)
+  }
+
   /// Writes a picture.
   private func finish(_ picture: GeneratedImage, of job: Int) {
     let metadata = ImageMetadata(
@@ -70,11 +86,13 @@ final class GenerateSession: Sendable {
     let place = results.write(jobs[job].names[picture.index], ending: ".png") {
       try picture.image.pngData(texts: metadata.texts)
     }
+    for warning in picture.warnings { console.note("\(place ?? "the picture"): \(warning)") }
     if let place, !common.json { console.result(place.withoutControlCharacters, beside: files) }
     let record = FinishedPicture(
       job: job, file: place, seed: picture.settings.seeds[picture.index],
       settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
-      statistics: picture.statistics, latents: files.latents == nil ? [] : picture.latents)
+      statistics: picture.statistics, warnings: picture.warnings,
+      latents: files.latents == nil ? [] : picture.latents)
     finished.withLock { $0.append(record) }
   }
 

@@ -63,6 +63,12 @@ final class ImatrixSession: Sendable {
     let task = Task {
       for index in first..<self.requests.count {
         _ = try await self.pipeline.measureActivations(of: self.requests[index], into: sums) {
+          if $0.step == $0.stepCount,
+            let note = ResultWarnings.note(
+              latents: $0.latents, "at the end of prompt \(index + 1)")
+          {
+            self.console.note(note)
+          }
           reporter.report($0, first: index)
         }
         self.keep(UnfinishedMatrix.Sums(entries: sums.entries, promptCount: index + 1))

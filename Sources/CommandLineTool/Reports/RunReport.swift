@@ -14,6 +14,8 @@ struct FinishedPicture: Sendable {
   let droppedTokens: Int
   /// Of its prompt's pictures so far.
   let statistics: GenerationStatistics
+  /// Signs that it is no picture.
+  let warnings: [String]
   /// Empty unless they are going to be saved.
   let latents: [Float]
 }
@@ -58,6 +60,7 @@ struct RunReport {
       let own: [JSONValue.Member] = [
         .init(key: "file", value: picture.file.map { .path($0) } ?? .null),
         .init(key: "seed", value: .seed(picture.seed)),
+        .init(key: "warnings", value: .array(picture.warnings.map { .string($0) })),
       ]
       return .object(own + (namesPrompts ? promptMembers(picture) : []))
     }
