@@ -78,7 +78,7 @@ package struct BestTypes: Sendable {
   }
 
   private static func fixedBytes(of plan: ConversionPlan) -> Int {
-    plan.tensors.filter(\.isChoosable).reduce(plan.layout.byteCount) { $0 - $1.byteCount }
+    plan.tensors.filter(\.isChoosable).reduce(plan.byteCount) { $0 - $1.byteCount }
   }
 }
 

@@ -298,8 +298,8 @@ package final class ComponentWeights {
       throw malformed("tensor '\(name)', a scale, holds a number that is not finite")
     }
     guard values.count > 1 else { return first == 1 ? .one : .all(first) }
-    let half = values.count / 2
-    return .rows(rowOrder == .asStored ? values : Array(values[half...] + values[..<half]))
+    let scale = WeightScale.rows(values)
+    return rowOrder == .asStored ? scale : scale.halvesSwapped
   }
 
   private static func trimmed(_ shape: [Int]) -> [Int] {

@@ -1,4 +1,16 @@
 extension ModelPart {
+  /// The folder of the part in a pipeline's folder.
+  package var folderName: String {
+    switch self {
+    case .transformer: "transformer"
+    case .textEncoder: "text_encoder"
+    case .autoencoder: "vae"
+    }
+  }
+
+  /// What diffusers and transformers call the part's files, without ending.
+  package var weightsStem: String { self == .textEncoder ? "model" : "diffusion_pytorch_model" }
+
   /// The name that a part's tensor has in a diffusers folder.
   ///
   /// - Parameters:

@@ -10,15 +10,6 @@ extension ModelPart {
     }
   }
 
-  /// The folder of the part in a pipeline's folder.
-  var folderName: String {
-    switch self {
-    case .transformer: "transformer"
-    case .textEncoder: "text_encoder"
-    case .autoencoder: "vae"
-    }
-  }
-
   /// Where files of the part are published.
   fileprivate var published: String {
     switch self {

@@ -21,6 +21,20 @@ package struct PartTensor: Sendable {
 
   /// Bytes of all elements.
   package var byteCount: Int { ranges.reduce(0) { $0 + $1.count } }
+  /// The tensor with the second half of its rows first.
+  package var halvesSwapped: PartTensor {
+    var ranges = ranges
+    if ranges.count == 1, let whole = ranges.first {
+      let middle = whole.lowerBound + whole.count / 2
+      ranges = [middle..<whole.upperBound, whole.lowerBound..<middle]
+    } else {
+      ranges.reverse()
+    }
+    return PartTensor(
+      part: part, name: name, storedName: storedName, type: type, shape: shape, ranges: ranges,
+      file: file, scale: scale.halvesSwapped)
+  }
+
   /// Elements of a row, by which scales are counted.
   package var columns: Int { shape.count > 1 ? elementCount / max(1, shape[0]) : elementCount }
   /// Number of elements.

@@ -66,7 +66,7 @@ package struct LevelMaker {
     var byteCount = 0
     for mix in mixes where !FileSystem.exists(path(of: mix)) {
       byteCount += try ConversionPlan(source, ConversionPlan.Request(mix), path: path(of: mix))
-        .layout.byteCount
+        .byteCount
     }
     try AtomicFile.checkSpace(for: byteCount, at: store.path("cache/models/level.gguf"))
   }

@@ -9,6 +9,11 @@ package struct ConversionPlan {
   package enum Container: String, Sendable {
     case gguf = "GGUF"
     case safetensors
+    /// A diffusers folder: safetensors with configurations and tokenizer.
+    case folder = "diffusers folder"
+
+    /// Whether tensors are kept as safetensors.
+    var isSafetensors: Bool { self != .gguf }
   }
 
   /// What was asked for.
@@ -60,10 +65,25 @@ package struct ConversionPlan {
 
   package let tensors: [Tensor]
   package let container: Container
-  package let layout: TensorFileLayout
+  /// The file; of a folder the files with tensors, in the order of `tensors`.
+  package let files: [File]
+  /// What a folder holds beside them, by paths in it.
+  let texts: [(name: String, bytes: [UInt8])]
   /// Things that the user should know before.
   package let notes: [String]
 
+  /// A file with tensors.
+  package struct File {
+    /// Its path in the folder; empty for a file by itself.
+    let name: String
+    let layout: TensorFileLayout
+    let tensorCount: Int
+  }
+
+  /// Bytes to write.
+  package var byteCount: Int {
+    files.reduce(0) { $0 + $1.layout.byteCount } + texts.reduce(0) { $0 + $1.bytes.count }
+  }
   /// Whether scales are searched for, so that searching longer makes a difference.
   package var searches: Bool { tensors.contains { $0.isSearched } }
   /// Bytes of all weights in the input.
@@ -87,16 +107,18 @@ package struct ConversionPlan {
   /// - Throws: `ConversionError` for rules and types that cannot be, `ModelFileError` for a name that
   ///   the file cannot hold.
   package init(_ source: ConversionSource, _ request: Request, path: String) throws {
-    if request.container == .safetensors, request.mix.base.isBlockQuantized {
+    if request.container.isSafetensors, request.mix.base.isBlockQuantized {
       throw ConversionError.unusable(
         "--type \(request.mix.name): safetensors files hold F32, F16 or BF16; end the name in "
           + ".gguf for blocks")
     }
-    let items = source.tensors.map { tensor in
-      let shape = Self.shape(of: tensor)
+    let levels = source.levelCount
+    let items = source.tensors.map { stored in
+      let tensor = Self.ordered(stored, for: request.container)
+      let shape = Self.shape(of: tensor, in: request.container)
       return (
         tensor: tensor, shape: shape, role: TensorRole(tensor.part, tensor.name, shape: shape),
-        name: Self.name(of: tensor, in: request.container, source.selection)
+        name: Self.name(of: tensor, in: request.container, source.selection, levels: levels)
       )
     }
     let rules = try TypeRule.matches(
@@ -111,6 +133,8 @@ package struct ConversionPlan {
     var tensors: [Tensor] = []
     for (item, rule) in zip(items, rules) {
       var (type, reason) = policy.type(item.tensor.part, item.tensor.name, item.role)
+      // Such folders state one type for all.
+      if request.container == .folder { (type, reason) = (request.mix.base, nil) }
       if let chosen = request.chosenTypes[item.tensor.name] {
         (type, reason) = (chosen, chosen == request.mix.base ? nil : "measured")
       }
@@ -137,16 +161,7 @@ package struct ConversionPlan {
     }
     self.tensors = tensors
     container = request.container
-    let declarations = tensors.map(\.declaration)
-    switch request.container {
-    case .gguf:
-      layout = try GGUFWriter.layout(
-        metadata: try source.metadata(request.mix), tensors: declarations, storesHashes: true,
-        path: path)
-    case .safetensors:
-      layout = try SafetensorsWriter.layout(
-        declarations, metadata: [("format", "pt")], storesHashes: true, path: path)
-    }
+    (files, texts) = try Self.files(tensors, source, request, path: path)
     var notes = Self.notes(source, tensors, request)
     if [.careful, .compact].contains(request.preset), !policy.presetMatters {
       notes.append(
@@ -168,10 +183,57 @@ package struct ConversionPlan {
         role: TensorRole(source.part, source.name, shape: source.shape), type: type, reason: nil)
     }
     container = .gguf
-    layout = try GGUFWriter.layout(
+    let layout = try GGUFWriter.layout(
       metadata: [("general.architecture", .string("aura"))], tensors: tensors.map(\.declaration),
       path: path)
+    files = [File(name: "", layout: layout, tensorCount: tensors.count)]
+    texts = []
     notes = []
+  }
+
+  // MARK: Files
+
+  private static func files(
+    _ tensors: [Tensor], _ source: ConversionSource, _ request: Request, path: String
+  ) throws -> (files: [File], texts: [(name: String, bytes: [UInt8])]) {
+    let declarations = tensors.map(\.declaration)
+    let layout: TensorFileLayout
+    switch request.container {
+    case .gguf:
+      layout = try GGUFWriter.layout(
+        metadata: try source.metadata(request.mix), tensors: declarations, storesHashes: true,
+        path: path)
+    case .safetensors:
+      layout = try SafetensorsWriter.layout(
+        declarations, metadata: [("format", "pt")], storesHashes: true, path: path)
+    case .folder:
+      return try folderFiles(tensors, source, request.mix.base, path: path)
+    }
+    return ([File(name: "", layout: layout, tensorCount: tensors.count)], [])
+  }
+
+  /// The files of a diffusers folder: each part's in its own, with an index where there are several.
+  private static func folderFiles(
+    _ tensors: [Tensor], _ source: ConversionSource, _ type: ElementType, path: String
+  ) throws -> (files: [File], texts: [(name: String, bytes: [UInt8])]) {
+    var texts = try FolderDescriptions(source: source, type: type).files()
+    var files: [File] = []
+    for part in source.selection.parts {
+      let folder = source.selection == .all ? part.folderName + "/" : ""
+      let shards = SafetensorsShards(
+        tensors.filter { $0.source.part == part }.map(\.declaration), stem: part.weightsStem)
+      for shard in shards.shards {
+        let layout = try SafetensorsWriter.layout(
+          shard.tensors, metadata: [("format", "pt")], storesHashes: true, path: path)
+        files.append(
+          File(
+            name: folder + shard.fileName, layout: layout, tensorCount: shard.tensors.count))
+      }
+      if let name = shards.indexName {
+        texts.append((folder + name, Array(shards.index.text(indentation: 2).utf8)))
+      }
+    }
+    return (files, texts)
   }
 
   // MARK: Types
@@ -183,10 +245,10 @@ package struct ConversionPlan {
     let isKnown =
       switch container {
       case .gguf: type.ggufID != nil
-      case .safetensors: type.safetensorsName != nil
+      case .safetensors, .folder: type.safetensorsName != nil
       }
     guard isKnown else {
-      guard container == .safetensors, type.isBlockQuantized else {
+      guard container.isSafetensors, type.isBlockQuantized else {
         return (.f16, "\(container.rawValue) has no \(type.name)")
       }
       throw .unusable(
@@ -232,8 +294,11 @@ package struct ConversionPlan {
   /// The name in the new file. Safetensors files have the names and prefixes that ComfyUI expects
   /// of whole checkpoints and of single parts.
   private static func name(
-    of tensor: PartTensor, in container: Container, _ selection: PartSelection
+    of tensor: PartTensor, in container: Container, _ selection: PartSelection, levels: Int
   ) -> String {
+    if container == .folder {
+      return tensor.part.folderName(of: tensor.name, levels: levels) ?? tensor.name
+    }
     guard container == .safetensors else { return canonicalName(of: tensor, selection) }
     let isWhole = selection == .all
     switch tensor.part {
@@ -245,9 +310,19 @@ package struct ConversionPlan {
     }
   }
 
+  /// The tensor with its rows in the order of the new file.
+  private static func ordered(_ tensor: PartTensor, for container: Container) -> PartTensor {
+    // diffusers stores scale before shift in the final modulation, the original shift first.
+    container == .folder && tensor.part == .transformer && tensor.name == "modF.1.weight"
+      ? tensor.halvesSwapped : tensor
+  }
+
   /// The shape that readers expect, however the input has it.
-  static func shape(of tensor: PartTensor) -> [Int] {
+  static func shape(of tensor: PartTensor, in container: Container = .gguf) -> [Int] {
     switch tensor.part {
+    case .autoencoder where container == .folder && tensor.name.contains(".mid.attn_1."):
+      // Matrices in diffusers.
+      return tensor.shape.count == 4 ? Array(tensor.shape.prefix(2)) : tensor.shape
     case .transformer
     where tensor.name == "positional_encoding" || tensor.name == "register_tokens":
       let inner = Array(tensor.shape.drop { $0 == 1 })

@@ -1,6 +1,7 @@
 import Checkpoints
 import ModelFiles
 import Networks
+import StrictJSON
 import Tokenizers
 
 /// The parts of a model that a file can be made of.
@@ -31,13 +32,17 @@ package struct ConversionSource {
   let autoencoder: AutoencoderFacts?
   package let tokenizer: TokenizerSource?
   let scheduler: ConfigurationFile?
+  /// What lies as `config.json` beside the weights of a part.
+  let configurations: [ModelPart: JSONValue]
   /// A GGUF file whose metadata may hold defaults.
   let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
 
   struct TransformerFacts {
-    let headDimension, patchSize: Int
+    let sizes: AuraFlowConfiguration
+    var headDimension: Int { sizes.headDimension }
+    var patchSize: Int { sizes.patchSize }
   }
 
   struct TextEncoderFacts {
@@ -79,6 +84,9 @@ package struct ConversionSource {
       tensors += try source.weights.tensors().sorted { Self.precedes($0.name, $1.name) }
     }
     self.tensors = tensors
+    configurations = sources.parts.reduce(into: [:]) { configurations, source in
+      configurations[source.weights.part] = source.configuration?.json
+    }
     (self.transformer, self.textEncoder, self.autoencoder) = (transformer, textEncoder, autoencoder)
     tokenizer = sources.tokenizer
     scheduler = sources.scheduler
@@ -103,8 +111,7 @@ package struct ConversionSource {
     _ source: PartSource
   ) throws(ModelFileError) -> TransformerFacts {
     // Opening the network checks every tensor's name and shape.
-    let sizes = try AuraFlowTransformer(source).configuration
-    return TransformerFacts(headDimension: sizes.headDimension, patchSize: sizes.patchSize)
+    TransformerFacts(sizes: try AuraFlowTransformer(source).configuration)
   }
 
   private static func textEncoderFacts(

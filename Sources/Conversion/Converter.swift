@@ -54,10 +54,51 @@ package enum Converter {
       throw ConversionError.unusable(
         "tensor '\(tensor.name)' can be \(tensor.type.name) only where it is copied as it is")
     }
-    let writer = try TensorFileWriter(path: path, overwrite: overwrite, layout: plan.layout)
+    let total = plan.sourceByteCount
+    var done = 0
+    func onBytes(_ count: Int) {
+      done += count
+      progress(done, total)
+    }
+    guard plan.container == .folder else {
+      return try write(
+        plan.tensors[...], plan.files[0].layout, to: path, overwrite: overwrite, options, pool,
+        onBytes, onRescue)
+    }
+    let folder = try AtomicFolder(path: path, byteCount: plan.byteCount) {
+      () throws(ModelFileError) in
+      try OwnFolder.mayReplace(path, overwrite)
+    }
+    var outcomes: [TensorOutcome] = []
+    var rest = plan.tensors[...]
+    for file in plan.files {
+      outcomes += try write(
+        rest.prefix(file.tensorCount), file.layout, to: try folder.file(file.name),
+        overwrite: false, options, pool, onBytes, nil)
+      rest = rest.dropFirst(file.tensorCount)
+    }
+    for (name, bytes) in plan.texts {
+      try AtomicFile.write(bytes, to: try folder.file(name), overwrite: false)
+    }
+    if let rescued = try folder.commit() { onRescue?(rescued) }
+    return outcomes
+  }
+
+  /// Writes one file of tensors.
+  private static func write(
+    _ tensors: ArraySlice<ConversionPlan.Tensor>, _ layout: TensorFileLayout, to path: String,
+    overwrite: Bool, _ options: ConversionOptions, _ pool: ThreadPool,
+    _ onBytes: @escaping (Int) -> Void, _ onRescue: ((RescuedFile) -> Void)?
+  ) throws -> [TensorOutcome] {
+    let writer = try TensorFileWriter(path: path, overwrite: overwrite, layout: layout)
     let output = WriteBehind(writer)
     do {
-      let outcomes = try convertAll(plan, options, pool, output, progress)
+      let converter = TensorConverter(options, on: pool, to: output, onBytes: onBytes)
+      var outcomes: [TensorOutcome] = []
+      for index in tensors.indices {
+        let next = index + 1 < tensors.endIndex ? tensors[index + 1].source : nil
+        outcomes.append(try converter.convert(tensors[index], next: next))
+      }
       try output.finish()
       try writer.flush()
       // The long wait for the disk does not notice a signal.
@@ -74,23 +115,5 @@ package enum Converter {
       writer.discard()
       throw error
     }
-  }
-
-  private static func convertAll(
-    _ plan: ConversionPlan, _ options: ConversionOptions, _ pool: ThreadPool,
-    _ output: WriteBehind, _ progress: @escaping Progress
-  ) throws -> [TensorOutcome] {
-    let total = plan.sourceByteCount
-    var done = 0
-    let converter = TensorConverter(options, on: pool, to: output) { count in
-      done += count
-      progress(done, total)
-    }
-    var outcomes: [TensorOutcome] = []
-    for (index, tensor) in plan.tensors.enumerated() {
-      let next = index + 1 < plan.tensors.count ? plan.tensors[index + 1].source : nil
-      outcomes.append(try converter.convert(tensor, next: next))
-    }
-    return outcomes
   }
 }

@@ -134,6 +134,7 @@ extension ConversionSource {
 
   func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
     guard selection.parts.contains(.textEncoder) else { return nil }
+    if container == .folder { return nil }
     if container == .safetensors {
       return "safetensors files hold neither tokenizer nor settings: keep the model's own beside "
         + "them, and name the tokenizer with --tokenizer"

@@ -41,6 +41,18 @@ package final class AtomicFolder {
 
   deinit { discard() }
 
+  /// Checks that a folder could be made, before hours of work are spent on its content.
+  ///
+  /// - Parameters:
+  ///   - path: where the folder will be.
+  ///   - mayReplace: whether an existing folder may be removed with all that it holds.
+  /// - Throws: `ModelFileError` if the name is taken or the place not writable.
+  package static func check(
+    _ path: String, mayReplace: () throws(ModelFileError) -> Bool
+  ) throws(ModelFileError) {
+    try AtomicFolder(path: path, byteCount: 0, mayReplace: mayReplace).discard()
+  }
+
   /// Where a file of the folder is to be written; folders on the way are made.
   ///
   /// - Parameter name: the path of the file inside of the folder.

@@ -1,4 +1,5 @@
 import BlockFormats
+import Checkpoints
 import ModelFiles
 import StrictJSON
 
@@ -6,9 +7,6 @@ import StrictJSON
 struct ModelDescriptions {
   let preset: ModelPreset
   let type: ElementType
-
-  /// Says in a folder's index that the folder is nobody's work.
-  static let maker = "auraflow synthesize"
 
   private static let shift = 1.73
   private static let trainTimesteps = 1000
@@ -68,7 +66,8 @@ struct ModelDescriptions {
   }
 
   private static let index: JSONValue = [
-    "_class_name": "AuraFlowPipeline", "_name_or_path": .string(maker),
+    "_class_name": "AuraFlowPipeline",
+    "_name_or_path": .string(OwnFolder.Maker.synthesize.rawValue),
     "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
     "text_encoder": ["transformers", "UMT5EncoderModel"],
     "tokenizer": ["transformers", "LlamaTokenizerFast"],

@@ -15,8 +15,6 @@ package struct SyntheticModel: Sendable {
 
   /// Types of whole folders: diffusers knows no quantized blocks in safetensors.
   package static let folderTypes: [ElementType] = [.f16, .bf16, .f32]
-  /// Most bytes of weights in one file of a folder, as diffusers has it.
-  private static let shardBytes = 10_000_000_000
 
   package let preset: ModelPreset
   /// The type of the large matrices.
@@ -130,7 +128,7 @@ package struct SyntheticModel: Sendable {
       parts.reduce(0) { $0 + $1.byteCount } + texts.reduce(0) { $0 + $1.1.count }
     let folder = try AtomicFolder(path: path, byteCount: byteCount) {
       () throws(ModelFileError) in
-      try Self.mayReplace(path, overwrite)
+      try OwnFolder.mayReplace(path, overwrite)
     }
     let contents = TensorContents(
       seed: seed, on: pool,
@@ -145,27 +143,6 @@ package struct SyntheticModel: Sendable {
     try contents.checkCancellation()
     if let rescued = try folder.commit() { onRescue(rescued) }
     return byteCount
-  }
-
-  /// Whether a folder that is there may go: only one that was made here, since a slip of the finger
-  /// could name anybody's.
-  private static func mayReplace(
-    _ path: String, _ overwrite: Bool
-  ) throws(ModelFileError) -> Bool {
-    let index = FileSystem.content(of: FileSystem.join(path, "model_index.json"))
-    let json = index.flatMap { bytes in
-      bytes.withUnsafeBytes { try? JSONValue(parsing: $0) }
-    }
-    guard json?["_name_or_path"]?.stringValue == ModelDescriptions.maker else {
-      throw ModelFileError(
-        path: path, kind: .unwritable,
-        fault: "exists already and was not made by synthesize: name another folder or remove it")
-    }
-    guard overwrite else {
-      throw ModelFileError(
-        path: path, kind: .unwritable, fault: "exists already: pass --force to replace it")
-    }
-    return true
   }
 
   /// Adds up bytes for a progress display.
@@ -192,13 +169,7 @@ extension SyntheticModel {
     init(
       _ part: ModelPart, _ tensors: [SyntheticTensor], _ model: SyntheticModel, path: String
     ) throws(ModelFileError) {
-      let stem: String
-      (name, stem) =
-        switch part {
-        case .transformer: ("transformer", "diffusion_pytorch_model")
-        case .textEncoder: ("text_encoder", "model")
-        case .autoencoder: ("vae", "diffusion_pytorch_model")
-        }
+      name = part.folderName
       self.tensors = tensors
       type = model.type
       let levels = model.preset.autoencoder.channels.count
@@ -207,7 +178,7 @@ extension SyntheticModel {
           TensorDeclaration(
             name: part.folderName(of: $0.name, levels: levels) ?? $0.name,
             type: $0.storedType(model.type, isUniform: true), shape: $0.shape)
-        }, stem: stem, maximumByteCount: SyntheticModel.shardBytes)
+        }, stem: part.weightsStem)
       var layouts: [TensorFileLayout] = []
       for shard in shards.shards {
         layouts.append(

@@ -16,6 +16,13 @@ package enum WeightScale: Sendable, Equatable {
     }
   }
 
+  /// The factors with the second half of the rows first.
+  package var halvesSwapped: WeightScale {
+    guard case .rows(let factors) = self else { return self }
+    let half = factors.count / 2
+    return .rows(Array(factors[half...] + factors[..<half]))
+  }
+
   /// Multiplies consecutive elements by their rows' factors.
   ///
   /// - Parameters:

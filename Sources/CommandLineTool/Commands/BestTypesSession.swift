@@ -69,7 +69,7 @@ struct BestTypesSession {
       request.mix = Self.mix(of: choice.types, source)
       let plan = try ConversionPlan(source, request, path: path)
       // Alignment and metadata may differ a little from the draft's.
-      guard plan.layout.byteCount > budget else {
+      guard plan.byteCount > budget else {
         console.note(
           String(
             format: "expected relative error of velocities %.4f; no choice within this size has "
@@ -77,7 +77,7 @@ struct BestTypesSession {
             choice.allocation.error.squareRoot(), choice.allocation.leastError.squareRoot()))
         return plan
       }
-      allowed -= plan.layout.byteCount - budget
+      allowed -= plan.byteCount - budget
     }
     throw tooSmall(budget, budget + 1)
   }

@@ -40,8 +40,13 @@ extension ConvertCommand {
     switch FileSystem.fileExtension(of: output) {
     case "gguf": request.container = .gguf
     case "safetensors": request.container = .safetensors
+    case "": request.container = .folder
     default:
-      throw ValidationError("'\(output)' ends neither in .gguf nor in .safetensors")
+      guard output.hasSuffix("/") else {
+        throw ValidationError(
+          "'\(output)' ends neither in .gguf nor in .safetensors, nor in / for a diffusers folder")
+      }
+      request.container = .folder
     }
     return request
   }

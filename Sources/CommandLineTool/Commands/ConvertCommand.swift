@@ -14,13 +14,14 @@ struct ConvertCommand: AsyncParsableCommand {
     abstract: "Convert a model to any type: GGUF (quantized or not) or safetensors.",
     discussion: """
       IN is whatever generate opens: a diffusers folder, a single file, a GGUF, a
-      part by itself. OUT ending in .gguf or .safetensors appears only when it is
-      whole; memory stays below 256 MiB whatever the size of the model (with a
+      part by itself. OUT is a file ending in .gguf or .safetensors, or a name ending
+      in / for a diffusers folder (f16, bf16 or f32); it appears only when it is whole; memory stays below 256 MiB whatever the size of the model (with a
       target size: within --memory).
 
         auraflow convert aura_flow_0.3/ aura-Q4_K_M.gguf --type q4_K_M
         auraflow convert aura_flow_0.3/ aura.gguf --type q8_0 --part transformer
         auraflow convert IN.gguf OUT.gguf --type q6_K --vae sdxl_vae.safetensors
+        auraflow convert fine_tune.gguf fine_tune/ --type f16
         auraflow convert IN --type q4_K --dry-run
 
       Parts: all makes one self-contained file with tokenizer and defaults. A
@@ -59,7 +60,7 @@ struct ConvertCommand: AsyncParsableCommand {
   var input: String
 
   @Argument(
-    help: ArgumentHelp("A name ending in .gguf or .safetensors.", valueName: "out"),
+    help: ArgumentHelp("A name ending in .gguf or .safetensors, or in / for a diffusers folder.", valueName: "out"),
     completion: .file())
   var output: String?
 
@@ -130,7 +131,13 @@ struct ConvertCommand: AsyncParsableCommand {
         // A wrong name must be found before the model is opened. The check writes and removes a
         // temporary file.
         interruption.beginWriting()
-        try AtomicFile.check(output, overwrite: common.force)
+        if request.container == .folder {
+          try AtomicFolder.check(output) { () throws(ModelFileError) in
+            try OwnFolder.mayReplace(output, common.force)
+          }
+        } else {
+          try AtomicFile.check(output, overwrite: common.force)
+        }
         if let code = interruption.exitCode { throw ExitCode(code) }
         interruption.beginPreparing()
       }
@@ -147,7 +154,7 @@ struct ConvertCommand: AsyncParsableCommand {
       for note in plan.notes { console.note(note) }
       for file in source.files { console.detail("input: \(file)") }
       console.detail(
-        "\(plan.tensors.count) tensors, \(formattedBytes(plan.layout.byteCount)) to write")
+        "\(plan.tensors.count) tensors, \(formattedBytes(plan.byteCount)) to write")
       if quality == .best, !plan.searches {
         console.note("--quality best changes nothing: no tensor becomes a type with a search")
       }
@@ -183,7 +190,8 @@ struct ConvertCommand: AsyncParsableCommand {
     guard FileSystem.exists(output) else { return }
     let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]
     let files = named.compactMap { $0 }.flatMap { [$0] + FileSystem.descendants(of: $0) }
-    try OutputOptions.Files(images: [output], latents: nil, statistics: nil)
+    let written = [output] + (FileSystem.isFolder(output) ? FileSystem.descendants(of: output) : [])
+    try OutputOptions.Files(images: written, latents: nil, statistics: nil)
       .expectApart(from: source.files + files)
   }
 

@@ -89,7 +89,7 @@ struct SizeOptions: ParsableArguments {
   func byteCount(of plan: ConversionPlan) -> Int {
     if let targetSize { return targetSize.bytes }
     let elements = plan.tensors.reduce(0) { $0 + $1.elementCount }
-    let header = plan.layout.byteCount - plan.tensors.reduce(0) { $0 + $1.byteCount }
+    let header = plan.byteCount - plan.tensors.reduce(0) { $0 + $1.byteCount }
     return header + Int(Double(elements) * (targetBpw ?? 0) / 8)
   }
 

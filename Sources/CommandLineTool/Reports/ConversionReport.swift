@@ -43,7 +43,7 @@ struct ConversionReport {
     output.write("\n")
     for line in totals { output.write(line + "\n") }
     output.write(
-      "\(formattedBytes(plan.layout.byteCount)) from \(formattedBytes(plan.sourceByteCount)), "
+      "\(formattedBytes(plan.byteCount)) from \(formattedBytes(plan.sourceByteCount)), "
         + String(format: "%.2f bits per weight\n", plan.bitsPerElement))
   }
 
@@ -72,7 +72,7 @@ struct ConversionReport {
         resultJSON(outcomes, path, seconds).text(indentation: 2) + "\n")
     }
     output.write(
-      "\(path.withoutControlCharacters): \(formattedBytes(plan.layout.byteCount)) from "
+      "\(path.withoutControlCharacters): \(formattedBytes(plan.byteCount)) from "
         + "\(formattedBytes(plan.sourceByteCount)), "
         + String(
           format: "%.2f bits per weight, %.1f s, %.0f MB/s\n", plan.bitsPerElement, seconds,
@@ -124,7 +124,7 @@ struct ConversionReport {
 
   private var sizes: [JSONValue.Member] {
     [
-      .init(key: "bytes", value: .integer(plan.layout.byteCount)),
+      .init(key: "bytes", value: .integer(plan.byteCount)),
       .init(key: "sourceBytes", value: .integer(plan.sourceByteCount)),
       .init(key: "bitsPerWeight", value: .double(plan.bitsPerElement)),
       .init(

@@ -21,8 +21,11 @@ package struct SafetensorsShards: Sendable {
   /// - Parameters:
   ///   - tensors: tensors in order; none is split.
   ///   - stem: `diffusion_pytorch_model` or `model`.
-  ///   - maximumByteCount: most bytes of contents in one file, unless a single tensor has more.
-  package init(_ tensors: [TensorDeclaration], stem: String, maximumByteCount: Int) {
+  ///   - maximumByteCount: most bytes of contents in one file, unless a single tensor has more;
+  ///     diffusers' own limit by default.
+  package init(
+    _ tensors: [TensorDeclaration], stem: String, maximumByteCount: Int = 10_000_000_000
+  ) {
     var groups: [[TensorDeclaration]] = [[]]
     var (groupBytes, total) = (0, 0)
     for tensor in tensors {
