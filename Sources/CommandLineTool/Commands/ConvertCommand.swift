@@ -60,7 +60,8 @@ struct ConvertCommand: AsyncParsableCommand {
   var input: String
 
   @Argument(
-    help: ArgumentHelp("A name ending in .gguf or .safetensors, or in / for a diffusers folder.", valueName: "out"),
+    help: ArgumentHelp(
+      "A name ending in .gguf or .safetensors, or in / for a diffusers folder.", valueName: "out"),
     completion: .file())
   var output: String?
 
