@@ -11,8 +11,8 @@ package struct ArchiveContents: Sendable {
   let companions: WeightCompanions
   /// Tensors of no use, as indices.
   package let foreign: [Int]
-  /// Why the file cannot be run as it is, whatever flags are given.
-  package let fault: ModelFileError?
+  /// Why parts cannot be run as they are, whatever flags are given; under nil the whole file.
+  private let faults: [ModelPart?: ModelFileError]
 
   /// Looks at every name.
   init(_ archive: TensorArchive) {
@@ -28,18 +28,31 @@ package struct ArchiveContents: Sendable {
       if place.part == .textEncoder { textEncoderPrefix = place.prefix }
     }
     self.parts = parts
-    let companions = WeightCompanions(archive, claimed: parts.map { $0 != nil })
+    let companions = WeightCompanions(archive, parts: parts)
     self.companions = companions
     foreign = archive.tensors.records.indices.filter { index in
       parts[index] == nil && !companions.explained.contains(index)
+        && !companions.refused.contains(index)
         && !ForeignTensors.isHarmless(
           archive.tensors.records[index].name, textEncoderPrefix: textEncoderPrefix)
     }
-    if let (library, tensor) = ForeignQuantization.find(in: archive) {
-      fault = ForeignQuantization.error(archive.path, library, "tensor '\(tensor)'")
-    } else {
-      fault = companions.fault
+    var faults = companions.faults
+    let prefixes = places.filter { !$0.prefix.isEmpty }
+    for (name, library) in ForeignQuantization.find(in: archive) {
+      // The part with whose prefix a tensor begins; without prefixes the only one.
+      let place = prefixes.first { name.utf8.starts(with: $0.prefix.utf8) }
+      let part = place?.part ?? (places.count == 1 ? places[0].part : nil)
+      faults[part] = ForeignQuantization.error(archive.path, library, "tensor '\(name)'")
     }
+    self.faults = faults
+  }
+
+  /// Why a part cannot be run as it is.
+  func fault(of part: ModelPart) -> ModelFileError? { faults[part] ?? faults[nil] }
+
+  /// Why the file, or something in it, cannot be run as it is.
+  package var fault: ModelFileError? {
+    faults[nil] ?? ModelPart.allCases.lazy.compactMap { faults[$0] }.first
   }
 
   /// Whether a transformer is of the kind that is run here: some names of attention are those of other

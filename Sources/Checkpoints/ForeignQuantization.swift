@@ -43,27 +43,37 @@ enum ForeignQuantization {
     signs[$0].component
   }
 
-  /// The library that quantized a checkpoint, with a tensor that shows it; nil for files of plain
-  /// numbers and ggml's types.
-  static func find(in archive: TensorArchive) -> (library: String, tensor: String)? {
-    guard archive.gguf == nil else { return nil }
-    var first: (sign: Int, tensor: String)?
-    for record in archive.tensors.records where record.name.utf8.count <= 512 {
-      let components = record.name.utf8.split(separator: UInt8(ascii: "."))
-        .suffix(3).map { String(Substring($0)) }
-      for (place, component) in components.enumerated().dropFirst(max(0, components.count - 2)) {
-        for sign in signsByComponent[component] ?? [] {
-          let before = place > 0 ? components[place - 1] : nil
-          guard signs[sign].before == nil || signs[sign].before == before else { continue }
-          if sign < first?.sign ?? .max { first = (sign, record.name) }
-        }
+  /// Tensors that show which library quantized a checkpoint: the clearest one of each group of names
+  /// with the same first component. None in files of plain numbers and ggml's types.
+  static func find(in archive: TensorArchive) -> [(tensor: String, library: String)] {
+    guard archive.gguf == nil else { return [] }
+    // Parts have different beginnings where a file has several.
+    var found: [Substring: (rank: Int, tensor: String, library: String)] = [:]
+    for record in archive.tensors.records where record.name.utf8.count <= 1024 {
+      guard let (rank, library) = sign(record, in: archive) else { continue }
+      let beginning = record.name.prefix { $0 != "." }
+      if rank < found[beginning]?.rank ?? .max { found[beginning] = (rank, record.name, library) }
+    }
+    return found.values.sorted { $0.rank < $1.rank }.reversed().map { ($0.tensor, $0.library) }
+  }
+
+  /// What a tensor shows, and how clearly: the least number is the clearest.
+  private static func sign(
+    _ record: TensorRecord, in archive: TensorArchive
+  ) -> (rank: Int, library: String)? {
+    let components = record.name.utf8.split(separator: UInt8(ascii: "."))
+      .suffix(3).map { String(Substring($0)) }
+    var best: Int?
+    for (place, component) in components.enumerated().dropFirst(max(0, components.count - 2)) {
+      for sign in signsByComponent[component] ?? [] {
+        let before = place > 0 ? components[place - 1] : nil
+        guard signs[sign].before == nil || signs[sign].before == before else { continue }
+        best = min(sign, best ?? .max)
       }
     }
-    if let first { return (signs[first.sign].library, first.tensor) }
-    for record in archive.tensors.records where record.name.hasSuffix(".weight") {
-      if let library = library(of: record, in: archive) { return (library, record.name) }
-    }
-    return nil
+    if let best { return (best, signs[best].library) }
+    guard components.last == "weight" else { return nil }
+    return library(of: record, in: archive).map { (signs.count, $0) }
   }
 
   /// The library whose form a weight and the scales beside it have.

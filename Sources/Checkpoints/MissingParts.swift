@@ -49,8 +49,10 @@ enum MissingParts {
     _ parts: [ModelPart], isTokenizerMissing: Bool, _ finder: ModelFinder?, path: String,
     alternative: ([ModelPart]) -> String? = { _ in nil }
   ) -> ModelFileError {
-    // What is broken may be what is missing.
-    if let fault = finder?.faults.first, !parts.isEmpty { return fault }
+    // Of a part's own folder nothing else can be meant.
+    if let fault = finder?.partFaults.first(where: { parts.contains($0.part) }) {
+      return fault.error
+    }
     let there = ModelPart.allCases.filter { finder?.candidates[$0] != nil }
     if let finder, !finder.isFolder, parts.contains(.transformer),
       let kind = ModelKind(finder.contents[0].archive), kind.isOtherFamily
@@ -79,7 +81,15 @@ enum MissingParts {
     return ModelFileError(
       path: path, kind: .notFound,
       fault: "\(start)missing: \(missing.joined(separator: ", "))\(beside)\(hint)"
+        + broken(finder, parts)
         + (unfinished > 0 ? "; \(unfinished) downloads into this cache have not ended" : ""))
+  }
+
+  /// Files that cannot be used, of which each may be what is missing.
+  private static func broken(_ finder: ModelFinder?, _ parts: [ModelPart]) -> String {
+    guard let faults = finder?.faults, let first = faults.first, !parts.isEmpty else { return "" }
+    let others = faults.count > 1 ? " (and \(faults.count - 1) more)" : ""
+    return "; a file there cannot be used and may be one of them\(others): \(first)"
   }
 
   /// Files beside a named one that hold what it lacks.

@@ -10,6 +10,9 @@ final class ArchiveCache {
   /// Everything that was opened, by path.
   var opened: [ArchiveContents] { contents.keys.sorted().compactMap { contents[$0] } }
 
+  /// Lets a file go.
+  func forget(_ path: String) { contents[path] = nil }
+
   func open(_ path: String) throws(ModelFileError) -> ArchiveContents {
     if let known = contents[path] { return known }
     let archive = try TensorArchive(path: path, access: access)
@@ -39,6 +42,8 @@ struct ModelFinder {
   private(set) var candidates: [ModelPart: [ArchiveContents]] = [:]
   /// Files that cannot be used.
   private(set) var faults: [ModelFileError] = []
+  /// Those of them that lie in the folder of a part.
+  private(set) var partFaults: [(part: ModelPart, error: ModelFileError)] = []
 
   /// Looks through a path.
   ///
@@ -64,10 +69,12 @@ struct ModelFinder {
     for part in wanted {
       let folder = ModelFolder.join(self.path, part.folderName)
       guard FileSystem.isFolder(folder) else { continue }
+      let known = faults.count
       let found = archives(in: folder, cache)
       add(found, [part])
       // What else lies there is shown, not used.
       if candidates[part] == nil, let first = found.first { noteUseless(first.contents, part) }
+      partFaults += faults[known...].map { (part, $0) }
     }
     let rest = wanted.filter { candidates[$0] == nil }
     // A pipeline's own files are often one of all parts beside the folders.
@@ -84,15 +91,33 @@ struct ModelFinder {
     for set in CheckpointSet.all(in: folder) {
       guard !set.hasKnownName || !stems.contains(set.stem) else { continue }
       do throws(ModelFileError) {
-        if let error = set.incompleteness { throw error }
-        found.append((try cache.open(set.path), set.hasKnownName))
+        let opened = try open(set, cache)
         stems.insert(set.stem)
+        // What holds nothing of a model need not stay open: folders may have thousands of adapters.
+        if opened.places.isEmpty, found.count >= Self.shownStrangers {
+          cache.forget(set.path)
+        } else {
+          found.append((opened, set.hasKnownName))
+        }
       } catch {
         faults.append(error)
       }
     }
     return found
   }
+
+  private func open(
+    _ set: CheckpointSet, _ cache: ArchiveCache
+  ) throws(ModelFileError) -> ArchiveContents {
+    guard let error = set.incompleteness else { return try cache.open(set.path) }
+    // A GGUF says itself whether it is one of several, whatever its name.
+    guard FileSystem.fileExtension(of: set.path) == "gguf", let whole = try? cache.open(set.path)
+    else { throw error }
+    return whole
+  }
+
+  /// Files of a folder up to which those without a part are listed too.
+  private static let shownStrangers = 16
 
   private mutating func add(_ found: [Found], _ parts: [ModelPart]) {
     contents += found.map(\.contents)

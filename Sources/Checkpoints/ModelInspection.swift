@@ -58,7 +58,10 @@ package struct ModelInspection {
       tokenizer = try TokenizerSource.around(finder.path, className: nil)?.path
     }
     self.tokenizer = tokenizer
-    faults = finder.faults + contents.compactMap(\.fault)
+    // What holds no part is nobody's fault, unless it was named itself.
+    faults =
+      finder.faults
+      + contents.filter { !finder.isFolder || !$0.places.isEmpty }.compactMap(\.fault)
     guard !contents.isEmpty || tokenizer != nil else {
       throw faults.first ?? ModelFolder.noWeights(in: path)
     }

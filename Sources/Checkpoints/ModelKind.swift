@@ -76,7 +76,7 @@ struct ModelKind: Sendable {
       advice: "the decoder is needed: take its decoder"),
     Sign(".in_sum2", is: "an importance matrix", advice: "'convert --imatrix' takes it"),
     Sign("latent_tensor", is: "latents of ComfyUI", advice: "'generate --latents' takes them"),
-    Sign("RDB", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
+    Sign("RDB.", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
     Sign("body.0.rdb1", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
     Sign("model.1.sub.", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
     Sign(
@@ -155,7 +155,8 @@ struct ModelKind: Sendable {
   /// Pieces of names that adapters have, with what they are called.
   private static let adapterMarks = [
     ("lora_magnitude_vector", "DoRA"), ("dora_scale", "DoRA"), ("hada_w1", "LoHa"),
-    ("lokr_w", "LoKr"), ("oft_", "OFT"), ("ia3_", "IA3"), (".lora_", "LoRA"), (".lora.", "LoRA"),
+    ("lokr_w", "LoKr"), (".oft_", "OFT"), ("_oft_", "OFT"), (".ia3_", "IA3"), ("_ia3_", "IA3"),
+    (".lora_", "LoRA"), (".lora.", "LoRA"),
     ("lora_unet_", "LoRA"), ("lora_te", "LoRA"), ("lora_transformer_", "LoRA"),
     ("_lora.down", "LoRA"), ("_lora.up", "LoRA"),
   ]

@@ -73,7 +73,7 @@ struct ModelOpener {
   private mutating func source(
     _ part: ModelPart, _ contents: ArchiveContents
   ) throws(ModelFileError) -> PartSource {
-    if let fault = contents.fault { throw fault }
+    if let fault = contents.fault(of: part) { throw fault }
     guard let place = contents.place(of: part) else {
       throw MissingParts.notFound(part, in: contents)
     }

@@ -94,6 +94,7 @@ package enum TokenizerSource {
       if let source = try inArchive(archive) { return source }
       throw file.malformed("has no tokenizer in its metadata ('tokenizer.ggml.tokens')")
     }
+    if let kind = file.strangeContent { throw file.malformed(kind) }
     return .sentencePiece(file)
   }
 

@@ -35,8 +35,11 @@ package struct UnfinishedMatrix: Sendable {
   ///   - output: the importance matrix that is going to be written.
   ///   - identity: all that the sums depend on.
   package init(output: String, identity: String) {
-    self.output = output
-    path = "\(output).\(XXHash64.name(of: "\(Self.version) \(identity)"))\(Self.ending)"
+    let ending = ".\(XXHash64.name(of: "\(Self.version) \(identity)"))\(Self.ending)"
+    var name = FileSystem.name(of: output)
+    while FilePaths.bytes(name + ending).count > 255 { name.removeLast() }
+    self.output = FileSystem.join(FileSystem.folder(of: output), name)
+    path = output.contains("/") ? self.output + ending : name + ending
   }
 
   /// Files that runs with other settings left of the same matrix.

@@ -69,16 +69,17 @@ extension ModelInspection {
 
   private static func trailingBytes(of archive: TensorArchive) -> [VerificationProblem] {
     // Safetensors files are refused for them.
-    guard let gguf = archive.gguf, !gguf.tensors.records.isEmpty else { return [] }
-    let end = gguf.tensors.records.reduce(0) { max($0, $1.byteOffset + $1.byteCount) }
-    let rest = gguf.file.size - end
-    // The last tensor may be padded like the others.
-    guard rest >= gguf.alignment else { return [] }
-    return [
-      VerificationProblem(
-        .warning, path: archive.path, tensor: nil,
+    guard let gguf = archive.gguf else { return [] }
+    let ends = archive.contentEnds
+    return archive.files.compactMap { file in
+      guard let end = ends[file.path] else { return nil }
+      let rest = file.size - end
+      // The last tensor may be padded like the others.
+      guard rest >= gguf.alignment else { return nil }
+      return VerificationProblem(
+        .warning, path: file.path, tensor: nil,
         "\(decimalSize(UInt64(rest))) after the last tensor belong to none")
-    ]
+    }
   }
 }
 

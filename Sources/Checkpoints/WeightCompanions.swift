@@ -15,10 +15,14 @@ struct WeightCompanions: Sendable {
   private(set) var types: [Int: ElementType] = [:]
   /// Companions that are applied, or change nothing: explained, though no part has them.
   private(set) var explained: Set<Int> = []
-  /// The first that can be neither.
-  private(set) var fault: ModelFileError?
+  /// Companions that are refused.
+  private(set) var refused: Set<Int> = []
+  /// For each part the first that can be neither; under nil for the whole archive.
+  private(set) var faults: [ModelPart?: ModelFileError] = [:]
   /// Weights that must have a scale, with what says so.
   private var described: [(weight: Int, evidence: String)] = []
+
+  private let parts: [ModelPart?]
 
   /// Scales of weights: ComfyUI's, and that of diffusers, ModelOpt and newer ComfyUI.
   private static let scaleNames = ["scale_weight", "weight_scale"]
@@ -37,33 +41,28 @@ struct WeightCompanions: Sendable {
 
   /// - Parameters:
   ///   - archive: an opened checkpoint.
-  ///   - claimed: for each tensor whether a part has it.
-  init(_ archive: TensorArchive, claimed: [Bool]) {
+  ///   - parts: for each tensor the part that has it.
+  init(_ archive: TensorArchive, parts: [ModelPart?]) {
+    self.parts = parts
     let records = archive.tensors.records
     var weights: [ExactName: Int] = [:]
     var modules: [ExactName: Int] = [:]
-    for (index, record) in records.enumerated() where claimed[index] {
+    for (index, record) in records.enumerated() where parts[index] != nil {
       weights[ExactName(record.name)] = index
       for ending in [".weight", ".bias"] where record.name.hasSuffix(ending) {
         let module = ExactName(String(record.name.dropLast(ending.count)))
         if ending == ".weight" || modules[module] == nil { modules[module] = index }
       }
     }
-    for (index, record) in records.enumerated() where !claimed[index] {
+    for (index, record) in records.enumerated() where parts[index] == nil {
       guard let (weight, name) = Self.owner(of: record.name, weights, modules) else { continue }
       add(index, named: name, to: weight, archive)
+      if !explained.contains(index) { refused.insert(index) }
     }
-    let evidence = "metadata '_quantization_metadata'"
-    for (layer, json) in Self.layerFormats(archive) {
-      if let weight = Self.weight(of: layer, modules, in: archive) {
-        setFormat(json, of: weight, archive, evidence: evidence)
-      } else if Self.floatType(json) == nil {
-        refuseFormat(json, archive, evidence)
-      }
-    }
+    addLayerFormats(modules, archive)
     for (weight, evidence) in described where scales[weight] == nil {
       refuse(
-        archive, records[weight],
+        archive, records[weight], of: weight,
         "is scaled fp8, as \(evidence) says, but no 'weight_scale' is there")
     }
   }
@@ -72,8 +71,8 @@ struct WeightCompanions: Sendable {
   private static func owner(
     of name: String, _ weights: [ExactName: Int], _ modules: [ExactName: Int]
   ) -> (weight: Int, name: String)? {
-    // No weight of ours has so long a name.
-    guard !weights.isEmpty, name.utf8.count <= 512 else { return nil }
+    // No weight has a name of half this length.
+    guard !weights.isEmpty, name.utf8.count <= 1024 else { return nil }
     var end = name.endIndex
     var steps = 0
     while let dot = name.utf8[..<end].lastIndex(of: UInt8(ascii: ".")), steps < maximumDepth {
@@ -106,7 +105,7 @@ struct WeightCompanions: Sendable {
     case _ where Self.scaleNames.contains(name):
       if let other = scales[weight] {
         return refuse(
-          archive, record,
+          archive, record, of: weight,
           "is a second scale of '\(archive.tensors.records[weight].name)' beside "
             + "'\(archive.tensors.records[other].name)'")
       }
@@ -115,8 +114,9 @@ struct WeightCompanions: Sendable {
     case "comfy_quant": addDescription(index, of: weight, archive)
     case "bias":
       refuse(
-        archive, record, "is a bias that this layer does not have: the model is of another kind")
-    default: refuse(archive, record, Self.meaning(of: name))
+        archive, record, of: weight,
+        "is a bias that this layer does not have: the model is of another kind")
+    default: refuse(archive, record, of: weight, Self.meaning(of: name))
     }
   }
 
@@ -146,13 +146,13 @@ struct WeightCompanions: Sendable {
       && scale.shape.dropFirst().allSatisfy { $0 == 1 }
     guard scale.type.isWeightType, !scale.type.isBlockQuantized, isNumber || isColumn else {
       return refuse(
-        archive, scale,
+        archive, scale, of: weight,
         "is the scale of '\(record.name)' (scaled fp8) and has shape \(scale.shape) and type "
           + "\(scale.type.name): expected one number, or one for each of its \(rows) rows")
     }
     guard !record.type.isBlockQuantized, record.type.isWeightType || record.type == .u8 else {
       return refuse(
-        archive, scale,
+        archive, scale, of: weight,
         "is a scale of '\(record.name)', which has type \(record.type.name): expected fp8")
     }
     scales[weight] = index
@@ -167,7 +167,10 @@ struct WeightCompanions: Sendable {
     let evidence = "'\(record.name)'"
     guard record.byteCount <= Self.maximumDescription, let bytes = try? archive.copy(of: index),
       let json = bytes.withUnsafeBytes({ try? JSONValue(parsing: $0) })
-    else { return refuse(archive, record, "describes a quantized weight, but is no JSON") }
+    else {
+      return refuse(
+        archive, record, of: weight, "describes a quantized weight, but is no JSON")
+    }
     explained.insert(index)
     setFormat(json, of: weight, archive, evidence: evidence)
   }
@@ -176,12 +179,15 @@ struct WeightCompanions: Sendable {
     _ json: JSONValue, of weight: Int, _ archive: TensorArchive, evidence: String
   ) {
     let record = archive.tensors.records[weight]
-    guard let type = Self.floatType(json) else { return refuseFormat(json, archive, evidence) }
+    guard let type = Self.floatType(json) else {
+      return refuseFormat(json, of: parts[weight], archive, evidence)
+    }
     if record.type == .u8 || record.type == type { described.append((weight, evidence)) }
     if record.type == .u8 {
       types[weight] = type
     } else if record.type != type, record.type == .f8_e4m3 || record.type == .f8_e5m2 {
-      refuse(archive, record, "has type \(record.type.name), \(evidence) says \(type.name)")
+      refuse(
+        archive, record, of: weight, "has type \(record.type.name), \(evidence) says \(type.name)")
     }
   }
 
@@ -192,38 +198,73 @@ struct WeightCompanions: Sendable {
   }
 
   private mutating func refuseFormat(
-    _ json: JSONValue, _ archive: TensorArchive, _ evidence: String
+    _ json: JSONValue, of part: ModelPart?, _ archive: TensorArchive, _ evidence: String
   ) {
     let format = json["format"]?.stringValue ?? "no format"
-    fault =
-      fault ?? ForeignQuantization.error(archive.path, "ComfyUI (\(format.prefix(40)))", evidence)
+    note(
+      ForeignQuantization.error(archive.path, "ComfyUI (\(format.prefix(40)))", evidence), of: part)
   }
 
-  /// The weight of a layer; some tools leave out what stands before the part's names.
-  private static func weight(
-    of layer: String, _ modules: [ExactName: Int], in archive: TensorArchive
-  ) -> Int? {
-    modules[ExactName(layer)]
-      ?? archive.tensors.records.firstIndex { $0.name.hasSuffix("." + layer + ".weight") }
-  }
-
-  private mutating func refuse(_ archive: TensorArchive, _ record: TensorRecord, _ why: String) {
-    fault =
-      fault
-      ?? ModelFileError(
+  private mutating func refuse(
+    _ archive: TensorArchive, _ record: TensorRecord, of weight: Int, _ why: String
+  ) {
+    note(
+      ModelFileError(
         path: archive.path, kind: .malformed,
         fault:
           "tensor '\(record.name)' of shape \(record.shape) is unexpected: it \(why); take the "
-          + "fp16 or bf16 version of the model, or a GGUF")
+          + "fp16 or bf16 version of the model, or a GGUF"), of: parts[weight])
   }
 
-  /// The formats of layers in a header's `_quantization_metadata`, in the order of the text.
-  private static func layerFormats(_ archive: TensorArchive) -> [(String, JSONValue)] {
-    guard
-      let text = archive.safetensorsMetadata.first(where: { $0.key == "_quantization_metadata" }),
-      let json = Array(text.value.utf8).withUnsafeBytes({ try? JSONValue(parsing: $0) }),
-      case .object(let layers)? = json["layers"]
-    else { return [] }
-    return layers.map { ($0.key, $0.value) }
+  /// Keeps the first fault of each part.
+  private mutating func note(_ fault: ModelFileError, of part: ModelPart?) {
+    if faults[part] == nil { faults[part] = fault }
+  }
+
+  // MARK: Headers
+
+  /// Takes the formats of layers from the headers' `_quantization_metadata`, ComfyUI's list.
+  private mutating func addLayerFormats(_ modules: [ExactName: Int], _ archive: TensorArchive) {
+    let key = "_quantization_metadata"
+    let texts = archive.metadataTexts(key)
+    guard !texts.isEmpty else { return }
+    // Some tools leave out what stands before the part's names.
+    var byEnding: [Substring: Int] = [:]
+    for (module, weight) in modules {
+      for start in Self.beginnings(of: module.text) where byEnding[start] == nil {
+        byEnding[start] = weight
+      }
+    }
+    for text in texts {
+      guard let json = Array(text.utf8).withUnsafeBytes({ try? JSONValue(parsing: $0) }),
+        case .object(let layers)? = json["layers"]
+      else {
+        note(
+          ModelFileError(
+            path: archive.path, kind: .malformed,
+            fault:
+              "metadata '\(key)', which says how weights are quantized, has no 'layers' in JSON: "
+              + "take the fp16 or bf16 version of the model, or a GGUF"), of: nil)
+        return
+      }
+      for layer in layers {
+        if let weight = modules[ExactName(layer.key)] ?? byEnding[layer.key[...]] {
+          setFormat(layer.value, of: weight, archive, evidence: "metadata '\(key)'")
+        } else if Self.floatType(layer.value) == nil {
+          refuseFormat(layer.value, of: nil, archive, "metadata '\(key)'")
+        }
+      }
+    }
+  }
+
+  /// What is left of a name without its first components, a few at most.
+  private static func beginnings(of name: String) -> [Substring] {
+    var rest = name[...]
+    var found: [Substring] = []
+    while found.count < 4, let dot = rest.utf8.firstIndex(of: UInt8(ascii: ".")) {
+      rest = rest[rest.utf8.index(after: dot)...]
+      found.append(rest)
+    }
+    return found
   }
 }

@@ -54,6 +54,21 @@ enum ErrorReport {
     LiveLine.shared.printAbove(line(message, code) + "\n" + (isJSON ? "" : usage))
   }
 
+  /// Says that a finished file is elsewhere, also where nothing but errors is wanted: the exit code
+  /// needs a reason.
+  static func tellRescue(_ message: String, _ code: Int32, place: String) {
+    guard isJSON.load(ordering: .relaxed) else {
+      return LiveLine.shared.printAbove("note: \(message.withoutControlCharacters)\n")
+    }
+    let error: JSONValue = [
+      "error": [
+        "message": .string(message.withoutControlCharacters), "exitCode": .integer(Int(code)),
+        "kind": .string(ExitStatus.kind(code)), "writtenTo": .path(place),
+      ]
+    ]
+    LiveLine.shared.printAbove(error.text() + "\n")
+  }
+
   /// The line of an error.
   static func line(_ message: String, _ code: Int32) -> String {
     // Names in files may be very long; one line should stay one.

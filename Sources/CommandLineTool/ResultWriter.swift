@@ -39,8 +39,10 @@ final class ResultWriter: Sendable {
 
   /// Says that a file is elsewhere.
   func tell(_ rescued: RescuedFile) {
-    remember(exitCode(rescued.reason.kind))
-    say("note: \(rescued.note)")
+    let code = exitCode(rescued.reason.kind)
+    remember(code)
+    console.endProgress()
+    ErrorReport.tellRescue(rescued.note, code, place: rescued.path)
   }
 
   /// Ends the run with the code of the first failure, if there was one.
@@ -50,14 +52,9 @@ final class ResultWriter: Sendable {
 
   private func fail(_ line: String, _ code: Int32) {
     remember(code)
-    say("error: \(line)")
+    console.endProgress()
+    ErrorReport.tell(line, code)
   }
 
   private func remember(_ code: Int32) { status.withLock { $0 = $0 ?? code } }
-
-  /// Also where nothing but errors is wanted: the exit code needs a reason.
-  private func say(_ line: String) {
-    console.endProgress()
-    Console.writeError(line.withoutControlCharacters + "\n")
-  }
 }

@@ -160,7 +160,7 @@ private final class FolderLock: Sendable {
     }
     // Where files cannot be locked, nobody is kept out.
     guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
-      close(descriptor)
+      // The descriptor goes with the object.
       throw ModelFileError(
         path: folder, kind: .unwritable,
         fault: "another run of compare is working in this folder: wait for its end, or name another"

@@ -38,6 +38,8 @@ package struct ConversionSource {
   let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
+  /// Where the last tensor of each file with weights ends, used or not.
+  package let contentEnds: [String: Int]
 
   struct TransformerFacts {
     let sizes: AuraFlowConfiguration
@@ -92,6 +94,9 @@ package struct ConversionSource {
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
+    contentEnds = sources.parts.reduce(into: [:]) { ends, source in
+      ends.merge(source.weights.archive.contentEnds) { max($0, $1) }
+    }
     if selection == .all { _ = try sources.expectTokenizer(paths) }
   }
 

@@ -93,6 +93,13 @@ package enum AtomicFile {
     return descriptor
   }
 
+  /// Whether a path names no place of a folder where files can lie: a device, a pipe, or something that
+  /// is open already.
+  package static func isDevice(_ path: String) -> Bool {
+    isDescriptor(path)
+      || FileSystem.status(path).map { ![S_IFREG, S_IFDIR].contains($0.st_mode & S_IFMT) } ?? false
+  }
+
   /// Whether a path stands for something that the caller has opened already, maybe a file.
   private static func isDescriptor(_ path: String) -> Bool {
     ["/dev/stdout", "/dev/stderr"].contains(path) || path.hasPrefix("/dev/fd/")
@@ -144,6 +151,8 @@ package enum AtomicFile {
       defer { close(descriptor) }
       var status = stat()
       guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+        // What is finished and could get no other name.
+        status.st_mode & S_IWUSR != 0,
         flock(descriptor, LOCK_EX | LOCK_NB) == 0
       else { continue }
       FileSystem.unlink(leftover)

@@ -144,7 +144,8 @@ package final class AtomicFileStream {
     }
     if let found { return RescuedFile(path: found, reason: reason) }
     guard let temporaryPath, FreePlaces.isThere(temporaryPath) else { throw reason.lost }
-    // It stays under the name that it has.
+    // It stays under the name that it has, and is no leftover.
+    fchmod(content, 0o444)
     isNamed = true
     return RescuedFile(path: temporaryPath, reason: reason)
   }

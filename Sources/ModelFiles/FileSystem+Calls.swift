@@ -83,11 +83,21 @@ extension FileSystem {
   /// Where files go that nobody keeps.
   package static var temporaryFolder: String { environmentPath("TMPDIR") ?? "/tmp" }
 
-  /// The content of a file; nil if it cannot be read. For files that are small.
-  package static func content(of path: String) -> [UInt8]? {
-    let descriptor = open(path, O_RDONLY | O_CLOEXEC)
+  /// The content of a regular file that is not large.
+  ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - limit: most bytes that it may have.
+  /// - Returns: nil if it cannot be read, or is longer or no such file.
+  package static func content(of path: String, limit: Int = 256 << 20) -> [UInt8]? {
+    // O_NONBLOCK: opening a FIFO must not wait for a writer.
+    let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else { return nil }
     defer { close(descriptor) }
+    var status = stat()
+    guard fstat(descriptor, &status) == 0, status.st_mode & S_IFMT == S_IFREG,
+      status.st_size <= limit
+    else { return nil }
     var content: [UInt8] = []
     var buffer = [UInt8](repeating: 0, count: 1 << 16)
     while true {
@@ -96,6 +106,7 @@ extension FileSystem {
       guard count >= 0 else { return nil }
       guard count > 0 else { return content }
       content += buffer[..<count]
+      guard content.count <= limit else { return nil }
     }
   }
 

@@ -91,16 +91,13 @@ struct FreePlaces {
   ///   - path: the file's own name.
   ///   - ending: for names of devices and pipes, which have none.
   init(for path: String, ending: String) {
-    let isDevice = FileSystem.status(path).map {
-      ![S_IFREG, S_IFDIR].contains($0.st_mode & S_IFMT)
-    }
     let own = FileSystem.folder(of: path)
-    let isElsewhere = isDevice ?? false || path.hasPrefix("/dev/") || path.hasPrefix("/proc/")
+    let isElsewhere =
+      AtomicFile.isDevice(path) || path.hasPrefix("/dev/") || path.hasPrefix("/proc/")
     let given = FileSystem.name(of: path)
     name = isElsewhere ? given + ending : given.isEmpty ? "unnamed" + ending : given
     var folders: [(path: String, first: Int)] = isElsewhere ? [] : [(own, 1)]
-    let environment = ProcessInfo.processInfo.environment["TMPDIR"] ?? ""
-    for folder in [".", environment.isEmpty ? "/tmp" : environment] {
+    for folder in [".", FileSystem.temporaryFolder] {
       let isKnown = folders.contains {
         $0.path == folder || FileSystem.resolved($0.path) == FileSystem.resolved(folder)
       }

@@ -45,6 +45,11 @@ public struct TensorArchive: Sendable {
     try self.init(ArchiveOpening(path: path, access: access))
   }
 
+  /// The texts of a key in the `__metadata__` of each file that has it.
+  package func metadataTexts(_ key: String) -> [String] {
+    safetensors.compactMap { file in file.metadata.first { $0.key == key }?.value }
+  }
+
   /// Joins the tables of files that belong together.
   init(_ opening: ArchiveOpening) {
     path = opening.path
@@ -78,6 +83,14 @@ public struct TensorArchive: Sendable {
         let place = safetensors[file].tensors.index(of: tensors.records[index].name)
       else { return nil }
       return known[place].nonZero
+    }
+  }
+
+  /// Where the last tensor of each file ends, by the files' paths.
+  package var contentEnds: [String: Int] {
+    tensors.records.indices.reduce(into: [:]) { ends, index in
+      let record = tensors.records[index]
+      ends[file(of: index).path, default: 0].formMax(record.byteOffset + record.byteCount)
     }
   }
 
@@ -124,6 +137,10 @@ public struct TensorArchive: Sendable {
       }
     }
   }
+}
+
+extension Int {
+  fileprivate mutating func formMax(_ other: Int) { self = Swift.max(self, other) }
 }
 
 extension UInt64 {

@@ -40,9 +40,14 @@ package enum ZeroContent {
 
   /// Looks through the tensors of one or more files.
   ///
-  /// - Parameter contents: what was read; tails are judged by them.
+  /// - Parameters:
+  ///   - contents: what was read.
+  ///   - contentEnd: where the last tensor of a file ends, by its path; only what reaches it is the
+  ///     file's end.
   /// - Returns: tails first.
-  package static func findings(_ contents: [StoredContent]) -> [Finding] {
+  package static func findings(
+    _ contents: [StoredContent], contentEnd: (MappedFile) -> Int = { _ in 0 }
+  ) -> [Finding] {
     var byFile: [ObjectIdentifier: [StoredContent]] = [:]
     for content in contents where !content.range.isEmpty {
       byFile[ObjectIdentifier(content.file), default: []].append(content)
@@ -51,7 +56,8 @@ package enum ZeroContent {
     var seen: Set<Int> = []
     for file in byFile.values.sorted(by: { $0[0].file.path < $1[0].file.path }) {
       let ordered = file.sorted { $0.range.lowerBound < $1.range.lowerBound }
-      let tail = tail(of: ordered)
+      let last = ordered.map(\.range.upperBound).max() ?? 0
+      let tail = last >= contentEnd(ordered[0].file) ? tail(of: ordered) : nil
       if let tail { findings.append(tail.finding) }
       seen.removeAll()
       for content in ordered.dropLast(tail?.count ?? 0)

@@ -6,7 +6,7 @@ extension Pipeline {
   /// - Throws: `GenerationError.invalidRequest` for one that cannot be met.
   public func notes(on requests: [GenerationRequest]) throws(GenerationError) -> [String] {
     var (prompts, negativePrompts, idle) = (Cuts("prompt"), Cuts("negative prompt"), Cuts(""))
-    var notes: [String] = []
+    var together = (prompts: 0, count: 0)
     for (index, request) in requests.enumerated() {
       let settings = try settings(for: request)
       let length = settings.maxSequenceLength
@@ -22,10 +22,14 @@ extension Pipeline {
       let count = settings.seeds.count
       // The plan of one picture says nothing.
       if count > 1, memoryPlan(for: settings, limit: memory.limit).picturesAtOnce > 1 {
-        let which = requests.count > 1 ? " of prompt \(index + 1)" : ""
-        notes.append(
-          "\(count) pictures\(which) are made together: weights are read again at each step")
+        together = (together.prompts + 1, max(together.count, count))
       }
+    }
+    var notes: [String] = []
+    if together.prompts > 0 {
+      let which = requests.count > 1 ? " of a prompt" : ""
+      notes.append(
+        "\(together.count) pictures\(which) are made together: weights are read again at each step")
     }
     notes += [prompts, negativePrompts].compactMap { $0.note(of: requests.count) }
     if idle.count > 0 {

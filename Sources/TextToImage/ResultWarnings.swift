@@ -17,7 +17,11 @@ public enum ResultWarnings {
   ///   - place: when they were so, such as `after step 1 of 20`.
   /// - Returns: a line; nil for sound latents.
   public static func note(latents: [[Float]], _ place: String) -> String? {
-    let largest = latents.lazy.flatMap { $0 }.reduce(0) { max($0, abs($1)) }
+    var largest: Float = 0
+    for values in latents {
+      // A NaN is larger than everything.
+      for value in values where !(abs(value) <= largest) { largest = abs(value) }
+    }
     guard !(largest <= largestLatent) else { return nil }
     return
       "the latents reach \(shown(largest)) \(place), where those of pictures stay within 10 or so: "

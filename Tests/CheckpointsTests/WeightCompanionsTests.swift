@@ -144,6 +144,78 @@ struct WeightCompanionsTests {
     }
   }
 
+  @Test(
+    "a description of layers that cannot be read is refused, not skipped",
+    arguments: ["{broken", "{\"layers\": 7}", "[]"])
+  func brokenMetadata(_ text: String) {
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try weights([], metadata: [("_quantization_metadata", text)])
+    }
+    #expect(error?.fault.contains("'_quantization_metadata'") == true)
+  }
+
+  @Test("a long description of layers is read to its end")
+  func longMetadata() {
+    let text =
+      "{\"note\": \"\(String(repeating: "x", count: 2 << 20))\", "
+      + "\"layers\": {\"a\": {\"format\": \"nvfp4\"}}}"
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try weights([], metadata: [("_quantization_metadata", text)])
+    }
+    #expect(error?.fault.contains("ComfyUI (nvfp4)") == true)
+  }
+
+  @Test("descriptions in every shard count")
+  func metadataOfShards() throws {
+    let folder = try TemporaryFolder()
+    let names =
+      ["register_tokens", "positional_encoding", "init_x_linear.weight"]
+      + ["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
+    for (number, format) in [(1, "float8_e4m3fn"), (2, "nvfp4")] {
+      let tensors = number == 1 ? names.map { Tensor($0, [1], [1]) } : []
+      try folder.write(
+        RawSafetensors.encode(
+          tensors,
+          metadata: [("_quantization_metadata", "{\"layers\":{\"a\":{\"format\":\"\(format)\"}}}")]),
+        to: "t-0000\(number)-of-00002.safetensors")
+    }
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try PartSource(.transformer, path: folder.path("t-00001-of-00002.safetensors"))
+    }
+    #expect(error?.fault.contains("nvfp4") == true)
+  }
+
+  @Test("refused companions are no strangers that a flag would skip")
+  func refusedOnce() throws {
+    let folder = try TemporaryFolder()
+    let names = ["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
+    let more = ["register_tokens", "positional_encoding", Self.base + ".zero_point"]
+    let path = try folder.write(
+      RawSafetensors.encode((names + more).map { Tensor($0, [1], [1]) }), to: "t.safetensors")
+    let inspection = try ModelInspection(path: path)
+    #expect(inspection.faults.count == 1 && inspection.strangers.isEmpty)
+  }
+
+  @Test("what is wrong with one part is no fault of another in the same file")
+  func otherPart() throws {
+    let folder = try TemporaryFolder()
+    let transformer =
+      (["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
+      + ["register_tokens", "positional_encoding"]).map { "model." + $0 }
+    let text =
+      ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
+      + ["te.shared.weight", "te.encoder.final_layer_norm.weight"]
+    let scale = "te.encoder.block.0.layer.0.SelfAttention.q.weight.absmax"
+    let path = try folder.write(
+      RawSafetensors.encode((transformer + text + [scale]).map { Tensor($0, [1], [1]) }),
+      to: "all.safetensors")
+    _ = try PartSource(.transformer, path: path)
+    let error = #expect(throws: ModelFileError.self) {
+      _ = try PartSource(.textEncoder, path: path)
+    }
+    #expect(error?.fault.contains("bitsandbytes") == true)
+  }
+
   @Test("a layer described as scaled has a scale")
   func missingScale() {
     let bytes = Array(#"{"format": "float8_e4m3fn"}"#.utf8)

@@ -50,7 +50,9 @@ struct ConvertFolderTests: ConversionFixture {
     }
     for name in ["transformer", "text_encoder", "vae"] {
       let (made, found) = try (json("made/\(name)/config.json"), json("out/\(name)/config.json"))
-      for member in found.members ?? [] where made[member.key] != nil {
+      // How large pictures are meant to be is lost in a file made of a folder.
+      for member in found.members ?? []
+      where made[member.key] != nil && member.key != "sample_size" {
         #expect(made[member.key]?.text() == member.value.text(), "\(name) \(member.key)")
       }
     }

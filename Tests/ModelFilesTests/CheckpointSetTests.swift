@@ -113,6 +113,20 @@ struct CheckpointSetTests {
     #expect(CheckpointSet.all(in: folder.path).map { folder.name(of: $0.path) } == expected)
   }
 
+  @Test("a name that claims a million files is no set of so many", .timeLimit(.minutes(1)))
+  func hugeCount() throws {
+    for number in 1...200 { try write("m\(number)-1-of-999999.safetensors", "a") }
+    let isWhole = CheckpointSet.all(in: folder.path).allSatisfy(\.isComplete)
+    #expect(isWhole)
+  }
+
+  @Test("an index without its ending is one too, and names what is missing")
+  func indexByContent() throws {
+    try writeIndex("0123abc", [("a", "gone.safetensors")])
+    let error = #expect(throws: ModelFileError.self) { _ = try names("0123abc") }
+    #expect(error?.kind == .notFound && error?.path.hasSuffix("gone.safetensors") == true)
+  }
+
   @Test("tensors of one name in two shards without an index are refused")
   func duplicates() throws {
     try write("model-00001-of-00002.safetensors", "a")

@@ -56,6 +56,15 @@ struct ZeroContentTests {
     #expect(try findings([]).isEmpty)
   }
 
+  @Test("what does not reach the end of a file's tensors is no tail")
+  func unreadRest() throws {
+    let folder = try TemporaryFolder()
+    let file = try MappedFile(path: folder.write(Array(repeating: 0, count: 9000), to: "f"))
+    let content = StoredContent(file, name: "a", shape: matrix, range: 0..<2000, end: 1000)
+    #expect(ZeroContent.findings([content], contentEnd: { _ in 2000 }).count == 1)
+    #expect(ZeroContent.findings([content], contentEnd: { _ in 2001 }).isEmpty)
+  }
+
   @Test(
     "the last byte that is not zero is found at every place", arguments: [0, 1, 63, 64, 65, 300])
   func lastByte(_ place: Int) {

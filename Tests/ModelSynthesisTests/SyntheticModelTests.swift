@@ -76,7 +76,7 @@ import Testing
     try write("model", overwrite: true)
     try folder.write([1], to: "mine/diary.txt")
     let foreign = #expect(throws: ModelFileError.self) { try write("mine", overwrite: true) }
-    #expect(foreign?.fault.contains("not made by synthesize") == true)
+    #expect(foreign?.fault.contains("not made by this program") == true)
     #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).count == 2)
   }
 }

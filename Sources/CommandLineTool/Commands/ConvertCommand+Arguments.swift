@@ -37,6 +37,7 @@ extension ConvertCommand {
       }
       return request
     }
+    try StandardStreams.expectName(output, "a model")
     switch FileSystem.fileExtension(of: output) {
     case "gguf": request.container = .gguf
     case "safetensors": request.container = .safetensors

@@ -164,7 +164,7 @@ struct ConvertCommand: AsyncParsableCommand {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return try results.finish()
       }
-      try write(plan, to: output, importance, interruption, results, console)
+      try write(plan, of: source, to: output, importance, interruption, results, console)
       try results.finish()
     }
   }
@@ -219,7 +219,8 @@ struct ConvertCommand: AsyncParsableCommand {
   }
 
   private func write(
-    _ plan: ConversionPlan, to output: String, _ importance: ImportanceMatrix?,
+    _ plan: ConversionPlan, of source: ConversionSource, to output: String,
+    _ importance: ImportanceMatrix?,
     _ interruption: Interruption, _ results: ResultWriter, _ console: Console
   ) throws {
     let pool = ThreadPool(threadCount: common.threadCount)
@@ -243,7 +244,9 @@ struct ConvertCommand: AsyncParsableCommand {
       console.note(
         "tensor '\(tensor.name)' holds \(tensor.notFiniteCount) weights that are not finite")
     }
-    for finding in ZeroContent.findings(outcomes.compactMap(\.content)) {
+    let findings = ZeroContent.findings(
+      outcomes.compactMap(\.content), contentEnd: { source.contentEnds[$0.path] ?? 0 })
+    for finding in findings {
       let tensor = finding.tensor.map { "tensor '\($0)' " } ?? ""
       console.note("\(finding.path): \(tensor)\(finding.fault)")
     }

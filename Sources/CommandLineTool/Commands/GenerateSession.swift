@@ -86,12 +86,13 @@ final class GenerateSession: Sendable {
     let place = results.write(jobs[job].names[picture.index], ending: ".png") {
       try picture.image.pngData(texts: metadata.texts)
     }
-    for warning in picture.warnings { console.note("\(place ?? "the picture"): \(warning)") }
+    let warnings = picture.warnings
+    for warning in warnings { console.note("\(place ?? "the picture"): \(warning)") }
     if let place, !common.json { console.result(place.withoutControlCharacters, beside: files) }
     let record = FinishedPicture(
       job: job, file: place, seed: picture.settings.seeds[picture.index],
       settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
-      statistics: picture.statistics, warnings: picture.warnings,
+      statistics: picture.statistics, warnings: warnings,
       latents: files.latents == nil ? [] : picture.latents)
     finished.withLock { $0.append(record) }
   }

@@ -46,9 +46,9 @@ final class ImatrixSession: Sendable {
     self.interruption = interruption
     var parts = [identity, FileIdentity.text(of: pipeline.files)]
     for request in requests { parts.append("\(try pipeline.settings(for: request))") }
-    let isFile = FileSystem.status(output).map { $0.st_mode & S_IFMT == S_IFREG } ?? true
     unfinished =
-      isFile ? UnfinishedMatrix(output: output, identity: parts.joined(separator: "\n")) : nil
+      AtomicFile.isDevice(output)
+      ? nil : UnfinishedMatrix(output: output, identity: parts.joined(separator: "\n"))
   }
 
   /// Runs the prompts that are not done yet.
@@ -78,7 +78,11 @@ final class ImatrixSession: Sendable {
     let outcome = await task.result
     console.endProgress()
     interruption.beginWriting()
-    guard case .failure(let error) = outcome else { return sums.entries }
+    guard case .failure(let error) = outcome else {
+      // Should the matrix find no place, its sums have one.
+      save()
+      return sums.entries
+    }
     endEarly()
     if let code = interruption.exitCode { throw ExitCode(code) }
     throw error

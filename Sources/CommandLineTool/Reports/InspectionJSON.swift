@@ -20,7 +20,7 @@ struct InspectionJSON {
   /// Prints the object.
   mutating func print() {
     let bytes = inspection.contents.reduce(0) { $0 + $1.archive.byteCount }
-    write("{\n  \"path\": \(JSONText.quoted(inspection.path)),\n")
+    write("{\n  \"path\": \(JSONValue.path(inspection.path).text()),\n")
     write("  \"layout\": \(JSONText.quoted(inspection.layout)),\n")
     write(
       "  \"architecture\": \(inspection.architecture.map(JSONText.quoted) ?? "null"),\n")
@@ -34,7 +34,7 @@ struct InspectionJSON {
           "prefix": .string($0.prefix),
         ]
       })
-    write("  \"tokenizer\": \(inspection.tokenizer.map(JSONText.quoted) ?? "null"),\n")
+    write("  \"tokenizer\": \(inspection.tokenizer.map { JSONValue.path($0).text() } ?? "null"),\n")
     list("missing", inspection.missing.map { .string($0) })
     write("  \"kind\": \(inspection.kind.map(JSONText.quoted) ?? "null"),\n")
     list("ambiguities", inspection.ambiguities.map { .path($0) })

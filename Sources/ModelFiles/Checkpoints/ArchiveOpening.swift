@@ -30,13 +30,14 @@ struct ArchiveOpening {
       try self.init(index: file, access)
     case .json:
       do throws(ModelFileError) {
-        try self.init(listedBy: file, access)
+        _ = try SafetensorsIndex(file)
       } catch {
         let start = String(decoding: file.bytes.prefix(60), as: UTF8.self)
         throw file.malformed(
           "is a JSON text that begins with '\(start)', not a model: probably a server's answer; "
             + "download it again")
       }
+      try self.init(listedBy: file, access)
     case .other(let kind): throw file.malformed(kind)
     case .unknown:
       switch name?.container {
@@ -273,10 +274,10 @@ struct ArchiveOpening {
 
 /// How many files a GGUF was split into; 1 for a whole one.
 private func splitCount(of gguf: GGUFFile) -> Int {
-  gguf.value(for: "split.count")?.integer.map { max(1, min($0, 99_999)) } ?? 1
+  gguf.value(for: "split.count")?.integer.map { max(1, min($0, .max / 2)) } ?? 1
 }
 
 /// Which of them a file is, from 0.
 private func splitNumber(of gguf: GGUFFile) -> Int {
-  gguf.value(for: "split.no")?.integer.map { max(0, min($0, 99_999)) } ?? 0
+  gguf.value(for: "split.no")?.integer.map { max(0, min($0, .max / 2)) } ?? 0
 }

@@ -43,7 +43,8 @@ struct CheckpointName: Equatable {
     let base = String(text.dropLast(ending.text.count))
     let suffix = String(text.suffix(ending.text.count))
     guard let match = base.firstMatch(of: /-([0-9]{1,6})-of-([0-9]{1,6})(?=$|\.)/),
-      let number = Int(match.output.1), let count = Int(match.output.2), count > 0, number <= count
+      let number = Int(match.output.1), let count = Int(match.output.2),
+      (1...SafetensorsIndex.maximumShardCount).contains(count), number <= count
     else {
       part = nil
       frame = ("", "", 0)

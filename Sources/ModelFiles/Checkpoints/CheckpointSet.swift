@@ -40,8 +40,9 @@ package struct CheckpointSet: Sendable {
     let names = FileSystem.names(in: folder).filter {
       FileSystem.isFile(FileSystem.join(folder, $0))
     }
-    let indices = names.compactMap { index($0, folder, among: Set(names)) }
-    var taken = Set(indices.filter { $0.fault == nil }.filter(\.isComplete).flatMap(\.fileNames))
+    let present = Set(names)
+    let indices = names.compactMap { index($0, folder, among: present) }
+    let taken = Set(indices.filter { $0.fault == nil }.filter(\.isComplete).flatMap(\.fileNames))
     var numbered: [String: [CheckpointName]] = [:]
     var sets: [CheckpointSet] = []
     for name in names.compactMap({ CheckpointName($0) }) where !taken.contains(name.text) {
@@ -56,10 +57,9 @@ package struct CheckpointSet: Sendable {
     }
     for parts in numbered.values { sets.append(set(of: parts, folder)) }
     // An incomplete index says more about its shards than their numbers do, unless those are whole.
-    taken = Set(sets.filter(\.isComplete).flatMap(\.fileNames))
     for index in indices where !index.isComplete {
       let its = Set(index.fileNames)
-      sets.removeAll { !$0.isComplete && its.isSuperset(of: $0.fileNames.filter(names.contains)) }
+      sets.removeAll { !$0.isComplete && its.isSuperset(of: $0.fileNames.filter(present.contains)) }
     }
     return (indices + sets).sorted(by: precedes)
   }

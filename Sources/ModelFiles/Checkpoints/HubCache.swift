@@ -3,6 +3,9 @@ import Foundation
 /// Finds models in the cache of Hugging Face's hub, as its tools lay it out:
 /// `models--OWNER--NAME/{blobs,refs,snapshots}`, where a snapshot's files are links into `blobs`.
 package enum HubCache {
+  /// Most entries of a folder that are looked at.
+  private static let maximumEntries = 4096
+
   /// The folder or file to use for a path.
   ///
   /// - Parameter path: a repository's folder or its `snapshots`, which become the snapshot that is
@@ -28,13 +31,16 @@ package enum HubCache {
   /// - Parameter path: a folder or file inside of the cache.
   /// - Returns: their number; 0 outside of a cache.
   package static func unfinishedCount(around path: String) -> Int {
-    var folder = path
-    for _ in 0..<4 {
+    guard
+      var folder = FileSystem.resolved(
+        FileSystem.isFolder(path) ? path : FileSystem.folder(of: path))
+    else { return 0 }
+    for _ in 0..<5 {
       let blobs = FileSystem.join(folder, "blobs")
       if FileSystem.isFolder(blobs), FileSystem.isFolder(FileSystem.join(folder, "snapshots")) {
         return FileSystem.names(in: blobs).count { $0.hasSuffix(".incomplete") }
       }
-      folder += "/.."
+      folder = FileSystem.folder(of: folder)
     }
     return 0
   }
@@ -75,9 +81,10 @@ package enum HubCache {
   }
 
   private static func link(to target: String, below folder: String, depth: Int) -> String? {
-    for name in FileSystem.names(in: folder) {
+    for name in FileSystem.names(in: folder).prefix(maximumEntries) {
       let path = FileSystem.join(folder, name)
-      if FileSystem.isFolder(path) {
+      // Links to folders lead anywhere, also back.
+      if let status = FileSystem.linkStatus(path), status.st_mode & S_IFMT == S_IFDIR {
         if depth > 1, let found = link(to: target, below: path, depth: depth - 1) { return found }
       } else if FileSystem.resolved(path) == target {
         return path

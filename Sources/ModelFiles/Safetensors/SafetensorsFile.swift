@@ -14,6 +14,9 @@ public struct SafetensorsFile: Sendable {
   public static let maximumPairCount = 1 << 16
   /// Longest `__metadata__` text that is kept, in bytes; longer ones are checked and left out.
   public static let maximumTextLength = 1 << 20
+  /// Texts that change what tensors mean, which are kept whatever their length (the header's limit
+  /// holds).
+  static let keptKeys: Set<String> = ["_quantization_metadata"]
   /// Most bytes of `__metadata__` texts that are kept in all; the other texts are left out.
   static let maximumMetadataBytes = 16 << 20
 
@@ -132,7 +135,8 @@ public struct SafetensorsFile: Sendable {
       var ahead = scanner
       let length = try ahead.skipString()
       keptBytes += min(length, maximumTextLength)
-      if length <= maximumTextLength, keptBytes <= maximumMetadataBytes {
+      if keptKeys.contains(key) || length <= maximumTextLength && keptBytes <= maximumMetadataBytes
+      {
         pairs.append((key, try scanner.readString()))
       } else {
         pairs.append((key, "(\(length) bytes of text)"))
