@@ -37,6 +37,14 @@ package struct ArchiveContents: Sendable {
           archive.tensors.records[index].name, textEncoderPrefix: textEncoderPrefix)
     }
     var faults = companions.faults
+    for (index, part, fault) in UsedLayers(archive, places, parts).faults(among: foreign) {
+      if faults[part] == nil {
+        let record = archive.tensors.records[index]
+        faults[part] = ModelFileError(
+          path: archive.path, kind: .malformed,
+          fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: \(fault)")
+      }
+    }
     let prefixes = places.filter { !$0.prefix.isEmpty }
     for (name, library) in ForeignQuantization.find(in: archive) {
       // The part with whose prefix a tensor begins; without prefixes the only one.

@@ -15,6 +15,13 @@ package struct ConfigurationFile: Sendable {
   package init(path: String) throws(ModelFileError) {
     json = try JSONDocument(path: path, limit: Self.maximumLength).parsed()
     self.path = path
+    let message = json["error"] ?? json["detail"]
+    if let text = message?.stringValue, json.members?.count ?? 0 <= 4 {
+      throw ModelFileError(
+        path: path, kind: .malformed,
+        fault: "is a server's answer ('\(text.prefix(60))'), not a configuration: download it again"
+      )
+    }
   }
 
   /// Reads a text in a file; see `JSONDocument`.

@@ -85,11 +85,12 @@ package struct ContentVerification {
   private func zeroProblems(_ found: [Finding]) -> [VerificationProblem] {
     let contents = zip(items, found).compactMap { item, finding -> StoredContent? in
       guard finding.error == nil else { return nil }
-      let isIntact = item.hash != nil && item.hash == finding.hash
       let range = item.record.byteOffset..<item.record.byteOffset + item.record.byteCount
-      return StoredContent(
+      var content = StoredContent(
         item.file, name: item.record.name, shape: item.record.shape, range: range,
-        end: isIntact ? range.upperBound : finding.contentEnd)
+        end: finding.contentEnd)
+      content.isIntact = item.hash != nil && item.hash == finding.hash
+      return content
     }
     return ZeroContent.findings(contents).map { finding in
       let severity: VerificationProblem.Severity = finding.tensor == nil ? .error : .warning

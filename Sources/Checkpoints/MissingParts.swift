@@ -49,6 +49,7 @@ enum MissingParts {
     _ parts: [ModelPart], isTokenizerMissing: Bool, _ finder: ModelFinder?, path: String,
     alternative: ([ModelPart]) -> String? = { _ in nil }
   ) -> ModelFileError {
+    if let finder, !finder.isFolder, let fault = finder.contents[0].fault { return fault }
     // Of a part's own folder nothing else can be meant.
     if let fault = finder?.partFaults.first(where: { parts.contains($0.part) }) {
       return fault.error
@@ -82,7 +83,7 @@ enum MissingParts {
       path: path, kind: .notFound,
       fault: "\(start)missing: \(missing.joined(separator: ", "))\(beside)\(hint)"
         + broken(finder, parts)
-        + (unfinished > 0 ? "; \(unfinished) downloads into this cache have not ended" : ""))
+        + (unfinished > 0 ? "; \(HubCache.unfinishedNote(unfinished))" : ""))
   }
 
   /// Files that cannot be used, of which each may be what is missing.

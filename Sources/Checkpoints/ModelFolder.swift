@@ -19,6 +19,6 @@ enum ModelFolder {
       path: folder, kind: .notFound,
       fault: "has no safetensors or GGUF weights"
         + (pickles ? ": PyTorch pickles are not opened, convert them to safetensors" : "")
-        + (unfinished > 0 ? ": \(unfinished) downloads into this cache have not ended" : ""))
+        + (unfinished > 0 ? ": \(HubCache.unfinishedNote(unfinished))" : ""))
   }
 }

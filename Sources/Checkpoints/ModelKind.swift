@@ -81,6 +81,9 @@ struct ModelKind: Sendable {
     Sign("model.1.sub.", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
     Sign(
       "string_to_param", is: "a textual inversion", advice: "textual inversions are not applied"),
+    Sign("\nclip_g\n", is: "a textual inversion", advice: "textual inversions are not applied"),
+    Sign("\nclip_l\n", is: "a textual inversion", advice: "textual inversions are not applied"),
+    Sign("params_ema.", is: "an upscaler (ESRGAN)", advice: "upscalers are not run"),
     Sign("emb_params", is: "a textual inversion", advice: "textual inversions are not applied"),
   ]
 
@@ -97,16 +100,17 @@ struct ModelKind: Sendable {
   /// Names that are looked at: what a file is shows early, and in names of usual length.
   private static let (lookedAt, maximumNameLength) = (4096, 256)
 
-  /// All names, each after a line feed, for searching.
+  /// All names, each between line feeds, for searching.
   private struct Names {
     private let text: [UInt8]
 
     init(_ records: some Sequence<TensorRecord>) {
-      text = records.lazy.map(\.name).filter { $0.utf8.count <= maximumNameLength }
-        .flatMap { [UInt8(ascii: "\n")] + Array($0.utf8) }
+      text =
+        records.lazy.map(\.name).filter { $0.utf8.count <= maximumNameLength }
+        .flatMap { [UInt8(ascii: "\n")] + Array($0.utf8) } + [UInt8(ascii: "\n")]
     }
 
-    /// Whether a text occurs in a name; after a line feed at the beginning of one.
+    /// Whether a text occurs in a name; beside a line feed at the beginning or end of one.
     func contain(_ mark: String) -> Bool {
       let mark = Array(mark.utf8)
       return text.withUnsafeBytes { text in
@@ -158,7 +162,8 @@ struct ModelKind: Sendable {
     ("lokr_w", "LoKr"), (".oft_", "OFT"), ("_oft_", "OFT"), (".ia3_", "IA3"), ("_ia3_", "IA3"),
     (".lora_", "LoRA"), (".lora.", "LoRA"),
     ("lora_unet_", "LoRA"), ("lora_te", "LoRA"), ("lora_transformer_", "LoRA"),
-    ("_lora.down", "LoRA"), ("_lora.up", "LoRA"),
+    ("_lora.down", "LoRA"), ("_lora.up", "LoRA"), (".diff\n", "LoRA (full differences)"),
+    (".diff_b\n", "LoRA (full differences)"),
   ]
   /// What the rows of an adapter's first matrix count.
   private static let rankMarks = [

@@ -57,6 +57,10 @@ struct ModelOpener {
     for part in parts {
       if let contents = try contents(of: part) { places.append((part, contents)) }
     }
+    // What is there and cannot be run comes before what would have to be found for it.
+    for (part, contents) in places {
+      if let fault = contents.fault(of: part) { throw fault }
+    }
     let missing = parts.filter { part in !places.contains { $0.part == part } }
     guard missing.isEmpty else {
       let lacksTokenizer = parts.contains(.textEncoder) ? try tokenizer() == nil : false
@@ -73,7 +77,6 @@ struct ModelOpener {
   private mutating func source(
     _ part: ModelPart, _ contents: ArchiveContents
   ) throws(ModelFileError) -> PartSource {
-    if let fault = contents.fault(of: part) { throw fault }
     guard let place = contents.place(of: part) else {
       throw MissingParts.notFound(part, in: contents)
     }

@@ -94,7 +94,16 @@ package enum TokenizerSource {
       if let source = try inArchive(archive) { return source }
       throw file.malformed("has no tokenizer in its metadata ('tokenizer.ggml.tokens')")
     }
+    return try pieces(of: file)
+  }
+
+  /// A SentencePiece model, which has no magic of its own.
+  private static func pieces(of file: MappedFile) throws(ModelFileError) -> TokenizerSource {
     if let kind = file.strangeContent { throw file.malformed(kind) }
+    guard !file.isModel else {
+      throw file.malformed(
+        "is a model, not a tokenizer: expected tokenizer.json or tokenizer.model")
+    }
     return .sentencePiece(file)
   }
 
@@ -128,7 +137,7 @@ package enum TokenizerSource {
     for name in ["tokenizer.model", "spiece.model"] {
       let path = ModelFolder.join(folder, name)
       if FileSystem.exists(path) {
-        return .sentencePiece(try MappedFile(path: path))
+        return try pieces(of: MappedFile(path: path))
       }
     }
     return nil

@@ -38,8 +38,9 @@ package struct UnfinishedMatrix: Sendable {
     let ending = ".\(XXHash64.name(of: "\(Self.version) \(identity)"))\(Self.ending)"
     var name = FileSystem.name(of: output)
     while FilePaths.bytes(name + ending).count > 255 { name.removeLast() }
-    self.output = FileSystem.join(FileSystem.folder(of: output), name)
-    path = output.contains("/") ? self.output + ending : name + ending
+    self.output =
+      output.contains("/") ? FileSystem.join(FileSystem.folder(of: output), name) : name
+    path = self.output + ending
   }
 
   /// Files that runs with other settings left of the same matrix.

@@ -54,9 +54,34 @@ extension ModelInspection {
     }
   }
 
+  /// What stands in the way of the path as a whole: files that cannot be used, several for one part,
+  /// or a file of something else.
+  package var obstacles: [VerificationProblem] {
+    // A broken file beside a whole model is in nobody's way.
+    let isWhole = !isPipelineFolder && missing.isEmpty
+    let unused = Set(faults.map(\.path)).subtracting(parts.map(\.path))
+    var problems = faults.map { fault in
+      VerificationProblem(
+        isWhole && unused.contains(fault.path) ? .warning : .error, path: fault.path, tensor: nil,
+        kind: fault.kind, fault.fault)
+    }
+    problems += ambiguities.map {
+      VerificationProblem(.error, path: path, tensor: nil, kind: .contradicted, $0)
+    }
+    if let kind {
+      problems.append(
+        VerificationProblem(.error, path: path, tensor: nil, kind: .unsupported, "is \(kind)"))
+    } else if contents.allSatisfy({ $0.archive.tensors.records.isEmpty }), tokenizer == nil {
+      problems.append(
+        VerificationProblem(.error, path: path, tensor: nil, "holds no tensor of any model"))
+    }
+    return problems
+  }
+
   /// Tensors of no use, and bytes that belong to nothing.
   package var strangers: [VerificationProblem] {
-    contents.flatMap { content in
+    // Files without a part are not opened by generate.
+    contents.filter { !$0.places.isEmpty }.flatMap { content in
       content.foreign.map { index in
         let record = content.archive.tensors.records[index]
         return VerificationProblem(

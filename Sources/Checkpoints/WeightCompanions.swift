@@ -19,7 +19,8 @@ struct WeightCompanions: Sendable {
   private(set) var refused: Set<Int> = []
   /// For each part the first that can be neither; under nil for the whole archive.
   private(set) var faults: [ModelPart?: ModelFileError] = [:]
-  /// Weights that must have a scale, with what says so.
+  /// Weights that must have a scale, with what says so. Others without one are as they are, as ComfyUI
+  /// takes them.
   private var described: [(weight: Int, evidence: String)] = []
 
   private let parts: [ModelPart?]
@@ -63,7 +64,7 @@ struct WeightCompanions: Sendable {
     for (weight, evidence) in described where scales[weight] == nil {
       refuse(
         archive, records[weight], of: weight,
-        "is scaled fp8, as \(evidence) says, but no 'weight_scale' is there")
+        "is fp8 without its scale ('weight_scale'), though \(evidence)")
     }
   }
 
@@ -110,7 +111,12 @@ struct WeightCompanions: Sendable {
             + "'\(archive.tensors.records[other].name)'")
       }
       addScale(index, to: weight, archive)
-    case _ where Self.harmlessNames.contains(name): explained.insert(index)
+    case _ where Self.harmlessNames.contains(name):
+      explained.insert(index)
+      let type = archive.tensors.records[weight].type
+      if name == "input_scale" || name == "scale_input", type == .f8_e4m3 || type == .f8_e5m2 {
+        described.append((weight, "'\(record.name)' says that it is scaled"))
+      }
     case "comfy_quant": addDescription(index, of: weight, archive)
     case "bias":
       refuse(
@@ -182,7 +188,9 @@ struct WeightCompanions: Sendable {
     guard let type = Self.floatType(json) else {
       return refuseFormat(json, of: parts[weight], archive, evidence)
     }
-    if record.type == .u8 || record.type == type { described.append((weight, evidence)) }
+    if record.type == .u8 || record.type == type {
+      described.append((weight, "\(evidence) says that it is scaled"))
+    }
     if record.type == .u8 {
       types[weight] = type
     } else if record.type != type, record.type == .f8_e4m3 || record.type == .f8_e5m2 {

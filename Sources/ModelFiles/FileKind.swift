@@ -149,6 +149,9 @@ extension Sequence<UInt8> {
 }
 
 extension MappedFile {
+  /// Whether the file begins like GGUF or safetensors.
+  package var isModel: Bool { [.gguf, .safetensors].contains(FileKind(self)) }
+
   /// What the file is instead of a model's, where its first bytes show it: a line without its name.
   package var strangeContent: String? {
     if case .other(let kind) = FileKind(self) { kind } else { nil }

@@ -6,6 +6,8 @@ package struct StoredContent: Sendable {
   let isMatrix: Bool
   /// Where it lies in the file.
   let range: Range<Int>
+  /// Whether it is known to be as it was written, zeros and all.
+  package var isIntact = false
   /// Where its last byte that is not zero ends; the beginning of `range` if it has none.
   let end: Int
 
@@ -76,7 +78,9 @@ package enum ZeroContent {
   ) -> (finding: Finding, count: Int)? {
     var (start, bytes, count) = (0, 0, 0)
     for content in ordered.reversed() {
-      guard content.end < content.range.upperBound else { break }
+      guard content.end < content.range.upperBound, !(content.isIntact && content.isMatrix) else {
+        break
+      }
       start = content.end
       count += 1
       if content.isMatrix { bytes += content.range.upperBound - content.end }

@@ -72,7 +72,7 @@ package struct ModelVerification: Sendable {
   private static func architectureProblems(
     _ inspection: ModelInspection, _ hints: ArchitectureHints
   ) -> [VerificationProblem] {
-    var problems = inspection.faults.map { VerificationProblem($0) } + inspection.missingParts
+    var problems = inspection.obstacles + inspection.missingParts
     let unfit = Set(inspection.faults.map(\.path))
     for found in inspection.parts where !unfit.contains(found.path) {
       do throws(ModelFileError) {

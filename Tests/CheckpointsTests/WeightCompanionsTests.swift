@@ -114,13 +114,34 @@ struct WeightCompanionsTests {
       fault([Tensor("register_tokens.absmax2", [1], [2])]).contains("register_tokens.absmax2"))
   }
 
+  @Test("a scale of the inputs alone tells that the weight's own was lost")
+  func lostScale() {
+    #expect(fault([Tensor(Self.base + ".input_scale", [], [2])]).contains("without its scale"))
+  }
+
+  @Test(
+    "in layers that are used nothing unknown is skipped, nor scales of fp8 that have no weight",
+    arguments: [
+      ("single_layers.0.attn.norm_q.weight", "lies in a layer of the transformer"),
+      ("single_layers.0.attn.w1q_weight_scale", "looks like a scale"),
+      ("scales.single_layers.0.attn.w1q.weight_scale", "looks like a scale"),
+      ("single_layers_0_attn_w1q_scale_weight", "looks like a scale"),
+      ("blah.weight_zero_point", "looks like a scale"),
+    ])
+  func hiddenCompanions(_ name: String, _ message: String) {
+    let text = fault([Tensor(name, [1], [2])])
+    #expect(text.contains("'\(name)'") && text.contains(message), "\(text)")
+  }
+
   @Test("two scales, and scales that are no numbers, are refused")
   func contradictions() throws {
     let two = ["weight_scale", "scale_weight"].map { Tensor("\(Self.base).\($0)", [], [2]) }
     #expect(fault(two).contains("a second scale"))
-    let nan = try weights([Tensor(Self.base + ".weight_scale", [], [.nan])])
-    let error = #expect(throws: ModelFileError.self) { _ = try values(nan) }
-    #expect(error?.fault.contains("weight_scale") == true)
+    for value in [Float.nan, 0, -1] {
+      let wrong = try weights([Tensor(Self.base + ".weight_scale", [], [value])])
+      let error = #expect(throws: ModelFileError.self) { _ = try values(wrong) }
+      #expect(error?.fault.contains("weight_scale") == true)
+    }
   }
 
   @Test("formats of ComfyUI that are not read are named, in tensors and in the header")
@@ -221,12 +242,12 @@ struct WeightCompanionsTests {
     let bytes = Array(#"{"format": "float8_e4m3fn"}"#.utf8)
     #expect(
       fault([Tensor(Self.base + ".comfy_quant", .u8, [bytes.count], bytes)])
-        .contains("no 'weight_scale' is there"))
+        .contains("without its scale ('weight_scale')"))
   }
 
   @Test("strangers are refused by name, and skipped where that is wanted")
   func strangers() throws {
-    let stranger = Tensor("stranger.weight_scale", [], [2])
+    let stranger = Tensor("stranger.weight", [], [2])
     _ = try weights([stranger])
     #expect(throws: ModelFileError.self) { _ = try weights([stranger], allowsExtra: false) }
   }

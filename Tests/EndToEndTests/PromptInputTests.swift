@@ -59,7 +59,7 @@ struct PromptInputTests {
       (["generate", "-p", "x", "-o", "-", "--stats", "-"], "two outputs"),
       (["compare", "--types", "q8_0", "-o", "-"], "cannot go to standard output"),
       (["synthesize", "--preset", "tiny", "-"], "cannot go to standard output"),
-      (["convert", "in.gguf", "-", "--type", "q8_0"], "neither in .gguf"),
+      (["convert", "in.gguf", "-", "--type", "q8_0"], "cannot go to standard output"),
     ])
   func refusedDashes(_ arguments: [String], _ message: String) throws {
     let outcome = try CommandLine.run(arguments, in: folder.url)

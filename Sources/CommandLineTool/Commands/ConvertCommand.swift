@@ -248,7 +248,8 @@ struct ConvertCommand: AsyncParsableCommand {
       outcomes.compactMap(\.content), contentEnd: { source.contentEnds[$0.path] ?? 0 })
     for finding in findings {
       let tensor = finding.tensor.map { "tensor '\($0)' " } ?? ""
-      console.note("\(finding.path): \(tensor)\(finding.fault)")
+      // Also where nothing but errors is wanted: what was written is damaged as its input is.
+      console.warn("\(finding.path): \(tensor)\(finding.fault)")
     }
     guard !common.quiet else { return }
     ConversionReport(plan, input: input)

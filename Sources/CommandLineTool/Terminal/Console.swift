@@ -24,6 +24,11 @@ struct Console: Sendable {
     if !isQuiet { LiveLine.shared.printAbove("note: \(text().withoutControlCharacters)\n") }
   }
 
+  /// Says what the user must know, also where nothing but errors is wanted.
+  func warn(_ text: String) {
+    LiveLine.shared.printAbove("warning: \(text.withoutControlCharacters)\n")
+  }
+
   /// Says what is being done.
   func detail(_ text: @autoclosure () -> String) {
     if isVerbose { LiveLine.shared.printAbove("\(text().withoutControlCharacters)\n") }

@@ -82,7 +82,9 @@ struct ArchiveOpening {
         continue
       }
       let other = FileSystem.join(folder, name.sibling(index + 1))
-      let opened = try GGUFFile(try MappedFile(path: other, access: access))
+      let file = try MappedFile(path: other, access: access)
+      if let kind = file.strangeContent { throw file.malformed(kind) }
+      let opened = try GGUFFile(file)
       guard splitCount(of: opened) == count, splitNumber(of: opened) == index else {
         throw opened.file.malformed(
           "is no part \(index + 1) of \(count) by its metadata ('split.no', 'split.count'), as its "
@@ -148,8 +150,7 @@ struct ArchiveOpening {
     var files: [SafetensorsFile] = []
     for name in set.fileNames {
       files.append(
-        try SafetensorsFile(
-          try MappedFile(path: FileSystem.join(folder, name), access: access)))
+        try Self.shard(try MappedFile(path: FileSystem.join(folder, name), access: access)))
     }
     try self.init(files, path: path)
   }
@@ -181,7 +182,7 @@ struct ArchiveOpening {
     for name in index.shards {
       let path = FileSystem.folder(of: file.path)
       shards.append(
-        try SafetensorsFile(
+        try Self.shard(
           try Self.openShard(
             file.path.contains("/") ? FileSystem.join(path, name) : name, of: file.path, access)))
     }
@@ -205,6 +206,11 @@ struct ArchiveOpening {
     unlistedCount = tensors.records.count - records.count
     format = .shardedSafetensors
     safetensors = shards
+  }
+
+  private static func shard(_ file: MappedFile) throws(ModelFileError) -> SafetensorsFile {
+    if let kind = file.strangeContent { throw file.malformed(kind) }
+    return try SafetensorsFile(file)
   }
 
   private static func openShard(

@@ -45,6 +45,13 @@ package enum HubCache {
     return 0
   }
 
+  /// Says that downloads have not ended.
+  package static func unfinishedNote(_ count: Int) -> String {
+    count == 1
+      ? "a download into this cache has not ended"
+      : "\(count) downloads into this cache have not ended"
+  }
+
   /// The snapshot of a repository: the one that `refs/main` names, else the newest.
   private static func snapshot(of repository: String) -> String? {
     let snapshots = FileSystem.join(repository, "snapshots")

@@ -74,7 +74,7 @@ extension AutoencoderDecoder {
       guard channels % groups == 0 else {
         throw weights.malformed(
           "'\(weights.storedName("\(name).weight"))' has \(channels) channels, no multiple of "
-            + "\(groups) groups: set --vae-norm-groups to this model's")
+            + "\(groups) groups: set --vae-norm-groups to this model's number")
       }
       return Norm(
         weight: try weights.vector("\(name).weight", count: channels),

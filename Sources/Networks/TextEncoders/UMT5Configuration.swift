@@ -16,6 +16,15 @@ extension UMT5Encoder.Configuration {
     guard (1...1024).contains(layerCount) else {
       throw weights.malformed("the text encoder has \(layerCount) layers, expected 1...1024")
     }
+    if layerCount > 2, weights.has("enc.blk.0.attn_rel_b.weight"),
+      !(1..<layerCount).contains(where: { weights.has("enc.blk.\($0).attn_rel_b.weight") })
+    {
+      throw ModelFileError(
+        path: weights.path, kind: .unsupported,
+        fault: "is a T5 text encoder (v1.1, as FLUX and SD3 have; only its first layer has "
+          + "'\(weights.storedName("enc.blk.0.attn_rel_b.weight"))'): AuraFlow needs Pile-T5-XL, "
+          + "text_encoder/ of huggingface.co/fal/AuraFlow-v0.3")
+    }
     let votes = Votes(weights: weights, layerCount: layerCount)
     let storedVocabulary = try source.configured("vocab_size", in: 1...1 << 24)
     let storedWidth = try source.configured("d_model", in: 1...1 << 20)

@@ -88,7 +88,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
     guard hiddenSize % headDimension == 0 else {
       throw weights.malformed(
         "hidden size \(hiddenSize) is no multiple of the head dimension \(headDimension): "
-          + "set --head-dimension to this model's")
+          + "set --head-dimension to this model's number")
     }
     guard gridSide * gridSide == positionCount else {
       guard weights.dimension("positional_encoding", 0, rank: 2) == positionCount else {

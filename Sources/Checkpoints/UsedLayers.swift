@@ -1,0 +1,67 @@
+import BlockFormats
+import ModelFiles
+
+/// The layers of an archive's parts, where nothing unknown may lie: an unknown tensor in a layer that
+/// is used, or a scale that belongs to no weight, changes what the model draws.
+struct UsedLayers {
+  private let archive: TensorArchive
+  /// Names of the modules that hold modules with weights, with their part.
+  private var containers: [String: ModelPart] = [:]
+  /// Whether some weight that is used is stored in 8 bits, which are scaled as a rule.
+  private var hasSmallFloats = false
+
+  /// - Parameters:
+  ///   - archive: an opened checkpoint.
+  ///   - places: the parts in it.
+  ///   - parts: for each tensor the part that has it.
+  init(_ archive: TensorArchive, _ places: [PartLocation], _ parts: [ModelPart?]) {
+    self.archive = archive
+    let roots = Set(places.map(\.prefix))
+    for (index, record) in archive.tensors.records.enumerated() {
+      guard let part = parts[index] else { continue }
+      if [.f8_e4m3, .f8_e5m2, .u8, .i8].contains(record.type) { hasSmallFloats = true }
+      guard let container = Self.container(of: record.name), !roots.contains(container + ".") else {
+        continue
+      }
+      containers[container] = part
+    }
+  }
+
+  /// What stands before the last two components of a name; nil for names of fewer.
+  private static func container(of name: String) -> String? {
+    guard name.utf8.count <= 1024, let dot = name.utf8.lastIndex(of: UInt8(ascii: ".")),
+      let second = name.utf8[..<dot].lastIndex(of: UInt8(ascii: "."))
+    else { return nil }
+    return String(name[..<second])
+  }
+
+  /// Tensors of no part that must not be skipped.
+  ///
+  /// - Parameter foreign: tensors of no part, as indices.
+  /// - Returns: each with the part that it changes, nil for any, and why.
+  func faults(among foreign: [Int]) -> [(index: Int, part: ModelPart?, fault: String)] {
+    guard !containers.isEmpty else { return [] }
+    return foreign.compactMap { index in
+      let name = archive.tensors.records[index].name
+      if hasSmallFloats, Self.looksLikeScale(name) {
+        return (
+          index, nil,
+          "it looks like a scale or zero point of weights in 8 bits, but lies beside none of that name"
+        )
+      }
+      guard let container = Self.container(of: name), let part = containers[container] else {
+        return nil
+      }
+      return (
+        index, part,
+        "it lies in a layer of the \(part.rawValue) that is used and has none of this name: the model is "
+          + "of another kind"
+      )
+    }
+  }
+
+  private static func looksLikeScale(_ name: String) -> Bool {
+    let text = String(decoding: name.utf8.suffix(64), as: UTF8.self).lowercased()
+    return ["scale", "zero_point", "absmax", "amax"].contains { text.contains($0) }
+  }
+}
