@@ -55,6 +55,17 @@ package struct ArchiveContents: Sendable {
     self.faults = faults
   }
 
+  /// What is strange about weights without being a fault: lines about the first of them.
+  package var notes: [String] {
+    guard let first = companions.unscaled.first else { return [] }
+    let count = companions.unscaled.count
+    let others = count > 1 ? " (and \(count - 1) more)" : ""
+    return [
+      "\(archive.path): tensor '\(archive.tensors.records[first].name)'\(others) is fp8 without a scale, "
+        + "though others have one: it is taken as it is"
+    ]
+  }
+
   /// Why a part cannot be run as it is.
   func fault(of part: ModelPart) -> ModelFileError? { faults[part] ?? faults[nil] }
 

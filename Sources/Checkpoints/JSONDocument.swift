@@ -44,7 +44,8 @@ package struct JSONDocument: Sendable {
     } catch {
       // A whole file may be something else.
       if what.isEmpty, let kind = file.strangeContent { throw file.malformed(kind) }
-      throw file.malformed("\(start)\(error)")
+      let advice = what.isEmpty ? ": the file is damaged or cut short, download it again" : ""
+      throw file.malformed("\(start)\(error)\(advice)")
     }
     guard kind == .object else { throw file.malformed("\(start)is not a JSON object") }
     path = file.path

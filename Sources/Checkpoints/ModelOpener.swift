@@ -160,6 +160,15 @@ struct ModelOpener {
 
   // MARK: Tensors of no part
 
+  /// What is strange about the files of parts without being a fault.
+  ///
+  /// - Parameter sources: the parts that are used.
+  /// - Returns: one line each.
+  func notes(_ sources: [PartSource]) -> [String] {
+    let used = Set(sources.map(\.weights.path))
+    return cache.opened.filter { used.contains($0.archive.path) }.flatMap(\.notes)
+  }
+
   /// Refuses files that hold tensors which no part of the model explains.
   ///
   /// - Parameter sources: the parts that are used.

@@ -14,6 +14,8 @@ package struct ModelSources {
   package let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
+  /// What is strange about the files without being a fault: lines.
+  package let notes: [String]
 
   /// Opens the files of a model.
   ///
@@ -30,6 +32,7 @@ package struct ModelSources {
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
+    notes = sources.notes
   }
 }
 
@@ -45,6 +48,8 @@ package struct PartSources {
   package let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
+  /// What is strange about the files without being a fault: lines.
+  package let notes: [String]
 
   /// Opens parts.
   ///
@@ -65,6 +70,7 @@ package struct PartSources {
     tokenizer = parts.contains(.textEncoder) ? try opener.tokenizer() : nil
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors(sources)
+    notes = opener.notes(sources)
     defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
     let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })

@@ -88,7 +88,12 @@ extension ModelInspection {
           .warning, path: content.archive.file(of: index).path, tensor: record.name,
           "of shape \(record.shape) belongs to no part of an AuraFlow model: generate needs "
             + "--allow-extra-tensors")
-      } + Self.trailingBytes(of: content.archive)
+      }
+        + content.notes.map { note in
+          VerificationProblem(
+            .warning, path: content.archive.path, tensor: nil,
+            String(note.dropFirst(content.archive.path.count + 2)))
+        } + Self.trailingBytes(of: content.archive)
     }
   }
 

@@ -19,6 +19,9 @@ struct WeightCompanions: Sendable {
   private(set) var refused: Set<Int> = []
   /// For each part the first that can be neither; under nil for the whole archive.
   private(set) var faults: [ModelPart?: ModelFileError] = [:]
+  /// Matrices of fp8 without a scale, in parts where others have one. ComfyUI takes them as they are, so
+  /// it is no fault, but their scale may have been lost.
+  private(set) var unscaled: [Int] = []
   /// Weights that must have a scale, with what says so. Others without one are as they are, as ComfyUI
   /// takes them.
   private var described: [(weight: Int, evidence: String)] = []
@@ -61,6 +64,7 @@ struct WeightCompanions: Sendable {
       if !explained.contains(index) { refused.insert(index) }
     }
     addLayerFormats(modules, archive)
+    findUnscaled(archive)
     for (weight, evidence) in described where scales[weight] == nil {
       refuse(
         archive, records[weight], of: weight,
@@ -228,6 +232,31 @@ struct WeightCompanions: Sendable {
   private mutating func note(_ fault: ModelFileError, of part: ModelPart?) {
     if faults[part] == nil { faults[part] = fault }
   }
+
+  private mutating func findUnscaled(_ archive: TensorArchive) {
+    let records = archive.tensors.records
+    let scaled = Set(scales.keys.compactMap { parts[$0] })
+    let small = records.indices.filter { index in
+      let record = records[index]
+      return parts[index] != nil && (record.type == .f8_e4m3 || record.type == .f8_e5m2)
+        && record.shape.count == 2 && scales[index] == nil
+        && !Self.tables.contains(where: record.name.hasSuffix)
+    }
+    unscaled = small.filter { parts[$0].map(scaled.contains) ?? false }
+    // ComfyUI's mark of checkpoints in which every matrix is scaled.
+    guard scales.isEmpty, let first = small.first,
+      let marker = records.first(where: {
+        $0.name == "scaled_fp8" || $0.name.hasSuffix(".scaled_fp8")
+      })
+    else { return }
+    described.append((first, "'\(marker.name)' says that all are scaled"))
+  }
+
+  /// Ends of names of tables, of which rows are looked up: tools do not scale them.
+  private static let tables = [
+    "shared.weight", "embed_tokens.weight", "token_embd.weight", "attn_rel_b.weight",
+    "relative_attention_bias.weight",
+  ]
 
   // MARK: Headers
 

@@ -266,7 +266,7 @@ package struct ConversionPlan {
   private static func notes(
     _ source: ConversionSource, _ tensors: [Tensor], _ request: Request
   ) -> [String] {
-    var notes: [String] = []
+    var notes = source.fileNotes
     let again = tensors.filter { $0.source.type.isBlockQuantized && !$0.isCopied }
     if let first = again.first {
       notes.append(

@@ -38,6 +38,8 @@ package struct ConversionSource {
   let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
+  /// What is strange about the files without being a fault: lines.
+  let fileNotes: [String]
   /// Where the last tensor of each file with weights ends, used or not.
   package let contentEnds: [String: Int]
 
@@ -94,6 +96,7 @@ package struct ConversionSource {
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
+    fileNotes = sources.notes
     contentEnds = sources.parts.reduce(into: [:]) { ends, source in
       ends.merge(source.weights.archive.contentEnds) { max($0, $1) }
     }

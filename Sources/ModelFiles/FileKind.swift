@@ -99,10 +99,19 @@ enum FileKind: Equatable {
 
   /// Kinds of text; nil if the bytes are none.
   private static func text(_ bytes: UnsafeRawBufferPointer) -> FileKind? {
+    if bytes.starts(with: [0xFF, 0xFE]) || bytes.starts(with: [0xFE, 0xFF]),
+      bytes.prefix(64).dropFirst(2).count(where: { $0 == 0 }) > 8
+    {
+      return .other("is a text in UTF-16, not a model: download it again")
+    }
     var start = bytes.starts(with: [0xEF, 0xBB, 0xBF]) ? bytes.dropFirst(3) : bytes[...]
     start = start.drop { [0x20, 0x09, 0x0A, 0x0D].contains($0) }
-    guard
-      start.prefix(512).allSatisfy({ $0 >= 0x20 && $0 != 0x7F || [0x09, 0x0A, 0x0D].contains($0) })
+    // Binary files soon have a zero and many other bytes that no text has.
+    let beginning = start.prefix(512)
+    let strange = beginning.count { $0 < 0x20 && ![0x09, 0x0A, 0x0D].contains($0) || $0 == 0x7F }
+    guard !beginning.contains(0), strange * 20 <= beginning.count,
+      String(validating: beginning.dropLast(beginning.count > 500 ? 4 : 0), as: UTF8.self) != nil
+        || beginning.prefix(64).allSatisfy({ $0 < 0x80 })
     else { return nil }
     if let first = start.first, [UInt8(ascii: "{"), UInt8(ascii: "[")].contains(first) {
       return .json

@@ -42,6 +42,13 @@ package final class MappedFile: @unchecked Sendable {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let descriptor = FileSystem.open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
     guard descriptor >= 0 else {
+      if errno == ENOENT, let target = FileSystem.linkTarget(path) {
+        throw ModelFileError(
+          path: path, kind: .notFound,
+          fault:
+            "is a link to '\(target)', which is not there: its download has not ended, or what it "
+            + "leads to was removed")
+      }
       throw ModelFileError(
         path: path, kind: errno == ENOENT || errno == ENOTDIR ? .notFound : .unreadable,
         fault: String(cString: strerror(errno)))

@@ -40,6 +40,8 @@ public final class Pipeline: Sendable {
   /// Memory that generations may use.
   public let memory: MemoryBudget
 
+  /// What is strange about the files without being a fault: lines.
+  let fileNotes: [String]
   let tokenizer: Tokenizer
   let textEncoder: UMT5Encoder
   let transformer: AuraFlowTransformer
@@ -94,6 +96,7 @@ public final class Pipeline: Sendable {
     self.memory = memory
     baseBytes = ProcessStatus.residentBytes
     files = sources.files
+    fileNotes = sources.notes
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve AuraFlow's default size.
     defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple

@@ -1,5 +1,5 @@
 extension Pipeline {
-  /// What is known of requests before the work begins, and their user should know.
+  /// What is known of the model's files and of requests before the work begins, and their user should know.
   ///
   /// - Parameter requests: all of a run, in order.
   /// - Returns: one line each.
@@ -25,7 +25,7 @@ extension Pipeline {
         together = (together.prompts + 1, max(together.count, count))
       }
     }
-    var notes: [String] = []
+    var notes = fileNotes
     if together.prompts > 0 {
       let which = requests.count > 1 ? " of a prompt" : ""
       notes.append(

@@ -114,6 +114,31 @@ struct WeightCompanionsTests {
       fault([Tensor("register_tokens.absmax2", [1], [2])]).contains("register_tokens.absmax2"))
   }
 
+  @Test(
+    "fp8 without a scale is as it is; among scaled ones it is told, with the mark of all it is refused"
+  )
+  func unscaled() throws {
+    let matrix = Tensor("single_layers.1.attn.w1q.weight", .f8_e4m3, [2, 2])
+    let folder = try TemporaryFolder()
+    let others =
+      ["w1k", "w1v", "w1o"].map { Tensor("single_layers.0.attn.\($0).weight", [1], [1]) }
+      + ["register_tokens", "positional_encoding"].map { Tensor($0, [1], [1]) }
+    let first = Tensor(Self.base + ".weight", .f8_e4m3, [3, 4], Self.codes)
+    func open(_ companions: [Tensor]) throws -> PartSources {
+      let path = try folder.write(
+        RawSafetensors.encode(others + [first, matrix] + companions), to: "t.safetensors")
+      return try PartSources(
+        [.transformer], ModelPaths(transformer: path), hints: ArchitectureHints())
+    }
+    let scale = Tensor(Self.base + ".scale_weight", [], [2])
+    let mark = Tensor("scaled_fp8", .f8_e4m3, [0])
+    #expect(try open([]).notes.isEmpty)
+    #expect(
+      try open([scale, mark]).notes.first?.contains("'single_layers.1.attn.w1q.weight'") == true)
+    let error = #expect(throws: ModelFileError.self) { _ = try open([mark]) }
+    #expect(error?.fault.contains("'scaled_fp8' says that all are scaled") == true)
+  }
+
   @Test("a scale of the inputs alone tells that the weight's own was lost")
   func lostScale() {
     #expect(fault([Tensor(Self.base + ".input_scale", [], [2])]).contains("without its scale"))
