@@ -78,12 +78,21 @@ enum MissingParts {
       ? "" : "holds a \(there.map(\.rawValue).joined(separator: " and a ")) only; "
     let hint = alternative(there).map { "; \($0)" } ?? ""
     let beside = finder.flatMap { neighbours(of: $0, parts) } ?? ""
-    let unfinished = finder.map { HubCache.unfinishedCount(around: $0.path) } ?? 0
+    let hints = folderHints(finder, parts).map { "\($0); " }.joined()
     return ModelFileError(
       path: path, kind: .notFound,
-      fault: "\(start)missing: \(missing.joined(separator: ", "))\(beside)\(hint)"
-        + broken(finder, parts)
-        + (unfinished > 0 ? "; \(HubCache.unfinishedNote(unfinished))" : ""))
+      fault: "\(start)\(hints)missing: \(missing.joined(separator: ", "))\(beside)\(hint)"
+        + broken(finder, parts))
+  }
+
+  /// What the names in a model's folder, and in those of its missing parts, tell about why.
+  private static func folderHints(_ finder: ModelFinder?, _ parts: [ModelPart]) -> [String] {
+    guard let finder, finder.isFolder, !parts.isEmpty else { return [] }
+    let folders =
+      [finder.path]
+      + parts.map { ModelFolder.join(finder.path, $0.folderName) }.filter(ModelFolder.isFolder)
+    var seen: Set<String> = []
+    return folders.flatMap(ModelFolder.hints).filter { seen.insert($0).inserted }
   }
 
   /// Files that cannot be used, of which each may be what is missing.

@@ -165,6 +165,22 @@ struct ModelFinderTests {
     #expect(named?.fault.contains("holds a text encoder, but no VAE") == true)
   }
 
+  @Test("what the names in a folder tell about missing parts is said")
+  func namesOfFiles() throws {
+    try files.removeItem(atPath: folder.path("vae/diffusion_pytorch_model.safetensors"))
+    try folder.write([1], to: "vae/diffusion_pytorch_model.bin")
+    #expect(
+      fault(ModelPaths(model: folder.path))?.fault
+        .contains("pickles ('diffusion_pytorch_model.bin')") == true)
+    try folder.write([1], to: "vae/diffusion_pytorch_model.safetensors.crdownload")
+    #expect(fault(ModelPaths(model: folder.path))?.fault.contains("has not ended") == true)
+    let hub = try TemporaryFolder()
+    try hub.write([1], to: "models--fal--AuraFlow/snapshots/1/a")
+    #expect(
+      fault(ModelPaths(model: hub.path))?.fault
+        .contains("name the folder 'models--fal--AuraFlow' in it") == true)
+  }
+
   @Test("a tokenizer beside a part's folder is found")
   func tokenizerBeside() throws {
     _ = try Pipeline(

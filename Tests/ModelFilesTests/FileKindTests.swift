@@ -29,7 +29,9 @@ struct FileKindTests {
     Case("\u{FEFF}  \n<html lang=en><body>", "a web page"),
     Case("<?xml version=\"1.0\"?><Error><Code>AccessDenied</Code></Error>", "XML text"),
     Case(
-      "warning \u{1B}[31mred\u{1B}[0m text of some length, then more and more of it\n", "a text"),
+      "coloured text",
+      Array("failed: \u{1B}[31mred\u{1B}[0m text of some length, then more and more\n".utf8),
+      "a text"),
     Case("UTF-16", [0xFF, 0xFE] + "<html><body>hello</body>".utf8.flatMap { [$0, 0] }, "UTF-16"),
     Case("Entry not found\n", "a text that begins with 'Entry not found'"),
     Case("{\"error\":\"Repository not found\"}", "JSON text that begins with '{\"error\""),
