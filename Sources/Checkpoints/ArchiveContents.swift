@@ -22,10 +22,8 @@ package struct ArchiveContents: Sendable {
     }
     self.places = places
     var parts = [ModelPart?](repeating: nil, count: archive.tensors.records.count)
-    var textEncoderPrefix = ""
     for place in places {
       for index in TensorNames(archive, at: place).claimed { parts[index] = place.part }
-      if place.part == .textEncoder { textEncoderPrefix = place.prefix }
     }
     self.parts = parts
     let companions = WeightCompanions(archive, parts: parts)
@@ -34,7 +32,7 @@ package struct ArchiveContents: Sendable {
       parts[index] == nil && !companions.explained.contains(index)
         && !companions.refused.contains(index)
         && !ForeignTensors.isHarmless(
-          archive.tensors.records[index].name, textEncoderPrefix: textEncoderPrefix)
+          archive.tensors.records[index].name, prefixes: places.map(\.prefix))
     }
     var faults = companions.faults
     for (index, part, fault) in UsedLayers(archive, places, parts).faults(among: foreign) {
@@ -46,7 +44,12 @@ package struct ArchiveContents: Sendable {
       }
     }
     let prefixes = places.filter { !$0.prefix.isEmpty }
-    for (name, library) in ForeignQuantization.find(in: archive) {
+    let signs = ForeignQuantization.find(in: archive) { index in
+      parts[index] != nil
+        || !ForeignTensors.isHarmless(
+          archive.tensors.records[index].name, prefixes: places.map(\.prefix))
+    }
+    for (name, library) in signs {
       // The part with whose prefix a tensor begins; without prefixes the only one.
       let place = prefixes.first { name.utf8.starts(with: $0.prefix.utf8) }
       let part = place?.part ?? (places.count == 1 ? places[0].part : nil)

@@ -294,10 +294,13 @@ package final class ComponentWeights {
     guard let place = companions.scales[index] else { return .one }
     let name = archive.tensors.records[place].name
     let values = try archive.values(of: place)
-    guard let first = values.first, values.allSatisfy({ $0 > 0 && $0.isFinite }) else {
+    // A row of zeros may have the scale 0; a whole matrix that is switched off may not.
+    guard let first = values.first, values.allSatisfy({ $0 >= 0 && $0.isFinite }),
+      values.contains(where: { $0 > 0 })
+    else {
       throw malformed(
-        "tensor '\(name)', a scale, holds a number that is not finite and above 0: the file is damaged, "
-          + "download it again")
+        "tensor '\(name)', a scale, holds a number that is negative, not finite, or nothing but 0: the "
+          + "file is damaged, download it again")
     }
     guard values.count > 1 else { return first == 1 ? .one : .all(first) }
     let scale = WeightScale.rows(values)

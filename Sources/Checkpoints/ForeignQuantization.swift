@@ -45,12 +45,20 @@ enum ForeignQuantization {
 
   /// Tensors that show which library quantized a checkpoint: the clearest one of each group of names
   /// with the same first component. None in files of plain numbers and ggml's types.
-  static func find(in archive: TensorArchive) -> [(tensor: String, library: String)] {
+  ///
+  /// - Parameters:
+  ///   - archive: an opened checkpoint.
+  ///   - matters: whether a tensor, by its index, is of any use.
+  /// - Returns: the clearest last.
+  static func find(
+    in archive: TensorArchive, where matters: (Int) -> Bool
+  ) -> [(tensor: String, library: String)] {
     guard archive.gguf == nil else { return [] }
     // Parts have different beginnings where a file has several.
     var found: [Substring: (rank: Int, tensor: String, library: String)] = [:]
-    for record in archive.tensors.records where record.name.utf8.count <= 1024 {
-      guard let (rank, library) = sign(record, in: archive) else { continue }
+    for (index, record) in archive.tensors.records.enumerated()
+    where record.name.utf8.count <= 1024 {
+      guard let (rank, library) = sign(record, in: archive), matters(index) else { continue }
       let beginning = record.name.prefix { $0 != "." }
       if rank < found[beginning]?.rank ?? .max { found[beginning] = (rank, record.name, library) }
     }

@@ -9,21 +9,20 @@ enum ForeignTensors {
   /// encoders, averaged copies.
   private static let harmlessBeginnings = [
     "dec.", "decoder.block.", "encoder.layers.", "model_ema.", "lm_head.",
-    "decoder.final_layer_norm.",
+    "decoder.final_layer_norm.", "loss.",
   ]
 
   /// Whether a tensor that no part has may be there.
   ///
   /// - Parameters:
   ///   - name: its name.
-  ///   - textEncoderPrefix: what stands before the text encoder's names.
+  ///   - prefixes: what stands before the parts' names.
   /// - Returns: the answer.
-  static func isHarmless(_ name: String, textEncoderPrefix: String) -> Bool {
-    let inner =
-      !textEncoderPrefix.isEmpty && name.hasPrefix(textEncoderPrefix)
-      ? String(name.dropFirst(textEncoderPrefix.count)) : name
+  static func isHarmless(_ name: String, prefixes: [String]) -> Bool {
+    let prefix = prefixes.filter { name.hasPrefix($0) }.max { $0.utf8.count < $1.utf8.count }
+    let inner = String(name.dropFirst(prefix?.count ?? 0))
     return harmlessEndings.contains { name == $0 || name.hasSuffix("." + $0) }
       || harmlessBeginnings.contains { inner.hasPrefix($0) }
-      || inner.hasPrefix("decoder.embed_tokens.")
+      || inner.hasPrefix("decoder.embed_tokens.") || inner == "output.weight"
   }
 }

@@ -38,7 +38,7 @@ enum ModelFolder {
     if count > 0 { hints.append(HubCache.unfinishedNote(count)) }
     if let name = first(pickles) {
       hints.append(
-        "PyTorch pickles ('\(name)') are not opened, which could run code: take the safetensors version"
+        "PyTorch pickles ('\(name)') are not opened, since that could run code: take the safetensors version"
       )
     }
     if let name = names.first(where: isModel) {

@@ -10,6 +10,28 @@ package enum OwnFolder {
     case convert = "auraflow convert"
   }
 
+  /// Something in a folder that this program does not write into such; nil if there is nothing.
+  private static func stranger(in folder: String, depth: Int) -> String? {
+    let folders = ModelPart.allCases.map(\.folderName) + ["tokenizer", "scheduler"]
+    let files = [
+      "model_index.json", "config.json", "scheduler_config.json", "tokenizer.json",
+      "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model",
+    ]
+    for name in FileSystem.names(in: folder) {
+      let path = FileSystem.join(folder, name)
+      if depth == 0, folders.contains(name), FileSystem.isFolder(path) {
+        if let inner = stranger(in: path, depth: 1) { return name + "/" + inner }
+        continue
+      }
+      let isWeights = ModelPart.allCases.contains { part in
+        name.hasPrefix(part.weightsStem)
+          && (name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json"))
+      }
+      guard isWeights || files.contains(name), FileSystem.isFile(path) else { return name }
+    }
+    return nil
+  }
+
   /// Whether a folder that is there may go.
   ///
   /// - Parameters:
@@ -29,6 +51,13 @@ package enum OwnFolder {
       throw ModelFileError(
         path: path, kind: .unwritable,
         fault: "exists already and was not made by this program: name another folder or remove it")
+    }
+    if let stranger = stranger(in: path, depth: 0) {
+      throw ModelFileError(
+        path: path, kind: .unwritable,
+        fault:
+          "holds '\(stranger)', which this program did not write: name another folder, or remove it"
+      )
     }
     guard overwrite else {
       throw ModelFileError(

@@ -7,6 +7,7 @@ struct UsedLayers {
   private let archive: TensorArchive
   /// Names of the modules that hold modules with weights, with their part.
   private var containers: [String: ModelPart] = [:]
+  private let places: [PartLocation]
   /// Whether some weight that is used is stored in 8 bits, which are scaled as a rule.
   private var hasSmallFloats = false
 
@@ -16,15 +17,24 @@ struct UsedLayers {
   ///   - parts: for each tensor the part that has it.
   init(_ archive: TensorArchive, _ places: [PartLocation], _ parts: [ModelPart?]) {
     self.archive = archive
+    self.places = places
     let roots = Set(places.map(\.prefix))
     for (index, record) in archive.tensors.records.enumerated() {
       guard let part = parts[index] else { continue }
       if [.f8_e4m3, .f8_e5m2, .u8, .i8].contains(record.type) { hasSmallFloats = true }
-      guard let container = Self.container(of: record.name), !roots.contains(container + ".") else {
-        continue
-      }
+      guard let container = Self.container(of: record.name), !roots.contains(container + "."),
+        !Self.isEncoder(record.name, places)
+      else { continue }
       containers[container] = part
     }
+  }
+
+  /// Whether a tensor is of the half of an autoencoder that draws nothing.
+  private static func isEncoder(_ name: String, _ places: [PartLocation]) -> Bool {
+    guard let prefix = places.first(where: { $0.part == .autoencoder })?.prefix,
+      name.hasPrefix(prefix)
+    else { return false }
+    return ["encoder.", "quant_conv."].contains { name.dropFirst(prefix.count).hasPrefix($0) }
   }
 
   /// What stands before the last two components of a name; nil for names of fewer.
@@ -44,9 +54,10 @@ struct UsedLayers {
     return foreign.compactMap { index in
       let name = archive.tensors.records[index].name
       if hasSmallFloats, Self.looksLikeScale(name) {
+        let place = places.first { !$0.prefix.isEmpty && name.hasPrefix($0.prefix) }
         return (
-          index, nil,
-          "it looks like a scale or zero point of weights in 8 bits, but lies beside none of that name"
+          index, place?.part,
+          "it looks like a scale or zero point of a weight in 8 bits, but no weight has the name before it"
         )
       }
       guard let container = Self.container(of: name), let part = containers[container] else {
@@ -60,8 +71,18 @@ struct UsedLayers {
     }
   }
 
+  /// Ends of names that scales and zero points have.
+  private static let scaleEndings = [
+    "scale", "scales", "scale_weight", "scale_inv", "scale_2", "zero_point", "zero_points",
+    "absmax",
+    "amax",
+  ]
+  /// Names that end so and are none.
+  private static let others = ["logit_scale", "vae_scale", "upscale", "downscale", "rescale"]
+
   private static func looksLikeScale(_ name: String) -> Bool {
-    let text = String(decoding: name.utf8.suffix(64), as: UTF8.self).lowercased()
-    return ["scale", "zero_point", "absmax", "amax"].contains { text.contains($0) }
+    let last = name.utf8.suffix(64).split(separator: UInt8(ascii: ".")).last ?? []
+    let text = String(decoding: Array(last), as: UTF8.self).lowercased()
+    return scaleEndings.contains { text.hasSuffix($0) } && !others.contains { text.hasSuffix($0) }
   }
 }

@@ -58,7 +58,7 @@ extension ModelInspection {
   /// or a file of something else.
   package var obstacles: [VerificationProblem] {
     // A broken file beside a whole model is in nobody's way.
-    let isWhole = !isPipelineFolder && missing.isEmpty
+    let isWhole = missing.isEmpty
     let unused = Set(faults.map(\.path)).subtracting(parts.map(\.path))
     var problems = faults.map { fault in
       VerificationProblem(

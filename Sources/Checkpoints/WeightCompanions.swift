@@ -243,13 +243,19 @@ struct WeightCompanions: Sendable {
         && !Self.tables.contains(where: record.name.hasSuffix)
     }
     unscaled = small.filter { parts[$0].map(scaled.contains) ?? false }
-    // ComfyUI's mark of checkpoints in which every matrix is scaled.
-    guard scales.isEmpty, let first = small.first,
-      let marker = records.first(where: {
-        $0.name == "scaled_fp8" || $0.name.hasSuffix(".scaled_fp8")
-      })
-    else { return }
-    described.append((first, "'\(marker.name)' says that all are scaled"))
+    // ComfyUI's mark of parts in which every matrix is scaled stands above their names.
+    let mark = "scaled_fp8"
+    for marker in records where marker.name == mark || marker.name.hasSuffix("." + mark) {
+      let beginning = marker.name.dropLast(mark.count)
+      for part in ModelPart.allCases where !scaled.contains(part) {
+        guard
+          let first = small.first(where: {
+            parts[$0] == part && records[$0].name.hasPrefix(beginning)
+          })
+        else { continue }
+        described.append((first, "'\(marker.name)' says that all are scaled"))
+      }
+    }
   }
 
   /// Ends of names of tables, of which rows are looked up: tools do not scale them.
@@ -267,7 +273,7 @@ struct WeightCompanions: Sendable {
     guard !texts.isEmpty else { return }
     // Some tools leave out what stands before the part's names.
     var byEnding: [Substring: Int] = [:]
-    for (module, weight) in modules {
+    for (module, weight) in modules.sorted(by: { $0.value < $1.value }) {
       for start in Self.beginnings(of: module.text) where byEnding[start] == nil {
         byEnding[start] = weight
       }

@@ -230,6 +230,11 @@ package struct ConversionPlan {
           + "F16 or BF16 weights if you can")
     }
     if let kind = source.otherTokenizerNote(request.container) { notes.append(kind) }
+    if request.container == .folder, !source.defaultFlags.isEmpty {
+      notes.append(
+        "such folders do not say how pictures are made: pass \(source.defaultFlags) to have the input's "
+          + "defaults")
+    }
     let flags = source.factFlags
     if request.container == .safetensors, !flags.isEmpty {
       notes.append(

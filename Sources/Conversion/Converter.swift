@@ -72,9 +72,16 @@ package enum Converter {
     var outcomes: [TensorOutcome] = []
     var rest = plan.tensors[...]
     for file in plan.files {
-      outcomes += try write(
-        rest.prefix(file.tensorCount), file.layout, to: try folder.file(file.name),
-        overwrite: false, options, pool, onBytes, nil)
+      let place = try folder.file(file.name)
+      do {
+        outcomes += try write(
+          rest.prefix(file.tensorCount), file.layout, to: place, overwrite: false, options, pool,
+          onBytes, nil)
+      } catch let error as ModelFileError where error.path == place {
+        // Under the name that people know.
+        throw ModelFileError(
+          path: FileSystem.join(path, file.name), kind: error.kind, fault: error.fault)
+      }
       rest = rest.dropFirst(file.tensorCount)
     }
     for (name, bytes) in plan.texts {

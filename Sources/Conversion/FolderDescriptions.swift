@@ -3,6 +3,7 @@ import Checkpoints
 import ModelFiles
 import StrictJSON
 import Tensors
+import Tokenizers
 
 /// The small files of a diffusers folder: configurations, index, scheduler and tokenizer.
 ///
@@ -41,10 +42,21 @@ struct FolderDescriptions {
     let stated = source.configurations[part]?.members ?? []
     let maker = JSONValue.Member(
       key: "_name_or_path", value: .string(OwnFolder.Maker.convert.rawValue))
-    let own = (isAlone ? [maker] : []) + facts(of: part)
+    var own = (isAlone ? [maker] : []) + facts(of: part)
+    if stated.contains(where: { $0.key == "dtype" }) {
+      own.append(.init(key: "dtype", value: .string(dataType)))
+    }
+    let (kept, dropped) = (["sample_size"], ["quantization_config", "compression_config"])
+    own.removeAll { member in
+      kept.contains(member.key) && sampleSize == nil && stated.contains { $0.key == member.key }
+    }
     // What was found while the part was opened is true; of the rest the input knows more.
     let names = Set(own.map(\.key))
-    return .object(own + stated.filter { !names.contains($0.key) && $0.key != maker.key })
+    return .object(
+      own
+        + stated.filter {
+          !names.contains($0.key) && $0.key != maker.key && !dropped.contains($0.key)
+        })
   }
 
   private func facts(of part: ModelPart) -> [JSONValue.Member] {
@@ -189,6 +201,29 @@ struct FolderDescriptions {
     ]
   }
 
+  /// A SentencePiece model, with what transformers needs to know beside it.
+  private func pieceFiles(
+    _ model: [UInt8], _ path: String
+  ) throws(ModelFileError) -> [(name: String, bytes: [UInt8])] {
+    let vocabulary: GGUFVocabulary
+    do throws(TokenizerError) {
+      vocabulary = try GGUFVocabulary(sentencePieceModel: model)
+    } catch {
+      throw ModelFileError(
+        path: path, kind: .malformed, fault: "tokenizer: \(error.description)")
+    }
+    func token(_ id: Int?) -> JSONValue {
+      guard let id, vocabulary.tokens.indices.contains(id) else { return .null }
+      return .string(String(decoding: vocabulary.tokens[id], as: UTF8.self))
+    }
+    let settings: JSONValue = [
+      "tokenizer_class": .string(tokenizerClass), "clean_up_tokenization_spaces": false,
+      "add_bos_token": false, "add_eos_token": true, "eos_token": token(vocabulary.eosID),
+      "pad_token": token(0), "unk_token": token(vocabulary.unknownID),
+    ]
+    return [("tokenizer.model", model), ("tokenizer_config.json", Self.bytes(settings))]
+  }
+
   private func tokenizerFiles() throws -> [(name: String, bytes: [UInt8])] {
     switch source.tokenizer {
     case .json(let document, let companions)?:
@@ -202,8 +237,8 @@ struct FolderDescriptions {
         files.append(("special_tokens_map.json", Self.bytes(tokens.json)))
       }
       return files
-    case .sentencePiece(let file)?: return [("tokenizer.model", [UInt8](file.bytes))]
-    case .embeddedSentencePiece(let bytes, _)?: return [("tokenizer.model", bytes)]
+    case .sentencePiece(let file)?: return try pieceFiles([UInt8](file.bytes), file.path)
+    case .embeddedSentencePiece(let bytes, let path)?: return try pieceFiles(bytes, path)
     case .vocabulary?, nil:
       throw ConversionError.unusable(
         "the tokenizer is a list in a GGUF file, which no such folder can have: name its "

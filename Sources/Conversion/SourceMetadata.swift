@@ -132,6 +132,17 @@ extension ConversionSource {
     return flags.joined(separator: " ")
   }
 
+  /// The flags that stand for the defaults in the metadata of the input.
+  var defaultFlags: String {
+    [
+      ("width", "-W"), ("height", "-H"), ("steps", "--steps"),
+      ("guidance_scale", "--guidance-scale"), ("max_sequence_length", "--max-sequence-length"),
+    ].compactMap { key, flag -> String? in
+      guard let value = defaults?.value(for: "aura.default." + key)?.decimal else { return nil }
+      return "\(flag) " + (Int(exactly: value).map { "\($0)" } ?? "\(value)")
+    }.joined(separator: " ")
+  }
+
   func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
     guard selection.parts.contains(.textEncoder) else { return nil }
     if container == .folder { return nil }

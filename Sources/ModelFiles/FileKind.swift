@@ -110,8 +110,7 @@ enum FileKind: Equatable {
     let beginning = start.prefix(512)
     let strange = beginning.count { $0 < 0x20 && ![0x09, 0x0A, 0x0D].contains($0) || $0 == 0x7F }
     guard !beginning.contains(0), strange * 20 <= beginning.count,
-      String(validating: beginning.dropLast(beginning.count > 500 ? 4 : 0), as: UTF8.self) != nil
-        || beginning.prefix(64).allSatisfy({ $0 < 0x80 })
+      isText(beginning)
     else { return nil }
     if let first = start.first, [UInt8(ascii: "{"), UInt8(ascii: "[")].contains(first) {
       return .json
@@ -137,6 +136,11 @@ enum FileKind: Equatable {
     }
     let line = lines.split(whereSeparator: \.isNewline).first.map { String($0.prefix(60)) } ?? ""
     return .other("is a text that begins with '\(line)', not a model: download it again")
+  }
+
+  /// Whether bytes are UTF-8, but for a character that is cut at their end.
+  private static func isText(_ bytes: some BidirectionalCollection<UInt8>) -> Bool {
+    (0..<4).contains { String(validating: bytes.dropLast($0), as: UTF8.self) != nil }
   }
 
   private static func title(_ page: String) -> String {

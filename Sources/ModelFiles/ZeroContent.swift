@@ -4,6 +4,8 @@ package struct StoredContent: Sendable {
   package let name: String
   /// Whether it has rows and columns.
   let isMatrix: Bool
+  /// Bytes of a row of a table of tokens, which may be padded with rows of zeros; 0 for others.
+  let tableRowBytes: Int
   /// Where it lies in the file.
   let range: Range<Int>
   /// Whether it is known to be as it was written, zeros and all.
@@ -21,6 +23,9 @@ package struct StoredContent: Sendable {
     self.file = file
     self.name = name
     isMatrix = shape.count { $0 > 1 } > 1
+    let isTable = ["shared.weight", "embed_tokens.weight", "token_embd.weight"]
+      .contains { name.hasSuffix($0) }
+    tableRowBytes = isTable && isMatrix ? range.count / max(1, shape.first ?? 1) : 0
     self.range = range
     self.end = min(range.upperBound, max(range.lowerBound, end ?? range.lowerBound))
   }
@@ -33,6 +38,8 @@ package enum ZeroContent {
   package enum Finding: Sendable {
     /// A matrix without any other number.
     case matrix(StoredContent)
+    /// Rows of zeros at the end of a table of tokens, which ends the file: padding as a rule.
+    case padding(StoredContent, from: Int)
     /// From a byte on, which lies in or before the first of some tensors, a file holds nothing else.
     case tail(StoredContent, from: Int, tensorCount: Int)
   }
@@ -88,6 +95,13 @@ package enum ZeroContent {
     }
     guard bytes >= fewestBytes, count > 0 else { return nil }
     let first = ordered[ordered.count - count]
+    // The last byte of the last row may be a zero too.
+    if count == 1, first.tableRowBytes > 0, start > first.range.lowerBound {
+      let rest = (start - first.range.lowerBound) % first.tableRowBytes
+      if rest == 0 || first.tableRowBytes - rest < 8 {
+        return (.padding(first, from: start), count)
+      }
+    }
     return (.tail(first, from: start, tensorCount: count), count)
   }
 
@@ -113,6 +127,9 @@ extension ZeroContent.Finding {
   /// The tensor and what is wrong, without its file.
   package var fault: String {
     switch self {
+    case .padding(_, let start):
+      return
+        "ends in rows of zeros from byte \(start) on: padding as a rule, else the end of a download"
     case .matrix: return "is zero throughout: it may never have been downloaded or copied"
     case .tail(let content, let start, let count):
       let others = count > 1 ? " and \(count - 1) tensors after it" : ""
@@ -126,14 +143,15 @@ extension ZeroContent.Finding {
   /// The file.
   package var path: String {
     switch self {
-    case .matrix(let content), .tail(let content, _, _): content.file.path
+    case .matrix(let content), .padding(let content, _), .tail(let content, _, _):
+      content.file.path
     }
   }
 
   /// The tensor that it is about; nil for a file's end.
   package var tensor: String? {
     switch self {
-    case .matrix(let content): content.name
+    case .matrix(let content), .padding(let content, _): content.name
     case .tail: nil
     }
   }

@@ -139,6 +139,63 @@ struct WeightCompanionsTests {
     #expect(error?.fault.contains("'scaled_fp8' says that all are scaled") == true)
   }
 
+  @Test("the mark of a part is about that part alone, whatever others have")
+  func markOfPart() throws {
+    let folder = try TemporaryFolder()
+    let transformer =
+      (["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
+      + ["register_tokens", "positional_encoding"]).map { "model." + $0 }
+    let text =
+      ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
+      + ["te.encoder.final_layer_norm.weight", "te.encoder.block.0.layer.0.layer_norm.weight"]
+    let mark = RawSafetensors.Tensor("model.scaled_fp8", .f8_e4m3, [0])
+    func open(_ part: ModelPart, _ tensors: [Tensor]) throws {
+      let path = try folder.write(RawSafetensors.encode(tensors), to: "all.safetensors")
+      _ = try PartSource(part, path: path)
+    }
+    let small = transformer.map { Tensor($0, .f8_e4m3, [2, 2]) }
+    let scaled =
+      text.map { Tensor($0, .f8_e4m3, [2, 2]) }
+      + text.map { Tensor($0.dropLast("weight".count) + "scale_weight", [], [2]) }
+    let error = #expect(throws: ModelFileError.self) {
+      try open(.transformer, small + scaled + [mark])
+    }
+    #expect(error?.fault.contains("'model.scaled_fp8' says") == true)
+    try open(.textEncoder, small + scaled + [mark])
+    let other = Tensor("te.scaled_fp8", .f8_e4m3, [0])
+    try open(.transformer, small + text.map { Tensor($0, .f16, [2, 2]) } + [other])
+  }
+
+  @Test("rows of zeros may have the scale 0, a whole matrix may not")
+  func zeroScales() throws {
+    let opened = try weights([Tensor(Self.base + ".weight_scale", [3], [1, 2, 0])])
+    #expect(try values(opened)[8...] == [0, 0, 0, 0])
+    let off = try weights([Tensor(Self.base + ".weight_scale", [3], [0, 0, 0])])
+    #expect(throws: ModelFileError.self) { _ = try values(off) }
+  }
+
+  @Test("what no picture needs may be there: losses, decoders of text, averaged copies")
+  func harmless() throws {
+    let folder = try TemporaryFolder()
+    let vae =
+      ["conv_in.weight", "conv_in.bias", "conv_out.weight", "conv_out.bias"]
+      + ["norm_out.weight", "norm_out.bias"]
+    let text =
+      ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
+      + ["te.encoder.final_layer_norm.weight", "te.shared.weight"]
+    let extra = [
+      "first_stage_model.loss.logvar", "first_stage_model.model_ema.decay",
+      "te.decoder.block.0.layer.0.SelfAttention.q.SCB", "te.lm_head.weight",
+    ]
+    let path = try folder.write(
+      RawSafetensors.encode(
+        (vae.map { "first_stage_model.decoder." + $0 } + text + extra).map { Tensor($0, [1], [1]) }),
+      to: "all.safetensors")
+    let sources = try PartSources(
+      [.textEncoder, .autoencoder], ModelPaths(model: path), hints: ArchitectureHints())
+    #expect(sources.parts.count == 2)
+  }
+
   @Test("a scale of the inputs alone tells that the weight's own was lost")
   func lostScale() {
     #expect(fault([Tensor(Self.base + ".input_scale", [], [2])]).contains("without its scale"))
@@ -151,7 +208,7 @@ struct WeightCompanionsTests {
       ("single_layers.0.attn.w1q_weight_scale", "looks like a scale"),
       ("scales.single_layers.0.attn.w1q.weight_scale", "looks like a scale"),
       ("single_layers_0_attn_w1q_scale_weight", "looks like a scale"),
-      ("blah.weight_zero_point", "looks like a scale"),
+      ("blah.weight_zero_point", "looks like a scale"), ("7.scales", "looks like a scale"),
     ])
   func hiddenCompanions(_ name: String, _ message: String) {
     let text = fault([Tensor(name, [1], [2])])
@@ -274,6 +331,9 @@ struct WeightCompanionsTests {
   func strangers() throws {
     let stranger = Tensor("stranger.weight", [], [2])
     _ = try weights([stranger])
+    for name in ["scale_factor", "upscaler.conv.weight", "vae_scale"] {
+      _ = try weights([Tensor(name, [], [2])])
+    }
     #expect(throws: ModelFileError.self) { _ = try weights([stranger], allowsExtra: false) }
   }
 }

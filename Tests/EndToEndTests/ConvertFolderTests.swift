@@ -70,7 +70,19 @@ struct ConvertFolderTests: ConversionFixture {
     try folder.write(
       Array(text.replacing("\"act_fn\"", with: "\"custom\": 7, \"act_fn\"").utf8),
       to: "made/vae/config.json")
+    let own = "made/transformer/config.json"
+    let stated = String(decoding: try data(own), as: UTF8.self)
+    try folder.write(
+      Array(
+        stated.replacing(
+          "\"patch_size\"",
+          with: "\"quantization_config\": {\"quant_method\": \"x\"}, \"dtype\": \"float8\", "
+            + "\"patch_size\""
+        ).utf8), to: own)
     #expect(try run("made", "out", "--type", "bf16").status == 0)
+    let found = try json("out/transformer/config.json")
+    #expect(found["quantization_config"] == nil && found["dtype"]?.stringValue == "bfloat16")
+    #expect(found["sample_size"]?.text() == (try json(own))["sample_size"]?.text())
     #expect(try json("out/vae/config.json")["custom"]?.integerValue == 7)
     #expect(
       try data("out/scheduler/scheduler_config.json").count > 10
@@ -89,6 +101,10 @@ struct ConvertFolderTests: ConversionFixture {
     #expect(try run("in.gguf", "out/", "--type", "f16").status == 0)
     #expect(try run("in.gguf", "out/", "--type", "f16").status == 73)
     #expect(try run("in.gguf", "out/", "--type", "f32", "--force").status == 0)
+    try folder.write([1], to: "out/transformer/picture.png")
+    let filled = try run("in.gguf", "out/", "--type", "f16", "--force")
+    #expect(filled.status == 73 && filled.errors.contains("'transformer/picture.png'"))
+    try FileManager.default.removeItem(atPath: folder.path("out/transformer/picture.png"))
     let own = try run("out", "out/", "--type", "f16", "--force")
     #expect(own.status == 73 && own.errors.contains("one of the input files"))
   }
@@ -104,5 +120,9 @@ struct ConvertFolderTests: ConversionFixture {
     let blocks = try run("in.gguf", "q/", "--type", "q4_0")
     #expect(blocks.status == 64 && blocks.errors.contains("F32, F16 or BF16"))
     #expect(try run("in.gguf", "x.bin", "--type", "f16").status == 64)
+    #expect(try run("in.gguf", "x/", "--target-size", "9M").status == 64)
+    #expect(try run("in.gguf", "x.gguf/", "--type", "f16").status == 0)
+    let lost = try run("in.gguf", "d/", "--type", "f16")
+    #expect(lost.errors.contains("--steps"), "\(lost.errors)")
   }
 }

@@ -165,6 +165,18 @@ struct ModelFinderTests {
     #expect(named?.fault.contains("holds a text encoder, but no VAE") == true)
   }
 
+  @Test("a broken file beside a sound variant of it is in nobody's way")
+  func brokenBesideVariant() async throws {
+    let path = "transformer/diffusion_pytorch_model"
+    try files.moveItem(
+      atPath: folder.path(path + ".safetensors"), toPath: folder.path(path + ".fp16.safetensors"))
+    try folder.write(
+      Array("version https://git-lfs.github.com/spec/v1\n".utf8), to: path + ".safetensors")
+    _ = try Pipeline(ModelPaths(model: folder.path), hints: hints)
+    let outcome = try CommandLine.run(["inspect", "--verify", folder.path], in: folder.url)
+    #expect(outcome.status == 0 && outcome.output.contains("warning: "), "\(outcome.errors)")
+  }
+
   @Test("what the names in a folder tell about missing parts is said")
   func namesOfFiles() throws {
     try files.removeItem(atPath: folder.path("vae/diffusion_pytorch_model.safetensors"))

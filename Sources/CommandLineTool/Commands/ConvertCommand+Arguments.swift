@@ -38,16 +38,16 @@ extension ConvertCommand {
       return request
     }
     try StandardStreams.expectName(output, "a model")
-    switch FileSystem.fileExtension(of: output) {
+    switch output.hasSuffix("/") ? "" : FileSystem.fileExtension(of: output) {
     case "gguf": request.container = .gguf
     case "safetensors": request.container = .safetensors
     case "": request.container = .folder
     default:
-      guard output.hasSuffix("/") else {
-        throw ValidationError(
-          "'\(output)' ends neither in .gguf nor in .safetensors, nor in / for a diffusers folder")
-      }
-      request.container = .folder
+      throw ValidationError(
+        "'\(output)' ends neither in .gguf nor in .safetensors, nor in / for a diffusers folder")
+    }
+    if size.isUsed, request.container != .gguf {
+      throw ValidationError("a target size is for GGUF files: give OUT a name ending in .gguf")
     }
     return request
   }

@@ -11,7 +11,8 @@ import TextToImage
 struct ConvertCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "convert",
-    abstract: "Convert a model to any type: GGUF (quantized or not) or safetensors.",
+    abstract:
+      "Convert a model to any type: GGUF (quantized or not), safetensors or a diffusers folder.",
     discussion: """
       IN is whatever generate opens: a diffusers folder, a single file, a GGUF, a
       part by itself. OUT is a file ending in .gguf or .safetensors, or a name ending
@@ -120,7 +121,13 @@ struct ConvertCommand: AsyncParsableCommand {
   @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup var common: CommonOptions
 
-  mutating func validate() throws { _ = try request() }
+  mutating func validate() throws {
+    do {
+      _ = try request()
+    } catch let error as ConversionError {
+      throw ValidationError(error.description)
+    }
+  }
 
   func run() async throws {
     try await reportingFailure {
@@ -248,8 +255,13 @@ struct ConvertCommand: AsyncParsableCommand {
       outcomes.compactMap(\.content), contentEnd: { source.contentEnds[$0.path] ?? 0 })
     for finding in findings {
       let tensor = finding.tensor.map { "tensor '\($0)' " } ?? ""
-      // Also where nothing but errors is wanted: what was written is damaged as its input is.
-      console.warn("\(finding.path): \(tensor)\(finding.fault)")
+      let line = "\(finding.path): \(tensor)\(finding.fault)"
+      if case .padding = finding {
+        console.note(line)
+      } else {
+        // Also where nothing but errors is wanted: what was written is damaged as its input is.
+        console.warn(line)
+      }
     }
     guard !common.quiet else { return }
     ConversionReport(plan, input: input)

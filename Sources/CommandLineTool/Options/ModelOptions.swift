@@ -9,8 +9,9 @@ struct ModelOptions: ParsableArguments {
   @Option(
     name: [.long, .customShort("m")], parsing: .unconditional,
     help: ArgumentHelp(
-      "A diffusers folder, or a GGUF or safetensors file with all parts. Default: the model that "
-        + "comes with the program.", valueName: "path"), completion: .file())
+      "A diffusers folder, a folder of downloads, a repository in the hub's cache, or a GGUF or "
+        + "safetensors file with all parts. Default: the model that comes with the program.",
+      valueName: "path"), completion: .file())
   var model: String?
 
   @OptionGroup var parts: PartOptions
@@ -101,7 +102,9 @@ struct PartOptions: ParsableArguments {
 
   @OptionGroup var architecture: ArchitectureOptions
 
-  @Flag(name: [.long], help: "Skip tensors that belong to no part of the model.")
+  @Flag(
+    name: [.long],
+    help: "Skip tensors that belong to no part of the model and lie in no layer of it.")
   var allowExtraTensors = false
 
   /// The paths of the parts, beside a whole model's.

@@ -63,6 +63,11 @@ struct ArchiveOpening {
     of gguf: GGUFFile, _ access: FileAccess
   ) throws(ModelFileError) -> [GGUFFile] {
     let (number, count) = (splitNumber(of: gguf), splitCount(of: gguf))
+    guard count <= SafetensorsIndex.maximumShardCount else {
+      throw gguf.file.malformed(
+        "is one of \(count) parts of a split GGUF, the limit is \(SafetensorsIndex.maximumShardCount)"
+      )
+    }
     let path = gguf.file.path
     guard let name = CheckpointName(FileSystem.name(of: path)), let part = name.part,
       part.count == count, part.number == number + 1
