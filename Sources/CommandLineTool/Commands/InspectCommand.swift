@@ -98,6 +98,6 @@ struct InspectCommand: AsyncParsableCommand {
     throw ModelFileError(
       path: first.path, kind: first.kind,
       fault: first.description.dropFirst(first.path.count + 2)
-        + (others > 0 ? " (and \(others) more problems)" : ""))
+        + (others > 0 ? " (and \(others) more problem\(others == 1 ? "" : "s"))" : ""))
   }
 }
