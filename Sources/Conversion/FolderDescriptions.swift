@@ -44,19 +44,17 @@ struct FolderDescriptions {
       key: "_name_or_path", value: .string(OwnFolder.Maker.convert.rawValue))
     var own = (isAlone ? [maker] : []) + facts(of: part)
     if stated.contains(where: { $0.key == "dtype" }) {
-      own.append(.init(key: "dtype", value: .string(dataType)))
+      own.append(.init(key: "dtype", value: PipelineDescription.dataType(type)))
     }
-    let (kept, dropped) = (["sample_size"], ["quantization_config", "compression_config"])
-    own.removeAll { member in
-      kept.contains(member.key) && sampleSize == nil && stated.contains { $0.key == member.key }
+    // Without a default of the model's own, the size is a guess.
+    if sampleSize == nil, stated.contains(where: { $0.key == "sample_size" }) {
+      own.removeAll { $0.key == "sample_size" }
     }
-    // What was found while the part was opened is true; of the rest the input knows more.
-    let names = Set(own.map(\.key))
-    return .object(
-      own
-        + stated.filter {
-          !names.contains($0.key) && $0.key != maker.key && !dropped.contains($0.key)
-        })
+    // What was found while the part was opened is true; of the rest the input knows more, but for how
+    // its own weights were stored and who wrote it.
+    let replaced =
+      Set(own.map(\.key)).union([maker.key, "quantization_config", "compression_config"])
+    return .object(own + stated.filter { !replaced.contains($0.key) })
   }
 
   private func facts(of part: ModelPart) -> [JSONValue.Member] {
@@ -103,7 +101,8 @@ struct FolderDescriptions {
       "num_layers": .integer(sizes.layerCount),
       "relative_attention_max_distance": .integer(sizes.maxDistance),
       "relative_attention_num_buckets": .integer(sizes.bucketCount),
-      "torch_dtype": .string(dataType), "vocab_size": .integer(sizes.vocabularySize),
+      "torch_dtype": PipelineDescription.dataType(type),
+      "vocab_size": .integer(sizes.vocabularySize),
     ])
   }
 
@@ -139,43 +138,21 @@ struct FolderDescriptions {
     ])
   }
 
-  /// PyTorch's name of a plain type.
-  private var dataType: String {
-    switch type {
-    case .bf16: "bfloat16"
-    case .f32: "float32"
-    default: "float16"
-    }
-  }
-
   private static func members(_ json: JSONValue) -> [JSONValue.Member] { json.members ?? [] }
 
   // MARK: Pipeline
 
   private var index: JSONValue {
-    [
-      "_class_name": "AuraFlowPipeline",
-      "_name_or_path": .string(OwnFolder.Maker.convert.rawValue),
-      "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
-      "text_encoder": ["transformers", "UMT5EncoderModel"],
-      "tokenizer": ["transformers", .string(tokenizerClass)],
-      "transformer": ["diffusers", "AuraFlowTransformer2DModel"],
-      "vae": [
-        "diffusers",
-        .string(source.autoencoder?.normGroups == nil ? "AutoencoderTiny" : "AutoencoderKL"),
-      ],
-    ]
+    PipelineDescription.index(
+      by: .convert, tokenizer: tokenizerClass,
+      autoencoder: source.autoencoder?.normGroups == nil ? "AutoencoderTiny" : "AutoencoderKL")
   }
 
   private var scheduler: JSONValue {
     if let stated = source.scheduler?.json { return stated }
     let shift = source.defaults?.value(for: "aura.scheduler.shift")?.decimal
     let count = source.defaults?.value(for: "aura.scheduler.train_timesteps")?.integer
-    return [
-      "_class_name": "FlowMatchEulerDiscreteScheduler",
-      "num_train_timesteps": .integer(count ?? 1000), "shift": .double(shift ?? 1.73),
-      "use_dynamic_shifting": false,
-    ]
+    return PipelineDescription.scheduler(shift: shift ?? 1.73, trainTimesteps: count ?? 1000)
   }
 
   // MARK: Tokenizer

@@ -65,21 +65,11 @@ struct ModelDescriptions {
     ]
   }
 
-  private static let index: JSONValue = [
-    "_class_name": "AuraFlowPipeline",
-    "_name_or_path": .string(OwnFolder.Maker.synthesize.rawValue),
-    "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
-    "text_encoder": ["transformers", "UMT5EncoderModel"],
-    "tokenizer": ["transformers", "LlamaTokenizerFast"],
-    "transformer": ["diffusers", "AuraFlowTransformer2DModel"],
-    "vae": ["diffusers", "AutoencoderKL"],
-  ]
+  private static let index = PipelineDescription.index(
+    by: .synthesize, tokenizer: "LlamaTokenizerFast", autoencoder: "AutoencoderKL")
 
-  private static let scheduler: JSONValue = [
-    "_class_name": "FlowMatchEulerDiscreteScheduler",
-    "num_train_timesteps": .integer(trainTimesteps), "shift": .double(shift),
-    "use_dynamic_shifting": false,
-  ]
+  private static let scheduler = PipelineDescription.scheduler(
+    shift: shift, trainTimesteps: trainTimesteps)
 
   private var transformer: JSONValue {
     let sizes = preset.transformer
@@ -110,7 +100,8 @@ struct ModelDescriptions {
       "num_heads": .integer(sizes.headCount), "num_layers": .integer(sizes.layerCount),
       "pad_token_id": 0, "relative_attention_max_distance": .integer(TextEncoderSizes.maxDistance),
       "relative_attention_num_buckets": .integer(TextEncoderSizes.bucketCount),
-      "torch_dtype": .string(dataType), "vocab_size": .integer(sizes.vocabularySize),
+      "torch_dtype": PipelineDescription.dataType(type),
+      "vocab_size": .integer(sizes.vocabularySize),
     ]
   }
 
@@ -128,14 +119,5 @@ struct ModelDescriptions {
       "scaling_factor": .double(AutoencoderSizes.scalingFactor),
       "up_block_types": blocks("UpDecoderBlock2D"),
     ]
-  }
-
-  /// PyTorch's name of a plain type.
-  private var dataType: String {
-    switch type {
-    case .bf16: "bfloat16"
-    case .f32: "float32"
-    default: "float16"
-    }
   }
 }
