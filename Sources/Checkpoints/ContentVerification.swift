@@ -87,8 +87,8 @@ package struct ContentVerification {
       guard finding.error == nil else { return nil }
       let range = item.record.byteOffset..<item.record.byteOffset + item.record.byteCount
       var content = StoredContent(
-        item.file, name: item.record.name, shape: item.record.shape, range: range,
-        end: finding.contentEnd)
+        item.file, name: item.record.name, shape: item.record.shape,
+        isTokenTable: T5Names.isTokenTable(item.record.name), range: range, end: finding.contentEnd)
       content.isIntact = item.hash != nil && item.hash == finding.hash
       return content
     }

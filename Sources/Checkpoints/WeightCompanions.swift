@@ -240,7 +240,7 @@ struct WeightCompanions: Sendable {
       let record = records[index]
       return parts[index] != nil && (record.type == .f8_e4m3 || record.type == .f8_e5m2)
         && record.shape.count == 2 && scales[index] == nil
-        && !Self.tables.contains(where: record.name.hasSuffix)
+        && !T5Names.isLookupTable(record.name)
     }
     unscaled = small.filter { parts[$0].map(scaled.contains) ?? false }
     // ComfyUI's mark of parts in which every matrix is scaled stands above their names.
@@ -257,12 +257,6 @@ struct WeightCompanions: Sendable {
       }
     }
   }
-
-  /// Ends of names of tables, of which rows are looked up: tools do not scale them.
-  private static let tables = [
-    "shared.weight", "embed_tokens.weight", "token_embd.weight", "attn_rel_b.weight",
-    "relative_attention_bias.weight",
-  ]
 
   // MARK: Headers
 

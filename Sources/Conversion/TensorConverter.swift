@@ -82,7 +82,8 @@ final class TensorConverter {
       let end = source.ranges.map(\.upperBound).max()
     {
       outcome.content = StoredContent(
-        source.file, name: source.storedName, shape: source.shape, range: start..<end,
+        source.file, name: source.storedName, shape: source.shape,
+        isTokenTable: T5Names.isTokenTable(source.storedName), range: start..<end,
         end: sums.contentEnd)
     }
     if tensor.isCopied {

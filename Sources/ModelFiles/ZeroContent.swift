@@ -17,15 +17,17 @@ package struct StoredContent: Sendable {
   ///   - file: the file.
   ///   - name: the tensor's name in it.
   ///   - shape: its dimensions.
+  ///   - isTokenTable: whether its rows are tokens, the last of which may be padding.
   ///   - range: where it lies.
   ///   - end: where its last byte that is not zero ends in the file; nil if it has none.
-  package init(_ file: MappedFile, name: String, shape: [Int], range: Range<Int>, end: Int?) {
+  package init(
+    _ file: MappedFile, name: String, shape: [Int], isTokenTable: Bool = false, range: Range<Int>,
+    end: Int?
+  ) {
     self.file = file
     self.name = name
     isMatrix = shape.count { $0 > 1 } > 1
-    let isTable = ["shared.weight", "embed_tokens.weight", "token_embd.weight"]
-      .contains { name.hasSuffix($0) }
-    tableRowBytes = isTable && isMatrix ? range.count / max(1, shape.first ?? 1) : 0
+    tableRowBytes = isTokenTable && isMatrix ? range.count / max(1, shape.first ?? 1) : 0
     self.range = range
     self.end = min(range.upperBound, max(range.lowerBound, end ?? range.lowerBound))
   }
