@@ -26,13 +26,15 @@ package struct ArchiveContents: Sendable {
       for index in TensorNames(archive, at: place).claimed { parts[index] = place.part }
     }
     self.parts = parts
+    let prefixes = places.map(\.prefix)
+    func isHarmless(_ index: Int) -> Bool {
+      ForeignTensors.isHarmless(archive.tensors.records[index].name, prefixes: prefixes)
+    }
     let companions = WeightCompanions(archive, parts: parts)
     self.companions = companions
     foreign = archive.tensors.records.indices.filter { index in
       parts[index] == nil && !companions.explained.contains(index)
-        && !companions.refused.contains(index)
-        && !ForeignTensors.isHarmless(
-          archive.tensors.records[index].name, prefixes: places.map(\.prefix))
+        && !companions.refused.contains(index) && !isHarmless(index)
     }
     var faults = companions.faults
     for (index, part, fault) in UsedLayers(archive, places, parts).faults(among: foreign) {
@@ -43,15 +45,10 @@ package struct ArchiveContents: Sendable {
           fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: \(fault)")
       }
     }
-    let prefixes = places.filter { !$0.prefix.isEmpty }
-    let signs = ForeignQuantization.find(in: archive) { index in
-      parts[index] != nil
-        || !ForeignTensors.isHarmless(
-          archive.tensors.records[index].name, prefixes: places.map(\.prefix))
-    }
+    let signs = ForeignQuantization.find(in: archive) { parts[$0] != nil || !isHarmless($0) }
     for (name, library) in signs {
       // The part with whose prefix a tensor begins; without prefixes the only one.
-      let place = prefixes.first { name.utf8.starts(with: $0.prefix.utf8) }
+      let place = places.first { !$0.prefix.isEmpty && name.utf8.starts(with: $0.prefix.utf8) }
       let part = place?.part ?? (places.count == 1 ? places[0].part : nil)
       faults[part] = ForeignQuantization.error(archive.path, library, "tensor '\(name)'")
     }

@@ -16,6 +16,14 @@ struct WeightCompanionsTests {
     0x40, 0x48, 0xB8, 0x30, 0x38, 0x38, 0x38, 0x38, 0, 0, 0, 0,
   ]
 
+  /// Names that tell the two parts of one file.
+  private static let transformerNames =
+    (["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
+    + ["register_tokens", "positional_encoding"]).map { "model." + $0 }
+  private static let textEncoderNames =
+    ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
+    + ["te.encoder.final_layer_norm.weight", "te.encoder.block.0.layer.0.layer_norm.weight"]
+
   /// Opens a transformer with one fp8 matrix of `[3, 4]` and what lies beside it.
   private func weights(
     _ companions: [Tensor], type: ElementType = .f8_e4m3, prefix: String = "",
@@ -142,12 +150,7 @@ struct WeightCompanionsTests {
   @Test("the mark of a part is about that part alone, whatever others have")
   func markOfPart() throws {
     let folder = try TemporaryFolder()
-    let transformer =
-      (["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
-      + ["register_tokens", "positional_encoding"]).map { "model." + $0 }
-    let text =
-      ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
-      + ["te.encoder.final_layer_norm.weight", "te.encoder.block.0.layer.0.layer_norm.weight"]
+    let (transformer, text) = (Self.transformerNames, Self.textEncoderNames)
     let mark = RawSafetensors.Tensor("model.scaled_fp8", .f8_e4m3, [0])
     func open(_ part: ModelPart, _ tensors: [Tensor]) throws {
       let path = try folder.write(RawSafetensors.encode(tensors), to: "all.safetensors")
@@ -302,15 +305,10 @@ struct WeightCompanionsTests {
   @Test("what is wrong with one part is no fault of another in the same file")
   func otherPart() throws {
     let folder = try TemporaryFolder()
-    let transformer =
-      (["w1q", "w1k", "w1v", "w1o"].map { "single_layers.0.attn.\($0).weight" }
-      + ["register_tokens", "positional_encoding"]).map { "model." + $0 }
-    let text =
-      ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
-      + ["te.shared.weight", "te.encoder.final_layer_norm.weight"]
     let scale = "te.encoder.block.0.layer.0.SelfAttention.q.weight.absmax"
     let path = try folder.write(
-      RawSafetensors.encode((transformer + text + [scale]).map { Tensor($0, [1], [1]) }),
+      RawSafetensors.encode(
+        (Self.transformerNames + Self.textEncoderNames + [scale]).map { Tensor($0, [1], [1]) }),
       to: "all.safetensors")
     _ = try PartSource(.transformer, path: path)
     let error = #expect(throws: ModelFileError.self) {
