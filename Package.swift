@@ -46,9 +46,10 @@ let package = Package(
 
     // Each target may import only targets above it; tools/check-layers.py holds the code to it.
     .target(name: "StrictJSON"),
+    // Threads, memory and what limits them.
+    .target(name: "Machine"),
     .target(name: "BlockFormats"),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
-    .target(name: "Sampling"),
     .target(name: "Images", dependencies: ["CLibPNG"]),
     .target(name: "ImageMetrics", dependencies: ["Images"]),
     .target(name: "ModelFiles", dependencies: ["BlockFormats", "StrictJSON"]),
@@ -58,32 +59,43 @@ let package = Package(
     .target(name: "KernelsPortable", dependencies: ["BlockFormats", "KernelInterface"]),
     .target(name: "Kernels", dependencies: kernelSets + ["CIntrinsics", "KernelInterface"]),
     .target(name: "Quantization", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
+    // What networks compute with: devices, and handles of what lies in their memory.
+    .target(name: "Compute", dependencies: ["BlockFormats", "KernelInterface", "Machine"]),
     .target(
-      name: "Tensors", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
+      name: "ComputeCPU",
+      dependencies: ["BlockFormats", "Compute", "KernelInterface", "Kernels", "Machine"]),
     .target(
-      name: "Checkpoints", dependencies: ["BlockFormats", "ModelFiles", "Tensors", "StrictJSON"]),
-    .target(name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "Tensors"]),
+      name: "Checkpoints",
+      dependencies: [
+        "BlockFormats", "Compute", "ComputeCPU", "Machine", "ModelFiles", "StrictJSON",
+        "Tokenizers",
+      ]),
+    // What a text-to-image model is made of, whatever its family.
+    .target(name: "Diffusion", dependencies: ["Compute"]),
+    .target(
+      name: "Networks",
+      dependencies: ["Checkpoints", "Compute", "Diffusion", "ModelFiles", "Tokenizers"]),
     .target(
       name: "ModelSynthesis",
-      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors"]),
+      dependencies: ["BlockFormats", "Checkpoints", "Machine", "ModelFiles", "StrictJSON"]),
     .target(
       name: "Conversion",
       dependencies: [
-        "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles", "Networks", "Quantization",
-        "StrictJSON", "Tensors", "Tokenizers",
+        "BlockFormats", "Checkpoints", "KernelInterface", "Kernels", "Machine",
+        "ModelFiles", "Networks", "Quantization", "StrictJSON", "Tokenizers",
       ]),
     .target(
       name: "TextToImage",
       dependencies: [
-        "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
-        "Tokenizers",
+        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Images", "Machine", "ModelFiles",
+        "Networks", "StrictJSON",
       ]),
     // What pictures and weights of a quantization level are away from a reference's.
     .target(
       name: "Comparison",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Conversion", "ImageMetrics", "Images", "ModelFiles",
-        "Quantization", "StrictJSON", "Tensors", "TextToImage",
+        "BlockFormats", "Checkpoints", "ComputeCPU", "Conversion", "ImageMetrics", "Images",
+        "Machine", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
       ],
       resources: [
         .embedInCode("Resources/report.html"), .embedInCode("Resources/report.css"),
@@ -93,22 +105,22 @@ let package = Package(
     .target(
       name: "BitAllocation",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Conversion", "KernelInterface", "ModelFiles",
-        "Quantization", "StrictJSON", "Tensors", "TextToImage",
+        "BlockFormats", "Checkpoints", "Compute", "ComputeCPU", "Conversion", "KernelInterface",
+        "Kernels", "Machine", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
       ]),
     .target(
       name: "Benchmarks",
       dependencies: [
-        "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface", "ModelFiles",
-        "ModelSynthesis", "Networks", "Quantization", "Tensors",
+        "BlockFormats", "COpenBLAS", "Checkpoints", "Compute", "ComputeCPU", "Diffusion",
+        "KernelInterface", "Machine", "ModelFiles", "ModelSynthesis", "Networks",
+        "Quantization",
       ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
         "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
-        "ImageMetrics", "Kernels", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON",
-        "Tensors",
-        "TextToImage",
+        "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "Machine", "ModelFiles",
+        "ModelSynthesis", "Networks", "Quantization", "StrictJSON", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
@@ -118,7 +130,8 @@ let package = Package(
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),
-    .testTarget(name: "SamplingTests", dependencies: ["Sampling", "StrictJSON", "TestSupport"]),
+    .testTarget(
+      name: "DiffusionTests", dependencies: ["Diffusion", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images"]),
     .testTarget(
       name: "ImageMetricsTests",
@@ -130,44 +143,59 @@ let package = Package(
         "BlockFormats", "KernelInterface", "Kernels", "Quantization", "StrictJSON", "TestSupport",
       ]),
     .testTarget(
-      name: "TensorsTests",
+      name: "ComputeCPUTests",
       dependencies: [
-        "Benchmarks", "BlockFormats", "KernelInterface", "Kernels", "Tensors", "TestSupport",
+        "Benchmarks", "BlockFormats", "Compute", "ComputeCPU", "KernelInterface", "Kernels",
+        "Machine", "TestSupport",
       ]),
     .testTarget(
       name: "CheckpointsTests",
-      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Tensors", "TestSupport"]),
+      dependencies: [
+        "BlockFormats", "Checkpoints", "ModelFiles", "Compute", "ComputeCPU", "Machine",
+        "TestSupport",
+      ]),
+    .testTarget(name: "MachineTests", dependencies: ["Machine", "TestSupport"]),
     .testTarget(
-      name: "NetworksTests", dependencies: ["Checkpoints", "Networks", "Tensors", "TestSupport"]),
+      name: "NetworksTests",
+      dependencies: [
+        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Machine", "ModelFiles", "Networks",
+        "TestSupport",
+      ]),
+    .testTarget(
+      name: "TextToImageTests",
+      dependencies: ["Checkpoints", "TestSupport", "TextToImage"]),
     .testTarget(
       name: "ModelSynthesisTests",
       dependencies: [
-        "BlockFormats", "Checkpoints", "ModelFiles", "ModelSynthesis", "StrictJSON", "Tensors",
+        "BlockFormats", "Checkpoints", "ModelFiles", "ModelSynthesis", "StrictJSON", "Compute",
+        "ComputeCPU", "Machine",
         "TestSupport", "Tokenizers",
       ]),
     .testTarget(
       name: "ConversionTests",
       dependencies: [
         "BlockFormats", "Checkpoints", "Conversion", "ModelFiles", "ModelSynthesis",
-        "Quantization", "StrictJSON", "Tensors", "TestSupport", "TextToImage", "Tokenizers",
+        "Quantization", "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport",
+        "TextToImage", "Tokenizers",
       ]),
     .testTarget(
       name: "BitAllocationTests",
       dependencies: [
         "BitAllocation", "BlockFormats", "Checkpoints", "Conversion", "ModelFiles",
-        "ModelSynthesis", "Tensors", "TestSupport", "TextToImage",
+        "ModelSynthesis", "Compute", "ComputeCPU", "Machine", "TestSupport", "TextToImage",
       ]),
     .testTarget(
       name: "ComparisonTests",
       dependencies: [
         "Checkpoints", "Comparison", "Conversion", "Images", "ModelFiles", "ModelSynthesis",
-        "StrictJSON", "Tensors", "TestSupport", "TextToImage",
+        "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport", "TextToImage",
       ]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
         "BlockFormats", "Checkpoints", "CommandLineTool", "Conversion", "Images", "Kernels",
-        "ModelFiles", "StrictJSON", "Tensors", "TestSupport", "TextToImage",
+        "ModelFiles", "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport",
+        "TextToImage",
       ]),
   ] + vectorTargets
 )

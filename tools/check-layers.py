@@ -16,9 +16,9 @@ import sys
 
 # From the bottom up. A new target gets its place here.
 LAYERS = [
-    "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ImageMetrics",
+    "COpenBLAS", "CLibPNG", "StrictJSON", "Machine", "BlockFormats", "Tokenizers", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
-    "Kernels", "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
+    "Kernels", "Quantization", "Compute", "ComputeCPU", "Checkpoints", "Diffusion", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
     "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(

@@ -1,6 +1,7 @@
 import BlockFormats
+import Compute
+import ComputeCPU
 import Foundation
-import Tensors
 
 /// What rounding activations costs beside what rounding the weights has cost already.
 package struct ActivationAccuracyResult: Sendable, Encodable {
@@ -42,11 +43,11 @@ package struct ActivationAccuracy: Sendable {
 
   /// - Parameters:
   ///   - rows: rows of activations; each one's length a multiple of 256.
-  ///   - pool: threads and precision.
+  ///   - device: where to compute.
   /// - Returns: one row of the table.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   package func run(
-    rows: [[Float]], on pool: ThreadPool
+    rows: [[Float]], on device: CPUDevice
   ) throws(ComputeError) -> ActivationAccuracyResult {
     let outputs = 64
     var (ours, theirs, total) = (0.0, 0.0, 0.0)
@@ -59,8 +60,8 @@ package struct ActivationAccuracy: Sendable {
       }
       guard let weight = weights[row.count] else { continue }
       let result = try Matrix(rows: 1, columns: outputs)
-      try multiply(
-        Matrix(row, rows: 1, columns: row.count), by: weight.stored, into: result, on: pool)
+      try device.multiply(
+        Matrix(row, rows: 1, columns: row.count), by: weight.stored, into: result)
       let rounded = ggmlRounded(row)
       // Every row counts alike, whatever its size.
       var (ourSquares, theirSquares, squares) = (0.0, 0.0, 0.0)
@@ -81,18 +82,19 @@ package struct ActivationAccuracy: Sendable {
       theirs += theirSquares / squares
       total += 1
     }
-    return result((ours / max(total, 1)).squareRoot(), (theirs / max(total, 1)).squareRoot(), pool)
+    return result(
+      (ours / max(total, 1)).squareRoot(), (theirs / max(total, 1)).squareRoot(), device)
   }
 
   private func result(
-    _ ours: Double, _ ggml: Double, _ pool: ThreadPool
+    _ ours: Double, _ ggml: Double, _ device: CPUDevice
   ) -> ActivationAccuracyResult {
     let weightError = Self.weightErrors[type] ?? 0
     func growth(_ error: Double) -> Double {
       weightError > 0 ? (1 + (error / weightError) * (error / weightError)).squareRoot() - 1 : 0
     }
     return ActivationAccuracyResult(
-      type: type.name, activations: ProductKind(type, pool.activations, pool.kernels).rawValue,
+      type: type.name, activations: ProductKind(type, device.activations, device.kernels).rawValue,
       weightError: weightError, activationError: ours, ggmlActivationError: ggml,
       growth: growth(ours), ggmlGrowth: growth(ggml))
   }

@@ -1,5 +1,6 @@
+import Compute
+import ComputeCPU
 import Foundation
-import Tensors
 
 /// What attention over one picture's tokens took.
 package struct AttentionResult: Sendable, Encodable {
@@ -28,8 +29,8 @@ package struct AttentionBenchmark: Sendable {
 
   /// Runs attention a few times after a first one that does not count.
   ///
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
-  package func run(repetitions: Int, on pool: ThreadPool) throws(ComputeError) -> AttentionResult {
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
+  package func run(repetitions: Int, on device: CPUDevice) throws(ComputeError) -> AttentionResult {
     let columns = heads * headDimension
     let (q, k) = (
       try Matrix(rows: tokens, columns: columns), try Matrix(rows: tokens, columns: columns)
@@ -37,15 +38,15 @@ package struct AttentionBenchmark: Sendable {
     let v = try Matrix(rows: tokens, columns: columns)
     let result = try Matrix(rows: tokens, columns: columns)
     for matrix in [q, k, v] { fillNormal(matrix) }
-    let sequences = [AttentionSequence(ranges: [0..<tokens])]
+    let attention = Attention(
+      q, k, v, sequences: [AttentionSequence(ranges: [0..<tokens])], headDimension: headDimension,
+      scale: 1 / Float(headDimension).squareRoot())
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      try attend(
-        q, k, v, sequences: sequences, headDimension: headDimension,
-        scale: 1 / Float(headDimension).squareRoot(), into: result, on: pool)
+      try device.attend(attention, into: result)
     }
     let operations = 4 * Double(columns) * Double(tokens) * Double(tokens)
     return AttentionResult(
-      tokens: tokens, heads: heads, headDimension: headDimension, threads: pool.threadCount,
+      tokens: tokens, heads: heads, headDimension: headDimension, threads: device.threadCount,
       seconds: seconds, gflops: operations / seconds / 1e9)
   }
 }

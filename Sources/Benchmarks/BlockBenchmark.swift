@@ -1,14 +1,11 @@
-import Checkpoints
-import ModelFiles
-import Networks
-import Tensors
+import Compute
+import ComputeCPU
+import Diffusion
 
 /// What one step through a transformer's blocks took.
 package struct BlockResult: Sendable, Encodable {
-  /// Joint blocks of the file.
-  package let doubleLayers: Int
-  /// Single blocks of the file.
-  package let singleLayers: Int
+  /// Blocks of the file, of each stack: joint ones, then single ones.
+  package let layers: [Int]
   /// Tokens of image and context.
   package let tokens: Int
   package let imageTokens: Int
@@ -25,26 +22,29 @@ package struct BlockResult: Sendable, Encodable {
 }
 
 /// Measures one step of a transformer file, which need not have all blocks.
-package struct BlockBenchmark: Sendable {
-  private let transformer: AuraFlowTransformer
-  /// Tokens per side of the image.
+package struct BlockBenchmark<Network: Denoiser>: Sendable {
+  private let denoiser: Network
+  /// Side of the latents.
   private let side: Int
   private let textTokens: Int
 
-  /// Opens a transformer and divides tokens up: the largest square is the image, the rest context.
+  /// Divides tokens up: the largest square is the image, the rest context.
   ///
   /// - Parameters:
-  ///   - source: the transformer.
-  ///   - tokens: image, registers and text together; at least one of each is taken.
-  /// - Throws: `ModelFileError` if the transformer cannot be run.
-  package init(_ source: PartSource, tokens: Int) throws(ModelFileError) {
-    transformer = try AuraFlowTransformer(source)
-    transformer.stepWeights.keepAll()
-    transformer.scheduleWeights.keepAll()
-    let sizes = transformer.configuration
-    let side = Int(Double(max(1, tokens - sizes.registerCount - 1)).squareRoot())
-    self.side = min(side, sizes.gridSide)
-    textTokens = max(1, tokens - self.side * self.side - sizes.registerCount)
+  ///   - denoiser: the transformer.
+  ///   - tokens: image and context together; at least one of each is taken.
+  package init(_ denoiser: Network, tokens: Int) {
+    self.denoiser = denoiser
+    for stage in denoiser.scheduleStages + [denoiser.stepStage] { stage.weights.keepAll() }
+    let geometry = denoiser.geometry
+    let (patch, least) = (
+      geometry.sideMultiple,
+      denoiser.rowCounts(LatentSize(height: 0, width: 0), textTokens: 0).context
+    )
+    let patches = Int(Double(max(1, tokens - least - 1)).squareRoot())
+    side = min(patches * patch, geometry.largestSide)
+    let image = denoiser.rowCounts(LatentSize(height: side, width: side), textTokens: 0).image
+    textTokens = max(1, tokens - image - least)
   }
 
   /// Runs the step and the modulation a few times after a first time that does not count.
@@ -52,38 +52,29 @@ package struct BlockBenchmark: Sendable {
   /// - Parameters:
   ///   - repetitions: runs of which the median counts.
   ///   - steps: length of the schedule.
-  ///   - pool: threads to compute on.
+  ///   - device: where to compute.
   /// - Returns: median times.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   package func run(
-    repetitions: Int, steps: Int, on pool: ThreadPool
+    repetitions: Int, steps: Int, on device: CPUDevice
   ) throws(ComputeError) -> BlockResult {
-    let sizes = transformer.configuration
     let times = (0..<steps).map { 1 - Float($0) / Float(steps) }
-    var modulation = try transformer.modulation(times: times, on: pool)
+    let size = LatentSize(height: side, width: side)
+    let prompt = try denoiser.blankConditioning(textTokens: textTokens, on: device)
+    var prepared = try denoiser.prepare([prompt], times: times, size: size, on: device)
     let modulationSeconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      modulation = try transformer.modulation(times: times, on: pool)
+      prepared = try denoiser.prepare([prompt], times: times, size: size, on: device)
     }
-    let text = try Matrix(rows: textTokens, columns: sizes.textWidth)
-    fillNormal(text)
-    let latentSide = side * sizes.patchSize
-    let latents = try Matrix(rows: sizes.latentChannels, columns: latentSide * latentSide)
-    fillNormal(latents)
-    let context = try transformer.context(text: text, padding: 0, on: pool)
-    let values = (0..<latents.rows).flatMap { row in
-      Array(UnsafeBufferPointer(start: latents.row(row), count: latents.columns))
-    }
-    let session = try transformer.session(
-      [context], height: latentSide, width: latentSide, modulation: modulation)
+    let latents = try normalLatents(channels: denoiser.geometry.channels, size)
+    let session = try denoiser.session(prepared, pictures: 1, on: device)
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      _ = try transformer.velocities([values], session, step: 0, on: pool)
+      _ = try denoiser.predict([latents], session, time: 0, on: device)
     }
-    let contextTokens = sizes.registerCount + textTokens
+    let rows = denoiser.rowCounts(size, textTokens: textTokens)
     return BlockResult(
-      doubleLayers: sizes.doubleLayerCount, singleLayers: sizes.singleLayerCount,
-      tokens: side * side + contextTokens, imageTokens: side * side, contextTokens: contextTokens,
-      threads: pool.threadCount, kernels: pool.kernels.name,
-      activations: "\(pool.activations)", seconds: seconds, modulationSeconds: modulationSeconds,
-      steps: steps)
+      layers: denoiser.layerCounts, tokens: rows.image + rows.context, imageTokens: rows.image,
+      contextTokens: rows.context, threads: device.threadCount, kernels: device.kernels.name,
+      activations: "\(device.activations)", seconds: seconds,
+      modulationSeconds: modulationSeconds, steps: steps)
   }
 }

@@ -1,9 +1,12 @@
 import Checkpoints
+import Compute
+import ComputeCPU
+import Diffusion
 import Foundation
+import Machine
 import ModelFiles
 import ModelSynthesis
 import Networks
-import Tensors
 
 /// What decoding one picture took.
 package struct DecoderResult: Sendable, Encodable {
@@ -25,7 +28,7 @@ package struct DecoderResult: Sendable, Encodable {
 
 /// Measures an image decoder.
 package struct DecoderBenchmark: Sendable {
-  private let decoder: any LatentDecoder
+  private let decoder: any LatentCodec
 
   /// Opens a decoder.
   ///
@@ -55,26 +58,27 @@ package struct DecoderBenchmark: Sendable {
   ///   - size: width and height of the picture, rounded down to whole latent pixels.
   ///   - repetitions: runs of which the median counts.
   ///   - memory: bytes of activations to stay within; nil for the fastest way.
-  ///   - pool: threads to compute on.
+  ///   - device: where to compute.
   /// - Returns: the median time and the bytes of activations.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   package func run(
-    size: Int, repetitions: Int, memory: Int?, on pool: ThreadPool
+    size: Int, repetitions: Int, memory: Int?, on device: CPUDevice
   ) throws(ComputeError) -> DecoderResult {
     let side = max(1, size / decoder.upscaling)
-    let latents = try ImagePlanes(channels: decoder.latentChannels, height: side, width: side)
-    fillNormal(latents.planes)
+    let latentSize = LatentSize(height: side, width: side)
+    let latents = try normalLatents(channels: decoder.latentChannels, latentSize)
     let meter = AllocationMeter()
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
       try meter.measure { () throws(ComputeError) in
-        _ = try decoder(latents, memory: memory, on: pool)
+        _ = try decoder.decode(latents, within: memory, on: device)
       }
     }
     let pictureSide = side * decoder.upscaling
     return DecoderResult(
-      size: pictureSide, threads: pool.threadCount, kernels: pool.kernels.name, seconds: seconds,
+      size: pictureSide, threads: device.threadCount, kernels: device.kernels.name,
+      seconds: seconds,
       megapixelsPerSecond: Double(pictureSide * pictureSide) / seconds / 1e6, memory: memory,
-      estimatedBytes: decoder.activationBytes(height: side, width: side, memory: memory),
+      estimatedBytes: try decoder.activationBytes(latentSize, within: memory, on: device),
       activationBytes: meter.peakBytes)
   }
 }

@@ -1,6 +1,7 @@
 import COpenBLAS
+import Compute
 import Foundation
-import Tensors
+import Machine
 
 /// The same product in float32 by OpenBLAS: what people have without quantized kernels.
 ///

@@ -1,8 +1,9 @@
 import BlockFormats
+import Compute
+import ComputeCPU
 import Foundation
 import KernelInterface
 import Synchronization
-import Tensors
 
 /// What one product of the benchmark took.
 package struct MatrixProductResult: Sendable, Encodable {
@@ -55,27 +56,27 @@ package struct MatrixProductBenchmark: Sendable {
   ///   - type: of the weight.
   ///   - repetitions: runs of which the median counts.
   ///   - denseSeconds: what OpenBLAS takes, if that is known.
-  ///   - pool: threads to compute on.
+  ///   - device: where to compute.
   /// - Returns: what it took.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   package func run(
-    _ type: ElementType, repetitions: Int, denseSeconds: Double?, on pool: ThreadPool
+    _ type: ElementType, repetitions: Int, denseSeconds: Double?, on device: CPUDevice
   ) throws(ComputeError) -> MatrixProductResult {
     let weight = RandomBlocks(type, rows: output, columns: input)
       .matrix(rows: output, columns: input)
     let x = try Matrix(rows: rows, columns: input)
     fillNormal(x)
     let y = try Matrix(rows: rows, columns: output)
-    let kind = ProductKind(type, pool.activations, pool.kernels)
-    let peak = try operationsPerSecond(kind, on: pool)
+    let kind = ProductKind(type, device.activations, device.kernels)
+    let peak = try operationsPerSecond(kind, on: device)
     let median = try medianSeconds(repetitions) { () throws(ComputeError) in
-      try multiply(x, by: weight, into: y, on: pool)
+      try device.multiply(x, by: weight, into: y)
     }
     let operations = 2 * Double(rows) * Double(input) * Double(output)
     let bytes = Double(output * (type.byteCount(elements: input) ?? 0))
     return MatrixProductResult(
       type: type.name, in: input, out: output, rows: rows,
-      activations: kind.rawValue, threads: pool.threadCount, seconds: median,
+      activations: kind.rawValue, threads: device.threadCount, seconds: median,
       gflops: operations / median / 1e9, gigabytesPerSecond: bytes / median / 1e9,
       shareOfPeak: operations / median / peak, timesOpenBLAS: denseSeconds.map { $0 / median })
   }
@@ -83,7 +84,7 @@ package struct MatrixProductBenchmark: Sendable {
   /// What the instruction that bounds a kind of product reaches on all threads with its operands
   /// in registers: the best of a few short runs.
   private func operationsPerSecond(
-    _ kind: ProductKind, on pool: ThreadPool
+    _ kind: ProductKind, on device: CPUDevice
   ) throws(ComputeError) -> Double {
     let instruction: PeakInstruction =
       switch kind {
@@ -95,8 +96,8 @@ package struct MatrixProductBenchmark: Sendable {
     for _ in 0..<9 {
       let total = Mutex(0.0)
       let start = ContinuousClock.now
-      try pool.run(pool.threadCount) { _, _ in
-        let operations = pool.kernels.runPeakLoop(instruction, 4_000_000)
+      try device.pool.run(device.threadCount) { _, _ in
+        let operations = device.kernels.runPeakLoop(instruction, 4_000_000)
         total.withLock { $0 += operations }
       }
       best = max(best, total.withLock { $0 } / ((ContinuousClock.now - start) / .seconds(1)))

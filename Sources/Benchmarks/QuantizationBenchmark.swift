@@ -1,8 +1,9 @@
 import BlockFormats
+import Compute
+import ComputeCPU
 import Foundation
 import ModelFiles
 import Quantization
-import Tensors
 
 /// What rounding normally distributed rows to one type took and lost.
 package struct QuantizationResult: Sendable, Encodable {
@@ -61,14 +62,14 @@ package struct QuantizationBenchmark: Sendable {
   ///   - quality: how long to search.
   ///   - isWeighted: whether columns have an importance.
   ///   - repetitions: runs of which the median counts.
-  ///   - pool: threads to work on.
+  ///   - device: where to compute.
   /// - Returns: nil if there is no quantizer for the type.
-  /// - Throws: `ComputeError` if the pool is cancelled.
+  /// - Throws: `ComputeError` if the work is cancelled.
   package func run(
     _ type: ElementType, quality: QuantizationQuality, isWeighted: Bool, repetitions: Int,
-    on pool: ThreadPool
+    on device: CPUDevice
   ) throws(ComputeError) -> QuantizationResult? {
-    guard let quantizer = BlockQuantizer(type: type, quality: quality, kernels: pool.kernels),
+    guard let quantizer = BlockQuantizer(type: type, quality: quality, kernels: device.kernels),
       let rowBytes = type.byteCount(elements: columns)
     else { return nil }
     let blocks = UnsafeMutableRawBufferPointer.allocate(byteCount: rows * rowBytes, alignment: 64)
@@ -76,7 +77,7 @@ package struct QuantizationBenchmark: Sendable {
     nonisolated(unsafe) let target = blocks
     let tile = 16
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      try pool.run(ranges: rows, grain: tile) { range in
+      try device.pool.run(ranges: rows, grain: tile) { range in
         values.withUnsafeBufferPointer { values in
           importance.withUnsafeBufferPointer { importance in
             quantizer.quantize(
@@ -91,7 +92,7 @@ package struct QuantizationBenchmark: Sendable {
     }
     return QuantizationResult(
       type: type.name, quality: quality.rawValue, isWeighted: isWeighted, rows: rows,
-      columns: columns, threads: pool.threadCount, kernels: pool.kernels.name, seconds: seconds,
+      columns: columns, threads: device.threadCount, kernels: device.kernels.name, seconds: seconds,
       megabytesPerSecond: 2e-6 * Double(values.count) / seconds,
       relativeError: relativeError(of: blocks, type, isWeighted: isWeighted))
   }

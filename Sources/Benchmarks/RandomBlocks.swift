@@ -1,5 +1,5 @@
 import BlockFormats
-import Tensors
+import Compute
 
 /// Stored weights with random codes and small scales, for measuring speed.
 package final class RandomBlocks: @unchecked Sendable {

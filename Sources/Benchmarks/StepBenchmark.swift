@@ -1,7 +1,7 @@
-import Checkpoints
-import ModelFiles
-import Networks
-import Tensors
+import Compute
+import ComputeCPU
+import Diffusion
+import Machine
 
 /// What one step with guidance took, by kind of work.
 package struct StepResult: Sendable, Encodable {
@@ -17,61 +17,52 @@ package struct StepResult: Sendable, Encodable {
 }
 
 /// Measures one step of a transformer, both branches of guidance, and what it spends time on.
-package struct StepBenchmark: Sendable {
-  private let transformer: AuraFlowTransformer
-  private let latentWidth: Int
-  private let latentHeight: Int
+package struct StepBenchmark<Network: Denoiser>: Sendable {
+  private let denoiser: Network
+  private let size: LatentSize
   /// Tokens of each branch's text.
-  private let textTokens = 32
+  private let textTokens = 33
   /// Pixels per latent pixel, as in every published model.
-  private static let upscaling = 8
+  private static var upscaling: Int { 8 }
 
-  /// Opens a transformer for pictures of a size.
-  ///
   /// - Parameters:
-  ///   - source: the transformer.
+  ///   - denoiser: the transformer.
   ///   - width: pixels, rounded down to whole patches.
   ///   - height: pixels, rounded down to whole patches.
-  /// - Throws: `ModelFileError` if the transformer cannot be run.
-  package init(_ source: PartSource, width: Int, height: Int) throws(ModelFileError) {
-    transformer = try AuraFlowTransformer(source)
-    transformer.stepWeights.keepAll()
-    let patch = transformer.configuration.patchSize
-    let largest = transformer.largestLatentSide
+  package init(_ denoiser: Network, width: Int, height: Int) {
+    self.denoiser = denoiser
+    denoiser.stepStage.weights.keepAll()
+    let geometry = denoiser.geometry
     func latents(_ side: Int) -> Int {
-      max(patch, min(side / Self.upscaling, largest) / patch * patch)
+      let multiple = geometry.sideMultiple
+      return max(multiple, min(side / Self.upscaling, geometry.largestSide) / multiple * multiple)
     }
-    (latentWidth, latentHeight) = (latents(width), latents(height))
+    size = LatentSize(height: latents(height), width: latents(width))
   }
 
   /// Runs one step.
   ///
-  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   package func run(
     threads: Int, activations: ActivationPrecision
   ) throws(ComputeError) -> StepResult {
     let profile = WorkProfile()
-    let pool = ThreadPool(threadCount: threads, activations: activations)
-    let measured = ThreadPool(threadCount: threads, activations: activations, profile: profile)
-    let sizes = transformer.configuration
-    let text = try Matrix(rows: textTokens, columns: sizes.textWidth)
-    fillNormal(text)
-    let latents = try Matrix(rows: 1, columns: sizes.latentChannels * latentWidth * latentHeight)
-    fillNormal(latents)
-    let context = try transformer.context(text: text, padding: 1, on: pool)
-    let session = try transformer.session(
-      [context, context], height: latentHeight, width: latentWidth,
-      modulation: try transformer.modulation(times: [0.5], on: pool))
+    let pool = ThreadPool(threadCount: threads)
+    let device = CPUDevice(pool, activations: activations)
+    let measured = CPUDevice(pool, activations: activations, observer: profile)
+    let prompt = try denoiser.blankConditioning(textTokens: textTokens, on: device)
+    let prepared = try denoiser.prepare(
+      [prompt, prompt], times: [0.5], size: size, on: device)
+    let latents = try normalLatents(channels: denoiser.geometry.channels, size)
+    let session = try denoiser.session(prepared, pictures: 1, on: device)
     let start = ContinuousClock.now
-    _ = try transformer.velocities(
-      [latents.values, latents.values], session, step: 0, on: measured)
-    let patch = sizes.patchSize * sizes.patchSize
+    _ = try denoiser.predict([latents, latents], session, time: 0, on: measured)
+    let seconds = (ContinuousClock.now - start) / .seconds(1)
+    let rows = denoiser.rowCounts(size, textTokens: textTokens)
     return StepResult(
-      width: latentWidth * Self.upscaling, height: latentHeight * Self.upscaling,
-      tokens: 2
-        * (latentWidth * latentHeight / patch + textTokens + sizes.registerCount + 1),
-      threads: threads, kernels: pool.kernels.name,
-      seconds: (ContinuousClock.now - start) / .seconds(1),
+      width: size.width * Self.upscaling, height: size.height * Self.upscaling,
+      tokens: 2 * (rows.image + rows.context), threads: threads, kernels: device.kernels.name,
+      seconds: seconds,
       parts: Dictionary(
         uniqueKeysWithValues: WorkKind.allCases.map {
           ($0.rawValue, profile.seconds[$0] ?? 0)

@@ -1,4 +1,6 @@
-import Tensors
+import Compute
+import ComputeCPU
+import Diffusion
 
 /// The median time of some runs after a first one that does not count, or of one run alone if
 /// `repetitions` is 0.
@@ -30,4 +32,11 @@ func fillNormal(_ x: Matrix) {
       values[column] = sum * 1.732
     }
   }
+}
+
+/// Latents like noise.
+func normalLatents(channels: Int, _ size: LatentSize) throws(ComputeError) -> Latents {
+  let matrix = try Matrix(rows: channels, columns: size.height * size.width)
+  fillNormal(matrix)
+  return Latents(matrix.values, channels: channels, size: size)
 }

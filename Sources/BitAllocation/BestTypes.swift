@@ -1,6 +1,6 @@
 import BlockFormats
+import Compute
 import Conversion
-import Tensors
 
 /// The type of each matrix for which a model of a given size predicts velocities best.
 ///

@@ -2,10 +2,11 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import KernelInterface
+import Kernels
+import Machine
 import ModelFiles
 import Quantization
 import Synchronization
-import Tensors
 
 /// How much each type takes from a matrix: the expected squared error of its products relative to the
 /// products themselves, from a sample of its rows.
@@ -85,7 +86,7 @@ package struct RoundingErrors: Sendable {
     values.reserveCapacity(count * columns)
     for index in 0..<count {
       let row = index * rows / count
-      values += try source.row(row, columns: columns, kernels: pool.kernels)
+      values += try source.row(row, columns: columns, kernels: KernelSelection.current)
     }
     return values
   }
@@ -93,7 +94,7 @@ package struct RoundingErrors: Sendable {
   private func error(
     of values: [Float], columns: Int, _ weights: [Float]?, as type: ElementType
   ) -> Double {
-    guard let quantizer = BlockQuantizer(type: type, quality: quality, kernels: pool.kernels)
+    guard let quantizer = BlockQuantizer(type: type, quality: quality)
     else { return .infinity }
     let bytes = values.count / type.elementsPerBlock * type.bytesPerBlock
     var blocks = [UInt8](repeating: 0, count: bytes)

@@ -1,11 +1,12 @@
 import BlockFormats
 import Checkpoints
+import ComputeCPU
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
 import Synchronization
-import Tensors
 import TextToImage
 
 /// How sensitivities are measured.

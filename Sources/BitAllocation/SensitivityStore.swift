@@ -1,9 +1,9 @@
 import Checkpoints
+import ComputeCPU
 import Foundation
 import ModelFiles
 import StrictJSON
 import Synchronization
-import Tensors
 
 /// The folder of what was measured of a model, so that a run after an interruption, or for another
 /// size that groups are rounded alike for, does not measure it again; any other size at least has

@@ -1,6 +1,6 @@
 import BlockFormats
+import Compute
 import ModelFiles
-import Tensors
 
 /// The tensors of one part of a model, asked for by our names whatever the file calls them.
 ///

@@ -1,7 +1,7 @@
 import BlockFormats
+import Machine
 import ModelFiles
 import Synchronization
-import Tensors
 
 /// Reads every tensor of a model once: are all numbers finite, do contents still have the hashes
 /// that were stored with them?

@@ -1,5 +1,5 @@
+import ComputeCPU
 import ModelFiles
-import Tensors
 
 extension ImportanceMatrix {
   /// What an importance matrix was made from.

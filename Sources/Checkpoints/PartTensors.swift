@@ -1,6 +1,6 @@
 import BlockFormats
+import Compute
 import ModelFiles
-import Tensors
 
 /// A tensor of a part as it lies in its file, under our name, for those who copy or convert it.
 package struct PartTensor: Sendable {

@@ -1,7 +1,7 @@
+import Compute
 import Foundation
 import ModelFiles
 import Synchronization
-import Tensors
 
 /// A tensor in a model file, as the networks get at its bytes.
 ///

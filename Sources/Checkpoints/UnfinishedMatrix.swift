@@ -1,6 +1,6 @@
+import ComputeCPU
 import Foundation
 import ModelFiles
-import Tensors
 
 /// The sums of an importance matrix that is being measured, in a file beside it, so that an interrupted
 /// run goes on where it was.

@@ -1,7 +1,6 @@
 import BlockFormats
 import ModelFiles
 import StrictJSON
-import Tensors
 
 /// What lies beside the weights of a checkpoint and changes what they mean: scales, zero points,
 /// biases that the architecture does not have, adapters that were never merged.

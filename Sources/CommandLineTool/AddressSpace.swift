@@ -1,5 +1,5 @@
 import Foundation
-import Tensors
+import Machine
 
 /// Makes do with a limit on address space (`ulimit -v`).
 enum AddressSpace {

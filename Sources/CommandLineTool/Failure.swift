@@ -1,12 +1,12 @@
 import ArgumentParser
 import Comparison
+import Compute
 import Conversion
 import Foundation
 import ImageMetrics
 import ModelFiles
 import StrictJSON
 import Synchronization
-import Tensors
 import TextToImage
 
 /// Exit codes, after `sysexits.h`.
@@ -19,7 +19,6 @@ enum ExitStatus {
   static let cannotWrite: Int32 = 73
   static let inputOutput: Int32 = 74
   static let interrupted: Int32 = 130
-  static let terminated: Int32 = 143
 
   /// What programs read of a code that ends a run with an error.
   static func kind(_ code: Int32) -> String {
@@ -136,7 +135,7 @@ private func exitCode(_ error: GenerationError) -> Int32 {
   switch error {
   case .invalidRequest: ExitStatus.usage
   case .notFinite, .notFiniteImage: ExitStatus.badData
-  case .outOfMemory, .overBudget: ExitStatus.outOfMemory
+  case .outOfMemory, .overBudget, .busy: ExitStatus.outOfMemory
   case .unreadable: ExitStatus.inputOutput
   case .cancelled: ExitStatus.interrupted
   }

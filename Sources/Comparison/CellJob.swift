@@ -1,8 +1,8 @@
 import Foundation
 import ImageMetrics
 import Images
+import Machine
 import Synchronization
-import Tensors
 import TextToImage
 
 /// One picture of one level.

@@ -2,7 +2,6 @@ import Checkpoints
 import Conversion
 import Foundation
 import ModelFiles
-import Tensors
 import TextToImage
 
 /// How far a comparison has come.

@@ -1,7 +1,7 @@
+import ComputeCPU
 import Conversion
 import Foundation
 import ModelFiles
-import Tensors
 import TextToImage
 
 /// Weights to compare, and how they are computed with.

@@ -1,8 +1,8 @@
 import Foundation
 import Images
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 import TextToImage
 
 /// Everything that a comparison found out, in the forms in which it is told.

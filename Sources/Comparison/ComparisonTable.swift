@@ -1,5 +1,5 @@
 import Foundation
-import Tensors
+import Machine
 
 extension ComparisonReport {
   /// The levels as a table for a terminal: medians, and the worst in brackets.

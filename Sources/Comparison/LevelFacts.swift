@@ -2,9 +2,9 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 
 /// What is known of a level's weights without running them.
 package struct LevelFacts: Sendable {

@@ -1,9 +1,9 @@
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
-import Tensors
 
 /// Makes levels from the reference: quantized once, kept in the comparison's folder.
 package struct LevelMaker {

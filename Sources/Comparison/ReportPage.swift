@@ -1,9 +1,9 @@
 import Foundation
 import Images
+import Machine
 import ModelFiles
 import StrictJSON
 import Synchronization
-import Tensors
 
 /// The report as one HTML file that needs nothing else: style, script, data and pictures are inside.
 struct ReportPage {

@@ -1,8 +1,8 @@
 import Checkpoints
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
-import Tensors
 
 /// How weights are converted, beside what they become.
 package struct ConversionOptions: Sendable {

@@ -2,7 +2,6 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 import StrictJSON
-import Tensors
 import Tokenizers
 
 /// The small files of a diffusers folder: configurations, index, scheduler and tokenizer.

@@ -1,10 +1,11 @@
 import BlockFormats
 import Checkpoints
 import Foundation
+import Kernels
+import Machine
 import ModelFiles
 import Quantization
 import Synchronization
-import Tensors
 
 /// Converts tensors one after the other, in tiles of rows on many threads: memory does not depend on
 /// the size of a tensor. The next tiles are read ahead and the last ones written behind.
@@ -49,7 +50,7 @@ final class TensorConverter {
   /// - Throws: `ModelFileError`, `ConversionError` for weights that are not finite, `ComputeError` if
   ///   the pool is cancelled.
   func convert(_ tensor: ConversionPlan.Tensor, next: PartTensor?) throws -> TensorOutcome {
-    let task = try TileTask(tensor, options, kernels: pool.kernels)
+    let task = try TileTask(tensor, options, kernels: KernelSelection.current)
     let layout = Tiles(tensor, elements: Self.tileElements, batchBytes: Self.batchBytes)
     var sums = TileSums()
     var first = 0

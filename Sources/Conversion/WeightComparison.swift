@@ -1,9 +1,10 @@
 import BlockFormats
 import Checkpoints
 import Foundation
+import Kernels
+import Machine
 import ModelFiles
 import Synchronization
-import Tensors
 
 /// How far the weights of one tensor are from those of another.
 package struct WeightDifference: Sendable, Equatable {
@@ -121,7 +122,7 @@ package struct WeightComparison {
     let count = tensor.elementCount
     let results = Mutex([Sums](repeating: Sums(), count: (count + tile - 1) / tile))
     let fault = Mutex<ModelFileError?>(nil)
-    let kernels = pool.kernels
+    let kernels = KernelSelection.current
     // Both tensors' bytes take at most four per element.
     try pool.run((count + tile - 1) / tile, scratchCount: 4 * tile) { index, scratch in
       let range = index * tile..<min(count, (index + 1) * tile)

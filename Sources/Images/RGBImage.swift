@@ -22,19 +22,29 @@ public struct RGBImage: Equatable, Sendable {
   /// Values are clamped and rounded half to even, as numpy rounds in the reference.
   ///
   /// - Parameters:
-  ///   - planes: red, green and blue plane, each `width · height` values.
   ///   - width: pixels per row.
   ///   - height: number of rows.
-  package init(planes: UnsafeBufferPointer<Float>, width: Int, height: Int) {
-    let count = width * height
-    precondition(planes.count == 3 * count)
-    var pixels = [UInt8](repeating: 0, count: 3 * count)
-    for channel in 0..<3 {
-      for index in 0..<count {
-        let value = planes[channel * count + index] * 0.5 + 0.5
-        // Written so that NaN becomes 0 instead of a trap; callers check for NaN before.
-        let clamped = value > 0 ? min(value, 1) : 0
-        pixels[3 * index + channel] = UInt8((clamped * 255).rounded(.toNearestOrEven))
+  ///   - rowsAtOnce: rows that are asked for together, so that the planes need not be copied as a whole.
+  ///   - planes: red, green and blue plane of some rows, `[3, rows · width]`.
+  /// - Throws: what `planes` throws.
+  package init<Failure: Error>(
+    width: Int, height: Int, rowsAtOnce: Int = 64,
+    planes: (_ rows: Range<Int>) throws(Failure) -> [Float]
+  ) throws(Failure) {
+    var pixels = [UInt8](repeating: 0, count: 3 * width * height)
+    for first in stride(from: 0, to: height, by: max(1, rowsAtOnce)) {
+      let rows = first..<min(height, first + max(1, rowsAtOnce))
+      let values = try planes(rows)
+      let count = rows.count * width
+      precondition(values.count == 3 * count)
+      for channel in 0..<3 {
+        for index in 0..<count {
+          let value = values[channel * count + index] * 0.5 + 0.5
+          // Written so that NaN becomes 0 instead of a trap; callers check for NaN before.
+          let clamped = value > 0 ? min(value, 1) : 0
+          pixels[3 * (first * width + index) + channel] = UInt8(
+            (clamped * 255).rounded(.toNearestOrEven))
+        }
       }
     }
     self.init(width: width, height: height, pixels: pixels)

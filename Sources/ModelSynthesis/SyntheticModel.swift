@@ -1,9 +1,9 @@
 import BlockFormats
 import Checkpoints
 import Foundation
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 
 /// A model of random but well-behaved weights: activations stay in the range of a trained one's and
 /// the work is real, only the pictures show nothing.

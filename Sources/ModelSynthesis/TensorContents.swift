@@ -1,6 +1,6 @@
 import BlockFormats
+import Machine
 import ModelFiles
-import Tensors
 
 /// Makes the contents of tensors and passes them on in pieces, so that the size of a model does not
 /// matter for memory.

@@ -1,4 +1,6 @@
-import Tensors
+import Compute
+import ComputeCPU
+import Diffusion
 
 /// What is known of a generation whose activations were measured.
 package struct MeasuredGeneration: Sendable {
@@ -26,26 +28,27 @@ extension Pipeline {
     of request: GenerationRequest, into sums: ActivationSums,
     onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in }
   ) async throws(GenerationError) -> MeasuredGeneration {
-    let limit = memory.limit.map { max(0, $0 - activationSumBytes) }
-    return try await run(request, limit: limit, sums: sums, onProgress: onProgress) {
-      run throws(GenerationError) in try run.measure()
-    }
+    let reserved = try activationSumBytes(of: request)
+    return try await run(
+      request, reserving: reserved, observer: sums, onProgress: onProgress
+    ) { run throws(GenerationError) in try run.measure() }
   }
 
   /// Bytes of the sums of all weights, of a copy that is kept, and of rows that are made for them.
-  private var activationSumBytes: Int {
-    let sizes = transformer.configuration
-    let streams = 2 * sizes.doubleLayerCount + sizes.singleLayerCount
-    let patch = sizes.patchSize * sizes.patchSize * sizes.latentChannels
-    let text = textEncoder.configuration
-    // Query, key, value, output, both gates and modulation have the width of the model.
-    let columns =
-      streams * (7 * sizes.hiddenSize + sizes.feedForwardWidth)
-      + 3 * sizes.hiddenSize + sizes.textWidth + sizes.timeWidth + patch
-      + text.layerCount
-      * (5 * text.width + text.headCount * text.headDimension + text.feedForwardWidth)
-    let widest = max(
-      sizes.hiddenSize, sizes.feedForwardWidth, text.width, text.feedForwardWidth)
-    return 2 * columns * MemoryLayout<Double>.stride + ActivationSums.rowBytes(columns: widest)
+  private func activationSumBytes(
+    of request: GenerationRequest
+  ) throws(GenerationError) -> Int {
+    let settings = try settings(for: request)
+    func inputs<Model: DiffusionModel>(_ model: Model) throws(ComputeError) -> [Int] {
+      let request = PreparedRequest(model, settings)
+      return Array(try demands(of: request, picturesAtOnce: 1).inputs.values)
+    }
+    do throws(ComputeError) {
+      let columns = try inputs(model)
+      return 2 * columns.reduce(0, +) * MemoryLayout<Double>.stride
+        + ActivationSums.rowBytes(columns: columns.max() ?? 0)
+    } catch {
+      throw GenerationError(error)
+    }
   }
 }

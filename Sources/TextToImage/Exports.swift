@@ -1,7 +1,10 @@
 // What users of the library name in their own code.
+@_exported import enum ComputeCPU.ActivationPrecision
+@_exported import enum Machine.MemoryBudget
+@_exported import func Machine.peakResidentBytes
 @_exported import struct Checkpoints.ArchitectureHints
 @_exported import struct Checkpoints.ModelPaths
 @_exported import struct Images.PNGError
 @_exported import struct Images.RGBImage
+@_exported import struct Machine.MachineMemory
 @_exported import struct ModelFiles.ModelFileError
-@_exported import enum Tensors.ActivationPrecision

@@ -1,4 +1,4 @@
-import Tensors
+import Compute
 
 /// Why a picture could not be made.
 public enum GenerationError: Error, CustomStringConvertible {
@@ -14,6 +14,8 @@ public enum GenerationError: Error, CustomStringConvertible {
   case outOfMemory(byteCount: Int)
   /// A model file was changed during the run or cannot be read any more.
   case unreadable(path: String, fault: String)
+  /// As many generations wait for their turn as may.
+  case busy(waiting: Int)
   /// The caller's task was cancelled.
   case cancelled
 
@@ -30,6 +32,8 @@ public enum GenerationError: Error, CustomStringConvertible {
     case .outOfMemory(let byteCount):
       ComputeError.outOfMemory(byteCount: byteCount).description
     case .unreadable(let path, let fault): "\(path): \(fault)"
+    case .busy(let waiting):
+      "\(waiting) pictures wait for their turn already: try again when some are done"
     case .cancelled: "cancelled"
     }
   }

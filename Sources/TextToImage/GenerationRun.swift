@@ -1,49 +1,72 @@
-import Foundation
+import Compute
+import Diffusion
 import Images
-import Networks
-import Sampling
-import Tensors
+import Machine
 
-/// One generation from prompt to pictures, as a straight line.
-struct GenerationRun: Sendable {
-  let pipeline: Pipeline
-  let request: GenerationRequest
-  let settings: GenerationSettings
-  let pool: ThreadPool
-  /// How the work shares memory.
+/// What can be done with a request, whatever the model's family.
+protocol PictureRun: Sendable {
+  /// Runs every stage, and hands over each picture as soon as it is finished.
+  func generate(
+    _ onImage: (GeneratedImage) -> Void
+  ) throws(GenerationError) -> GenerationResult
+  /// Runs every stage but the last, for the sake of what passes through the weights.
+  func measure() throws(GenerationError) -> MeasuredGeneration
+  /// Predicts velocities at some places instead of following them.
+  func velocities(at points: [TrajectoryPoint]) throws(GenerationError) -> [[Float]]
+}
+
+/// One generation from prompt to pictures, as a straight line:
+///
+/// 1. tokens, sizes, levels (`PreparedRequest`)
+/// 2. plan (`MemoryPlan`): which weights stay in memory
+/// 3. conditions: prompts through the text encoders, which are let go
+/// 4. what depends on time alone, for all steps
+/// 5. start: noise, or given latents
+/// 6. session: memory for the steps of a group of pictures
+/// 7. steps from level to level
+/// 8. latents to pixels
+///
+/// `generate`, `measure` and `velocities` are entries that leave it at different places.
+struct GenerationRun<Model: DiffusionModel>: PictureRun {
+  /// 1.
+  let prepared: PreparedRequest<Model>
+  /// 2.
   let plan: MemoryPlan
+  let device: any ComputeDevice
+  /// Latents to start from, of all pictures; nil for noise.
+  let initialLatents: [Float]?
   let onProgress: @Sendable (GenerationProgress) -> Void
 
-  /// Runs every stage, and hands over each picture as soon as it is finished.
-  func callAsFunction(
+  private var model: Model { prepared.model }
+  private var settings: GenerationSettings { prepared.settings }
+
+  // MARK: Entries
+
+  func generate(
     _ onImage: (GeneratedImage) -> Void
   ) throws(GenerationError) -> GenerationResult {
     let clock = StageClock()
     var statistics = GenerationStatistics()
-    try prepareMemory()
+    keepWeights()
     // Also after an error.
     defer { endStages() }
-    // 1. Prompts to embeddings, and everything that depends on time alone.
-    var conditions: Conditions? = try conditions(clock, &statistics)
-    let dropped = conditions?.droppedTokens ?? (0, 0)
+    var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     var images: [GeneratedImage] = []
     for group in groups {
-      // 2. Noise to latents.
       guard let present = conditions else { break }
       let latents = try denoise(group, present, clock, &statistics)
       // Before the last pictures are decoded, nothing else is needed any more.
       if group.upperBound == settings.seeds.count { conditions = nil }
-      // 3. Latents to pixels.
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
-        let image = try decode(latents)
+        let image = try picture(of: latents)
         statistics.decoderSeconds += clock.lap()
         statistics.totalSeconds = clock.total()
         statistics.peakResidentBytes = peakResidentBytes()
         images.append(
           GeneratedImage(
-            index: index, image: image, latents: latents, settings: settings,
-            droppedTokens: dropped, statistics: statistics))
+            index: index, image: image, latents: latents.values, settings: settings,
+            droppedTokens: prepared.droppedTokens, statistics: statistics))
         onImage(images[images.count - 1])
         // What the caller does with it counts in no stage.
         _ = clock.lap()
@@ -51,39 +74,31 @@ struct GenerationRun: Sendable {
     }
     return GenerationResult(
       images: images.map(\.image), latents: images.flatMap(\.latents),
-      latentShape: pipeline.latentShape(for: settings), settings: settings,
-      droppedTokens: dropped, statistics: statistics)
+      latentShape: [
+        settings.seeds.count, model.denoiser.geometry.channels, prepared.size.height,
+        prepared.size.width,
+      ], settings: settings, droppedTokens: prepared.droppedTokens, statistics: statistics)
   }
 
-  /// The pictures that go through the steps together, one after another.
-  private var groups: [Range<Int>] {
-    let count = settings.seeds.count
-    return stride(from: 0, to: count, by: plan.picturesAtOnce).map {
-      $0..<min(count, $0 + plan.picturesAtOnce)
-    }
-  }
-
-  /// Runs every stage but the last, for the sake of what passes through the weights.
   func measure() throws(GenerationError) -> MeasuredGeneration {
     var statistics = GenerationStatistics()
     let clock = StageClock()
-    try prepareMemory()
+    keepWeights()
     defer { endStages() }
     let conditions = try conditions(clock, &statistics)
     for group in groups { _ = try denoise(group, conditions, clock, &statistics) }
-    return MeasuredGeneration(settings: settings, droppedTokens: conditions.droppedTokens)
+    return MeasuredGeneration(settings: settings, droppedTokens: prepared.droppedTokens)
   }
 
-  /// Predicts velocities at some places instead of following them.
   func velocities(at points: [TrajectoryPoint]) throws(GenerationError) -> [[Float]] {
-    let count = pipeline.latentShape(for: settings).dropFirst().reduce(1, *)
+    let count = prepared.latentCount
     for point in points
     where !(0..<settings.steps).contains(point.step) || point.latents.count != count {
       throw .invalidRequest(
         "point at step \(point.step) with \(point.latents.count) latents: expected a step of "
           + "0..<\(settings.steps) and \(count)")
     }
-    try prepareMemory()
+    keepWeights()
     defer { endStages() }
     var statistics = GenerationStatistics()
     let clock = StageClock()
@@ -91,180 +106,133 @@ struct GenerationRun: Sendable {
     _ = clock.lap()
     var velocities: [[Float]] = []
     for point in points {
-      let found = try guidedVelocities(of: [point.latents], session, step: point.step)
-      guard found[0].allSatisfy(\.isFinite) else {
+      let found = try predict([prepared.latents(point.latents)], session, time: point.step)
+      guard found[0].isFinite else {
         throw .notFinite(step: point.step + 1, of: settings.steps)
       }
-      velocities += found
+      velocities.append(found[0].values)
       report(.denoising, step: point.step + 1, seconds: clock.lap(), latents: [point.latents])
     }
-    pool.releaseMemory()
+    device.releaseMemory()
     return velocities
   }
 
-  /// What all pictures have in common: contexts, and everything that depends on time alone.
-  private struct Conditions {
-    let prompts: [EncodedPrompt]
-    let modulation: AuraFlowModulation
+  // MARK: 2. Weights that stay in memory
 
-    var droppedTokens: (prompt: Int, negativePrompt: Int) {
-      (prompts.last?.droppedTokens ?? 0, prompts.count > 1 ? prompts[0].droppedTokens : 0)
+  private func keepWeights() {
+    for stage in model.stages {
+      let planned = plan.stages.first { $0.name == stage.name }
+      stage.weights.keep(atMost: planned?.keptBytes ?? 0)
     }
   }
+
+  private func endStages() { for stage in model.stages { end(stage) } }
+
+  /// Gives back what a stage kept, unless there is room for the weights of all stages.
+  private func end(_ stage: WeightStage) {
+    if !plan.keepsEverything { stage.weights.drop() }
+  }
+
+  /// The pictures that go through the steps together, one group after another.
+  private var groups: [Range<Int>] {
+    let count = settings.seeds.count
+    return stride(from: 0, to: count, by: plan.picturesAtOnce).map {
+      $0..<min(count, $0 + plan.picturesAtOnce)
+    }
+  }
+
+  // MARK: 3 and 4. Prompts, and what depends on time alone
 
   private func conditions(
     _ clock: StageClock, _ statistics: inout GenerationStatistics
-  ) throws(GenerationError) -> Conditions {
-    let prompts = try encodePrompts()
+  ) throws(GenerationError) -> Model.Network.Prepared {
+    report(.encodingText)
+    let prompts = try computing { () throws(ComputeError) in
+      try model.conditioner.condition(prepared.tokens, on: device)
+    }
+    for stage in model.conditioner.stages { end(stage) }
+    device.releaseMemory()
     statistics.textEncoderSeconds = clock.lap()
     report(.preparingSchedule)
-    let modulation = try computing { () throws(ComputeError) in
-      try pipeline.transformer.modulation(
-        times: settings.sigmas.dropLast().map(modelTime), on: pool)
+    let conditions = try computing { () throws(ComputeError) in
+      try model.denoiser.prepare(
+        prompts, times: prepared.times, size: prepared.size, on: device)
     }
-    pipeline.transformer.scheduleWeights.endStage(plan)
+    for stage in model.denoiser.scheduleStages { end(stage) }
     statistics.scheduleSeconds = clock.lap()
-    return Conditions(prompts: prompts, modulation: modulation)
+    return conditions
   }
 
-  private func endStages() {
-    for (_, weights) in pipeline.weightStreams { weights.endStage(plan) }
-  }
+  // MARK: 5 to 7. Denoising
 
-  // MARK: Memory
-
-  /// Decides which weights stay in memory.
-  private func prepareMemory() throws(GenerationError) {
-    try pipeline.expectFit(plan, settings)
-    for (name, weights) in pipeline.weightStreams {
-      weights.keep(atMost: plan[name]?.keptBytes ?? 0)
-    }
-  }
-
-  // MARK: Text
-
-  /// A prompt as the transformer takes it.
-  private struct EncodedPrompt {
-    let context: AuraFlowTransformer.Context
-    let droppedTokens: Int
-  }
-
-  /// The prompts of both branches of guidance, or of the only one.
-  private func encodePrompts() throws(GenerationError) -> [EncodedPrompt] {
-    report(.encodingText)
-    let prompts = try encode(
-      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt])
-    pipeline.textEncoder.layerWeights.endStage(plan)
-    return prompts
-  }
-
-  private func encode(_ texts: [String]) throws(GenerationError) -> [EncodedPrompt] {
-    let tokens = texts.map {
-      pipeline.tokenizer.encodeCounting($0, maximumLength: settings.maxSequenceLength)
-    }
-    return try computing { () throws(ComputeError) in
-      let embeddings = try pipeline.textEncoder(tokens.map(\.ids), on: pool)
-      return try zip(tokens, embeddings).map { tokens, embedding throws(ComputeError) in
-        EncodedPrompt(
-          context: try pipeline.transformer.context(
-            text: embedding, padding: max(0, settings.maxSequenceLength - tokens.ids.count),
-            on: pool),
-          droppedTokens: tokens.droppedCount)
-      }
-    }
-  }
-
-  // MARK: Denoising
-
-  private func initialLatents(_ group: Range<Int>) -> [[Float]] {
-    let count = pipeline.latentShape(for: settings).dropFirst().reduce(1, *)
+  /// What some pictures start from.
+  private func start(_ group: Range<Int>) -> [Latents] {
+    let count = prepared.latentCount
     return group.map { image in
-      request.latents.map { Array($0[image * count..<(image + 1) * count]) }
-        ?? pipeline.noise(seed: settings.seeds[image], count: count)
+      prepared.latents(
+        initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
+          ?? startNoise(seed: settings.seeds[image], count: count))
     }
   }
 
   /// Takes some pictures together from noise to latents.
   private func denoise(
-    _ group: Range<Int>, _ conditions: Conditions, _ clock: StageClock,
+    _ group: Range<Int>, _ conditions: Model.Network.Prepared, _ clock: StageClock,
     _ statistics: inout GenerationStatistics
-  ) throws(GenerationError) -> [[Float]] {
-    var latents = initialLatents(group)
+  ) throws(GenerationError) -> [Latents] {
+    var latents = start(group)
     let session = try session(conditions, pictures: group.count)
     for step in 0..<settings.steps {
-      let velocities = try guidedVelocities(of: latents, session, step: step)
-      for image in latents.indices {
-        FlowMatchEulerScheduler.step(
-          &latents[image], velocity: velocities[image], from: settings.sigmas[step],
-          to: settings.sigmas[step + 1])
-        guard latents[image].allSatisfy(\.isFinite) else {
-          throw .notFinite(step: step + 1, of: settings.steps)
-        }
+      try model.sampler.step(&latents, step, sigmas: settings.sigmas) {
+        latents, level throws(GenerationError) in try predict(latents, session, time: level)
+      }
+      guard latents.allSatisfy(\.isFinite) else {
+        throw .notFinite(step: step + 1, of: settings.steps)
       }
       statistics.stepSeconds.append(clock.lap())
       report(
         .denoising, images: group, step: step + 1, seconds: statistics.stepSeconds.last ?? 0,
-        latents: latents)
+        latents: latents.map(\.values))
     }
-    pipeline.transformer.stepWeights.endStage(plan)
-    pool.releaseMemory()
+    end(model.denoiser.stepStage)
+    device.releaseMemory()
     return latents
   }
 
-  /// The velocity of each picture, after guidance.
-  private func guidedVelocities(
-    of latents: [[Float]], _ session: AuraFlowTransformer.Session, step: Int
-  ) throws(GenerationError) -> [[Float]] {
-    let velocities = try computing { () throws(ComputeError) in
-      try pipeline.transformer.velocities(
-        settings.usesGuidance ? latents + latents : latents, session, step: step, on: pool)
-    }
-    guard settings.usesGuidance else { return velocities }
-    return latents.indices.map { guided(velocities[$0], towards: velocities[latents.count + $0]) }
-  }
-
-  /// Memory for the steps of some pictures.
   private func session(
-    _ conditions: Conditions, pictures: Int
-  ) throws(GenerationError) -> AuraFlowTransformer.Session {
-    let shape = pipeline.latentShape(for: settings)
-    return try computing { () throws(ComputeError) in
-      // Unconditional branches first, as in the reference; those of all pictures together.
-      try pipeline.transformer.session(
-        conditions.prompts.flatMap { Array(repeating: $0.context, count: pictures) },
-        height: shape[2], width: shape[3], modulation: conditions.modulation)
+    _ conditions: Model.Network.Prepared, pictures: Int
+  ) throws(GenerationError) -> Model.Network.Session {
+    try computing { () throws(ComputeError) in
+      try model.denoiser.session(conditions, pictures: pictures, on: device)
     }
   }
 
-  /// Classifier-free guidance: past the unconditional velocity towards the conditional one.
-  private func guided(_ unconditional: [Float], towards conditional: [Float]) -> [Float] {
-    let scale = Float(settings.guidanceScale)
-    return zip(unconditional, conditional).map { $0 + scale * ($1 - $0) }
+  /// The prediction for each picture, after guidance.
+  private func predict(
+    _ latents: [Latents], _ session: Model.Network.Session, time: Int
+  ) throws(GenerationError) -> [Latents] {
+    let branches = (0..<prepared.guidance.branchCount).flatMap { _ in latents }
+    return prepared.guidance.combine(
+      try computing { () throws(ComputeError) in
+        try model.denoiser.predict(branches, session, time: time, on: device)
+      })
   }
 
-  private func modelTime(_ sigma: Float) -> Float {
-    FlowMatchEulerScheduler(shift: settings.shift, trainTimesteps: pipeline.trainTimesteps)
-      .modelTime(sigma: sigma)
-  }
+  // MARK: 8. Pixels
 
-  // MARK: Pixels
-
-  private func decode(_ latents: [Float]) throws(GenerationError) -> RGBImage {
-    let shape = pipeline.latentShape(for: settings)
+  private func picture(of latents: Latents) throws(GenerationError) -> RGBImage {
     let planes = try computing { () throws(ComputeError) in
-      let input = ImagePlanes(
-        planes: try Matrix(latents, rows: shape[1], columns: shape[2] * shape[3]),
-        height: shape[2], width: shape[3])
-      return try pipeline.decoder(input, memory: plan.decoderBytes, on: pool)
+      try model.codec.decode(latents, within: plan.decoderBytes, on: device)
     }
-    let values = UnsafeBufferPointer(
-      start: planes.planes.pointer, count: 3 * planes.planes.columns)
-    let image = withExtendedLifetime(planes) { () -> RGBImage? in
-      guard values.allSatisfy(\.isFinite) else { return nil }
-      return RGBImage(planes: values, width: planes.width, height: planes.height)
+    return try RGBImage(width: planes.width, height: planes.height) {
+      rows throws(GenerationError) in
+      let pixels = rows.lowerBound * planes.width..<rows.upperBound * planes.width
+      let values = try computing { () throws(ComputeError) in
+        try device.read(planes.planes.columns(pixels))
+      }
+      guard values.allSatisfy(\.isFinite) else { throw .notFiniteImage }
+      return values
     }
-    guard let image else { throw .notFiniteImage }
-    return image
   }
 
   // MARK: Reporting
@@ -290,25 +258,8 @@ struct GenerationRun: Sendable {
   }
 }
 
-extension Pipeline {
-  /// Noise as PyTorch's CPU generator makes it.
-  func noise(seed: UInt64, count: Int) -> [Float] {
-    var noise = TorchNoise(seed: seed)
-    return noise.normal(count)
-  }
-
-  /// The weights of each stage.
-  fileprivate var weightStreams: [(MemoryPlan.Stage.Name, WeightStream)] {
-    [
-      (.textEncoder, textEncoder.layerWeights), (.schedule, transformer.scheduleWeights),
-      (.steps, transformer.stepWeights), (.decoder, decoder.weights),
-    ]
-  }
-}
-
-extension WeightStream {
-  /// Gives back what the stage kept, unless there is room for the weights of all stages.
-  fileprivate func endStage(_ plan: MemoryPlan) {
-    if !plan.keepsEverything { drop() }
-  }
+/// Noise as PyTorch's CPU generator makes it.
+func startNoise(seed: UInt64, count: Int) -> [Float] {
+  var noise = TorchNoise(seed: seed)
+  return noise.normal(count)
 }

@@ -1,4 +1,4 @@
-import Tensors
+import Machine
 
 /// What would fit where a budget does not hold.
 struct MemoryAdvice: Sendable {

@@ -1,7 +1,7 @@
 import Checkpoints
+import Machine
 import ModelFiles
 import Networks
-import Tensors
 
 /// A full check of a model: structure and sizes, every number, names and shapes against the
 /// architecture, and the hashes that files hold of their tensors.

@@ -1,12 +1,12 @@
 import Checkpoints
+import ComputeCPU
+import Diffusion
 import Foundation
+import Machine
 import ModelFiles
 import Networks
-import Sampling
-import Tensors
-import Tokenizers
 
-/// An AuraFlow model, opened and checked, that turns prompts into pictures.
+/// A text-to-image model, opened and checked, that turns prompts into pictures.
 ///
 /// Opening maps the files and checks every tensor against the architecture; weights are read while
 /// they are used. One pipeline may serve several tasks at once: with a limit on memory they take
@@ -42,15 +42,13 @@ public final class Pipeline: Sendable {
 
   /// What is strange about the files without being a fault: lines.
   let fileNotes: [String]
-  let tokenizer: Tokenizer
-  let textEncoder: UMT5Encoder
-  let transformer: AuraFlowTransformer
-  let decoder: any LatentDecoder
-  let trainTimesteps: Int
+  let model: any DiffusionModel
   /// Resident memory of the program with the opened model, before any weights were used.
   let baseBytes: Int
+  /// What requests of this model need.
+  let rehearsals = RehearsalCache()
   /// With a limit on memory, generations take turns: each plans with all of it.
-  private let turn = DispatchSemaphore(value: 1)
+  private let queue: GenerationQueue
 
   /// Opens a model from one path: a diffusers folder or a file with all parts.
   ///
@@ -70,27 +68,24 @@ public final class Pipeline: Sendable {
   ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
   ///   - activations: how products with quantized weights round their activations.
   ///   - memory: what generations may use; weights that do not fit are read at each use.
+  ///   - waitingLimit: generations that may wait for their turn where memory is limited; one more is
+  ///     refused with `GenerationError.busy`.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   public init(
     _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil,
-    activations: ActivationPrecision = .auto, memory: MemoryBudget = .auto
+    activations: ActivationPrecision = .auto, memory: MemoryBudget = .auto,
+    waitingLimit: Int = 64
   ) throws(ModelFileError) {
+    queue = GenerationQueue(capacity: waitingLimit)
     let sources = try ModelSources(paths, hints: hints)
     let modelDefaults = try ModelDefaults(sources)
-    tokenizer = try Tokenizer(sources.tokenizer)
-    textEncoder = try UMT5Encoder(sources.textEncoder)
-    transformer = try AuraFlowTransformer(sources.transformer)
-    decoder =
-      if TinyDecoder.describes(sources.autoencoder) {
-        try TinyDecoder(sources.autoencoder)
-      } else {
-        try AutoencoderDecoder(sources.autoencoder)
-      }
-    trainTimesteps = modelDefaults.trainTimesteps
-    upscaling = decoder.upscaling
-    latentScale = decoder.latentScale
-    sizeMultiple = decoder.upscaling * transformer.configuration.patchSize
-    largestSide = transformer.largestLatentSide * decoder.upscaling
+    let model = try AuraFlowModel(sources, trainTimesteps: modelDefaults.trainTimesteps)
+    self.model = model
+    let geometry = model.denoiser.geometry
+    upscaling = model.codec.upscaling
+    latentScale = model.codec.latentScale
+    sizeMultiple = upscaling * geometry.sideMultiple
+    largestSide = upscaling * geometry.largestSide
     self.threadCount = threadCount ?? availableCoreCount()
     self.activations = activations
     self.memory = memory
@@ -98,45 +93,10 @@ public final class Pipeline: Sendable {
     files = sources.files
     fileNotes = sources.notes
     var defaults = modelDefaults.generation
-    // Models with few positions cannot serve AuraFlow's default size.
+    // Models with few positions cannot serve the family's default size.
     defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple
     defaults.height = min(defaults.height, largestSide) / sizeMultiple * sizeMultiple
     self.defaults = defaults
-    try checkFit(sources)
-  }
-
-  /// Checks that the parts belong to one model.
-  private func checkFit(_ sources: ModelSources) throws(ModelFileError) {
-    let sizes = transformer.configuration
-    guard textEncoder.configuration.width == sizes.textWidth else {
-      throw sources.textEncoder.weights.malformed(
-        "the text encoder gives \(textEncoder.configuration.width) features, the transformer's "
-          + "tensor '\(sources.transformer.weights.storedName("cond_seq_linear.weight"))' expects "
-          + "\(sizes.textWidth): they belong to different models")
-    }
-    guard decoder.latentChannels == sizes.latentChannels else {
-      throw sources.autoencoder.weights.malformed(
-        "the VAE decodes \(decoder.latentChannels) latent channels, the transformer makes "
-          + "\(sizes.latentChannels): they belong to different models")
-    }
-    guard Int(tokenizer.largestID) < textEncoder.configuration.vocabularySize else {
-      throw sources.textEncoder.weights.unfit(
-        "token_embd.weight",
-        expected: "at least \(Int(tokenizer.largestID) + 1) rows for the ids of the tokenizer "
-          + "\(sources.tokenizer.path): a row is missing, or they belong to different models")
-    }
-  }
-
-  /// Runs `body` when no other generation does, if memory is limited.
-  private func takingTurns<Value>(
-    _ pool: ThreadPool, _ body: () throws(GenerationError) -> Value
-  ) throws(GenerationError) -> Value {
-    guard memory != .max else { return try body() }
-    while turn.wait(timeout: .now() + .milliseconds(100)) == .timedOut {
-      if pool.isCancelled { throw .cancelled }
-    }
-    defer { turn.signal() }
-    return try body()
   }
 
   /// Makes the pictures of a request.
@@ -160,39 +120,77 @@ public final class Pipeline: Sendable {
     onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in },
     onImage: @escaping @Sendable (GeneratedImage) -> Void = { _ in }
   ) async throws(GenerationError) -> GenerationResult {
-    try await run(request, limit: memory.limit, sums: nil, onProgress: onProgress) {
-      run throws(GenerationError) in try run(onImage)
+    try await run(request, onProgress: onProgress) {
+      run throws(GenerationError) in try run.generate(onImage)
     }
   }
 
   /// Plans a generation and runs `body` on it, off the cooperative threads, when it is its turn.
+  ///
+  /// - Parameters:
+  ///   - request: what to generate.
+  ///   - reserved: bytes of the budget that somebody else takes.
+  ///   - observer: who is told of the work.
+  ///   - onProgress: told of stages and steps.
+  ///   - body: what to do.
+  /// - Returns: what `body` returns.
+  /// - Throws: what `body` throws, or `GenerationError` for a request that cannot be met or had no turn.
   func run<Value: Sendable>(
-    _ request: GenerationRequest, limit: Int?, sums: ActivationSums?,
+    _ request: GenerationRequest, reserving reserved: Int = 0,
+    observer: (any WorkObserver)? = nil,
     onProgress: @escaping @Sendable (GenerationProgress) -> Void,
-    _ body: @escaping @Sendable (GenerationRun) throws(GenerationError) -> Value
+    _ body: @escaping @Sendable (any PictureRun) throws(GenerationError) -> Value
   ) async throws(GenerationError) -> Value {
     let settings = try settings(for: request)
-    let pool = ThreadPool(
-      threadCount: threadCount, activations: activations, activationSums: sums)
+    let device = device(observer: observer)
+    let takesTurns = memory != .max
+    if takesTurns { try await enterQueue() }
+    defer { if takesTurns { queue.leave() } }
     let result: Result<Value, GenerationError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         // Hours of arithmetic do not belong on the cooperative pool.
         DispatchQueue.global(qos: .userInitiated).async {
           continuation.resume(
             returning: Result { () throws(GenerationError) in
-              try self.takingTurns(pool) { () throws(GenerationError) in
-                try body(
-                  GenerationRun(
-                    pipeline: self, request: request, settings: settings, pool: pool,
-                    plan: self.memoryPlan(for: settings, limit: limit), onProgress: onProgress))
-              }
+              let limit = self.memory.limit.map { max(0, $0 - reserved) }
+              return try body(
+                try self.line(self.model, request, settings, limit, device, onProgress))
             })
         }
       }
     } onCancel: {
-      pool.cancel()
+      device.pool.cancel()
     }
     return try result.get()
+  }
+
+  private func enterQueue() async throws(GenerationError) {
+    do throws(GenerationQueue.Refusal) {
+      try await queue.enter()
+    } catch {
+      switch error {
+      case .cancelled: throw .cancelled
+      case .full(let waiting): throw .busy(waiting: waiting)
+      }
+    }
+  }
+
+  /// The line of a request, planned; refused if memory does not suffice.
+  private func line<Model: DiffusionModel>(
+    _ model: Model, _ request: GenerationRequest, _ settings: GenerationSettings, _ limit: Int?,
+    _ device: CPUDevice, _ onProgress: @escaping @Sendable (GenerationProgress) -> Void
+  ) throws(GenerationError) -> any PictureRun {
+    let prepared = PreparedRequest(model, settings)
+    let plan = memoryPlan(for: prepared, limit: limit)
+    try expectFit(plan, settings)
+    return GenerationRun(
+      prepared: prepared, plan: plan, device: device, initialLatents: request.latents,
+      onProgress: onProgress)
+  }
+
+  /// A device to compute on.
+  func device(observer: (any WorkObserver)? = nil) -> CPUDevice {
+    CPUDevice(threadCount: threadCount, activations: activations, observer: observer)
   }
 }
 

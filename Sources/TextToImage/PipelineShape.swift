@@ -12,6 +12,6 @@ extension Pipeline {
   /// The shape of this model's latents.
   package var shape: Shape {
     Shape(
-      latentChannels: transformer.configuration.latentChannels, upscaling: decoder.upscaling)
+      latentChannels: model.denoiser.geometry.channels, upscaling: upscaling)
   }
 }

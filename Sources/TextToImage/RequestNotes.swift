@@ -1,3 +1,5 @@
+import Diffusion
+
 extension Pipeline {
   /// What is known of the model's files and of requests before the work begins, and their user should know.
   ///
@@ -10,12 +12,10 @@ extension Pipeline {
     for (index, request) in requests.enumerated() {
       let settings = try settings(for: request)
       let length = settings.maxSequenceLength
-      func dropped(_ text: String) -> Int {
-        tokenizer.encodeCounting(text, maximumLength: length).droppedCount
-      }
-      prompts.add(index, dropped(settings.prompt), length)
+      let dropped = droppedTokens(of: settings)
+      prompts.add(index, dropped.prompt, length)
       if settings.usesGuidance {
-        negativePrompts.add(index, dropped(settings.negativePrompt), length)
+        negativePrompts.add(index, dropped.negativePrompt, length)
       } else if !settings.negativePrompt.isEmpty {
         idle.add(index, 1, length)
       }
@@ -38,6 +38,15 @@ extension Pipeline {
         "the negative prompt has no effect at a guidance scale of 1 or less\(whose)")
     }
     return notes
+  }
+
+  private func droppedTokens(
+    of settings: GenerationSettings
+  ) -> (prompt: Int, negativePrompt: Int) {
+    func dropped<Model: DiffusionModel>(_ model: Model) -> (Int, Int) {
+      PreparedRequest(model, settings).droppedTokens
+    }
+    return dropped(model)
   }
 }
 

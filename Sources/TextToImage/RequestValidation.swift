@@ -1,5 +1,5 @@
 import Foundation
-import Sampling
+import Diffusion
 
 extension Pipeline {
   /// Longest prompt, in bytes of UTF-8.
@@ -30,7 +30,8 @@ extension Pipeline {
     guard shift.isFinite, (1e-3...1e3).contains(shift) else {
       throw .invalidRequest("shift \(shift) is outside of 0.001...1000")
     }
-    let sigmas = try sigmas(of: request, shift: shift)
+    let size = LatentSize(height: height / upscaling, width: width / upscaling)
+    let sigmas = try sigmas(of: request, model.schedule(shift: shift, size: size))
     let settings = GenerationSettings(
       prompt: request.prompt, negativePrompt: request.negativePrompt, width: width, height: height,
       steps: sigmas.count - 1, guidanceScale: scale,
@@ -63,7 +64,7 @@ extension Pipeline {
   /// The shape of the latents of a request.
   public func latentShape(for settings: GenerationSettings) -> [Int] {
     [
-      settings.seeds.count, transformer.configuration.latentChannels, settings.height / upscaling,
+      settings.seeds.count, model.denoiser.geometry.channels, settings.height / upscaling,
       settings.width / upscaling,
     ]
   }
@@ -103,13 +104,12 @@ extension Pipeline {
   }
 
   private func sigmas(
-    of request: GenerationRequest, shift: Double
+    of request: GenerationRequest, _ schedule: any NoiseSchedule
   ) throws(GenerationError) -> [Float] {
-    let scheduler = FlowMatchEulerScheduler(shift: shift, trainTimesteps: trainTimesteps)
     guard let custom = request.sigmas else {
       let steps = request.steps ?? defaults.steps
       try check(steps, "number of steps", in: 1...10_000)
-      return scheduler.sigmas(steps: steps)
+      return schedule.sigmas(steps: steps)
     }
     guard !custom.isEmpty, custom.count <= 10_000, custom.allSatisfy({ $0 >= 0 && $0 <= 1 }) else {
       throw .invalidRequest("sigmas must be 1 to 10000 numbers in 0...1")
@@ -118,7 +118,7 @@ extension Pipeline {
       throw .invalidRequest(
         "\(custom.count) sigmas and \(request.steps ?? 0) steps contradict each other: give one")
     }
-    return scheduler.sigmas(custom: custom)
+    return schedule.sigmas(custom: custom)
   }
 
   private func checkLatents(

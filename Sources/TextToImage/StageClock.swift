@@ -1,6 +1,3 @@
-import Foundation
-import Tensors
-
 /// Measures stages with the monotonic clock.
 final class StageClock {
   private let start = ContinuousClock.now
@@ -14,9 +11,4 @@ final class StageClock {
   }
 
   func total() -> Double { (ContinuousClock.now - start) / .seconds(1) }
-}
-
-/// The most memory that this process ever had resident, in bytes (`VmHWM`).
-public func peakResidentBytes() -> Int {
-  kibibytes("VmHWM", in: "/proc/self/status") ?? 0
 }

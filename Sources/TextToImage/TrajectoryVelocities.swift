@@ -1,5 +1,3 @@
-import Tensors
-
 /// A place on the way from noise to a picture.
 package struct TrajectoryPoint: Sendable, Equatable {
   /// The step that starts there, from 0.
@@ -28,7 +26,7 @@ extension Pipeline {
     of request: GenerationRequest, at points: [TrajectoryPoint],
     onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in }
   ) async throws(GenerationError) -> [[Float]] {
-    try await run(request, limit: memory.limit, sums: nil, onProgress: onProgress) {
+    try await run(request, onProgress: onProgress) {
       run throws(GenerationError) in try run.velocities(at: points)
     }
   }
@@ -39,7 +37,7 @@ extension Pipeline {
   ) throws(GenerationError) -> [Float] {
     let count = latentShape(for: try settings(for: request)).dropFirst().reduce(1, *)
     if let latents = request.latents { return Array(latents.prefix(count)) }
-    return noise(seed: request.seed, count: count)
+    return startNoise(seed: request.seed, count: count)
   }
 }
 

@@ -3,9 +3,9 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import ModelSynthesis
-import Tensors
 import TestSupport
 import Testing
 import TextToImage

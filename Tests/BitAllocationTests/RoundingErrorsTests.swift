@@ -2,9 +2,9 @@ import BitAllocation
 import BlockFormats
 import Checkpoints
 import Conversion
+import Machine
 import ModelFiles
 import ModelSynthesis
-import Tensors
 import TestSupport
 import Testing
 

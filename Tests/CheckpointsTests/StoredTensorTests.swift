@@ -1,8 +1,8 @@
 import BlockFormats
 import Checkpoints
+import Compute
 import Foundation
 import ModelFiles
-import Tensors
 import TestSupport
 import Testing
 

@@ -2,7 +2,6 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 import TestSupport
-import Tensors
 import Testing
 
 /// What lies beside a weight and changes what it means is applied, or refused with its name.

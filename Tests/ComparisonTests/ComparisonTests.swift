@@ -1,9 +1,9 @@
 import Checkpoints
 import Comparison
+import ComputeCPU
 import Conversion
 import Foundation
 import ModelFiles
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,9 +1,9 @@
 import Checkpoints
 import Comparison
 import Conversion
+import Machine
 import ModelFiles
 import ModelSynthesis
-import Tensors
 import TestSupport
 import Testing
 import TextToImage

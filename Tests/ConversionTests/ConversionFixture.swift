@@ -2,10 +2,10 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import ModelSynthesis
 import Quantization
-import Tensors
 import TestSupport
 import Testing
 

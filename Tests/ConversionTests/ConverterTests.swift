@@ -1,10 +1,11 @@
 import BlockFormats
 import Checkpoints
+import Compute
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,7 +1,7 @@
 import Checkpoints
 import Conversion
+import Machine
 import ModelFiles
-import Tensors
 import TestSupport
 import Testing
 

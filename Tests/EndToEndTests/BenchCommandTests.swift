@@ -93,8 +93,7 @@ struct BenchCommandTests {
       ]))
     #expect(results.map { $0["imageTokens"]?.integerValue } == [36, 49])
     #expect(results.map { $0["contextTokens"]?.integerValue } == [9, 9])
-    #expect(results.map { $0["doubleLayers"]?.integerValue } == [2, 2])
-    #expect(results.map { $0["singleLayers"]?.integerValue } == [4, 4])
+    #expect(results.map { $0["layers"]?.arrayValue?.map(\.integerValue) } == [[2, 4], [2, 4]])
     for result in results { #expect((result["seconds"]?.doubleValue ?? 0) > 0) }
   }
 

@@ -1,8 +1,9 @@
 import Checkpoints
+import ComputeCPU
 import Foundation
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 import TestSupport
 import Testing
 

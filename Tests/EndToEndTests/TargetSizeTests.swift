@@ -2,9 +2,9 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,9 +1,9 @@
 import BlockFormats
 import Checkpoints
 import Foundation
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 import TestSupport
 import Testing
 

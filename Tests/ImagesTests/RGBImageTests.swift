@@ -3,7 +3,12 @@ import Testing
 
 @Suite struct RGBImageTests {
   private func image(_ planes: [Float], width: Int, height: Int) -> RGBImage {
-    planes.withUnsafeBufferPointer { RGBImage(planes: $0, width: width, height: height) }
+    RGBImage(width: width, height: height, rowsAtOnce: 1) { rows in
+      (0..<3).flatMap { channel in
+        let start = (channel * height + rows.lowerBound) * width
+        return planes[start..<start + rows.count * width]
+      }
+    }
   }
 
   /// The sample that one plane value becomes.

@@ -1,10 +1,10 @@
 import BlockFormats
 import Checkpoints
 import Foundation
+import Machine
 import ModelFiles
 import ModelSynthesis
 import StrictJSON
-import Tensors
 import TestSupport
 import Testing
 

@@ -1,29 +1,30 @@
 import Checkpoints
+import Compute
+import ComputeCPU
+import Diffusion
+import Machine
 import Networks
-import Tensors
 import TestSupport
 import Testing
 
 @Suite("AuraFlow transformer")
 struct AuraFlowTransformerTests {
   private static let cases = ["heads-16", "heads-8", "heads-40", "heads-64", "three-channels"]
-  private let pool = ThreadPool(threadCount: 2)
+  private let device = CPUDevice(threadCount: 2)
 
   /// One golden run: latents, text and time with the reference's output.
   private struct Run {
-    let latents: [Float]
-    let height: Int
-    let width: Int
+    let latents: Latents
     let text: Matrix
     let padding: Int
     let time: Float
     let output: [Float]
 
     init(_ golden: Golden, _ name: String) throws {
-      latents = try golden.floats("\(name).latents")
       let shape = try golden.shape("\(name).latents")
-      height = shape[2]
-      width = shape[3]
+      latents = Latents(
+        try golden.floats("\(name).latents"), channels: shape[1],
+        size: LatentSize(height: shape[2], width: shape[3]))
       let textShape = try golden.shape("\(name).encoder_hidden_states")
       let rows = try golden.floats("\(name).encoder_hidden_states")
       let columns = textShape[2]
@@ -43,11 +44,20 @@ struct AuraFlowTransformerTests {
     _ transformer: AuraFlowTransformer, _ run: Run, collapsingPadding: Bool = true
   ) throws -> [Float] {
     let context = try transformer.context(
-      text: run.text, padding: run.padding, collapsingPadding: collapsingPadding, on: pool)
-    let modulation = try transformer.modulation(times: [run.time], on: pool)
-    let session = try transformer.session(
-      [context], height: run.height, width: run.width, modulation: modulation)
-    return try transformer.velocities([run.latents], session, step: 0, on: pool)[0]
+      text: run.text, padding: run.padding, collapsingPadding: collapsingPadding, on: device)
+    return try velocities(transformer, [context], run, times: [run.time], step: 0)[0].values
+  }
+
+  /// Velocities of a run's latents under some contexts.
+  private func velocities(
+    _ transformer: AuraFlowTransformer, _ contexts: [AuraFlowTransformer.Context], _ run: Run,
+    times: [Float], step: Int
+  ) throws -> [Latents] {
+    let prepared = try transformer.prepare(
+      contexts, times: times, size: run.latents.size, on: device)
+    let session = try transformer.session(prepared, pictures: 1, on: device)
+    return try transformer.predict(
+      contexts.map { _ in run.latents }, session, time: step, on: device)
   }
 
   @Test("velocities equal diffusers' on odd shapes", arguments: cases)
@@ -80,18 +90,14 @@ struct AuraFlowTransformerTests {
     let fixture = try ComponentFixture(.transformer, "transformer/heads-16")
     let transformer = try AuraFlowTransformer(fixture.source)
     let run = try Run(fixture.golden, "run0")
-    let context = try transformer.context(text: run.text, padding: run.padding, on: pool)
-    func velocity(_ modulation: AuraFlowModulation, step: Int) throws -> [Float] {
-      let session = try transformer.session(
-        [context], height: run.height, width: run.width, modulation: modulation)
-      return try transformer.velocities([run.latents], session, step: step, on: pool)[0]
+    let context = try transformer.context(text: run.text, padding: run.padding, on: device)
+    func velocity(_ times: [Float], step: Int) throws -> [Float] {
+      try velocities(transformer, [context], run, times: times, step: step)[0].values
     }
     let times: [Float] = [1, 0.7, 0.25, 0.003]
-    let whole = try transformer.modulation(times: times, on: pool)
     for (step, time) in times.enumerated() {
-      let single = try transformer.modulation(times: [time], on: pool)
       let (expected, found) = (
-        try velocity(single, step: 0), try velocity(whole, step: step)
+        try velocity([time], step: 0), try velocity(times, step: step)
       )
       #expect(relativeError(found, expected) < networkTolerance)
     }
@@ -102,16 +108,12 @@ struct AuraFlowTransformerTests {
     let fixture = try ComponentFixture(.transformer, "transformer/heads-8")
     let transformer = try AuraFlowTransformer(fixture.source)
     let run = try Run(fixture.golden, "run0")
-    let modulation = try transformer.modulation(times: [run.time], on: pool)
     let contexts = try [run.padding, 1, 0].map {
       try transformer.context(
-        text: $0 == 1 ? run.text.rows(0..<1) : run.text, padding: $0, on: pool)
+        text: $0 == 1 ? run.text.rows(0..<1) : run.text, padding: $0, on: device)
     }
-    func velocities(_ contexts: [AuraFlowTransformer.Context]) throws -> [[Float]] {
-      let session = try transformer.session(
-        contexts, height: run.height, width: run.width, modulation: modulation)
-      return try transformer.velocities(
-        contexts.map { _ in run.latents }, session, step: 0, on: pool)
+    func velocities(_ contexts: [AuraFlowTransformer.Context]) throws -> [Latents] {
+      try self.velocities(transformer, contexts, run, times: [run.time], step: 0)
     }
     let together = try velocities(contexts)
     for (context, expected) in zip(contexts, together) {
@@ -124,22 +126,25 @@ struct AuraFlowTransformerTests {
     let fixture = try ComponentFixture(.transformer, "transformer/heads-8")
     let transformer = try AuraFlowTransformer(fixture.source)
     let run = try Run(fixture.golden, "run0")
-    let modulation = try transformer.modulation(times: [run.time, run.time], on: pool)
-    let context = try transformer.context(text: run.text, padding: run.padding, on: pool)
-    let session = try transformer.session(
-      [context, context], height: run.height, width: run.width, modulation: modulation)
+    let context = try transformer.context(text: run.text, padding: run.padding, on: device)
+    let prepared = try transformer.prepare(
+      [context, context], times: [run.time, run.time], size: run.latents.size, on: device)
+    let session = try transformer.session(prepared, pictures: 1, on: device)
     let meters = (AllocationMeter(), AllocationMeter())
-    var velocities: [[[Float]]] = []
+    var velocities: [[Latents]] = []
     for (step, meter) in [meters.0, meters.1].enumerated() {
       try meter.measure { () throws(ComputeError) in
         velocities.append(
-          try transformer.velocities([run.latents, run.latents], session, step: step, on: pool))
+          try transformer.predict(
+            [run.latents, run.latents], session, time: step, on: device))
       }
     }
     #expect(velocities[0] == velocities[1])
     // What goes into the tokens and comes out of them, for one branch at a time, and a row of
     // positions.
-    let patches = 8 * run.latents.count + 4 * run.width * transformer.configuration.hiddenSize
+    let patches =
+      8 * run.latents.values.count
+      + 4 * run.latents.size.width * transformer.configuration.hiddenSize
     #expect(meters.1.peakBytes <= patches, "\(meters.1.peakBytes)")
     #expect(meters.0.peakBytes > meters.1.peakBytes)
   }
@@ -157,10 +162,11 @@ struct AuraFlowTransformerTests {
   func cancellation() throws {
     let fixture = try ComponentFixture(.transformer, "transformer/heads-8")
     let transformer = try AuraFlowTransformer(fixture.source)
-    let pool = ThreadPool(threadCount: 2)
-    pool.cancel()
+    let device = CPUDevice(threadCount: 2)
+    device.pool.cancel()
     #expect(throws: ComputeError.cancelled) {
-      _ = try transformer.modulation(times: [1], on: pool)
+      let size = LatentSize(height: 2, width: 2)
+      _ = try transformer.prepare([], times: [1], size: size, on: device)
     }
   }
 }

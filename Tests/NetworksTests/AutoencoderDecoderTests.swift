@@ -1,21 +1,27 @@
 import Checkpoints
+import ComputeCPU
+import Diffusion
 import Foundation
 import ModelFiles
 import Networks
-import Tensors
 import TestSupport
 import Testing
 
 @Suite("VAE decoders")
 struct AutoencoderDecoderTests {
-  private let pool = ThreadPool(threadCount: 2)
+  private let device = CPUDevice(threadCount: 2)
 
-  private func image(_ golden: Golden, _ name: String) throws -> ImagePlanes {
+  /// Latents of a golden file, times a factor.
+  private func latents(_ golden: Golden, _ name: String, times factor: Float = 1) throws -> Latents
+  {
     let shape = try golden.shape(name)
-    return ImagePlanes(
-      planes: try Matrix(
-        try golden.floats(name), rows: shape[1], columns: shape[2] * shape[3]),
-      height: shape[2], width: shape[3])
+    return Latents(
+      try golden.floats(name).map { $0 * factor }, channels: shape[1],
+      size: LatentSize(height: shape[2], width: shape[3]))
+  }
+
+  private func pixels(_ codec: any LatentCodec, _ latents: Latents) throws -> [Float] {
+    try codec.decode(latents, within: nil, on: device).planes.values
   }
 
   @Test(
@@ -26,9 +32,12 @@ struct AutoencoderDecoderTests {
     let decoder = try AutoencoderDecoder(fixture.source)
     #expect(!fixture.runs.isEmpty)
     for run in fixture.runs {
-      let decoded = try decoder.decode(try image(fixture.golden, "\(run).latents"), on: pool)
+      // Goldens are in the autoencoder's own scale.
+      let decoded = try pixels(
+        decoder,
+        latents(fixture.golden, "\(run).latents", times: decoder.scalingFactor))
       let expected = try fixture.golden.floats("\(run).decoded")
-      #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
+      #expect(relativeError(decoded, expected) < networkTolerance)
     }
   }
 
@@ -39,32 +48,31 @@ struct AutoencoderDecoderTests {
     let decoder = try TinyDecoder(fixture.source)
     #expect(decoder.upscaling == 8)
     for run in fixture.runs {
-      let decoded = try decoder(try image(fixture.golden, "\(run).latents"), on: pool)
+      let decoded = try pixels(decoder, latents(fixture.golden, "\(run).latents"))
       let expected = try fixture.golden.floats("\(run).decoded").map { $0 * 2 - 1 }
-      #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
+      #expect(relativeError(decoded, expected) < networkTolerance)
     }
   }
 
   @Test("a tiny decoder divides by a scaling factor, from its configuration or a flag")
   func scaledTiny() throws {
     let fixture = try ComponentFixture(.autoencoder, "vae/tiny")
-    let latents = try image(fixture.golden, "\(try #require(fixture.runs.first)).latents")
-    let halved = ImagePlanes(
-      planes: try Matrix(
-        latents.planes.values.map { $0 / 0.5 }, rows: latents.channels,
-        columns: latents.planes.columns), height: latents.height, width: latents.width)
-    let expected = try TinyDecoder(fixture.source)(halved, on: pool).planes.values
+    let name = "\(try #require(fixture.runs.first)).latents"
+    let (latents, doubled) = (
+      try latents(fixture.golden, name), try latents(fixture.golden, name, times: 2)
+    )
+    let expected = try pixels(TinyDecoder(fixture.source), doubled)
     let folder = try TemporaryFolder()
     let tensors = try SeededWeights.tensors(try Fixtures.json("vae/tiny/weights.json"))
     let path = try folder.write(SafetensorsWriter.encode(tensors), to: "tiny.safetensors")
     var hints = ArchitectureHints()
     hints.scalingFactor = 0.5
     let flagged = try TinyDecoder(try PartSource(.autoencoder, path: path, hints: hints))
-    #expect(try flagged(latents, on: pool).planes.values == expected)
+    #expect(try pixels(flagged, latents) == expected)
     try folder.write(
       Array(#"{"_class_name": "AutoencoderTiny", "scaling_factor": 0.5}"#.utf8), to: "config.json")
     let configured = try TinyDecoder(try PartSource(.autoencoder, path: path))
-    #expect(try configured(latents, on: pool).planes.values == expected)
+    #expect(try pixels(configured, latents) == expected)
   }
 
   @Test("a number of normalization groups cannot apply to a tiny decoder")
@@ -102,8 +110,8 @@ struct AutoencoderDecoderTests {
     let source = try PartSource(
       .autoencoder, path: folder.appendingPathComponent("\(name)_decoder.safetensors").path)
     let golden = try Golden(path: folder.appendingPathComponent("golden_\(name).safetensors").path)
-    let decoded = try TinyDecoder(source)(try image(golden, "z"), on: pool)
+    let decoded = try pixels(TinyDecoder(source), latents(golden, "z"))
     let expected = try golden.floats("decoded_0_1").map { $0 * 2 - 1 }
-    #expect(relativeError(decoded.planes.values, expected) < networkTolerance)
+    #expect(relativeError(decoded, expected) < networkTolerance)
   }
 }

@@ -1,6 +1,6 @@
 import Checkpoints
+import ComputeCPU
 import Networks
-import Tensors
 import TestSupport
 import Testing
 
@@ -15,7 +15,7 @@ struct UMT5EncoderTests {
     let ids = try fixture.golden.floats("input_ids")
     let mask = try fixture.golden.floats("attention_mask")
     let real = zip(ids, mask).filter { $0.1 == 1 }.map { Int32($0.0) }
-    let states = try encoder([real], on: ThreadPool(threadCount: 2))[0]
+    let states = try encoder([real], on: CPUDevice(threadCount: 2))[0]
     #expect(
       relativeError(states.values, try fixture.golden.floats("last_hidden_state"))
         < networkTolerance)
@@ -37,8 +37,8 @@ struct UMT5EncoderTests {
     let fixture = try ComponentFixture(.textEncoder, "text-encoder/default-buckets")
     let encoder = try UMT5Encoder(fixture.source)
     let ids: [Int32] = [5, 9, 2, 77, 31, 2]
-    let one = try encoder([ids], on: ThreadPool(threadCount: 1))[0].values
-    let three = try encoder([ids], on: ThreadPool(threadCount: 3))[0].values
+    let one = try encoder([ids], on: CPUDevice(threadCount: 1))[0].values
+    let three = try encoder([ids], on: CPUDevice(threadCount: 3))[0].values
     #expect(one == three)
   }
 }

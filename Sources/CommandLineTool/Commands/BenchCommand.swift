@@ -1,9 +1,10 @@
 import ArgumentParser
 import Benchmarks
 import BlockFormats
+import Compute
+import ComputeCPU
 import Foundation
 import ModelFiles
-import Tensors
 
 /// Measures the machine with the shapes of the real models.
 struct BenchCommand: AsyncParsableCommand {
@@ -61,9 +62,8 @@ struct BenchCommand: AsyncParsableCommand {
         let types = try types.map { try Self.parseTypes($0) } ?? Self.madeTypes
         let rows = try rows.split(separator: ",").map { try Self.number($0, "--rows") }
         let shapes = try shapes.split(separator: ",").map { try Self.shape($0) }
-        let pool = ThreadPool(
-          threadCount: common.threadCount,
-          activations: precision.activations)
+        let device = CPUDevice(
+          threadCount: common.threadCount, activations: precision.activations)
         var results: [MatrixProductResult] = []
         for shape in shapes {
           if let type = types.first(where: { $0.byteCount(elements: shape.input) == nil }) {
@@ -75,11 +75,11 @@ struct BenchCommand: AsyncParsableCommand {
               input: shape.input, output: shape.output, rows: count)
             let dense =
               openblas
-              ? try benchmark.denseSeconds(repetitions: repetitions, threads: pool.threadCount)
+              ? try benchmark.denseSeconds(repetitions: repetitions, threads: device.threadCount)
               : nil
             for type in types {
               let result = try benchmark.run(
-                type, repetitions: repetitions, denseSeconds: dense, on: pool)
+                type, repetitions: repetitions, denseSeconds: dense, on: device)
               results.append(result)
               if !common.json { Self.printLine(result) }
             }
@@ -158,14 +158,13 @@ struct BenchCommand: AsyncParsableCommand {
 
     func run() async throws {
       try await reportingFailure {
-        let pool = ThreadPool(
-          threadCount: common.threadCount)
+        let device = CPUDevice(threadCount: common.threadCount)
         var results: [AttentionResult] = []
         for count in try tokens.split(separator: ",").map({
           try MatrixProducts.number($0, "--tokens")
         }) {
           let benchmark = AttentionBenchmark(tokens: count, heads: heads, headDimension: headDim)
-          let result = try benchmark.run(repetitions: repetitions, on: pool)
+          let result = try benchmark.run(repetitions: repetitions, on: device)
           results.append(result)
           if !common.json {
             Console.writeOutput(
@@ -203,9 +202,9 @@ struct BenchCommand: AsyncParsableCommand {
     func run() async throws {
       try await reportingFailure {
         let rows = try rows.map { try Self.read($0) } ?? normalRows(count: 64, columns: 3072)
-        let pool = ThreadPool(threadCount: common.threads ?? 1, activations: precision.activations)
+        let device = CPUDevice(threadCount: common.threads ?? 1, activations: precision.activations)
         let results = try ActivationAccuracy.types.map {
-          try ActivationAccuracy(type: $0).run(rows: rows, on: pool)
+          try ActivationAccuracy(type: $0).run(rows: rows, on: device)
         }
         if common.json { return try BenchCommand.printJSON(results) }
         Console.writeOutput(

@@ -1,8 +1,10 @@
 import ArgumentParser
 import Benchmarks
 import Checkpoints
+import ComputeCPU
 import Foundation
-import Tensors
+import Machine
+import Networks
 import TextToImage
 
 extension BenchCommand {
@@ -43,21 +45,20 @@ extension BenchCommand {
         guard (1...1000).contains(steps) else {
           throw ValidationError("--steps \(steps) is outside of 1...1000")
         }
-        let pool = ThreadPool(
-          threadCount: common.threadCount,
-          activations: precision.activations)
+        let device = CPUDevice(
+          threadCount: common.threadCount, activations: precision.activations)
+        let denoiser = try AuraFlowTransformer(PartSource(.transformer, path: transformer))
         var results: [BlockResult] = []
         for count in counts {
-          let benchmark = try BlockBenchmark(
-            PartSource(.transformer, path: transformer), tokens: count)
-          let result = try benchmark.run(repetitions: repetitions, steps: steps, on: pool)
+          let benchmark = BlockBenchmark(denoiser, tokens: count)
+          let result = try benchmark.run(repetitions: repetitions, steps: steps, on: device)
           results.append(result)
           if !common.json {
             Console.writeOutput(
               String(
-                format: "%d + %d blocks, %d tokens: %.4f s, modulation of %d steps %.4f s\n",
-                result.doubleLayers, result.singleLayers, result.tokens, result.seconds,
-                result.steps, result.modulationSeconds))
+                format: "%@ blocks, %d tokens: %.4f s, modulation of %d steps %.4f s\n",
+                result.layers.map { "\($0)" }.joined(separator: " + "), result.tokens,
+                result.seconds, result.steps, result.modulationSeconds))
           }
         }
         if common.json { try BenchCommand.printJSON(results) }
@@ -93,8 +94,8 @@ extension BenchCommand {
         guard (16...16384).contains(width), (16...16384).contains(height) else {
           throw ValidationError("--width and --height must be from 16 to 16384")
         }
-        let benchmark = try StepBenchmark(
-          PartSource(.transformer, path: transformer), width: width, height: height)
+        let denoiser = try AuraFlowTransformer(PartSource(.transformer, path: transformer))
+        let benchmark = StepBenchmark(denoiser, width: width, height: height)
         let result = try benchmark.run(
           threads: common.threadCount,
           activations: precision.activations)
@@ -160,13 +161,12 @@ extension BenchCommand {
         if let size = sizes.first(where: { $0 > 16384 }) {
           throw ValidationError("--size \(size) is larger than 16384")
         }
-        let pool = ThreadPool(
-          threadCount: common.threadCount)
+        let device = CPUDevice(threadCount: common.threadCount)
         let benchmark = try DecoderBenchmark(path: vae)
         var results: [DecoderResult] = []
         for size in sizes {
           let result = try benchmark.run(
-            size: size, repetitions: repetitions, memory: memory?.bytes, on: pool)
+            size: size, repetitions: repetitions, memory: memory?.bytes, on: device)
           results.append(result)
           if !common.json { Self.printLine(result) }
         }

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Benchmarks
 import BlockFormats
+import ComputeCPU
 import Foundation
 import Quantization
-import Tensors
 
 extension BenchCommand {
   /// `bench quantize`.
@@ -84,14 +84,13 @@ extension BenchCommand {
 
     func run() async throws {
       try await reportingFailure {
-        let pool = ThreadPool(
-          threadCount: common.threadCount)
+        let device = CPUDevice(threadCount: common.threadCount)
         let benchmark = QuantizationBenchmark(rows: rows, columns: columns)
         if let dump { try benchmark.write(to: dump) }
         var results: [QuantizationResult] = []
         for type in try types() {
           let result = try benchmark.run(
-            type, quality: quality, isWeighted: weighted, repetitions: repetitions, on: pool)
+            type, quality: quality, isWeighted: weighted, repetitions: repetitions, on: device)
           guard let result else { continue }
           results.append(result)
           if !common.json { Self.printLine(result) }

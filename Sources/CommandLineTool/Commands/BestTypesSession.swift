@@ -4,9 +4,9 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
-import Tensors
 import TextToImage
 
 /// Finds the types for `convert --target-size`, with progress and answers to signals.

@@ -1,12 +1,13 @@
 import ArgumentParser
 import Checkpoints
 import Comparison
+import ComputeCPU
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
 import StrictJSON
-import Tensors
 import TextToImage
 
 /// Measures what quantization costs.

@@ -2,8 +2,8 @@ import ArgumentParser
 import Comparison
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
-import Tensors
 
 /// The work of `compare`, with progress and answers to signals.
 struct CompareSession {

@@ -2,9 +2,9 @@ import ArgumentParser
 import Checkpoints
 import Conversion
 import Foundation
+import Machine
 import ModelFiles
 import Quantization
-import Tensors
 import TextToImage
 
 /// Converts checkpoints to other types and containers.

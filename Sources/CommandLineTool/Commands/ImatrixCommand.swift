@@ -1,9 +1,10 @@
 import ArgumentParser
 import Checkpoints
+import ComputeCPU
 import Foundation
+import Machine
 import ModelFiles
 import StrictJSON
-import Tensors
 import TextToImage
 
 /// Measures which input columns of each weight matter.

@@ -1,9 +1,9 @@
 import ArgumentParser
 import Checkpoints
+import ComputeCPU
 import Foundation
 import ModelFiles
 import Synchronization
-import Tensors
 import TextToImage
 
 /// The measuring of `imatrix`, with progress, answers to signals, and a file of what was measured so

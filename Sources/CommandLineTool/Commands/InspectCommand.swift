@@ -1,8 +1,8 @@
 import ArgumentParser
 import Checkpoints
 import Foundation
+import Machine
 import ModelFiles
-import Tensors
 import TextToImage
 
 /// Says what a model file or folder holds.

@@ -1,10 +1,10 @@
 import ArgumentParser
 import BlockFormats
 import Foundation
+import Machine
 import ModelFiles
 import ModelSynthesis
 import StrictJSON
-import Tensors
 
 /// Makes a model of random weights.
 struct SynthesizeCommand: AsyncParsableCommand {

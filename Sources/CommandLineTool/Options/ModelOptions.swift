@@ -1,7 +1,7 @@
 import ArgumentParser
+import ComputeCPU
 import Foundation
 import ModelFiles
-import Tensors
 import TextToImage
 
 /// Which model to run.

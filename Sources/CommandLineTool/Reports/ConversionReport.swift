@@ -1,8 +1,8 @@
 import BlockFormats
 import Conversion
 import Foundation
+import Machine
 import StrictJSON
-import Tensors
 
 /// What is told of a conversion: before it, tensor by tensor; after it, sums and errors.
 struct ConversionReport {

@@ -1,6 +1,6 @@
 import Checkpoints
+import Machine
 import ModelFiles
-import Tensors
 
 /// What is shown of long metadata.
 struct InspectionLimits {

@@ -1,6 +1,6 @@
 import Foundation
+import Machine
 import StrictJSON
-import Tensors
 import TextToImage
 
 /// What `plan` prints.
@@ -22,7 +22,7 @@ struct PlanReport {
     ]
     lines.append("  memory       peak         weights kept       read in each step")
     for plan in plans {
-      let steps = plan[.steps]
+      let steps = plan.repeatedStage
       let budget = plan.budget.map(formattedBytes) ?? "no limit"
       let kept = "\(formattedBytes(steps?.keptBytes ?? 0))".padded(18)
       let read = formattedBytes(steps?.streamedBytes ?? 0)
@@ -51,7 +51,7 @@ struct PlanReport {
           plan.peakBytes(of: stage),
         ]
         lines.append(
-          "  \(stage.name.rawValue.padded(13)) "
+          "  \(stage.name.padded(13)) "
             + sizes.map { formattedBytes($0).padded(12) }.joined(separator: " "))
       }
     }
@@ -85,7 +85,7 @@ struct PlanReport {
   private func json(_ plan: MemoryPlan) -> JSONValue {
     let stages: [JSONValue] = plan.stages.map { stage in
       [
-        "name": .string(stage.name.rawValue), "weightBytes": .integer(stage.weightBytes),
+        "name": .string(stage.name), "weightBytes": .integer(stage.weightBytes),
         "keptBytes": .integer(stage.keptBytes), "streamedBytes": .integer(stage.streamedBytes),
         "activationBytes": .integer(stage.activationBytes),
       ]

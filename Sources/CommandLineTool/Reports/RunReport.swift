@@ -1,6 +1,6 @@
 import Foundation
+import Machine
 import StrictJSON
-import Tensors
 import TextToImage
 
 /// A picture that was made, as reports tell of it.

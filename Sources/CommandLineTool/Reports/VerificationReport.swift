@@ -1,8 +1,8 @@
 import Checkpoints
 import Foundation
+import Machine
 import StrictJSON
 import TextToImage
-import Tensors
 
 /// What `inspect --verify` found, for people and for programs.
 struct VerificationReport {

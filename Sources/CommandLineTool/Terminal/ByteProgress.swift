@@ -1,5 +1,5 @@
 import Foundation
-import Tensors
+import Machine
 
 /// Shows how much of some bytes is done, with speed and remaining time, from any thread.
 final class ByteProgress: Sendable {

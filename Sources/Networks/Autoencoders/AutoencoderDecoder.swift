@@ -1,13 +1,14 @@
 import Checkpoints
+import Compute
+import Diffusion
 import ModelFiles
-import Tensors
 
 /// The decoder of a convolutional autoencoder with KL regularization (`AutoencoderKL`), of any
 /// depth and width.
 ///
 /// - SeeAlso: diffusers `models/autoencoders/vae.py` `Decoder`, commit 58eb52c0; the latent
 ///   diffusion release's `ldm/modules/diffusionmodules/model.py`.
-package struct AutoencoderDecoder: LatentDecoder {
+package struct AutoencoderDecoder: LatentCodec {
   /// Added to variances by every group normalization.
   static let epsilon: Float = 1e-6
 
@@ -100,28 +101,15 @@ package struct AutoencoderDecoder: LatentDecoder {
     return WeightStream((matrices + [output.weight]).map { [$0] })
   }
 
-  package func callAsFunction(
-    _ latents: ImagePlanes, memory: Int?, on pool: ThreadPool
-  ) throws(ComputeError) -> ImagePlanes {
-    let scaled = try ImagePlanes(
-      channels: latents.channels, height: latents.height, width: latents.width)
-    for channel in 0..<latents.channels {
-      for pixel in 0..<latents.planes.columns {
-        scaled.planes.row(channel)[pixel] = latents.planes.row(channel)[pixel] / scalingFactor
-      }
-    }
-    return try decode(scaled, memory: memory, on: pool)
-  }
-
-  /// Decodes latents in the autoencoder's own scale.
   package func decode(
-    _ z: ImagePlanes, memory: Int? = nil, on pool: ThreadPool
+    _ latents: Latents, within bytes: Int?, on device: any ComputeDevice
   ) throws(ComputeError) -> ImagePlanes {
-    let plan = DecodingPlan(self, height: z.height, width: z.width, memory: memory)
-    return try BandedDecoding(decoder: self, plan: plan, pool: pool)(z)
-  }
-
-  package func activationBytes(height: Int, width: Int, memory: Int?) -> Int {
-    DecodingPlan(self, height: height, width: width, memory: memory).peakBytes
+    let (height, width) = (latents.size.height, latents.size.width)
+    let z = ImagePlanes(
+      planes: try device.matrix(
+        latents.values.map { $0 / scalingFactor }, rows: latents.channels,
+        columns: height * width), height: height, width: width)
+    let plan = try DecodingPlan(self, latents.size, within: bytes, on: device)
+    return try BandedDecoding(self, plan, on: device)(z)
   }
 }

@@ -1,6 +1,6 @@
 import Checkpoints
+import Compute
 import ModelFiles
-import Tensors
 
 extension AutoencoderDecoder {
   /// Asks for tensors in the order of the data, keeping track of the channels.

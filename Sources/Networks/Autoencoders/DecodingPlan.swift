@@ -1,11 +1,12 @@
-import Tensors
+import Compute
+import Diffusion
 
 /// How an `AutoencoderDecoder` decodes latents of one size: what is stored, what is computed again
 /// so that it need not be stored, and in bands of how many rows.
 ///
 /// Every stage (the blocks of a level, attention, the output) is planned by itself, for the peak of
 /// the whole is the largest of theirs. Of all ways that stay within the bound each level takes the
-/// one with the least work.
+/// one with the least work. What a way holds is found by running its stages on a `RehearsalDevice`.
 struct DecodingPlan {
   /// How the blocks of one size are computed.
   struct Level {
@@ -18,191 +19,197 @@ struct DecodingPlan {
     /// convolution is computed twice.
     let storesHidden: [Bool]
     /// Bytes of activations at most.
-    let peakBytes: Int
+    fileprivate let peakBytes: Int
     /// Multiply-adds, weighted with what small bands cost.
     fileprivate let cost: Double
   }
 
   /// From the latent side to the picture. The first one has the blocks of the middle too.
   let levels: [Level]
-  /// Bytes of activations at most.
-  let peakBytes: Int
-
-  /// Bytes of rows that are normalized at once if memory does not matter: few enough to stay in
-  /// the last-level cache, enough to be shared out between threads.
-  private static let preferredBandBytes = 32 << 20
-  /// Scratch memory of a few threads.
-  private static let scratchBytes = 1 << 20
 
   /// Plans a decoding.
   ///
   /// - Parameters:
   ///   - decoder: what decodes.
-  ///   - height: rows of the latents.
-  ///   - width: pixels of their rows.
-  ///   - memory: bytes to stay within; nil for no bound. A bound that cannot be kept gives the plan
-  ///     with the smallest peak.
-  init(_ decoder: AutoencoderDecoder, height: Int, width: Int, memory: Int?) {
-    let latents = 2 * decoder.latentChannels * height * width * MemoryLayout<Float>.stride
-    let fixed = Self.scratchBytes + latents
+  ///   - size: of the latents.
+  ///   - bytes: to stay within; nil for no bound. A bound that cannot be kept gives the plan with the
+  ///     smallest peak.
+  ///   - device: where it will run.
+  /// - Throws: `ComputeError` if the sizes are beyond all memory.
+  init(
+    _ decoder: AutoencoderDecoder, _ size: LatentSize, within bytes: Int?,
+    on device: any ComputeDevice
+  ) throws(ComputeError) {
+    // The latents stay beside everything.
+    let latents = decoder.latentChannels * size.height * size.width * MemoryLayout<Float>.stride
     var levels: [Level] = []
-    var peak = 0
     for index in decoder.levels.indices {
-      let shape = LevelShape(decoder, level: index, height: height << index, width: width << index)
-      let level = shape.plan(
-        bound: memory.map { max(0, $0 - fixed) }, preferredBandBytes: Self.preferredBandBytes)
-      levels.append(level)
-      peak = max(peak, level.peakBytes)
+      let planner = LevelPlanner(
+        decoder, level: index, size, inputBandRows: levels.last?.bandRows ?? 1, on: device)
+      levels.append(try planner.plan(bound: bytes.map { max(0, $0 - latents) }))
     }
     self.levels = levels
-    peakBytes = peak + fixed
   }
 }
 
-/// What there is to compute at one size.
-private struct LevelShape {
-  private let stage: DecodingStage
-  private let groups: Int
+/// Plans the blocks of one size.
+private struct LevelPlanner {
+  private let decoder: AutoencoderDecoder
+  private let level: Int
+  private let height: Int
+  private let width: Int
+  /// Rows of a band of the map that enters the level.
+  private let inputBandRows: Int
   private let upsample: Convolution?
   private let blocks: [AutoencoderDecoder.ResidualBlock]
-  private let attentionChannels: Int?
-  /// Makes the picture of the last level's result.
-  private let output: Convolution?
+  private let device: any ComputeDevice
 
-  init(_ decoder: AutoencoderDecoder, level: Int, height: Int, width: Int) {
-    stage = DecodingStage(height: height, width: width)
-    groups = decoder.groups
+  /// Bytes of rows that are normalized at once if memory does not matter: few enough to stay in
+  /// the last-level cache, enough to be shared out between threads.
+  private static let preferredBandBytes = 32 << 20
+
+  init(
+    _ decoder: AutoencoderDecoder, level: Int, _ size: LatentSize, inputBandRows: Int,
+    on device: any ComputeDevice
+  ) {
+    self.decoder = decoder
+    self.level = level
+    self.inputBandRows = inputBandRows
+    self.device = device
+    (height, width) = (size.height << level, size.width << level)
     upsample = level > 0 ? decoder.levels[level - 1].upsample : nil
     let middle = level > 0 ? [] : [decoder.middle.first, decoder.middle.second]
     blocks = middle + decoder.levels[level].blocks
-    attentionChannels =
-      level == 0 && decoder.middle.attention != nil
-      ? decoder.middle.first.conv2.outputChannels : nil
-    output = level == decoder.levels.count - 1 ? decoder.output : nil
   }
 
   /// The cheapest way within a bound, or the smallest one if there is none.
-  func plan(bound: Int?, preferredBandBytes: Int) -> DecodingPlan.Level {
+  func plan(bound: Int?) throws(ComputeError) -> DecodingPlan.Level {
     let channels = blocks.flatMap { [$0.conv1.inputChannels, $0.conv1.outputChannels] }.max() ?? 1
-    var rows = preferredBandBytes / max(1, stage.rowBytes(channels))
-    rows = min(stage.height, max(8, rows))
-    var candidates: [DecodingPlan.Level] = []
+    var rows = Self.preferredBandBytes / max(1, channels * width * MemoryLayout<Float>.stride)
+    rows = min(height, max(8, rows))
+    guard let bound else {
+      return DecodingPlan.Level(
+        bandRows: rows, storesInput: true, storesHidden: blocks.map { _ in true }, peakBytes: 0,
+        cost: 0)
+    }
+    var ways: [(bandRows: Int, storesInput: Bool)] = []
     while rows >= 1 {
-      let choices = upsample == nil || blocks.isEmpty ? [true] : [true, false]
-      candidates += choices.map { level(bandRows: rows, storesInput: $0, bound: bound) }
-      if bound == nil { break }
+      ways += (upsample == nil || blocks.isEmpty ? [true] : [true, false]).map { (rows, $0) }
       rows /= 2
     }
-    let fitting = candidates.filter { $0.peakBytes <= bound ?? .max }
-    return fitting.min { $0.cost < $1.cost }
-      ?? candidates.min { $0.peakBytes < $1.peakBytes }
-      ?? level(bandRows: 1, storesInput: true, bound: bound)
+    var (best, smallest): (DecodingPlan.Level?, DecodingPlan.Level?)
+    let costs = ways.map { cost($0.bandRows, $0.storesInput, blocks.map { _ in true }) }
+    // The cheapest first: few of them have to be rehearsed where memory suffices.
+    for index in ways.indices.sorted(by: { (costs[$0], $0) < (costs[$1], $1) }) {
+      if let best, costs[index] >= best.cost { break }
+      let way = try rehearsed(ways[index].bandRows, ways[index].storesInput, bound: bound)
+      if way.peakBytes <= bound, way.cost < best?.cost ?? .infinity { best = way }
+      if way.peakBytes < smallest?.peakBytes ?? .max { smallest = way }
+    }
+    return best ?? smallest
+      ?? DecodingPlan.Level(
+        bandRows: 1, storesInput: true, storesHidden: blocks.map { _ in true }, peakBytes: 0,
+        cost: 0)
   }
 
-  private func level(bandRows: Int, storesInput: Bool, bound: Int?) -> DecodingPlan.Level {
-    var peak = 0
+  private func cost(_ bandRows: Int, _ storesInput: Bool, _ storesHidden: [Bool]) -> Double {
+    let pixels = Double(height) * Double(width)
     var work = 0.0
-    let pixels = Double(stage.height) * Double(stage.width)
-    if let upsample {
-      let readings = storesInput ? 1.0 : 3.0
-      work += readings * pixels * Double(upsample.filterBytes)
-      if storesInput { peak = stage.upsamplingBytes(upsample, bandRows: bandRows) }
+    if let upsample { work += (storesInput ? 1 : 3) * pixels * Double(upsample.filterBytes) }
+    for (block, stores) in zip(blocks, storesHidden) {
+      let first = Double(block.conv1.filterBytes) * (stores ? 1 : 2)
+      work += pixels * (first + Double(block.conv2.filterBytes))
+    }
+    // Bands cost the end of their work, when threads wait for each other.
+    return work * (1 + 0.5 / Double(bandRows))
+  }
+
+  // MARK: Rehearsals
+
+  /// One way with the most bytes that it holds. Hidden maps are stored where the bound allows it.
+  private func rehearsed(
+    _ bandRows: Int, _ storesInput: Bool, bound: Int
+  ) throws(ComputeError) -> DecodingPlan.Level {
+    var peak = 0
+    if let upsample, storesInput {
+      peak = try peakBytes { stages throws(ComputeError) in
+        _ = try stages.enlarge(try small(upsample, stages.device), upsample, bandRows: bandRows)
+      }
     }
     var storesHidden: [Bool] = []
     for (index, block) in blocks.enumerated() {
       let source = index == 0 && !storesInput ? upsample : nil
-      let bytes = [true, false].map {
-        stage.blockBytes(
-          block, groups: groups, upsampled: source, storesHidden: $0, bandRows: bandRows)
+      func bytes(storing: Bool) throws(ComputeError) -> Int {
+        try peakBytes { stages throws(ComputeError) in
+          let input =
+            if let source {
+              try small(source, stages.device)
+            } else {
+              try filled(
+                block.conv1.inputChannels, height, width, bandRows: bandRows, stages.device)
+            }
+          _ = try stages.apply(
+            block, to: input, upsampled: source, bandRows: bandRows, storesHidden: storing)
+        }
       }
-      let stores = bytes[0] <= max(bound ?? .max, bytes[1])
-      storesHidden.append(stores)
-      peak = max(peak, stores ? bytes[0] : bytes[1])
-      let first = Double(block.conv1.filterBytes) * (stores ? 1 : 2)
-      work += pixels * (first + Double(block.conv2.filterBytes))
+      let whole = try bytes(storing: true)
+      let least = whole <= bound ? whole : try bytes(storing: false)
+      storesHidden.append(whole <= max(bound, least))
+      peak = max(peak, min(whole, whole <= bound ? whole : least))
     }
-    if let attentionChannels {
-      peak = max(peak, stage.attentionBytes(channels: attentionChannels))
-    }
-    if let output { peak = max(peak, stage.outputBytes(output, bandRows: bandRows)) }
-    // Bands cost the end of their work, when threads wait for each other.
+    peak = max(peak, try endBytes(bandRows))
     return DecodingPlan.Level(
       bandRows: bandRows, storesInput: storesInput, storesHidden: storesHidden, peakBytes: peak,
-      cost: work * (1 + 0.5 / Double(bandRows)))
-  }
-}
-
-/// Bytes that the stages of `BandedDecoding` hold at most, for images of one size.
-private struct DecodingStage {
-  let height: Int
-  let width: Int
-
-  func rowBytes(_ channels: Int) -> Int { channels * width * MemoryLayout<Float>.stride }
-  private func imageBytes(_ channels: Int) -> Int { height * rowBytes(channels) }
-
-  /// A map at the start of a stage turning band by band into another at its end.
-  private func turning(_ from: Int, into to: Int, band: Int) -> Int {
-    max(from + min(to, band), to + min(from, band))
+      cost: cost(bandRows, storesInput, storesHidden))
   }
 
-  /// Making and storing the enlarged map.
-  func upsamplingBytes(_ convolution: Convolution, bandRows: Int) -> Int {
-    let small = imageBytes(convolution.inputChannels) / 4
-    let band = rowBytes(convolution.outputChannels) * min(height, bandRows)
-    return convolution.filterBytes
-      + max(
-        small + convolution.filterBytes,
-        turning(small, into: imageBytes(convolution.outputChannels), band: band))
-  }
-
-  /// One block. Filters in float32 lie beside the packed ones while they are packed, before there
-  /// are windows.
-  func blockBytes(
-    _ block: AutoencoderDecoder.ResidualBlock, groups: Int, upsampled: Convolution?,
-    storesHidden: Bool, bandRows: Int
-  ) -> Int {
-    let input = rowBytes(block.conv1.inputChannels)
-    let output = rowBytes(block.conv1.outputChannels)
-    let band = min(height, bandRows)
-    let window = min(height, bandRows + 2)
-    let held = upsampled.map { imageBytes($0.inputChannels) / 4 } ?? height * input
-    let hidden = storesHidden ? height * output : 0
-    let upsampling = upsampled?.filterBytes ?? 0
-    let first =
-      held + upsampling
-      + max(
-        upsampled == nil ? 0 : max(upsampling, band * input),
-        block.conv1.filterBytes
-          + max(
-            block.conv1.filterBytes,
-            window * input + (storesHidden ? hidden : band * output)))
-
-    let convolutions = [block.conv2, block.shortcut, storesHidden ? nil : block.conv1]
-      .compactMap { $0?.filterBytes }
-    let isSeparate = upsampled != nil || block.shortcut != nil
-    let images =
-      isSeparate
-      ? turning(held + hidden, into: height * output, band: band * output) : held + hidden
-    var windows = storesHidden ? 0 : window * (input + output)
-    if upsampled == nil {
-      windows += band * output
-    } else {
-      windows += storesHidden ? band * (input + output) : window * output
+  /// What the attention of the first level and the output of the last one hold.
+  private func endBytes(_ bandRows: Int) throws(ComputeError) -> Int {
+    var peak = 0
+    if level == 0, let attention = decoder.middle.attention {
+      peak = try peakBytes { stages throws(ComputeError) in
+        try stages.apply(
+          attention,
+          to: try filled(
+            decoder.middle.first.conv2.outputChannels, height, width, bandRows: bandRows,
+            stages.device))
+      }
     }
-    let second =
-      upsampling + convolutions.reduce(0, +)
-      + max(held + hidden + (convolutions.max() ?? 0), images + windows)
-    return max(first, second) + 2 * GroupStatistics.byteCount(groups: groups, height: height)
+    if level == decoder.levels.count - 1 {
+      let output = try peakBytes { stages throws(ComputeError) in
+        _ = try stages.output(
+          try filled(
+            decoder.output.inputChannels, height, width, bandRows: bandRows, stages.device))
+      }
+      peak = max(peak, output)
+    }
+    return peak
   }
 
-  /// The map, queries, keys, values and the result, and keys and values again, packed.
-  func attentionBytes(channels: Int) -> Int { 7 * imageBytes(channels) }
+  /// The most that stages hold.
+  private func peakBytes(
+    _ body: (DecodingStages) throws(ComputeError) -> Void
+  ) throws(ComputeError) -> Int {
+    let rehearsal = RehearsalDevice(of: device)
+    return try rehearsal.peakBytes { () throws(ComputeError) in
+      try body(DecodingStages(decoder: decoder, device: rehearsal))
+    }
+  }
 
-  /// The picture, the last map and what the output convolution reads.
-  func outputBytes(_ convolution: Convolution, bandRows: Int) -> Int {
-    imageBytes(convolution.outputChannels) + imageBytes(convolution.inputChannels)
-      + convolution.filterBytes
-      + max(
-        convolution.filterBytes, min(height, bandRows + 2) * rowBytes(convolution.inputChannels))
+  /// The map before it is enlarged.
+  private func small(
+    _ upsample: Convolution, _ device: any ComputeDevice
+  ) throws(ComputeError) -> BandedImage {
+    try filled(upsample.inputChannels, height / 2, width / 2, bandRows: inputBandRows, device)
+  }
+
+  /// An image with all of its bands.
+  private func filled(
+    _ channels: Int, _ height: Int, _ width: Int, bandRows: Int, _ device: any ComputeDevice
+  ) throws(ComputeError) -> BandedImage {
+    let image = BandedImage(
+      channels: channels, height: height, width: width, bandRows: bandRows, on: device)
+    for band in 0..<image.bandCount { _ = try image.band(band) }
+    return image
   }
 }

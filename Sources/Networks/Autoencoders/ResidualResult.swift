@@ -1,4 +1,4 @@
-import Tensors
+import Compute
 
 /// Where a residual block's result goes, band by band, and how x gets to it.
 ///
@@ -18,27 +18,29 @@ struct ResidualResult {
   ///   - run: the block's.
   ///   - storesHidden: whether `write` has to make rows of x that is not stored; otherwise `keep` is
   ///     called with them.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   init(_ run: ResidualBlockRun, storesHidden: Bool) throws(ComputeError) {
     self.run = run
     isSeparate = run.upsample != nil || run.block.shortcut != nil
     if let convolution = run.block.shortcut {
-      shortcut = try PackedConvolution(convolution, on: run.pool)
+      shortcut = try run.device.pack(convolution)
     } else {
       shortcut = nil
     }
     image =
       isSeparate
       ? BandedImage(
-        channels: run.outputChannels, height: run.height, width: run.width, bandRows: run.bandRows)
+        channels: run.outputChannels, height: run.height, width: run.width,
+        bandRows: run.bandRows, on: run.device)
       : run.source
     let isAhead = run.upsample != nil && !storesHidden
     addend = try RowWindow(
       channels: run.outputChannels, height: run.height, width: run.width,
-      capacity: run.bandRows + (isAhead ? 2 : 0))
+      capacity: run.bandRows + (isAhead ? 2 : 0), on: run.device)
     if run.upsample != nil, storesHidden {
       rowsOfX = try RowWindow(
-        channels: run.inputChannels, height: run.height, width: run.width, capacity: run.bandRows)
+        channels: run.inputChannels, height: run.height, width: run.width,
+        capacity: run.bandRows, on: run.device)
     }
   }
 
@@ -48,11 +50,11 @@ struct ResidualResult {
   ///   - x: the rows.
   ///   - rows: which of them are new; they follow those noted before.
   ///   - first: the first row that has not been written yet.
-  /// - Throws: `ComputeError.cancelled` if the pool is cancelled.
+  /// - Throws: `ComputeError.cancelled` if the work is cancelled.
   mutating func keep(
     _ x: ImageRows, _ rows: Range<Int>, from first: Int
   ) throws(ComputeError) {
-    let new = addend.advance(keeping: first, to: rows.upperBound)
+    let new = try addend.advance(keeping: first, to: rows.upperBound)
     try transform(x, rows, into: new.target)
   }
 
@@ -61,9 +63,9 @@ struct ResidualResult {
     _ x: ImageRows, _ rows: Range<Int>, into target: Matrix
   ) throws(ComputeError) {
     if let shortcut {
-      try shortcut(x, rows: rows, into: target, on: run.pool)
+      try run.device.convolve(x, by: shortcut, doubled: false, rows: rows, into: target)
     } else {
-      try x.copy(rows, into: target, on: run.pool)
+      try run.device.copy(x, rows: rows, to: target)
     }
   }
 
@@ -72,32 +74,32 @@ struct ResidualResult {
   /// - Parameters:
   ///   - rows: the band's.
   ///   - convolve: writes those rows of the second convolution.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   mutating func write(
     _ rows: Range<Int>, _ convolve: (_ target: Matrix) throws(ComputeError) -> Void
   ) throws(ComputeError) {
     let band = try image.band(rows.lowerBound / image.bandRows)
     guard isSeparate else {
-      let new = addend.advance(keeping: rows.lowerBound, to: rows.upperBound)
+      let new = try addend.advance(keeping: rows.lowerBound, to: rows.upperBound)
       try convolve(new.target)
-      return try add(new.target, to: band, on: run.pool)
+      return try run.device.add(new.target, to: band)
     }
     try convolve(band)
     if run.upsample == nil {
-      let new = addend.advance(keeping: rows.lowerBound, to: rows.upperBound)
+      let new = try addend.advance(keeping: rows.lowerBound, to: rows.upperBound)
       try transform(run.source.view(rows), rows, into: new.target)
       run.source.release(before: rows.upperBound)
-    } else if let new = rowsOfX?.advance(keeping: rows.lowerBound, to: rows.upperBound),
+    } else if let new = try rowsOfX?.advance(keeping: rows.lowerBound, to: rows.upperBound),
       let view = rowsOfX?.view
     {
       try run.enlarge(rows, into: new.target)
       run.source.release(before: (rows.upperBound - 1) / 2)
-      let addend = addend.advance(keeping: rows.lowerBound, to: rows.upperBound)
+      let addend = try addend.advance(keeping: rows.lowerBound, to: rows.upperBound)
       try transform(view, rows, into: addend.target)
     } else {
       // Rows have been read up to two below the band.
       run.source.release(before: (rows.upperBound + 1) / 2)
     }
-    try add(addend.planes(rows), to: band, on: run.pool)
+    try run.device.add(addend.planes(rows), to: band)
   }
 }

@@ -1,7 +1,8 @@
 import Checkpoints
+import Compute
+import Diffusion
 import Foundation
 import ModelFiles
-import Tensors
 
 /// The decoder of a tiny autoencoder (TAESD family): a plain chain of small convolutions that
 /// approximates a large decoder in a fraction of its time and memory.
@@ -10,7 +11,7 @@ import Tensors
 ///
 /// - SeeAlso: TAESD `taesd.py`; diffusers `models/autoencoders/vae.py` `DecoderTiny`, commit
 ///   58eb52c0.
-package struct TinyDecoder: LatentDecoder {
+package struct TinyDecoder: LatentCodec {
   private enum Layer: Sendable {
     case convolution(Convolution)
     case rectify
@@ -128,76 +129,42 @@ package struct TinyDecoder: LatentDecoder {
   }
 
   /// A tiny decoder is small enough to hold its maps whole, whatever the bound.
-  package func callAsFunction(
-    _ latents: ImagePlanes, memory: Int?, on pool: ThreadPool
+  package func decode(
+    _ latents: Latents, within bytes: Int?, on device: any ComputeDevice
   ) throws(ComputeError) -> ImagePlanes {
-    var x = try ImagePlanes(
-      channels: latents.channels, height: latents.height, width: latents.width)
-    for channel in 0..<x.channels {
-      for pixel in 0..<x.planes.columns {
-        x.planes.row(channel)[pixel] =
-          tanhf(latents.planes.row(channel)[pixel] / scalingFactor / 3) * 3
-      }
-    }
+    let (height, width) = (latents.size.height, latents.size.width)
+    var x = ImagePlanes(
+      planes: try device.matrix(
+        latents.values.map { tanhf($0 / scalingFactor / 3) * 3 }, rows: latents.channels,
+        columns: height * width), height: height, width: width)
     var isDoubled = false
     for layer in layers {
       switch layer {
       case .convolution(let convolution):
-        x = try convolution(x, doubled: isDoubled, on: pool)
+        x = try device.convolve(x, by: convolution, doubled: isDoubled)
         isDoubled = false
-      case .rectify: try activate(.rectifier, to: x.planes, on: pool)
+      case .rectify: try device.apply(.rectifier, to: x.planes)
       case .double: isDoubled = true
-      case .block(let convolutions): x = try apply(convolutions, to: x, on: pool)
+      case .block(let convolutions): x = try apply(convolutions, to: x, on: device)
       }
     }
     // The chain ends in 0...1.
-    for channel in 0..<x.channels {
-      for pixel in 0..<x.planes.columns {
-        x.planes.row(channel)[pixel] = x.planes.row(channel)[pixel] * 2 - 1
-      }
-    }
+    try device.scale(
+      ImageRows(x), rows: 0..<x.height,
+      by: ChannelScaling(scale: 2, offset: -1, channels: x.channels), into: x.planes)
     return x
   }
 
-  package func activationBytes(height: Int, width: Int, memory: Int?) -> Int {
-    var pixels = height * width
-    var held = latentChannels * pixels
-    var peak = held
-    var isDoubled = false
-    for layer in layers {
-      switch layer {
-      case .convolution(let convolution):
-        if isDoubled { pixels *= 4 }
-        isDoubled = false
-        let result = convolution.outputChannels * pixels
-        peak = max(peak, held + result + Self.filterFloats(convolution))
-        held = result
-      case .rectify: break
-      case .double: isDoubled = true
-      case .block(let convolutions):
-        // The block's input, and the input and result of each convolution.
-        let filters = convolutions.map { Self.filterFloats($0) }.max() ?? 0
-        peak = max(peak, 3 * held + filters)
-      }
-    }
-    return peak * MemoryLayout<Float>.stride + (1 << 20)
-  }
-
-  /// Floats of filters while they are packed: as they were, and packed.
-  private static func filterFloats(_ convolution: Convolution) -> Int {
-    2 * convolution.filterBytes / MemoryLayout<Float>.stride
-  }
-
   private func apply(
-    _ convolutions: [Convolution], to x: ImagePlanes, on pool: ThreadPool
+    _ convolutions: [Convolution], to x: ImagePlanes, on device: any ComputeDevice
   ) throws(ComputeError) -> ImagePlanes {
-    var hidden = try convolutions[0](x, on: pool)
+    var hidden = try device.convolve(x, by: convolutions[0])
     for convolution in convolutions.dropFirst() {
-      try activate(.rectifier, to: hidden.planes, on: pool)
-      hidden = try convolution(hidden, on: pool)
+      try device.apply(.rectifier, to: hidden.planes)
+      hidden = try device.convolve(hidden, by: convolution)
     }
-    try add(x.planes, to: hidden.planes, on: pool)
-    try activate(.rectifier, to: hidden.planes, on: pool)
+    try device.add(x.planes, to: hidden.planes)
+    try device.apply(.rectifier, to: hidden.planes)
     return hidden
   }
 }

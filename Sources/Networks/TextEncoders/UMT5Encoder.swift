@@ -1,7 +1,7 @@
 import Checkpoints
+import Compute
 import Foundation
 import ModelFiles
-import Tensors
 
 /// The encoder of a UMT5 text model (Pile-T5-XL in AuraFlow): token ids to embeddings.
 ///
@@ -63,73 +63,64 @@ package struct UMT5Encoder: Sendable {
   /// - Parameters:
   ///   - prompts: token ids of each, every one below the vocabulary size. Padding is left out: the
   ///     model masks it.
-  ///   - pool: threads to compute on.
+  ///   - device: where to compute.
   /// - Returns: `[tokens, width]` for each prompt.
-  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   /// - Precondition: all ids are in the vocabulary.
   package func callAsFunction(
-    _ prompts: [[Int32]], on pool: ThreadPool
+    _ prompts: [[Int32]], on device: any ComputeDevice
   ) throws(ComputeError) -> [Matrix] {
     let states = try prompts.map { ids throws(ComputeError) in
-      let x = try Matrix(rows: ids.count, columns: configuration.width)
-      for (row, id) in ids.enumerated() {
-        try embedding.decode(rows: Int(id)..<Int(id) + 1, into: x.row(row))
-      }
+      let x = try device.matrix(rows: ids.count, columns: configuration.width)
+      try device.gather(ids.map { Int($0)..<Int($0) + 1 }, of: embedding, into: x)
       return x
     }
     for (index, layer) in layers.enumerated() {
-      try layerWeights.holding(layer: index) { () throws(ComputeError) in
+      try device.holding(layerWeights, layer: index) { () throws(ComputeError) in
         for x in states where x.rows > 0 {
-          try attend(x, layer, on: pool)
-          try feedForward(x, layer, on: pool)
+          try attend(x, layer, on: device)
+          try feedForward(x, layer, on: device)
         }
       }
     }
     for x in states {
-      try normalized(x, outputNorm).store(into: x, on: pool)
+      try device.store(normalized(x, outputNorm), into: x)
     }
     return states
   }
 
-  /// Bytes of activations that prompts of some tokens need.
-  package func activationBytes(tokens prompts: [Int], on pool: ThreadPool) -> Int {
-    let tokens = prompts.max() ?? 0
-    let heads = configuration.headCount
-    let inner = heads * configuration.headDimension
-    let attention = tokens * (configuration.width + 4 * inner + heads * tokens)
-    let feedForward = tokens * (configuration.width + 2 * configuration.feedForwardWidth)
-    return 4 * (prompts.reduce(0, +) * configuration.width + max(attention, feedForward))
-      + attentionWorkspace(
-        keys: tokens, heads: heads, headDimension: configuration.headDimension, on: pool)
-      + productWorkspace(rows: tokens, columns: configuration.feedForwardWidth, on: pool)
-  }
-
   // MARK: Layers
 
-  private func attend(_ x: Matrix, _ layer: Layer, on pool: ThreadPool) throws(ComputeError) {
+  private func attend(_ x: Matrix, _ layer: Layer, on device: any ComputeDevice)
+    throws(ComputeError)
+  {
     let inner = configuration.headCount * configuration.headDimension
-    let q = try Matrix(rows: x.rows, columns: inner)
-    let k = try Matrix(rows: x.rows, columns: inner)
-    let v = try Matrix(rows: x.rows, columns: inner)
-    let result = try Matrix(rows: x.rows, columns: inner)
-    try multiply(
+    let q = try device.matrix(rows: x.rows, columns: inner)
+    let k = try device.matrix(rows: x.rows, columns: inner)
+    let v = try device.matrix(rows: x.rows, columns: inner)
+    let result = try device.matrix(rows: x.rows, columns: inner)
+    try device.multiply(
       normalized(x, layer.attentionNorm),
-      by: [Product(layer.q, into: q), Product(layer.k, into: k), Product(layer.v, into: v)],
-      on: pool)
-    try Tensors.attend(
-      q, k, v, sequences: [AttentionSequence(ranges: [0..<x.rows])],
-      headDimension: configuration.headDimension, scale: 1,
-      positionBias: try positionBias(layer, tokens: x.rows), into: result, on: pool)
-    try addProduct(ProductInput(result), layer.o, to: x, on: pool)
+      by: [Product(layer.q, into: q), Product(layer.k, into: k), Product(layer.v, into: v)])
+    let bias = try device.matrix(
+      distanceBias(layer, tokens: x.rows), rows: configuration.headCount,
+      columns: 2 * x.rows - 1)
+    try device.attend(
+      Attention(
+        q, k, v, sequences: [AttentionSequence(ranges: [0..<x.rows])],
+        headDimension: configuration.headDimension, scale: 1, distanceBias: bias), into: result)
+    try addProduct(ProductInput(result), layer.o, to: x, on: device)
   }
 
-  private func feedForward(_ x: Matrix, _ layer: Layer, on pool: ThreadPool) throws(ComputeError) {
-    let gate = try Matrix(rows: x.rows, columns: configuration.feedForwardWidth)
-    let up = try Matrix(rows: x.rows, columns: configuration.feedForwardWidth)
-    try multiply(
+  private func feedForward(_ x: Matrix, _ layer: Layer, on device: any ComputeDevice)
+    throws(ComputeError)
+  {
+    let gate = try device.matrix(rows: x.rows, columns: configuration.feedForwardWidth)
+    let up = try device.matrix(rows: x.rows, columns: configuration.feedForwardWidth)
+    try device.multiply(
       normalized(x, layer.feedForwardNorm),
-      by: [Product(layer.gate, into: gate), Product(layer.up, into: up)], on: pool)
-    try addProduct(.gated(.geluTanh, gate, times: up), layer.down, to: x, on: pool)
+      by: [Product(layer.gate, into: gate), Product(layer.up, into: up)])
+    try addProduct(.gated(.geluTanh, gate, times: up), layer.down, to: x, on: device)
   }
 
   private func normalized(_ x: Matrix, _ weight: [Float]) -> ProductInput {
@@ -138,30 +129,23 @@ package struct UMT5Encoder: Sendable {
 
   /// `x += input · weightᵀ`.
   private func addProduct(
-    _ input: ProductInput, _ weight: WeightMatrix, to x: Matrix, on pool: ThreadPool
+    _ input: ProductInput, _ weight: WeightMatrix, to x: Matrix, on device: any ComputeDevice
   ) throws(ComputeError) {
-    let result = try Matrix(rows: x.rows, columns: x.columns)
-    try multiply(input, by: [Product(weight, into: result)], on: pool)
-    try add(result, to: x, on: pool)
+    let result = try device.matrix(rows: x.rows, columns: x.columns)
+    try device.multiply(input, by: [Product(weight, into: result)])
+    try device.add(result, to: x)
   }
 
-  /// Learned score offsets `[heads · queries, keys]`.
-  private func positionBias(_ layer: Layer, tokens: Int) throws(ComputeError) -> Matrix {
+  /// Learned score offsets `[heads, 2 · tokens − 1]`, by the key's place minus the query's.
+  private func distanceBias(_ layer: Layer, tokens: Int) -> [Float] {
     let heads = configuration.headCount
-    let bias = try Matrix(rows: heads * tokens, columns: tokens)
-    let buckets = (-tokens...tokens).map {
+    let buckets = (1 - tokens..<tokens).map {
       RelativePosition.bucket(
         $0, buckets: configuration.bucketCount, maxDistance: configuration.maxDistance)
     }
-    for head in 0..<heads {
-      for query in 0..<tokens {
-        let row = bias.row(head * tokens + query)
-        for key in 0..<tokens {
-          row[key] = layer.relativeBias[buckets[key - query + tokens] * heads + head]
-        }
-      }
+    return (0..<heads).flatMap { head in
+      buckets.map { layer.relativeBias[$0 * heads + head] }
     }
-    return bias
   }
 
   private static func layer(

@@ -1,5 +1,5 @@
+import Compute
 import Foundation
-import Tensors
 
 /// Everything in an AuraFlow transformer that depends on the time alone, for a whole schedule.
 ///
@@ -14,17 +14,27 @@ package struct AuraFlowModulation: Sendable {
   let final: Matrix
 }
 
-/// The vectors by which one layer adapts one stream at one step; each of `hidden` floats.
+/// The vectors by which one layer adapts one stream at one step; `[1, hidden]` each.
 struct LayerModulation {
-  let values: UnsafePointer<Float>
-  let hiddenSize: Int
+  /// `[1, 6 · hidden]`.
+  private let vectors: Matrix
 
-  var attentionShift: UnsafePointer<Float> { values }
-  var attentionScale: UnsafePointer<Float> { values + hiddenSize }
-  var attentionGate: UnsafePointer<Float> { values + 2 * hiddenSize }
-  var feedForwardShift: UnsafePointer<Float> { values + 3 * hiddenSize }
-  var feedForwardScale: UnsafePointer<Float> { values + 4 * hiddenSize }
-  var feedForwardGate: UnsafePointer<Float> { values + 5 * hiddenSize }
+  /// - Parameters:
+  ///   - schedule: `[steps, 6 · hidden]`.
+  ///   - step: which of them.
+  init(_ schedule: Matrix, step: Int) { vectors = schedule.rows(step..<step + 1) }
+
+  private func part(_ index: Int) -> Matrix {
+    let hidden = vectors.columns / 6
+    return vectors.columns(index * hidden..<(index + 1) * hidden)
+  }
+
+  var attentionShift: Matrix { part(0) }
+  var attentionScale: Matrix { part(1) }
+  var attentionGate: Matrix { part(2) }
+  var feedForwardShift: Matrix { part(3) }
+  var feedForwardScale: Matrix { part(4) }
+  var feedForwardGate: Matrix { part(5) }
 }
 
 extension AuraFlowTransformer {
@@ -32,28 +42,28 @@ extension AuraFlowTransformer {
   ///
   /// - Parameters:
   ///   - times: 1 (noise) to 0 (image), one for each step.
-  ///   - pool: threads to compute on.
+  ///   - device: where to compute.
   /// - Returns: the vectors of every layer.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   package func modulation(
-    times: [Float], on pool: ThreadPool
+    times: [Float], on device: any ComputeDevice
   ) throws(ComputeError) -> AuraFlowModulation {
     let hidden = configuration.hiddenSize
-    let embedding = try Matrix(
+    let embedding = try device.matrix(
       times.flatMap { Self.sinusoids(time: $0, width: configuration.timeWidth) },
       rows: times.count, columns: configuration.timeWidth)
-    let inner = try Matrix(rows: times.count, columns: hidden)
-    let time = try Matrix(rows: times.count, columns: hidden)
-    try multiply(
-      embedding, by: weights.timeInput.weight, bias: weights.timeInput.bias, into: inner, on: pool)
-    try activate(.silu, to: inner, on: pool)
-    try multiply(
-      inner, by: weights.timeOutput.weight, bias: weights.timeOutput.bias, into: time, on: pool)
+    let inner = try device.matrix(rows: times.count, columns: hidden)
+    let time = try device.matrix(rows: times.count, columns: hidden)
+    try device.multiply(
+      embedding, by: weights.timeInput.weight, bias: weights.timeInput.bias, into: inner)
+    try device.apply(.silu, to: inner)
+    try device.multiply(
+      inner, by: weights.timeOutput.weight, bias: weights.timeOutput.bias, into: time)
     // Every modulation begins with the same SiLU.
-    try activate(.silu, to: time, on: pool)
+    try device.apply(.silu, to: time)
     func vectors(_ weight: WeightMatrix) throws(ComputeError) -> Matrix {
-      let result = try Matrix(rows: times.count, columns: weight.rows)
-      try multiply(time, by: weight, into: result, on: pool)
+      let result = try device.matrix(rows: times.count, columns: weight.rows)
+      try device.multiply(time, by: weight, into: result)
       return result
     }
     var doubleLayers: [(context: Matrix, image: Matrix)] = []

@@ -1,5 +1,4 @@
-import Foundation
-import Tensors
+import Compute
 
 /// Which rows of the token matrix belong to which branch: the first branch's context and image,
 /// then the next one's.
@@ -60,80 +59,64 @@ struct AuraFlowState {
   /// Allocates all activations.
   init(
     _ layout: TokenLayout, _ configuration: AuraFlowConfiguration,
-    keyBiases: [(position: Int, value: Float)?]
+    keyBiases: [(position: Int, value: Float)?], on device: any ComputeDevice
   ) throws(ComputeError) {
     let rows = layout.largestBranch
     let hidden = configuration.hiddenSize
     self.layout = layout
     self.configuration = configuration
     self.keyBiases = keyBiases
-    tokens = try Matrix(rows: layout.rowCount, columns: hidden)
-    q = try Matrix(rows: rows, columns: hidden)
-    k = try Matrix(rows: rows, columns: hidden)
-    v = try Matrix(rows: rows, columns: hidden)
-    attended = try Matrix(rows: rows, columns: hidden)
+    tokens = try device.matrix(rows: layout.rowCount, columns: hidden)
+    q = try device.matrix(rows: rows, columns: hidden)
+    k = try device.matrix(rows: rows, columns: hidden)
+    v = try device.matrix(rows: rows, columns: hidden)
+    attended = try device.matrix(rows: rows, columns: hidden)
     let tile = min(rows, Self.feedForwardRows)
-    gate = try Matrix(rows: tile, columns: configuration.feedForwardWidth)
-    up = try Matrix(rows: tile, columns: configuration.feedForwardWidth)
-  }
-
-  /// Bytes of all activations, and of what attention and products need beside them.
-  static func byteCount(
-    _ layout: TokenLayout, _ configuration: AuraFlowConfiguration, on pool: ThreadPool
-  ) -> Int {
-    let rows = layout.largestBranch
-    let hidden = configuration.hiddenSize
-    let wide = 2 * min(rows, feedForwardRows) * configuration.feedForwardWidth
-    let stored = (layout.rowCount + 4 * rows) * hidden + wide
-    // The pool keeps both for the next layer.
-    return 4 * stored
-      + attentionWorkspace(
-        keys: rows, heads: configuration.hiddenSize / configuration.headDimension,
-        headDimension: configuration.headDimension, on: pool)
-      + productWorkspace(rows: rows, columns: configuration.feedForwardWidth, on: pool)
+    gate = try device.matrix(rows: tile, columns: configuration.feedForwardWidth)
+    up = try device.matrix(rows: tile, columns: configuration.feedForwardWidth)
   }
 
   /// Passes one branch through one layer: one stream for all its tokens, or one for context and
   /// one for image.
-  func run(branch: Int, _ streams: [Stream], on pool: ThreadPool) throws(ComputeError) {
+  func run(branch: Int, _ streams: [Stream], on device: any ComputeDevice) throws(ComputeError) {
     let first = layout.rows(of: branch).lowerBound
-    for stream in streams { try projectHeads(stream, first: first, on: pool) }
+    for stream in streams { try projectHeads(stream, first: first, on: device) }
     let headDimension = configuration.headDimension
-    try attend(
-      q, k, v,
-      sequences: [
-        AttentionSequence(
-          ranges: [0..<layout.rows(of: branch).count], keyBias: keyBiases[branch])
-      ], headDimension: headDimension, normalizing: AuraFlowTransformer.epsilon,
-      scale: 1 / Float(headDimension).squareRoot(), into: attended, on: pool)
-    for stream in streams { try feedForward(stream, first: first, on: pool) }
+    let sequence = AttentionSequence(
+      ranges: [0..<layout.rows(of: branch).count], keyBias: keyBiases[branch])
+    try device.attend(
+      Attention(
+        q, k, v, sequences: [sequence], headDimension: headDimension,
+        normalizing: AuraFlowTransformer.epsilon, scale: 1 / Float(headDimension).squareRoot()),
+      into: attended)
+    for stream in streams { try feedForward(stream, first: first, on: device) }
   }
 
   /// Queries, keys and values of some tokens. `first` is the branch's first row.
   private func projectHeads(
-    _ stream: Stream, first: Int, on pool: ThreadPool
+    _ stream: Stream, first: Int, on device: any ComputeDevice
   ) throws(ComputeError) {
     let (weights, modulation) = (stream.weights, stream.modulation)
     let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
     let input = ProductInput.modulated(
       tokens.rows(stream.rows), scale: modulation.attentionScale,
       shift: modulation.attentionShift, epsilon: AuraFlowTransformer.epsilon)
-    try multiply(
+    try device.multiply(
       input,
       by: [
         Product(weights.q, into: q.rows(rows)), Product(weights.k, into: k.rows(rows)),
         Product(weights.v, into: v.rows(rows)),
-      ], on: pool)
+      ])
   }
 
   /// `tokens += gate · MLP(modulated LN(tokens + gate · attention))`.
   private func feedForward(
-    _ stream: Stream, first: Int, on pool: ThreadPool
+    _ stream: Stream, first: Int, on device: any ComputeDevice
   ) throws(ComputeError) {
     let (weights, modulation) = (stream.weights, stream.modulation)
     let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
     // Neither keys nor queries are needed any more; their memory takes results.
-    try multiply(attended.rows(rows), by: weights.o, into: k.rows(rows), on: pool)
+    try device.multiply(attended.rows(rows), by: weights.o, into: k.rows(rows))
     for start in stride(from: rows.lowerBound, to: rows.upperBound, by: gate.rows) {
       let tile = start..<min(rows.upperBound, start + gate.rows)
       let stored = tokens.rows(first + tile.lowerBound..<first + tile.upperBound)
@@ -142,20 +125,14 @@ struct AuraFlowState {
         stored, adding: GatedUpdate(k.rows(tile), gate: modulation.attentionGate),
         scale: modulation.feedForwardScale, shift: modulation.feedForwardShift,
         epsilon: AuraFlowTransformer.epsilon)
-      try multiply(
-        input, by: [Product(weights.gate, into: inner), Product(weights.up, into: values)],
-        on: pool)
+      try device.multiply(
+        input, by: [Product(weights.gate, into: inner), Product(weights.up, into: values)])
       let result = q.rows(tile)
-      try multiply(
-        .gated(.silu, inner, times: values), by: [Product(weights.down, into: result)], on: pool)
+      try device.multiply(
+        .gated(.silu, inner, times: values), by: [Product(weights.down, into: result)])
       // A pass of its own: as the end of each output tile it strides through both matrices, which was
       // slower (3.9 % of a step).
-      try add(GatedUpdate(result, gate: modulation.feedForwardGate), to: stored, on: pool)
+      try device.add(GatedUpdate(result, gate: modulation.feedForwardGate), to: stored)
     }
   }
-}
-
-extension Float {
-  /// Natural logarithm.
-  var logarithm: Float { logf(self) }
 }

@@ -1,6 +1,8 @@
 import Checkpoints
+import Compute
+import Diffusion
+import Foundation
 import ModelFiles
-import Tensors
 
 /// The AuraFlow diffusion transformer: noisy latents, text and time to a velocity.
 ///
@@ -10,7 +12,7 @@ import Tensors
 ///
 /// - SeeAlso: diffusers `models/transformers/auraflow_transformer_2d.py`, commit 58eb52c0; ComfyUI
 ///   `comfy/ldm/aura/mmdit.py`, commit a125cd84.
-package struct AuraFlowTransformer: Sendable {
+package struct AuraFlowTransformer: Denoiser {
   /// Added to variances by every normalization.
   static let epsilon: Float = 1e-5
 
@@ -34,8 +36,14 @@ package struct AuraFlowTransformer: Sendable {
         + weights.singleLayers.map { [$0.modulation] } + [[weights.finalModulation]])
   }
 
-  /// The latent size that the position table can serve, in latent pixels per side.
-  package var largestLatentSide: Int { configuration.gridSide * configuration.patchSize }
+  package var geometry: LatentGeometry {
+    LatentGeometry(
+      channels: configuration.latentChannels, sideMultiple: configuration.patchSize,
+      largestSide: configuration.gridSide * configuration.patchSize)
+  }
+
+  package var scheduleStages: [WeightStage] { [WeightStage("schedule", scheduleWeights)] }
+  package var stepStage: WeightStage { WeightStage("steps", stepWeights, isRepeated: true) }
 
   /// A prompt as the transformer's context: registers, text rows, and the padding rows.
   package struct Context: Sendable {
@@ -49,7 +57,7 @@ package struct AuraFlowTransformer: Sendable {
     /// Padding rows begin equal (zero) and have neither positions nor a mask, so they stay equal
     /// through all layers. P equal keys weigh as much as one whose score is raised by ln P.
     var keyBias: (position: Int, value: Float)? {
-      padding > 1 ? (rows.rows - 1, Float(padding).logarithm) : nil
+      padding > 1 ? (rows.rows - 1, logf(Float(padding))) : nil
     }
   }
 
@@ -59,26 +67,39 @@ package struct AuraFlowTransformer: Sendable {
   ///   - text: `[tokens, textWidth]`, real tokens only.
   ///   - padding: zero rows that the reference would append.
   ///   - collapsingPadding: whether one row stands for all padding; the result is the same.
-  ///   - pool: threads to compute on.
-  /// - Returns: the context that a `Branch` takes.
-  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
+  ///   - device: where to compute.
+  /// - Returns: the context of one branch.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   package func context(
-    text: Matrix, padding: Int, collapsingPadding: Bool = true, on pool: ThreadPool
+    text: Matrix, padding: Int, collapsingPadding: Bool = true, on device: any ComputeDevice
   ) throws(ComputeError) -> Context {
     let registers = configuration.registerCount
     let paddingRows = collapsingPadding ? min(padding, 1) : padding
-    let rows = try Matrix(
+    let rows = try device.matrix(
       rows: registers + text.rows + paddingRows, columns: configuration.hiddenSize)
-    try weights.registers.decode(rows: 0..<registers, into: rows.pointer)
-    try multiply(
-      text, by: weights.textInput, into: rows.rows(registers..<registers + text.rows), on: pool)
-    for row in registers + text.rows..<rows.rows {
-      rows.row(row).update(repeating: 0, count: rows.columns)
-    }
+    try device.gather([0..<registers], of: weights.registers, into: rows.rows(0..<registers))
+    try device.multiply(
+      text, by: weights.textInput, into: rows.rows(registers..<registers + text.rows))
+    let padded = rows.rows(registers + text.rows..<rows.rows)
+    try device.write([Float](repeating: 0, count: padded.rows * padded.columns), to: padded)
     return Context(rows: rows, padding: collapsingPadding ? padding : paddingRows > 0 ? 1 : 0)
   }
 
-  /// What a schedule's steps share: contexts, modulation and memory for activations.
+  /// What all pictures of a run have in common.
+  package struct Prepared: Sendable {
+    let contexts: [Context]
+    let modulation: AuraFlowModulation
+    let size: LatentSize
+  }
+
+  package func prepare(
+    _ prompts: [Context], times: [Float], size: LatentSize, on device: any ComputeDevice
+  ) throws(ComputeError) -> Prepared {
+    Prepared(
+      contexts: prompts, modulation: try modulation(times: times, on: device), size: size)
+  }
+
+  /// Contexts, modulation and memory for activations.
   package struct Session: Sendable {
     let state: AuraFlowState
     let patches: LatentPatches
@@ -86,49 +107,32 @@ package struct AuraFlowTransformer: Sendable {
     let modulation: AuraFlowModulation
   }
 
-  /// Prepares to denoise latents under some contexts, a branch for each.
-  ///
-  /// - Parameters:
-  ///   - contexts: one for each branch.
-  ///   - height: latent rows, a multiple of the patch size.
-  ///   - width: latent columns, a multiple of the patch size.
-  ///   - modulation: of the schedule.
-  /// - Returns: what the steps need.
-  /// - Throws: `ComputeError` if memory runs out.
   package func session(
-    _ contexts: [Context], height: Int, width: Int, modulation: AuraFlowModulation
+    _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
+    let contexts = prepared.contexts.flatMap { Array(repeating: $0, count: pictures) }
     let patches = LatentPatches(
-      channels: configuration.latentChannels, height: height, width: width,
-      patchSize: configuration.patchSize)
+      channels: configuration.latentChannels, height: prepared.size.height,
+      width: prepared.size.width, patchSize: configuration.patchSize)
     let layout = TokenLayout(contexts: contexts.map(\.rows.rows), imageTokens: patches.count)
     return Session(
-      state: try AuraFlowState(layout, configuration, keyBiases: contexts.map(\.keyBias)),
-      patches: patches, contexts: contexts, modulation: modulation)
+      state: try AuraFlowState(
+        layout, configuration, keyBiases: contexts.map(\.keyBias), on: device),
+      patches: patches, contexts: contexts, modulation: prepared.modulation)
   }
 
   /// The velocities (noise minus image) of all branches at one step.
   ///
   /// All branches pass through a layer before the next one, so its weights are read once.
-  ///
-  /// - Parameters:
-  ///   - latents: `[channels, height, width]` for each branch.
-  ///   - session: made for these branches; one step at a time.
-  ///   - step: which of the schedule's steps.
-  ///   - pool: threads to compute on.
-  /// - Returns: `[channels, height, width]` for each branch.
-  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the pool is cancelled.
-  package func velocities(
-    _ latents: [[Float]], _ session: Session, step: Int, on pool: ThreadPool
-  ) throws(ComputeError) -> [[Float]] {
+  package func predict(
+    _ latents: [Latents], _ session: Session, time step: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> [Latents] {
     let (state, modulation) = (session.state, session.modulation)
-    try embed(latents, session, on: pool)
-    func adapt(_ vectors: Matrix) -> LayerModulation {
-      LayerModulation(values: vectors.row(step), hiddenSize: configuration.hiddenSize)
-    }
+    try embed(latents, session, on: device)
+    func adapt(_ vectors: Matrix) -> LayerModulation { LayerModulation(vectors, step: step) }
     for (index, layer) in weights.doubleLayers.enumerated() {
       let vectors = modulation.doubleLayers[index]
-      try stepWeights.holding(layer: index) { () throws(ComputeError) in
+      try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
         for branch in latents.indices {
           let context = AuraFlowState.Stream(
             rows: state.layout.contextRows(of: branch), weights: layer.context,
@@ -136,109 +140,79 @@ package struct AuraFlowTransformer: Sendable {
           let image = AuraFlowState.Stream(
             rows: state.layout.imageRows(of: branch), weights: layer.image,
             modulation: adapt(vectors.image))
-          try state.run(branch: branch, [context, image], on: pool)
+          try state.run(branch: branch, [context, image], on: device)
         }
       }
     }
     for (index, layer) in weights.singleLayers.enumerated() {
       let vectors = adapt(modulation.singleLayers[index])
-      try stepWeights.holding(layer: weights.doubleLayers.count + index) {
+      try device.holding(stepWeights, layer: weights.doubleLayers.count + index) {
         () throws(ComputeError) in
         for branch in latents.indices {
           let tokens = AuraFlowState.Stream(
             rows: state.layout.rows(of: branch), weights: layer, modulation: vectors)
-          try state.run(branch: branch, [tokens], on: pool)
+          try state.run(branch: branch, [tokens], on: device)
         }
       }
     }
-    return try latents.indices.map { branch throws(ComputeError) in
-      try project(
+    var velocities: [Latents] = []
+    for branch in latents.indices {
+      let values = try project(
         state.tokens.rows(state.layout.imageRows(of: branch)), session.patches,
-        modulation.final.row(step), on: pool)
+        modulation.final.rows(step..<step + 1), on: device)
+      velocities.append(latents[branch].with(values))
     }
-  }
-
-  /// Bytes of activations that a session and its steps need.
-  ///
-  /// - Parameters:
-  ///   - contextTokens: tokens of each branch's context.
-  ///   - height: latent rows.
-  ///   - width: latent columns.
-  ///   - steps: of the schedule, whose modulation is kept.
-  ///   - pool: threads to compute on.
-  /// - Returns: bytes.
-  package func activationBytes(
-    contextTokens: [Int], height: Int, width: Int, steps: Int, on pool: ThreadPool
-  ) -> Int {
-    let patches = LatentPatches(
-      channels: configuration.latentChannels, height: height, width: width,
-      patchSize: configuration.patchSize)
-    let layout = TokenLayout(contexts: contextTokens, imageTokens: patches.count)
-    return AuraFlowState.byteCount(layout, configuration, on: pool)
-      + modulationBytes(steps: steps)
-  }
-
-  /// Bytes that making a schedule's modulation needs, the modulation among them.
-  package func scheduleBytes(steps: Int, on pool: ThreadPool) -> Int {
-    modulationBytes(steps: steps)
-      + 4 * steps * (2 * configuration.hiddenSize + configuration.timeWidth)
-      + productWorkspace(rows: steps, columns: configuration.hiddenSize, on: pool)
-  }
-
-  /// Bytes of a schedule's modulation.
-  package func modulationBytes(steps: Int) -> Int {
-    let layers = 2 * configuration.doubleLayerCount + configuration.singleLayerCount
-    return 4 * steps * configuration.hiddenSize * (6 * layers + 2)
+    return velocities
   }
 
   // MARK: Into and out of tokens
 
   private func embed(
-    _ latents: [[Float]], _ session: Session, on pool: ThreadPool
+    _ latents: [Latents], _ session: Session, on device: any ComputeDevice
   ) throws(ComputeError) {
     let (state, patches) = (session.state, session.patches)
-    for (branch, values) in latents.enumerated() {
-      let image = state.tokens.rows(state.layout.imageRows(of: branch))
-      try multiply(
-        Matrix(
-          patches.inputFeatures(of: values), rows: patches.count, columns: patches.featureCount),
-        by: weights.imageInput.weight, bias: weights.imageInput.bias, into: image, on: pool)
-      let context = state.tokens.rows(state.layout.contextRows(of: branch))
-      for row in 0..<context.rows {
-        context.row(row).update(
-          from: session.contexts[branch].rows.row(row), count: context.columns)
-      }
+    for (branch, latents) in latents.enumerated() {
+      let features = try device.matrix(
+        patches.inputFeatures(of: latents.values), rows: patches.count,
+        columns: patches.featureCount)
+      try device.multiply(
+        features, by: weights.imageInput.weight, bias: weights.imageInput.bias,
+        into: state.tokens.rows(state.layout.imageRows(of: branch)))
+      try device.copy(
+        session.contexts[branch].rows, to: state.tokens.rows(state.layout.contextRows(of: branch)))
     }
-    try addPositions(session, on: pool)
+    try addPositions(session, on: device)
   }
 
   /// Adds the crop of the position grid around its middle to the image tokens.
-  private func addPositions(_ session: Session, on pool: ThreadPool) throws(ComputeError) {
+  private func addPositions(_ session: Session, on device: any ComputeDevice) throws(ComputeError) {
     let (state, patches) = (session.state, session.patches)
-    let positions = try Matrix(rows: patches.columns, columns: configuration.hiddenSize)
+    let positions = try device.matrix(rows: patches.columns, columns: configuration.hiddenSize)
     // Each half is rounded down by itself.
     let firstRow = configuration.gridSide / 2 - patches.rows / 2
     let firstColumn = configuration.gridSide / 2 - patches.columns / 2
     for row in 0..<patches.rows {
       let first = (firstRow + row) * configuration.gridSide + firstColumn
-      try weights.positions.decode(
-        rows: first..<first + patches.columns, into: positions.pointer)
+      try device.gather([first..<first + patches.columns], of: weights.positions, into: positions)
       for branch in session.contexts.indices {
         let start = state.layout.imageRows(of: branch).lowerBound + row * patches.columns
-        try add(positions, to: state.tokens.rows(start..<start + patches.columns), on: pool)
+        try device.add(positions, to: state.tokens.rows(start..<start + patches.columns))
       }
     }
   }
 
+  /// Latents from image tokens; `modulation` is `[1, 2 · hidden]`: shift, then scale.
   private func project(
-    _ image: Matrix, _ patches: LatentPatches, _ modulation: UnsafePointer<Float>,
-    on pool: ThreadPool
+    _ image: Matrix, _ patches: LatentPatches, _ modulation: Matrix,
+    on device: any ComputeDevice
   ) throws(ComputeError) -> [Float] {
-    let features = try Matrix(rows: image.rows, columns: patches.featureCount)
-    // Shift first, then scale; no normalization precedes this one.
+    let hidden = configuration.hiddenSize
+    let features = try device.matrix(rows: image.rows, columns: patches.featureCount)
+    // No normalization precedes this one.
     let input = ProductInput.modulated(
-      image, .none, scale: modulation + configuration.hiddenSize, shift: modulation, epsilon: 0)
-    try multiply(input, by: [Product(weights.output, into: features)], on: pool)
-    return patches.latents(fromOutput: features)
+      image, .none, scale: modulation.columns(hidden..<2 * hidden),
+      shift: modulation.columns(0..<hidden), epsilon: 0)
+    try device.multiply(input, by: [Product(weights.output, into: features)])
+    return patches.latents(fromOutput: try device.read(features))
   }
 }

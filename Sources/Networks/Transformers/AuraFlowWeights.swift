@@ -1,6 +1,6 @@
 import Checkpoints
+import Compute
 import ModelFiles
-import Tensors
 
 /// The weights of one AuraFlow transformer, in the original release's terms.
 struct AuraFlowWeights: Sendable {

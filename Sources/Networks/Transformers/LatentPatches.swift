@@ -1,5 +1,3 @@
-import Tensors
-
 /// How latents are cut into image tokens.
 ///
 /// The order of a token's features differs between the transformer's input (channel slowest) and
@@ -35,15 +33,15 @@ struct LatentPatches {
   }
 
   /// `[tokens, (y, x, channel)]` as `[channels, height, width]`.
-  func latents(fromOutput features: Matrix) -> [Float] {
+  func latents(fromOutput features: [Float]) -> [Float] {
     var latents = [Float](repeating: 0, count: channels * height * width)
+    var feature = 0
     for row in 0..<rows {
       for column in 0..<columns {
-        var feature = features.row(row * columns + column)
         for y in 0..<patchSize {
           for x in 0..<patchSize {
             for channel in 0..<channels {
-              latents[index(channel, row, column, y, x)] = feature.pointee
+              latents[index(channel, row, column, y, x)] = features[feature]
               feature += 1
             }
           }

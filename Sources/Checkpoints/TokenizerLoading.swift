@@ -1,0 +1,82 @@
+import ModelFiles
+import StrictJSON
+import Tokenizers
+
+extension Tokenizer {
+  /// Classes of transformers that replace the text pipeline of `tokenizer.json` by their own.
+  private static let llamaClasses: Set<String> = ["LlamaTokenizer", "LlamaTokenizerFast"]
+
+  /// Reads the tokenizer of a model.
+  ///
+  /// - Throws: `ModelFileError` naming the file and the fault.
+  package init(_ source: TokenizerSource) throws(ModelFileError) {
+    // A tree of up to 16 MB of text: parsed here, where it is used and dropped.
+    let json: JSONValue? =
+      switch source {
+      case .json(let document, _): try document.parsed()
+      case .sentencePiece, .embeddedSentencePiece, .vocabulary: nil
+      }
+    do throws(TokenizerError) {
+      switch source {
+      case .json(_, let companions):
+        try self.init(
+          tokenizerJSON: json ?? .null, llamaOverrides: try Self.llamaOverrides(companions))
+      case .sentencePiece(let file):
+        try self.init(sentencePieceModel: [UInt8](file.bytes))
+      case .embeddedSentencePiece(let bytes, _):
+        try self.init(sentencePieceModel: bytes)
+      case .vocabulary(let gguf, _):
+        try self.init(ggufVocabulary: try GGUFVocabulary(metadataOf: gguf))
+      }
+    } catch {
+      throw ModelFileError(
+        path: source.path, kind: .malformed, fault: "tokenizer: \(error.description)")
+    }
+  }
+}
+
+extension Tokenizer {
+  /// What the class that the pipeline names changes about the file; nil for other classes.
+  private static func llamaOverrides(
+    _ companions: TokenizerSource.Companions
+  ) throws(TokenizerError) -> LlamaTokenizerSettings? {
+    let named = companions.className == "AutoTokenizer" ? nil : companions.className
+    let className = named ?? companions.settings?.json["tokenizer_class"]?.stringValue
+    guard let className, llamaClasses.contains(className) else { return nil }
+    return try LlamaTokenizerSettings(
+      tokenizerConfig: companions.settings?.json, specialTokensMap: companions.specialTokens?.json)
+  }
+}
+
+extension GGUFVocabulary {
+  /// Most pieces that a vocabulary may have.
+  private static let maximumCount = 1 << 20
+
+  /// Collects the `tokenizer.ggml.*` metadata of a file.
+  init(metadataOf gguf: GGUFFile) throws(TokenizerError) {
+    func value(_ key: String) -> GGUFValue? { gguf.value(for: "tokenizer.ggml." + key) }
+    func elements(_ key: String) throws(TokenizerError) -> [GGUFValue]? {
+      guard let stored = value(key) else { return nil }
+      guard let count = stored.elementCount, count <= Self.maximumCount,
+        let elements = stored.elements()
+      else { throw TokenizerError("metadata 'tokenizer.ggml.\(key)' is no array of usable size") }
+      return elements
+    }
+    let tokens = try elements("tokens") ?? []
+    let scores = try elements("scores") ?? []
+    self.init(
+      model: value("model")?.string ?? "",
+      tokens: tokens.map { Array(($0.string ?? "").utf8) },
+      scores: scores.map { Float($0.double ?? 0) })
+    tokenTypes = try elements("token_type").map { types in
+      types.map { Int32(truncatingIfNeeded: $0.integer ?? 0) }
+    }
+    addSpacePrefix = value("add_space_prefix")?.bool
+    addBOS = value("add_bos_token")?.bool
+    addEOS = value("add_eos_token")?.bool
+    bosID = value("bos_token_id")?.integer
+    eosID = value("eos_token_id")?.integer
+    unknownID = value("unknown_token_id")?.integer
+    removeExtraWhitespaces = value("remove_extra_whitespaces")?.bool
+  }
+}

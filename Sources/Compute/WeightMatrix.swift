@@ -1,0 +1,99 @@
+import BlockFormats
+
+/// A weight of a linear layer or convolution as it lies in a file: `rows` outputs, `columns`
+/// inputs, in any element type.
+///
+/// Networks ask for products with it and never learn how it is stored. It may consist of row
+/// ranges of several stored tensors, because checkpoints cut and order rows differently.
+package struct WeightMatrix: Sendable {
+  /// Consecutive rows that lie together in one file.
+  package struct Segment: Sendable {
+    package let storage: any WeightStorage
+    /// Where the first row begins in the storage.
+    package let offset: Int
+    package let type: ElementType
+    package let rows: Int
+
+    /// - Parameters:
+    ///   - storage: holds whole rows, at least `rows` of them from `offset` on.
+    ///   - offset: bytes before the first row.
+    ///   - type: a decodable type.
+    ///   - rows: rows in this segment.
+    package init(storage: any WeightStorage, offset: Int = 0, type: ElementType, rows: Int) {
+      self.storage = storage
+      self.offset = offset
+      self.type = type
+      self.rows = rows
+    }
+
+    /// Calls `body` with the bytes of some rows.
+    package func withRows(
+      _ range: Range<Int>, columns: Int, _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
+    ) throws(ComputeError) {
+      let rowBytes = type.byteCount(elements: columns) ?? 0
+      try storage.withBytes(
+        offset + range.lowerBound * rowBytes..<offset + range.upperBound * rowBytes, body)
+    }
+  }
+
+  package let rows: Int
+  package let columns: Int
+  /// Our name of the tensor, for statistics; empty if it has none.
+  package let name: String
+  /// Factors on the elements (scaled fp8 checkpoints).
+  package let scale: WeightScale
+  package let segments: [Segment]
+
+  /// - Precondition: each segment's rows are whole blocks of its type.
+  package init(
+    segments: [Segment], columns: Int, scale: WeightScale = .one, name: String = ""
+  ) {
+    self.segments = segments
+    self.columns = columns
+    self.name = name
+    self.scale = scale
+    rows = segments.reduce(0) { $0 + $1.rows }
+  }
+
+  /// Decodes rows to float32.
+  ///
+  /// - Parameters:
+  ///   - range: rows to decode.
+  ///   - values: room for `range.count * columns` floats.
+  /// - Throws: `ComputeError` if the bytes cannot be had any more.
+  package func decode(
+    rows range: Range<Int>, into values: UnsafeMutablePointer<Float>
+  ) throws(ComputeError) {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows)
+    var first = 0
+    for segment in segments {
+      let part = range.clamped(to: first..<first + segment.rows)
+      if !part.isEmpty {
+        let rows = part.lowerBound - first..<part.upperBound - first
+        try segment.withRows(rows, columns: columns) { bytes in
+          segment.type.decode(
+            bytes, count: part.count * columns,
+            into: values + (part.lowerBound - range.lowerBound) * columns)
+        }
+      }
+      first += segment.rows
+    }
+    scale.apply(
+      to: values, count: range.count * columns, from: range.lowerBound * columns, columns: columns)
+  }
+
+  /// All elements in float32, row by row. For small weights only.
+  package func decoded() throws(ComputeError) -> [Float] {
+    var fault: ComputeError?
+    let values = [Float](unsafeUninitializedCapacity: rows * columns) { values, count in
+      do throws(ComputeError) {
+        if let base = values.baseAddress { try decode(rows: 0..<rows, into: base) }
+        count = rows * columns
+      } catch {
+        fault = error
+      }
+    }
+    if let fault { throw fault }
+    return values
+  }
+}

@@ -1,0 +1,33 @@
+import Compute
+
+/// A text as the tokens of a model's text encoders.
+package protocol PromptTokens: Sendable {
+  /// Tokens that were cut off.
+  var droppedCount: Int { get }
+  /// Rows that encoders and denoiser make of them: all that memory depends on.
+  var rowCounts: [Int] { get }
+}
+
+/// Turns prompts into what a denoiser is conditioned on.
+package protocol Conditioner: Sendable {
+  associatedtype Tokens: PromptTokens
+  associatedtype Conditioning: Sendable
+
+  /// What is read once for all prompts of a run.
+  var stages: [WeightStage] { get }
+
+  /// Cuts a text into tokens.
+  ///
+  /// - Parameters:
+  ///   - text: a prompt.
+  ///   - maximumLength: most tokens, the end token among them; the rest is dropped.
+  /// - Returns: the tokens.
+  func tokens(of text: String, maximumLength: Int) -> Tokens
+
+  /// Encodes prompts. All of them pass through a layer before the next one's weights are read.
+  ///
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
+  func condition(
+    _ prompts: [Tokens], on device: any ComputeDevice
+  ) throws(ComputeError) -> [Conditioning]
+}

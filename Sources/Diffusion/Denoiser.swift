@@ -1,0 +1,64 @@
+import Compute
+
+/// Predicts, from noisy latents, a prompt and a time, where the picture lies.
+///
+/// A run calls `prepare` once, `session` for each group of pictures that go through the steps together, and
+/// `predict` at each step.
+package protocol Denoiser: Sendable {
+  associatedtype Conditioning: Sendable
+  /// What all pictures of a run have in common: prompts, and everything that depends on time alone.
+  associatedtype Prepared: Sendable
+  /// Memory for the steps of some pictures.
+  associatedtype Session: Sendable
+
+  var geometry: LatentGeometry { get }
+  /// What is read once for a schedule.
+  var scheduleStages: [WeightStage] { get }
+  /// What each step reads.
+  var stepStage: WeightStage { get }
+
+  /// Evaluates what depends on time alone.
+  ///
+  /// - Parameters:
+  ///   - prompts: one for each branch of guidance.
+  ///   - times: the network's times of all steps, 1 (noise) to 0.
+  ///   - size: of the latents.
+  ///   - device: where to compute.
+  /// - Returns: what `session` takes.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
+  func prepare(
+    _ prompts: [Conditioning], times: [Float], size: LatentSize, on device: any ComputeDevice
+  ) throws(ComputeError) -> Prepared
+
+  /// Allocates memory for the steps of some pictures.
+  func session(
+    _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Session
+
+  /// The network's output for every prompt and picture: those of the first prompt come first.
+  ///
+  /// - Parameters:
+  ///   - latents: as many, in the same order.
+  ///   - session: made for these pictures; one step at a time.
+  ///   - time: index of the time in the schedule.
+  ///   - device: where to compute.
+  /// - Returns: as many predictions, in the same order.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
+  func predict(
+    _ latents: [Latents], _ session: Session, time: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> [Latents]
+
+  // MARK: Measuring
+
+  /// Layers of each stack.
+  var layerCounts: [Int] { get }
+  /// Rows of the residual stream for latents of a size and a text of some tokens.
+  func rowCounts(_ size: LatentSize, textTokens: Int) -> (image: Int, context: Int)
+  /// A prompt of some tokens that says nothing.
+  func blankConditioning(
+    textTokens: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Conditioning
+  /// Passes a few tokens through one of the layers that most of a step's time goes to, so that the time of a
+  /// step can be told from that of a layer. Called several times with equal work.
+  func passTrialLayer(on device: any ComputeDevice) throws(ComputeError)
+}

@@ -1,0 +1,47 @@
+import Compute
+
+/// Turns latents into a picture.
+package protocol LatentCodec: Sendable {
+  /// Channels of the latents.
+  var latentChannels: Int { get }
+  /// Picture pixels per latent pixel and side.
+  var upscaling: Int { get }
+  /// What the autoencoder's own latents are multiplied by to become the denoiser's.
+  var latentScale: Float { get }
+  /// What each picture reads.
+  var weights: WeightStream { get }
+
+  /// Decodes the latents of one picture. The result is the same bits whatever the bound.
+  ///
+  /// - Parameters:
+  ///   - latents: as the denoiser leaves them.
+  ///   - bytes: bytes of activations to stay within, at the cost of time; nil for the fastest way. Where even
+  ///     the smallest way needs more, that way is taken.
+  ///   - device: where to compute.
+  /// - Returns: red, green and blue planes in about −1...1.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
+  func decode(
+    _ latents: Latents, within bytes: Int?, on device: any ComputeDevice
+  ) throws(ComputeError) -> ImagePlanes
+}
+
+extension LatentCodec {
+  /// The most bytes of activations that decoding holds at once, without the mapped weights: decoding on a
+  /// device that only keeps account.
+  ///
+  /// - Parameters:
+  ///   - size: of the latents.
+  ///   - bytes: the bound that decoding will be given; nil for none, 0 for the smallest way.
+  ///   - device: whose work is rehearsed.
+  /// - Returns: bytes.
+  /// - Throws: `ComputeError` if the sizes are beyond all memory.
+  package func activationBytes(
+    _ size: LatentSize, within bytes: Int?, on device: any ComputeDevice
+  ) throws(ComputeError) -> Int {
+    let rehearsal = RehearsalDevice(of: device)
+    return try rehearsal.peakBytes { () throws(ComputeError) in
+      let latents = Latents(channels: latentChannels, size: size)
+      _ = try decode(latents, within: bytes, on: rehearsal)
+    }
+  }
+}

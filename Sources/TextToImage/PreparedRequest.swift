@@ -1,0 +1,44 @@
+import Diffusion
+
+/// A request as a model takes it: prompts, tokens, sizes and levels, each made once.
+struct PreparedRequest<Model: DiffusionModel>: Sendable {
+  let model: Model
+  let settings: GenerationSettings
+  /// Of the prompts that take part, the unconditional one first, as in the reference.
+  let tokens: [Model.Text.Tokens]
+  /// Of the latents.
+  let size: LatentSize
+  let guidance: Guidance
+  /// Every time at which the network will be asked.
+  let times: [Float]
+
+  init(_ model: Model, _ settings: GenerationSettings) {
+    self.model = model
+    self.settings = settings
+    let prompts =
+      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
+    tokens = prompts.map {
+      model.conditioner.tokens(of: $0, maximumLength: settings.maxSequenceLength)
+    }
+    size = LatentSize(
+      height: settings.height / model.codec.upscaling, width: settings.width / model.codec.upscaling
+    )
+    guidance =
+      settings.usesGuidance ? .classifierFree(scale: Float(settings.guidanceScale)) : .none
+    let schedule = model.schedule(shift: settings.shift, size: size)
+    times = model.sampler.levels(for: settings.sigmas).map(schedule.modelTime)
+  }
+
+  /// Tokens of prompt and negative prompt that are cut off.
+  var droppedTokens: (prompt: Int, negativePrompt: Int) {
+    (tokens.last?.droppedCount ?? 0, tokens.count > 1 ? tokens[0].droppedCount : 0)
+  }
+
+  /// The latents of one picture from their values.
+  func latents(_ values: [Float]) -> Latents {
+    Latents(values, channels: model.denoiser.geometry.channels, size: size)
+  }
+
+  /// Values of one picture's latents.
+  var latentCount: Int { model.denoiser.geometry.channels * size.height * size.width }
+}

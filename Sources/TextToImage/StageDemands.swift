@@ -1,0 +1,125 @@
+import Compute
+import Diffusion
+
+/// What the stages of a request need, whatever the budget: found by running the stages themselves on a
+/// device that only keeps account.
+struct StageDemands: Sendable {
+  /// One stage that comes before the pictures are decoded.
+  struct Demand: Sendable {
+    let stage: WeightStage
+    let activationBytes: Int
+  }
+
+  /// In the order of the work.
+  let demands: [Demand]
+  let decoder: WeightStage
+  /// What is there while a picture is decoded: finished ones, and what those to come need.
+  let pictureBytes: Int
+  /// Pictures that go through the steps together.
+  let picturesAtOnce: Int
+  /// Columns of the weights that rows are multiplied by before the decoder, by the weights' names.
+  let inputs: [String: Int]
+  /// Multiplications and additions of one step.
+  let stepWork: RehearsalDevice.Work
+
+  /// Rehearses a run.
+  ///
+  /// - Parameters:
+  ///   - request: what is to be made.
+  ///   - picturesAtOnce: pictures that go through the steps together.
+  ///   - device: where it will run.
+  /// - Throws: `ComputeError.outOfMemory` for sizes beyond all memory.
+  init<Model>(
+    _ request: PreparedRequest<Model>, picturesAtOnce: Int, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    let (model, settings) = (request.model, request.settings)
+    let rehearsal = RehearsalDevice(of: device)
+    var conditions: [Model.Text.Conditioning] = []
+    let textBytes = try rehearsal.peakBytes { () throws(ComputeError) in
+      conditions = try model.conditioner.condition(request.tokens, on: rehearsal)
+    }
+    rehearsal.releaseMemory()
+    var prepared: Model.Network.Prepared?
+    let scheduleBytes = try rehearsal.peakBytes { () throws(ComputeError) in
+      prepared = try model.denoiser.prepare(
+        conditions, times: request.times, size: request.size, on: rehearsal)
+    }
+    conditions = []
+    let before = rehearsal.work
+    let stepBytes = try rehearsal.peakBytes { () throws(ComputeError) in
+      guard let prepared else { return }
+      let session = try model.denoiser.session(prepared, pictures: picturesAtOnce, on: rehearsal)
+      let latents = request.latents([Float](repeating: 0, count: request.latentCount))
+      _ = try model.denoiser.predict(
+        Array(repeating: latents, count: request.guidance.branchCount * picturesAtOnce), session,
+        time: 0, on: rehearsal)
+    }
+    stepWork = rehearsal.work - before
+    inputs = rehearsal.inputs
+    rehearsal.releaseMemory()
+    let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
+    let isRepeated = picturesAtOnce < settings.seeds.count
+    if !isRepeated { prepared = nil }
+    pictureBytes = finishedBytes + (try rehearsal.peakBytes {})
+    demands =
+      model.conditioner.stages.map { Demand(stage: $0, activationBytes: textBytes) }
+      + model.denoiser.scheduleStages.map { Demand(stage: $0, activationBytes: scheduleBytes) }
+      + [
+        Demand(
+          stage: model.denoiser.stepStage,
+          activationBytes: stepBytes + (isRepeated ? finishedBytes : 0))
+      ]
+    decoder = model.decoderStage
+    self.picturesAtOnce = picturesAtOnce
+    // What follows has no prompt.
+    withExtendedLifetime(prepared) {}
+  }
+
+  /// How the stages share a budget.
+  ///
+  /// - Parameters:
+  ///   - budget: bytes; nil for no limit.
+  ///   - base: bytes that the program takes in any case.
+  ///   - keepsEverything: whether weights of earlier stages stay in memory.
+  ///   - decoderActivations: most bytes that decoding takes within a bound.
+  /// - Returns: the plan, which may not fit.
+  /// - Throws: what `decoderActivations` throws.
+  func plan(
+    budget: Int?, base: Int, keepsEverything: Bool,
+    decoderActivations: (_ limit: Int?) throws(ComputeError) -> Int
+  ) throws(ComputeError) -> MemoryPlan {
+    // A fiftieth for pages around the ones that are used: the kernel maps them in sixteens.
+    let left = budget.map { ($0 - base) - ($0 - base) / 50 }
+    func planned(_ stage: WeightStage, activations: Int) -> MemoryPlan.Stage {
+      let weights = stage.weights
+      let all = weights.byteCount
+      let room = left.map { max(0, $0 - activations) } ?? all
+      let residence =
+        keepsEverything
+        ? (kept: all, passing: 0)
+        : stage.isRepeated
+          ? weights.residence(within: room) : weights.residence(keepingAtMost: 0)
+      return MemoryPlan.Stage(
+        name: stage.name, isRepeated: stage.isRepeated, activationBytes: activations,
+        weightBytes: all, keptBytes: residence.kept, passingBytes: residence.passing)
+    }
+    let decoderLimit =
+      keepsEverything
+      ? nil : left.map { max(0, $0 - decoder.weights.largestLayerBytes - pictureBytes) }
+    let decoding = pictureBytes + (try decoderActivations(decoderLimit))
+    return MemoryPlan(
+      budget: budget, baseBytes: base,
+      stages: demands.map { planned($0.stage, activations: $0.activationBytes) }
+        + [planned(decoder, activations: decoding)],
+      picturesAtOnce: picturesAtOnce, keepsEverything: keepsEverything, decoderBytes: decoderLimit)
+  }
+}
+
+extension RehearsalDevice.Work {
+  fileprivate static func - (left: Self, right: Self) -> Self {
+    var work = left
+    work.products -= right.products
+    work.attention -= right.attention
+    return work
+  }
+}
