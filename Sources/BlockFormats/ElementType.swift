@@ -1,7 +1,7 @@
 /// How the elements of a stored tensor are encoded: plain numbers or ggml's quantized blocks.
 ///
-/// Every fact about a type (its name in each file format, its block size) stands in one row of
-/// `ElementType.table`; how a block is decoded stands in the file named after the format.
+/// Every fact about a type stands in one row of `ElementType.table`, or in the block format that
+/// the row names; how floats are rounded to a type stands in the folder `Rounding` of the kernels.
 public enum ElementType: UInt8, CaseIterable, Sendable {
   case f32, f16, bf16, f64
   case i8, i16, i32, i64, u8, u16, u32, u64, bool, c64
@@ -10,31 +10,6 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
   case q2_K, q3_K, q4_K, q5_K, q6_K, q8_K
   case iq2_xxs, iq2_xs, iq3_xxs, iq1_s, iq4_nl, iq3_s, iq2_s, iq4_xs, iq1_m
   case tq1_0, tq2_0, mxfp4, nvfp4, q1_0, q2_0
-
-  /// One row of the table of types.
-  struct Traits: Sendable {
-    let type: ElementType
-    /// The usual spelling, as printed.
-    let name: String
-    /// `ggml_type` number in GGUF files; nil where ggml has no such type.
-    let ggufID: UInt32?
-    /// `dtype` in safetensors files; nil where safetensors has no such type.
-    let safetensorsName: String?
-    let elementsPerBlock: Int
-    let bytesPerBlock: Int
-
-    init(
-      _ type: ElementType, _ name: String, gguf ggufID: UInt32? = nil,
-      safetensors safetensorsName: String? = nil, _ elementsPerBlock: Int, _ bytesPerBlock: Int
-    ) {
-      self.type = type
-      self.name = name
-      self.ggufID = ggufID
-      self.safetensorsName = safetensorsName
-      self.elementsPerBlock = elementsPerBlock
-      self.bytesPerBlock = bytesPerBlock
-    }
-  }
 
   /// The name under which the type is printed, e.g. `Q4_K`.
   public var name: String { traits.name }
@@ -72,6 +47,18 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
     self = type
   }
 
+  /// How the type's elements are read; nil where nothing is known but their size.
+  var decoder: (any ElementDecoder.Type)? { traits.decoder }
+
+  /// How the type's blocks come apart for products with their codes; nil for plain numbers, formats
+  /// that are decoded only, and types without a decoder.
+  package var codeLayout: CodeLayout? { traits.codeLayout }
+
+  /// Where the half-precision scales of a block lie, in bytes from its start; empty for plain
+  /// numbers, types that this program cannot decode, and those whose scales are no such numbers or
+  /// lie in pieces.
+  package var scaleOffsets: [Int] { traits.scaleOffsets }
+
   /// Bytes of a row of `count` elements; nil if the row is no whole number of blocks or the
   /// product overflows.
   package func byteCount(elements count: Int) -> Int? {
@@ -81,7 +68,10 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
     return overflow ? nil : bytes
   }
 
-  private var traits: Traits { Self.table[Int(rawValue)] }
+  private var traits: Traits { Self.traits[Int(rawValue)] }
+
+  /// Rows by type.
+  private static let traits = table.sorted { $0.type.rawValue < $1.type.rawValue }
 
   private static let typesByGGUFID: [UInt32: ElementType] = table.reduce(into: [:]) { types, row in
     if let id = row.ggufID { types[id] = row.type }
@@ -93,61 +83,114 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
   }
 }
 
+// MARK: Table
+
 extension ElementType {
-  /// Facts of every type, in the order of the cases.
+  /// One row of the table of types.
+  struct Traits: Sendable {
+    let type: ElementType
+    /// The usual spelling, as printed.
+    let name: String
+    /// `ggml_type` number in GGUF files; nil where ggml has no such type.
+    let ggufID: UInt32?
+    /// `dtype` in safetensors files; nil where safetensors has no such type.
+    let safetensorsName: String?
+    let elementsPerBlock: Int
+    let bytesPerBlock: Int
+    let decoder: (any ElementDecoder.Type)?
+    let codeLayout: CodeLayout?
+    let scaleOffsets: [Int]
+
+    /// Plain numbers, and blocks of which nothing is known but their size.
+    init(
+      _ type: ElementType, _ name: String, gguf ggufID: UInt32? = nil,
+      safetensors safetensorsName: String? = nil, _ elementsPerBlock: Int, _ bytesPerBlock: Int,
+      _ decoder: (any ElementDecoder.Type)? = nil
+    ) {
+      self.type = type
+      self.name = name
+      self.ggufID = ggufID
+      self.safetensorsName = safetensorsName
+      self.elementsPerBlock = elementsPerBlock
+      self.bytesPerBlock = bytesPerBlock
+      self.decoder = decoder
+      codeLayout = nil
+      scaleOffsets = []
+    }
+
+    /// ggml's blocks.
+    init(
+      _ type: ElementType, _ name: String, _ format: any BlockFormat.Type
+    ) {
+      self.type = type
+      self.name = name
+      ggufID = format.ggmlType
+      safetensorsName = nil
+      elementsPerBlock = format.elementsPerBlock
+      bytesPerBlock = format.bytesPerBlock
+      decoder = format
+      codeLayout = codedFormat(ggmlType: format.ggmlType).map { CodeLayout($0) }
+      let offset = format.scaleOffset
+      scaleOffsets = offset.map { format.hasMinimums ? [$0, $0 + 2] : [$0] } ?? []
+    }
+  }
+
+  /// Facts of every type. What files can be converted to stands first, from the best to the
+  /// smallest.
   ///
   /// Sources: ggml `ggml.h` (`enum ggml_type`) and `ggml-common.h` (block sizes), commit d99724f2;
   /// safetensors `tensor.rs` (`enum Dtype`).
   static let table: [Traits] = [
-    Traits(.f32, "F32", gguf: 0, safetensors: "F32", 1, 4),
-    Traits(.f16, "F16", gguf: 1, safetensors: "F16", 1, 2),
-    Traits(.bf16, "BF16", gguf: 30, safetensors: "BF16", 1, 2),
-    Traits(.f64, "F64", gguf: 28, safetensors: "F64", 1, 8),
-    Traits(.i8, "I8", gguf: 24, safetensors: "I8", 1, 1),
-    Traits(.i16, "I16", gguf: 25, safetensors: "I16", 1, 2),
-    Traits(.i32, "I32", gguf: 26, safetensors: "I32", 1, 4),
-    Traits(.i64, "I64", gguf: 27, safetensors: "I64", 1, 8),
+    Traits(.f32, "F32", gguf: 0, safetensors: "F32", 1, 4, Float32Bits.self),
+    Traits(.bf16, "BF16", gguf: 30, safetensors: "BF16", 1, 2, BFloat16Bits.self),
+    Traits(.f16, "F16", gguf: 1, safetensors: "F16", 1, 2, Float16Bits.self),
+    Traits(.q8_0, "Q8_0", Q8_0.self),
+    Traits(.q6_K, "Q6_K", Q6_K.self),
+    Traits(.q5_K, "Q5_K", Q5_K.self),
+    Traits(.q5_1, "Q5_1", Q5_1.self),
+    Traits(.q5_0, "Q5_0", Q5_0.self),
+    Traits(.q4_K, "Q4_K", Q4_K.self),
+    Traits(.q4_1, "Q4_1", Q4_1.self),
+    Traits(.q4_0, "Q4_0", Q4_0.self),
+    Traits(.iq4_nl, "IQ4_NL", IQ4_NL.self),
+    Traits(.iq4_xs, "IQ4_XS", IQ4_XS.self),
+    Traits(.q3_K, "Q3_K", Q3_K.self),
+    Traits(.q2_K, "Q2_K", Q2_K.self),
+
+    Traits(.f64, "F64", gguf: 28, safetensors: "F64", 1, 8, Float64Bits.self),
+    Traits(.i8, "I8", gguf: 24, safetensors: "I8", 1, 1, Integers<Int8>.self),
+    Traits(.i16, "I16", gguf: 25, safetensors: "I16", 1, 2, Integers<Int16>.self),
+    Traits(.i32, "I32", gguf: 26, safetensors: "I32", 1, 4, Integers<Int32>.self),
+    Traits(.i64, "I64", gguf: 27, safetensors: "I64", 1, 8, Integers<Int64>.self),
     Traits(.u8, "U8", safetensors: "U8", 1, 1),
     Traits(.u16, "U16", safetensors: "U16", 1, 2),
     Traits(.u32, "U32", safetensors: "U32", 1, 4),
     Traits(.u64, "U64", safetensors: "U64", 1, 8),
     Traits(.bool, "BOOL", safetensors: "BOOL", 1, 1),
     Traits(.c64, "C64", safetensors: "C64", 1, 8),
-    Traits(.f8_e4m3, "F8_E4M3", safetensors: "F8_E4M3", 1, 1),
-    Traits(.f8_e5m2, "F8_E5M2", safetensors: "F8_E5M2", 1, 1),
+    Traits(.f8_e4m3, "F8_E4M3", safetensors: "F8_E4M3", 1, 1, Float8E4M3.self),
+    Traits(.f8_e5m2, "F8_E5M2", safetensors: "F8_E5M2", 1, 1, Float8E5M2.self),
     Traits(.f8_e8m0, "F8_E8M0", safetensors: "F8_E8M0", 1, 1),
     Traits(.f8_e4m3fnuz, "F8_E4M3FNUZ", safetensors: "F8_E4M3FNUZ", 1, 1),
     Traits(.f8_e5m2fnuz, "F8_E5M2FNUZ", safetensors: "F8_E5M2FNUZ", 1, 1),
     Traits(.f6_e2m3, "F6_E2M3", safetensors: "F6_E2M3", 4, 3),
     Traits(.f6_e3m2, "F6_E3M2", safetensors: "F6_E3M2", 4, 3),
     Traits(.f4, "F4", safetensors: "F4", 2, 1),
-    Traits(.q4_0, "Q4_0", gguf: 2, 32, 18),
-    Traits(.q4_1, "Q4_1", gguf: 3, 32, 20),
-    Traits(.q5_0, "Q5_0", gguf: 6, 32, 22),
-    Traits(.q5_1, "Q5_1", gguf: 7, 32, 24),
-    Traits(.q8_0, "Q8_0", gguf: 8, 32, 34),
     Traits(.q8_1, "Q8_1", gguf: 9, 32, 36),
-    Traits(.q2_K, "Q2_K", gguf: 10, 256, 84),
-    Traits(.q3_K, "Q3_K", gguf: 11, 256, 110),
-    Traits(.q4_K, "Q4_K", gguf: 12, 256, 144),
-    Traits(.q5_K, "Q5_K", gguf: 13, 256, 176),
-    Traits(.q6_K, "Q6_K", gguf: 14, 256, 210),
     Traits(.q8_K, "Q8_K", gguf: 15, 256, 292),
-    Traits(.iq2_xxs, "IQ2_XXS", gguf: 16, 256, 66),
-    Traits(.iq2_xs, "IQ2_XS", gguf: 17, 256, 74),
-    Traits(.iq3_xxs, "IQ3_XXS", gguf: 18, 256, 98),
-    Traits(.iq1_s, "IQ1_S", gguf: 19, 256, 50),
-    Traits(.iq4_nl, "IQ4_NL", gguf: 20, 32, 18),
-    Traits(.iq3_s, "IQ3_S", gguf: 21, 256, 110),
-    Traits(.iq2_s, "IQ2_S", gguf: 22, 256, 82),
-    Traits(.iq4_xs, "IQ4_XS", gguf: 23, 256, 136),
-    Traits(.iq1_m, "IQ1_M", gguf: 29, 256, 56),
-    Traits(.tq1_0, "TQ1_0", gguf: 34, 256, 54),
-    Traits(.tq2_0, "TQ2_0", gguf: 35, 256, 66),
-    Traits(.mxfp4, "MXFP4", gguf: 39, 32, 17),
-    Traits(.nvfp4, "NVFP4", gguf: 40, 64, 36),
-    Traits(.q1_0, "Q1_0", gguf: 41, 128, 18),
-    Traits(.q2_0, "Q2_0", gguf: 42, 64, 18),
+    Traits(.iq2_xxs, "IQ2_XXS", IQ2_XXS.self),
+    Traits(.iq2_xs, "IQ2_XS", IQ2_XS.self),
+    Traits(.iq3_xxs, "IQ3_XXS", IQ3_XXS.self),
+    Traits(.iq1_s, "IQ1_S", IQ1_S.self),
+    Traits(.iq3_s, "IQ3_S", IQ3_S.self),
+    Traits(.iq2_s, "IQ2_S", IQ2_S.self),
+    Traits(.iq1_m, "IQ1_M", IQ1_M.self),
+    Traits(.tq1_0, "TQ1_0", TQ1_0.self),
+    Traits(.tq2_0, "TQ2_0", TQ2_0.self),
+    Traits(.mxfp4, "MXFP4", MXFP4.self),
+    Traits(.nvfp4, "NVFP4", NVFP4.self),
+    Traits(.q1_0, "Q1_0", Q1_0.self),
+    Traits(.q2_0, "Q2_0", Q2_0.self),
   ]
 
   /// Numbers that `ggml.h` keeps free, because files with these types exist.

@@ -8,6 +8,7 @@
 /// `d f16 | 8 × (4 bytes of points, 4 × 7 signs, scale 4 bits)`;
 /// value = d · (scale + ½) / 4 · ± level, per 32 elements.
 enum IQ2_XXS: BlockFormat {
+  static let ggmlType: UInt32 = 16
   static let elementsPerBlock = 256
   static let bytesPerBlock = 66
   static let groupWidth = 32
@@ -38,6 +39,7 @@ enum IQ2_XXS: BlockFormat {
 /// `d f16 | 32 × (point 9 bits, 7 signs) | 8 bytes of scale nibbles`;
 /// value = d · (scale + ½) / 4 · ± level, per 16 elements.
 enum IQ2_XS: BlockFormat {
+  static let ggmlType: UInt32 = 17
   static let elementsPerBlock = 256
   static let bytesPerBlock = 74
   static let groupWidth = 16
@@ -71,6 +73,7 @@ enum IQ2_XS: BlockFormat {
 /// `d f16 | 32 bytes of points | 32 bytes of signs | 8 bytes of upper point bit pairs | 8 bytes of
 /// scale nibbles`; value = d · (scale + ½) / 4 · ± level, per 16 elements.
 enum IQ2_S: BlockFormat {
+  static let ggmlType: UInt32 = 22
   static let elementsPerBlock = 256
   static let bytesPerBlock = 82
   static let groupWidth = 16
@@ -95,6 +98,7 @@ enum IQ2_S: BlockFormat {
 /// `d f16 | 64 bytes of points | 8 × (4 × 7 signs, scale 4 bits)`;
 /// value = d · (scale + ½) / 2 · ± level, per 32 elements.
 enum IQ3_XXS: BlockFormat {
+  static let ggmlType: UInt32 = 18
   static let elementsPerBlock = 256
   static let bytesPerBlock = 98
   static let groupWidth = 32
@@ -125,6 +129,7 @@ enum IQ3_XXS: BlockFormat {
 /// `d f16 | 64 bytes of points | 64 ninth point bits | 32 bytes of signs | 4 bytes of scale
 /// nibbles`; value = d · (2 · scale + 1) · ± level, per 32 elements.
 enum IQ3_S: BlockFormat {
+  static let ggmlType: UInt32 = 21
   static let elementsPerBlock = 256
   static let bytesPerBlock = 110
   static let groupWidth = 32

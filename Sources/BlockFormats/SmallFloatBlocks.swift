@@ -6,9 +6,11 @@
 /// As in ggml, the largest e is one power of two more and no NaN; values beyond float32's range are
 /// infinite.
 enum MXFP4: BlockFormat {
+  static let ggmlType: UInt32 = 39
   static let elementsPerBlock = 32
   static let bytesPerBlock = 17
   static let groupWidth = 32
+  static let scaleOffset: Int? = nil
 
   /// Twice the sixteen 4-bit floats, of `NVFP4` too (ggml `kvalues_mxfp4`). -0 counts as 0.
   @inline(__always)
@@ -55,9 +57,11 @@ enum MXFP4: BlockFormat {
 /// As in ggml, signs of scales count for nothing, and what is NaN in other E4M3 numbers is 0 where
 /// its sign is clear and 480 where it is set.
 enum NVFP4: BlockFormat {
+  static let ggmlType: UInt32 = 40
   static let elementsPerBlock = 64
   static let bytesPerBlock = 36
   static let groupWidth = 16
+  static let scaleOffset: Int? = nil
 
   @inline(__always)
   static func unpack(

@@ -8,9 +8,11 @@
 /// A byte holds its digits as a fraction of 256: each time it is multiplied by 3 the next one, from
 /// the first on, moves out at the top. Element i of a run's nth part is digit n of byte i.
 enum TQ1_0: BlockFormat {
+  static let ggmlType: UInt32 = 34
   static let elementsPerBlock = 256
   static let bytesPerBlock = 54
   static let groupWidth = 256
+  static let scaleOffset: Int? = 52
 
   @inline(__always)
   static func unpack(
@@ -48,9 +50,11 @@ enum TQ1_0: BlockFormat {
 
 /// `64 bytes of 2-bit codes | d f16`; value = d · (code − 1).
 enum TQ2_0: BlockFormat {
+  static let ggmlType: UInt32 = 35
   static let elementsPerBlock = 256
   static let bytesPerBlock = 66
   static let groupWidth = 256
+  static let scaleOffset: Int? = 64
 
   @inline(__always)
   static func unpack(
@@ -71,6 +75,7 @@ enum TQ2_0: BlockFormat {
 
 /// `d f16 | 128 bits`; value = d where the bit is set, else −d.
 enum Q1_0: BlockFormat {
+  static let ggmlType: UInt32 = 41
   static let elementsPerBlock = 128
   static let bytesPerBlock = 18
   static let groupWidth = 128
@@ -90,6 +95,7 @@ enum Q1_0: BlockFormat {
 
 /// `d f16 | 16 bytes of 2-bit codes`, each element beside the one before; value = d · (code − 1).
 enum Q2_0: BlockFormat {
+  static let ggmlType: UInt32 = 42
   static let elementsPerBlock = 64
   static let bytesPerBlock = 18
   static let groupWidth = 64
@@ -116,6 +122,7 @@ enum Q2_0: BlockFormat {
 /// value = d · (2 · scale + 1) · (level + δ) with levels of -1, 0 and 1 and δ = ±⅛, per 32
 /// elements.
 enum IQ1_S: BlockFormat {
+  static let ggmlType: UInt32 = 19
   static let elementsPerBlock = 256
   static let bytesPerBlock = 50
   static let groupWidth = 32
@@ -162,9 +169,11 @@ enum IQ1_S: BlockFormat {
 /// of d)`; value = d · (2 · scale + 1) · (level + δ) as in `IQ1_S`, the scale per 16 elements and δ
 /// per 8.
 enum IQ1_M: BlockFormat {
+  static let ggmlType: UInt32 = 29
   static let elementsPerBlock = 256
   static let bytesPerBlock = 56
   static let groupWidth = 16
+  static let scaleOffset: Int? = nil
 
   @inline(__always)
   static func unpack(

@@ -68,47 +68,42 @@ private func round(
   }
 }
 
+/// Taking rows apart for products, in each block format.
+protocol RowUnpacking {
+  /// See `KernelSet.unpack`.
+  static func unpack(_ row: UnpackedRow)
+}
+
 /// See `KernelSet.unpack`.
 func unpack(_ arguments: UnsafePointer<UnpackedRow>) {
   let row = arguments.pointee
-  switch row.type {
-  case .q4_0: unpack(row, as: Q4_0.self)
-  case .q4_1: unpack(row, as: Q4_1.self)
-  case .q5_0: unpack(row, as: Q5_0.self)
-  case .q5_1: unpack(row, as: Q5_1.self)
-  case .q8_0: unpack(row, as: Q8_0.self)
-  case .q2_K: unpack(row, as: Q2_K.self)
-  case .q3_K: unpack(row, as: Q3_K.self)
-  case .q4_K: unpack(row, as: Q4_K.self)
-  case .q5_K: unpack(row, as: Q5_K.self)
-  case .q6_K: unpack(row, as: Q6_K.self)
-  case .iq4_nl: unpack(row, as: IQ4_NL.self)
-  case .iq4_xs: unpack(row, as: IQ4_XS.self)
-  default: preconditionFailure("a type without codes")
+  guard let number = row.type.ggufID, let format = codedFormat(ggmlType: number) else {
+    preconditionFailure("a type without codes")
   }
+  format.unpack(row)
 }
 
-@inline(__always)
-private func unpack<Format: BlockFormat>(_ row: UnpackedRow, as format: Format.Type) {
-  let groups = Format.elementsPerBlock / Format.groupWidth
-  withUnsafeTemporaryAllocation(of: Int8.self, capacity: 256) { codes in
-    withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { factors in
-      guard let codes = codes.baseAddress, let scales = factors.baseAddress else { return }
-      for block in 0..<row.blocks {
-        Format.unpack(
-          row.source + block * Format.bytesPerBlock, codes: codes, scales: scales,
-          minimums: scales + 16)
-        for group in 0..<groups {
-          let index = (block * groups + group) * row.stride
-          row.scales[index] = scales[group]
-          if Format.hasMinimums {
-            row.minimums[index] = scales[group + 16] + Float(Format.center) * scales[group]
+extension BlockFormat {
+  static func unpack(_ row: UnpackedRow) {
+    let groups = elementsPerBlock / groupWidth
+    withUnsafeTemporaryAllocation(of: Int8.self, capacity: 256) { codes in
+      withUnsafeTemporaryAllocation(of: Float.self, capacity: 32) { factors in
+        guard let codes = codes.baseAddress, let scales = factors.baseAddress else { return }
+        for block in 0..<row.blocks {
+          unpack(
+            row.source + block * bytesPerBlock, codes: codes, scales: scales,
+            minimums: scales + 16)
+          for group in 0..<groups {
+            let index = (block * groups + group) * row.stride
+            row.scales[index] = scales[group]
+            if hasMinimums {
+              row.minimums[index] = scales[group + 16] + Float(center) * scales[group]
+            }
+            let sum = write(
+              codes + group * groupWidth, count: groupWidth, minus: center, isWide: row.isWide,
+              to: row.codes, at: block * elementsPerBlock + group * groupWidth)
+            if !row.isWide { row.starts[index] = -128 * sum }
           }
-          let sum = write(
-            codes + group * Format.groupWidth, count: Format.groupWidth, minus: Format.center,
-            isWide: row.isWide, to: row.codes,
-            at: block * Format.elementsPerBlock + group * Format.groupWidth)
-          if !row.isWide { row.starts[index] = -128 * sum }
         }
       }
     }

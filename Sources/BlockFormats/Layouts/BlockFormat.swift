@@ -8,7 +8,13 @@
 /// The value of an element is `scale · code`, or `scale · code + minimum` in formats that have
 /// minimums. Products and sums are rounded one by one, which makes values bit-exact with gguf-py's
 /// `quants.dequantize`. Layouts follow ggml's `dequantize_row_*` (commit d99724f2).
-protocol BlockFormat {
+///
+/// Each target that compiles this folder states in `FormatOperations` what it does with whole rows
+/// of blocks, as default implementations: called through a format's type, they are specialized for
+/// that format.
+protocol BlockFormat: FormatOperations {
+  /// The format's number in GGUF files (`enum ggml_type`).
+  static var ggmlType: UInt32 { get }
   static var elementsPerBlock: Int { get }
   static var bytesPerBlock: Int { get }
   /// Elements that share a scale: 16 or 32 where products are made with codes.
@@ -17,6 +23,9 @@ protocol BlockFormat {
   static var hasMinimums: Bool { get }
   /// The middle of the range of codes: what lies half way between the least and the largest.
   static var center: Int8 { get }
+  /// Where the block's float16 scale lies, in bytes from its start; a float16 minimum follows it
+  /// where there are minimums. Nil if the scale is no float16 number or lies in pieces.
+  static var scaleOffset: Int? { get }
 
   /// Takes one block apart.
   ///
@@ -30,8 +39,25 @@ protocol BlockFormat {
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>)
 }
 
-/// A format whose scales are small integers times one factor for the whole block of 256.
-protocol IntegerScaledFormat: BlockFormat {
+/// A format whose codes products are made with: those of `codedFormat`.
+protocol CodedFormat: BlockFormat {
+  /// Bound on the magnitude of the codes, after their middle is taken away in formats with
+  /// minimums.
+  static var largestCode: Int { get }
+  /// Mean square of the signed codes of random bits; not read for formats with minimums.
+  static var meanSquareCode: Float { get }
+  /// Bits of the integer that each group's scale is a multiple of the block's by, signed in formats
+  /// without minimums; 0 where groups have float16 scales of their own.
+  static var integerScaleBits: Int { get }
+
+  /// Makes the integer scales of a block of random bits at least half as large as they can be, and
+  /// each group's minimum equal to its scale; for formats that have both.
+  static func pairMinimumsWithScales(_ block: UnsafeMutableRawPointer)
+}
+
+/// A format whose scales are small integers times one factor for the whole block of 256, for
+/// products that sum up a block's groups as integers.
+protocol IntegerScaledFormat: CodedFormat {
   /// The scales of one block as they are stored.
   ///
   /// - Parameter block: `bytesPerBlock` readable bytes, of any alignment.
@@ -43,6 +69,17 @@ protocol IntegerScaledFormat: BlockFormat {
 extension BlockFormat {
   static var hasMinimums: Bool { false }
   static var center: Int8 { 0 }
+  static var scaleOffset: Int? { 0 }
+}
+
+extension CodedFormat {
+  /// Codes from -n to n - 1: their variance and the square of their mean, 1/4.
+  static var meanSquareCode: Float {
+    let count = Float(2 * largestCode)
+    return (count * count - 1) / 12 + 0.25
+  }
+  static var integerScaleBits: Int { 0 }
+  static func pairMinimumsWithScales(_ block: UnsafeMutableRawPointer) {}
 }
 
 extension UnsafeRawPointer {

@@ -1,16 +1,20 @@
 // ggml's 4-bit formats with a non-linear table of levels.
 
 /// `d f16 | 16 bytes of nibbles` in the order of Q4_0; value = d · level.
-enum IQ4_NL: BlockFormat {
+enum IQ4_NL: CodedFormat {
+  static let ggmlType: UInt32 = 20
   static let elementsPerBlock = 32
   static let bytesPerBlock = 18
   static let groupWidth = 32
+  static let largestCode = 127
 
   /// The sixteen levels, of `IQ4_XS` too (ggml `kvalues_iq4nl`).
   @inline(__always)
   static var levels: SIMD16<Int8> {
     SIMD16(-127, -104, -83, -65, -49, -35, -22, -10, 1, 13, 25, 38, 53, 69, 89, 113)
   }
+  /// That of the levels, of `IQ4_XS` too.
+  static let meanSquareCode: Float = 72_768.0 / 16
 
   @inline(__always)
   static func unpack(
@@ -32,10 +36,14 @@ enum IQ4_NL: BlockFormat {
 
 /// `d f16 | upper scale bits u16 | 4 bytes of lower scale nibbles | 128 bytes of nibbles`;
 /// value = d · (scale − 32) · level, per 32 elements.
-enum IQ4_XS: BlockFormat {
+enum IQ4_XS: CodedFormat {
+  static let ggmlType: UInt32 = 23
   static let elementsPerBlock = 256
   static let bytesPerBlock = 136
   static let groupWidth = 32
+  static let largestCode = 127
+  static let meanSquareCode = IQ4_NL.meanSquareCode
+  static let integerScaleBits = 6
 
   @inline(__always)
   static func unpack(

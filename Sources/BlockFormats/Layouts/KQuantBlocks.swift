@@ -4,9 +4,13 @@
 /// `16 × (scale 4 bits, minimum 4 bits) | 64 bytes of 2-bit codes | d f16 | dmin f16`;
 /// value = d · scale · code − dmin · minimum, per 16 elements.
 enum Q2_K: IntegerScaledFormat {
+  static let ggmlType: UInt32 = 10
   static let elementsPerBlock = 256
   static let bytesPerBlock = 84
   static let groupWidth = 16
+  static let largestCode = 2
+  static let integerScaleBits = 4
+  static let scaleOffset: Int? = 80
   static let hasMinimums = true
   static let center: Int8 = 2
 
@@ -32,14 +36,25 @@ enum Q2_K: IntegerScaledFormat {
   static func integerScales(_ block: UnsafeRawPointer) -> (factor: Float, scales: SIMD2<UInt64>) {
     (block.half(80), unsafeBitCast(block.bytes16(0) & 15, to: SIMD2<UInt64>.self))
   }
+
+  @inline(__always)
+  static func pairMinimumsWithScales(_ block: UnsafeMutableRawPointer) {
+    let words = block.loadUnaligned(as: SIMD2<UInt64>.self)
+    let scales = words & 0x0707_0707_0707_0707 | 0x0808_0808_0808_0808
+    block.storeBytes(of: scales | scales &<< 4, as: SIMD2<UInt64>.self)
+  }
 }
 
 /// `32 bytes of third bits | 64 bytes of 2-bit codes | 12 bytes of 6-bit scales | d f16`;
 /// value = d · (scale − 32) · (code − 4 where the third bit is clear), per 16 elements.
 enum Q3_K: IntegerScaledFormat {
+  static let ggmlType: UInt32 = 11
   static let elementsPerBlock = 256
   static let bytesPerBlock = 110
   static let groupWidth = 16
+  static let largestCode = 4
+  static let integerScaleBits = 6
+  static let scaleOffset: Int? = 108
 
   @inline(__always)
   static func unpack(
@@ -79,9 +94,12 @@ enum Q3_K: IntegerScaledFormat {
 /// `d f16 | dmin f16 | 12 bytes of 6-bit scales and minimums | 128 bytes of nibbles`;
 /// value = d · scale · code − dmin · minimum, per 32 elements.
 enum Q4_K: IntegerScaledFormat {
+  static let ggmlType: UInt32 = 12
   static let elementsPerBlock = 256
   static let bytesPerBlock = 144
   static let groupWidth = 32
+  static let largestCode = 8
+  static let integerScaleBits = 6
   static let hasMinimums = true
   static let center: Int8 = 8
 
@@ -116,14 +134,27 @@ enum Q4_K: IntegerScaledFormat {
     let upper = third >> 4 & 0x0F0F_0F0F | (second >> 6 & 0x0303_0303) << 4
     return (-block.half(2), SIMD2(UInt64(second & 0x3F3F_3F3F) | UInt64(upper) << 32, 0))
   }
+
+  @inline(__always)
+  static func pairMinimumsWithScales(_ block: UnsafeMutableRawPointer) {
+    // The highest bit of each scale is set: of the later ones it lies above the earlier ones' six.
+    let first = block.loadUnaligned(fromByteOffset: 4, as: UInt32.self) | 0xA0A0_A0A0
+    let low = block.loadUnaligned(fromByteOffset: 12, as: UInt32.self) & 0x0F0F_0F0F
+    block.storeBytes(of: first, toByteOffset: 4, as: UInt32.self)
+    block.storeBytes(of: first, toByteOffset: 8, as: UInt32.self)
+    block.storeBytes(of: low | low << 4, toByteOffset: 12, as: UInt32.self)
+  }
 }
 
 /// `d f16 | dmin f16 | 12 bytes as Q4_K | 32 bytes of fifth bits | 128 bytes of nibbles`;
 /// value = d · scale · code − dmin · minimum, per 32 elements.
-enum Q5_K: BlockFormat {
+enum Q5_K: CodedFormat {
+  static let ggmlType: UInt32 = 13
   static let elementsPerBlock = 256
   static let bytesPerBlock = 176
   static let groupWidth = 32
+  static let largestCode = 16
+  static let integerScaleBits = 6
   static let hasMinimums = true
   static let center: Int8 = 16
 
@@ -143,14 +174,23 @@ enum Q5_K: BlockFormat {
       fifth = fifth &>> 2
     }
   }
+
+  @inline(__always)
+  static func pairMinimumsWithScales(_ block: UnsafeMutableRawPointer) {
+    Q4_K.pairMinimumsWithScales(block)
+  }
 }
 
 /// `128 bytes of low nibbles | 64 bytes of upper bit pairs | 16 signed scales | d f16`;
 /// value = d · scale · (code − 32), per 16 elements.
-enum Q6_K: BlockFormat {
+enum Q6_K: CodedFormat {
+  static let ggmlType: UInt32 = 14
   static let elementsPerBlock = 256
   static let bytesPerBlock = 210
   static let groupWidth = 16
+  static let largestCode = 32
+  static let integerScaleBits = 8
+  static let scaleOffset: Int? = 208
 
   @inline(__always)
   static func unpack(

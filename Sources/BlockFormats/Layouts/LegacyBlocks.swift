@@ -4,10 +4,12 @@
 // in its high half.
 
 /// `d f16 | 16 bytes of nibbles`; value = d · (nibble − 8).
-enum Q4_0: BlockFormat {
+enum Q4_0: CodedFormat {
+  static let ggmlType: UInt32 = 2
   static let elementsPerBlock = 32
   static let bytesPerBlock = 18
   static let groupWidth = 32
+  static let largestCode = 8
 
   @inline(__always)
   static func unpack(
@@ -22,10 +24,12 @@ enum Q4_0: BlockFormat {
 }
 
 /// `d f16 | m f16 | 16 bytes of nibbles`; value = d · nibble + m.
-enum Q4_1: BlockFormat {
+enum Q4_1: CodedFormat {
+  static let ggmlType: UInt32 = 3
   static let elementsPerBlock = 32
   static let bytesPerBlock = 20
   static let groupWidth = 32
+  static let largestCode = 8
   static let hasMinimums = true
   static let center: Int8 = 8
 
@@ -43,10 +47,12 @@ enum Q4_1: BlockFormat {
 }
 
 /// `d f16 | 32 fifth bits | 16 bytes of nibbles`; value = d · (code − 16).
-enum Q5_0: BlockFormat {
+enum Q5_0: CodedFormat {
+  static let ggmlType: UInt32 = 6
   static let elementsPerBlock = 32
   static let bytesPerBlock = 22
   static let groupWidth = 32
+  static let largestCode = 16
 
   @inline(__always)
   static func unpack(
@@ -68,10 +74,12 @@ enum Q5_0: BlockFormat {
 }
 
 /// `d f16 | m f16 | 32 fifth bits | 16 bytes of nibbles`; value = d · code + m.
-enum Q5_1: BlockFormat {
+enum Q5_1: CodedFormat {
+  static let ggmlType: UInt32 = 7
   static let elementsPerBlock = 32
   static let bytesPerBlock = 24
   static let groupWidth = 32
+  static let largestCode = 16
   static let hasMinimums = true
   static let center: Int8 = 16
 
@@ -89,10 +97,12 @@ enum Q5_1: BlockFormat {
 }
 
 /// `d f16 | 32 signed bytes`; value = d · code.
-enum Q8_0: BlockFormat {
+enum Q8_0: CodedFormat {
+  static let ggmlType: UInt32 = 8
   static let elementsPerBlock = 32
   static let bytesPerBlock = 34
   static let groupWidth = 32
+  static let largestCode = 128
 
   @inline(__always)
   static func unpack(

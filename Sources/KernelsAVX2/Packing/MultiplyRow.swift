@@ -7,24 +7,27 @@ private let bandOutputs = 4
 /// Columns that are unpacked at once, into the first-level cache.
 private let runWidth = 256
 
+/// Products of a single row of activations, in each block format.
+protocol RowMultiplication {
+  /// See `KernelSet.multiplyRow`.
+  static func multiply(_ product: RowProduct)
+}
+
 /// See `KernelSet.multiplyRow`.
 func multiplyRow(_ arguments: UnsafePointer<RowProduct>) {
   let product = arguments.pointee
-  switch product.type {
-  case .q4_0: multiplyGroups(product, as: Q4_0.self)
-  case .q4_1: multiplyGroups(product, as: Q4_1.self)
-  case .q5_0: multiplyGroups(product, as: Q5_0.self)
-  case .q5_1: multiplyGroups(product, as: Q5_1.self)
-  case .q8_0: multiplyGroups(product, as: Q8_0.self)
-  case .q2_K: multiplyScaled(product, as: Q2_K.self)
-  case .q3_K: multiplyScaled(product, as: Q3_K.self)
-  case .q4_K: multiplyScaled(product, as: Q4_K.self)
-  case .q5_K: multiplyGroups(product, as: Q5_K.self)
-  case .q6_K: multiplyGroups(product, as: Q6_K.self)
-  case .iq4_nl: multiplyGroups(product, as: IQ4_NL.self)
-  case .iq4_xs: multiplyGroups(product, as: IQ4_XS.self)
-  default: preconditionFailure("a type without codes")
+  guard let number = product.type.ggufID, let format = codedFormat(ggmlType: number) else {
+    preconditionFailure("a type without codes")
   }
+  format.multiply(product)
+}
+
+extension BlockFormat {
+  static func multiply(_ product: RowProduct) { multiplyGroups(product, as: Self.self) }
+}
+
+extension IntegerScaledFormat {
+  static func multiply(_ product: RowProduct) { multiplyScaled(product, as: Self.self) }
 }
 
 private func multiplyGroups<Format: BlockFormat>(_ product: RowProduct, as format: Format.Type) {

@@ -2,33 +2,37 @@ import BlockFormats
 import CIntrinsics
 import KernelInterface
 
+/// Taking rows apart for products, in each block format.
+protocol RowUnpacking {
+  /// See `KernelSet.unpack`.
+  static func unpack(_ row: UnpackedRow)
+}
+
 /// See `KernelSet.unpack`.
 func unpack(_ arguments: UnsafePointer<UnpackedRow>) {
   let row = arguments.pointee
-  switch row.type {
-  case .q4_0: unpack(row, as: Q4_0.self)
-  case .q4_1: unpack(row, as: Q4_1.self)
-  case .q5_0: unpack(row, as: Q5_0.self)
-  case .q5_1: unpack(row, as: Q5_1.self)
-  case .q8_0: unpack(row, as: Q8_0.self)
-  case .q2_K: unpackScaled(row, as: Q2_K.self)
-  case .q3_K: unpackScaled(row, as: Q3_K.self)
-  case .q4_K: unpackScaled(row, as: Q4_K.self)
-  case .q5_K: unpack(row, as: Q5_K.self)
-  case .q6_K: unpack(row, as: Q6_K.self)
-  case .iq4_nl: unpack(row, as: IQ4_NL.self)
-  case .iq4_xs: unpack(row, as: IQ4_XS.self)
-  default: preconditionFailure("a type without codes")
+  guard let number = row.type.ggufID, let format = codedFormat(ggmlType: number) else {
+    preconditionFailure("a type without codes")
+  }
+  format.unpack(row)
+}
+
+extension BlockFormat {
+  static func unpack(_ row: UnpackedRow) { unpackGroups(row, as: Self.self) }
+}
+
+extension IntegerScaledFormat {
+  static func unpack(_ row: UnpackedRow) {
+    unpackGroups(row, as: Self.self)
+    unpackIntegerScales(row, as: Self.self)
   }
 }
 
-/// Integer scales, factors and starts of blocks where they are wanted, beside all that other formats
-/// have.
+/// Integer scales, factors and starts of blocks where they are wanted.
 @inline(__always)
-private func unpackScaled<Format: IntegerScaledFormat>(
+private func unpackIntegerScales<Format: IntegerScaledFormat>(
   _ row: UnpackedRow, as format: Format.Type
 ) {
-  unpack(row, as: format)
   guard let integerScales = row.integerScales else { return }
   let groups = Format.elementsPerBlock / Format.groupWidth
   for block in 0..<row.blocks {
@@ -50,7 +54,7 @@ private func unpackScaled<Format: IntegerScaledFormat>(
 }
 
 @inline(__always)
-private func unpack<Format: BlockFormat>(_ row: UnpackedRow, as format: Format.Type) {
+private func unpackGroups<Format: BlockFormat>(_ row: UnpackedRow, as format: Format.Type) {
   let groups = Format.elementsPerBlock / Format.groupWidth
   // Room for one block's codes, scales and minimums: 256 bytes and twice 16 floats.
   var room = (SIMD64<UInt8>(), SIMD64<UInt8>(), SIMD64<UInt8>(), SIMD64<UInt8>())

@@ -1,10 +1,30 @@
 import BlockFormats
 import KernelInterface
 
+/// Formats of 32 elements with scales of their own, for which the best ones are searched.
+protocol SearchedRounding: CodedFormat {
+  /// What codes stand for: whole numbers from 0 in formats with minimums.
+  static var roundingLevels: Levels { get }
+  /// Whether codes have fifth bits, which lie before the nibbles.
+  static var hasFifthBits: Bool { get }
+}
+
+extension SearchedRounding {
+  static var hasRounding: Bool { true }
+
+  static func roundRows(_ rows: RowsToRound) { roundToSearchedBlocks(rows, as: Self.self) }
+}
+
+extension IQ4_NL: SearchedRounding {
+  static let hasFifthBits = false
+  @_transparent
+  static var roundingLevels: Levels { .table }
+}
+
 /// Rounds to blocks of 32 with scales of their own, eight blocks of a row at once.
 ///
 /// Each block is searched as a group of the others are, in a unit that the eight share.
-func roundToSearchedBlocks(_ rows: RowsToRound) {
+func roundToSearchedBlocks<Format: SearchedRounding>(_ rows: RowsToRound, as format: Format.Type) {
   var block = SearchBlock(width: 32, scratch: rows.scratch)
   let source = rows.copies
   let importance = source + 256
@@ -22,11 +42,15 @@ func roundToSearchedBlocks(_ rows: RowsToRound) {
       source.update(repeating: 0, count: 256)
       source.update(from: rows.values + (row &* rows.columns &+ 32 &* first), count: 32 &* count)
       let faults = clearFaultyBlocks(source)
-      let target = rows.blocks + (row &* perRow &+ first) &* rows.type.bytesPerBlock
+      let target = rows.blocks + (row &* perRow &+ first) &* Format.bytesPerBlock
       _ = block.load(source)
-      round(block, source, count, rows, target)
+      if Format.hasMinimums {
+        roundAffine(block, source, count, rows, as: format, target)
+      } else {
+        roundScaled(block, source, count, rows, as: format, target)
+      }
       for index in 0..<count where faults >> index & 1 == 1 {
-        storeHalf(.nan, target + index &* rows.type.bytesPerBlock, at: 0)
+        storeHalf(.nan, target + index &* Format.bytesPerBlock, at: 0)
       }
     }
   }
@@ -49,55 +73,51 @@ private func clearFaultyBlocks(_ values: UnsafeMutablePointer<Float>) -> Int {
 }
 
 @inline(never)
-private func round(
+private func roundAffine<Format: SearchedRounding>(
   _ block: SearchBlock, _ source: UnsafePointer<Float>, _ count: Int, _ rows: RowsToRound,
-  _ target: UnsafeMutableRawPointer
+  as format: Format.Type, _ target: UnsafeMutableRawPointer
 ) {
-  let size = rows.type.bytesPerBlock
+  let size = Format.bytesPerBlock
   let codes = rows.codes
-  switch rows.type {
-  case .q4_1, .q5_1:
-    let top: Float = rows.type == .q4_1 ? 15 : 31
-    var fit = searchAffine(block, top: top, isThorough: false)
-    if rows.isThorough {
-      let other = searchAffine(block, top: top, isThorough: true)
-      fit.improve(with: other, margin: Floats8(repeating: 0))
-    }
-    for index in 0..<count {
-      writeCodes(
-        source + 32 &* index, count: 32, factor: block.inverseUnit, scale: fit.scale[index],
-        offset: fit.offset[index], least: 0, top: top, into: codes)
-      storeHalf(fit.scale[index] * block.unit, target + size &* index, at: 0)
-      storeHalf(fit.offset[index] * block.unit, target + size &* index, at: 2)
-      storeCodes(codes, fiveBits: rows.type == .q5_1, at: target + (size &* index &+ 4))
-    }
-  default:
-    let levels = Levels(rows.type)
-    var fit = searchScales(block, levels: levels, isThorough: false)
-    if rows.isThorough {
-      let other = searchScales(block, levels: levels, isThorough: true)
-      fit.improve(with: other, margin: Floats8(repeating: 0))
-    }
-    for index in 0..<count {
-      writeCodes(
-        source + 32 &* index, count: 32, factor: block.inverseUnit, scale: fit.scale[index],
-        levels: levels, into: codes)
-      storeHalf(fit.scale[index] * block.unit, target + size &* index, at: 0)
-      storeCodes(codes, fiveBits: rows.type == .q5_0, at: target + (size &* index &+ 2))
-    }
+  let top = Format.roundingLevels.level(Format.roundingLevels.count - 1)
+  var fit = searchAffine(block, top: top, isThorough: false)
+  if rows.isThorough {
+    let other = searchAffine(block, top: top, isThorough: true)
+    fit.improve(with: other, margin: Floats8(repeating: 0))
+  }
+  for index in 0..<count {
+    writeCodes(
+      source + 32 &* index, count: 32, factor: block.inverseUnit, scale: fit.scale[index],
+      offset: fit.offset[index], least: 0, top: top, into: codes)
+    storeHalf(fit.scale[index] * block.unit, target + size &* index, at: 0)
+    storeHalf(fit.offset[index] * block.unit, target + size &* index, at: 2)
+    storeCodes(codes, fiveBits: Format.hasFifthBits, at: target + (size &* index &+ 4))
+  }
+}
+
+@inline(never)
+private func roundScaled<Format: SearchedRounding>(
+  _ block: SearchBlock, _ source: UnsafePointer<Float>, _ count: Int, _ rows: RowsToRound,
+  as format: Format.Type, _ target: UnsafeMutableRawPointer
+) {
+  let size = Format.bytesPerBlock
+  let codes = rows.codes
+  let levels = Format.roundingLevels
+  var fit = searchScales(block, levels: levels, isThorough: false)
+  if rows.isThorough {
+    let other = searchScales(block, levels: levels, isThorough: true)
+    fit.improve(with: other, margin: Floats8(repeating: 0))
+  }
+  for index in 0..<count {
+    writeCodes(
+      source + 32 &* index, count: 32, factor: block.inverseUnit, scale: fit.scale[index],
+      levels: levels, into: codes)
+    storeHalf(fit.scale[index] * block.unit, target + size &* index, at: 0)
+    storeCodes(codes, fiveBits: Format.hasFifthBits, at: target + (size &* index &+ 2))
   }
 }
 
 extension Levels {
-  /// Those of a type with blocks of 32 and without minimums.
-  fileprivate init(_ type: ElementType) {
-    switch type {
-    case .q4_0: self = .integers(least: -8, top: 7)
-    case .q5_0: self = .integers(least: -16, top: 15)
-    default: self = .table
-    }
-  }
-
   fileprivate var count: Int {
     switch self {
     case .integers(let least, let top): Int(top - least) + 1

@@ -6,10 +6,11 @@ extension RowsToRound {
   /// and room for its bytes; the others are written.
   @_transparent
   func forEachBlock(
-    width: Int, _ body: (SearchBlock, UnsafePointer<Float>, UnsafeMutableRawPointer) -> Void
+    of format: (some CodedFormat).Type, width: Int,
+    _ body: (SearchBlock, UnsafePointer<Float>, UnsafeMutableRawPointer) -> Void
   ) {
     var block = SearchBlock(width: width, scratch: scratch)
-    let size = type.bytesPerBlock
+    let size = format.bytesPerBlock
     let blocksPerRow = columns / 256
     for column in 0..<blocksPerRow {
       if let importance {
@@ -22,8 +23,8 @@ extension RowsToRound {
         let target = blocks + (row &* blocksPerRow &+ column) &* size
         switch block.load(source) {
         case .ordinary: body(block, source, target)
-        case .zero: writeEmpty(type, scale: 0, into: target)
-        case .notFinite: writeEmpty(type, scale: .nan, into: target)
+        case .zero: writeEmpty(format, scale: 0, into: target)
+        case .notFinite: writeEmpty(format, scale: .nan, into: target)
         }
       }
     }
@@ -31,66 +32,48 @@ extension RowsToRound {
 }
 
 /// A block of zeros but for its scale.
-private func writeEmpty(
-  _ type: ElementType, scale: Float, into target: UnsafeMutableRawPointer
+@inline(never)
+private func writeEmpty<Format: CodedFormat>(
+  _ format: Format.Type, scale: Float, into target: UnsafeMutableRawPointer
 ) {
-  target.initializeMemory(as: UInt8.self, repeating: 0, count: type.bytesPerBlock)
-  switch type {
-  case .q2_K: storeHalf(scale, target, at: 80)
-  case .q3_K: storeHalf(scale, target, at: 108)
-  case .q6_K: storeHalf(scale, target, at: 208)
-  default: storeHalf(scale, target, at: 0)
-  }
+  target.initializeMemory(as: UInt8.self, repeating: 0, count: Format.bytesPerBlock)
+  storeHalf(scale, target, at: Format.scaleOffset ?? 0)
 }
 
-/// Rounds to the k-quants with minimums.
-func roundToAffineBlocks(_ rows: RowsToRound) {
-  let isWeighted = rows.importance != nil
-  let blocks = AffineBlocks(rows.type, isWeighted: isWeighted, isThorough: false)
-  let thorough = AffineBlocks(rows.type, isWeighted: isWeighted, isThorough: true)
-  let codes = rows.codes
-  rows.forEachBlock(width: blocks.width) { block, source, target in
-    var choice = blocks.search(block)
-    if rows.isThorough {
-      let other = thorough.search(block)
-      if other.error < choice.error { choice = other }
-    }
-    let numbers = AffineNumbers(choice)
-    for group in 0..<256 / blocks.width {
-      writeCodes(
-        source + group &* blocks.width, count: blocks.width, factor: block.inverseUnit,
-        scale: Float(numbers.scale(group)) * choice.d,
-        offset: 0 - Float(numbers.minimum(group)) * choice.dmin, least: 0, top: blocks.top,
-        into: codes + group &* blocks.width)
-    }
-    switch rows.type {
-    case .q2_K: packQ2_K(numbers, choice, block, codes, target)
-    case .q4_K: packQ4_K(numbers, choice, block, codes, target)
-    default: packQ5_K(numbers, choice, block, codes, target)
-    }
-  }
+/// The k-quants with minimums.
+protocol AffineRounding: CodedFormat {
+  /// How scales are searched. Where errors count differently the best offset is harder to guess.
+  static func search(isWeighted: Bool, isThorough: Bool) -> AffineBlocks
+
+  /// Writes a block: its scales, and 256 codes.
+  static func pack(
+    _ numbers: AffineNumbers, _ choice: AffineChoice, _ block: SearchBlock,
+    _ codes: UnsafePointer<UInt8>, _ target: UnsafeMutableRawPointer)
 }
 
-extension AffineBlocks {
-  /// How a type is searched. Where errors count differently the best offset is harder to guess.
-  init(_ type: ElementType, isWeighted: Bool, isThorough: Bool) {
-    let sweeps = isThorough ? 3 : 1
-    let phases = isThorough || isWeighted ? 6 : 0
-    let (starts, reach) = isThorough ? (8, 3) : (2, 1)
-    switch type {
-    case .q2_K:
-      self.init(
-        width: 16, top: 3, scaleTop: 15, first: -0.9, step: 0.1, steps: 19, phases: phases,
-        sweeps: 2, blockSweeps: max(2, sweeps), starts: isThorough ? starts : 1, reach: reach,
-        wideRatio: 2)
-    case .q4_K:
-      self.init(
-        width: 32, top: 15, scaleTop: 63, first: -1, step: 0.1, steps: 21, phases: phases,
-        sweeps: 2, blockSweeps: sweeps, starts: starts, reach: reach, wideRatio: 1.5)
-    default:
-      self.init(
-        width: 32, top: 31, scaleTop: 63, first: -1, step: 0.1, steps: 21, phases: phases,
-        sweeps: 2, blockSweeps: sweeps, starts: starts, reach: reach, wideRatio: 1.5)
+extension AffineRounding {
+  static var hasRounding: Bool { true }
+
+  static func roundRows(_ rows: RowsToRound) {
+    let isWeighted = rows.importance != nil
+    let blocks = search(isWeighted: isWeighted, isThorough: false)
+    let thorough = search(isWeighted: isWeighted, isThorough: true)
+    let codes = rows.codes
+    rows.forEachBlock(of: Self.self, width: blocks.width) { block, source, target in
+      var choice = blocks.search(block)
+      if rows.isThorough {
+        let other = thorough.search(block)
+        if other.error < choice.error { choice = other }
+      }
+      let numbers = AffineNumbers(choice)
+      for group in 0..<256 / blocks.width {
+        writeCodes(
+          source + group &* blocks.width, count: blocks.width, factor: block.inverseUnit,
+          scale: Float(numbers.scale(group)) * choice.d,
+          offset: 0 - Float(numbers.minimum(group)) * choice.dmin, least: 0, top: blocks.top,
+          into: codes + group &* blocks.width)
+      }
+      pack(numbers, choice, block, codes, target)
     }
   }
 }

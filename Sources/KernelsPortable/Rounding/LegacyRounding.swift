@@ -1,6 +1,7 @@
 // ggml's early block formats, rounded as its reference does, in one pass without a search. Codes
 // are made with the scale before it is rounded to float16 (gguf-py 0.19 `quants.py`).
 import BlockFormats
+import KernelInterface
 
 /// 32 values of a block.
 private struct Run {
@@ -69,9 +70,67 @@ func inHalfRange(_ value: Float) -> Float {
   return value
 }
 
+/// The format that is never searched: its error is small whatever counts.
+extension Q8_0 {
+  static var hasRounding: Bool { true }
+
+  static func roundRows(_ rows: RowsToRound) {
+    roundToQ8_0(rows.values, count: rows.rows &* rows.columns, into: rows.blocks)
+  }
+}
+
+/// Formats that are rounded without a search unless errors count differently or it is to be
+/// thorough.
+protocol DirectRounding: SearchedRounding {}
+
+extension DirectRounding {
+  static func roundRows(_ rows: RowsToRound) {
+    if rows.importance == nil && !rows.isThorough {
+      roundDirectly(rows.values, count: rows.rows &* rows.columns, into: rows.blocks)
+    } else {
+      roundToSearchedBlocks(rows, as: Self.self)
+    }
+  }
+
+  @inline(never)
+  private static func roundDirectly(
+    _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
+  ) {
+    if hasMinimums {
+      roundFromMinimum(values, count: count, into: blocks, fiveBits: hasFifthBits)
+    } else {
+      roundAroundZero(values, count: count, into: blocks, fiveBits: hasFifthBits)
+    }
+  }
+}
+
+extension Q4_0: DirectRounding {
+  static let hasFifthBits = false
+  @_transparent
+  static var roundingLevels: Levels { .integers(least: -8, top: 7) }
+}
+
+extension Q4_1: DirectRounding {
+  static let hasFifthBits = false
+  @_transparent
+  static var roundingLevels: Levels { .integers(least: 0, top: 15) }
+}
+
+extension Q5_0: DirectRounding {
+  static let hasFifthBits = true
+  @_transparent
+  static var roundingLevels: Levels { .integers(least: -16, top: 15) }
+}
+
+extension Q5_1: DirectRounding {
+  static let hasFifthBits = true
+  @_transparent
+  static var roundingLevels: Levels { .integers(least: 0, top: 31) }
+}
+
 /// Rounds to signed bytes, halves away from zero.
 @inline(never)
-func roundToQ8_0(
+private func roundToQ8_0(
   _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
 ) {
   for index in 0..<count / 32 {
@@ -92,20 +151,6 @@ private func roundedAwayFromZero(_ x: Floats8) -> Floats8 {
   let even = magnitude.rounded
   let rounded = even + Floats8(repeating: 1).zero(unless: magnitude - even .== 0.5)
   return (0 - rounded).replacing(with: rounded, where: x .> 0)
-}
-
-/// Rounds to four or five bits.
-@inline(never)
-func roundToLegacy(
-  _ type: ElementType, _ values: UnsafePointer<Float>, count: Int,
-  into blocks: UnsafeMutableRawPointer
-) {
-  switch type {
-  case .q4_0: roundAroundZero(values, count: count, into: blocks, fiveBits: false)
-  case .q5_0: roundAroundZero(values, count: count, into: blocks, fiveBits: true)
-  case .q4_1: roundFromMinimum(values, count: count, into: blocks, fiveBits: false)
-  default: roundFromMinimum(values, count: count, into: blocks, fiveBits: true)
-  }
 }
 
 @_transparent

@@ -8,22 +8,51 @@
 import BlockFormats
 import KernelInterface
 
+/// Rounding to blocks, in each format that floats can be rounded to.
+///
+/// The files of this folder give each of those formats its `roundRows`, most through one of the
+/// protocols `DirectRounding`, `SearchedRounding`, `AffineRounding` and `ScaledRounding`.
+protocol RowRounding {
+  /// Whether there is a `roundRows`.
+  static var hasRounding: Bool { get }
+
+  /// See `KernelSet.roundRows`.
+  static func roundRows(_ rows: RowsToRound)
+}
+
+extension RowRounding {
+  static var hasRounding: Bool { false }
+
+  static func roundRows(_ rows: RowsToRound) {
+    preconditionFailure("no quantizer for this type")
+  }
+}
+
 /// See `KernelSet.roundRows`.
 func roundRows(_ arguments: UnsafePointer<RowsToRound>) {
   let rows = arguments.pointee
   let count = rows.rows &* rows.columns
-  let isPlain = rows.importance == nil && !rows.isThorough
   switch rows.type {
-  case .f32:
-    rows.blocks.copyMemory(from: rows.values, byteCount: 4 &* count)
+  case .f32: rows.blocks.copyMemory(from: rows.values, byteCount: 4 &* count)
   case .f16: roundToFloat16(rows.values, count: count, into: rows.blocks)
   case .bf16: roundToBFloat16(rows.values, count: count, into: rows.blocks)
-  case .q8_0: roundToQ8_0(rows.values, count: count, into: rows.blocks)
-  case .q4_0 where isPlain, .q4_1 where isPlain, .q5_0 where isPlain, .q5_1 where isPlain:
-    roundToLegacy(rows.type, rows.values, count: count, into: rows.blocks)
-  case .q3_K, .q6_K, .iq4_xs: roundToScaledBlocks(rows)
-  case .q2_K, .q4_K, .q5_K: roundToAffineBlocks(rows)
-  case .q4_0, .q4_1, .q5_0, .q5_1, .iq4_nl: roundToSearchedBlocks(rows)
-  default: preconditionFailure("no quantizer for this type")
+  default:
+    guard let number = rows.type.ggufID, let format = codedFormat(ggmlType: number) else {
+      preconditionFailure("no quantizer for this type")
+    }
+    format.roundRows(rows)
+  }
+}
+
+/// Whether `roundRows` makes a type.
+package func hasRounding(_ type: ElementType) -> Bool {
+  switch type {
+  case .f32, .f16, .bf16: true
+  default:
+    if let number = type.ggufID, let format = codedFormat(ggmlType: number) {
+      format.hasRounding
+    } else {
+      false
+    }
   }
 }

@@ -153,69 +153,39 @@ extension ScaledBlocks {
   }
 }
 
-/// Rounds to the k-quants without minimums, and to IQ4_XS.
-func roundToScaledBlocks(_ rows: RowsToRound) {
-  let isWeighted = rows.importance != nil
-  let blocks = ScaledBlocks(rows.type, isWeighted: isWeighted, isThorough: false)
-  let thorough = ScaledBlocks(rows.type, isWeighted: isWeighted, isThorough: true)
-  let codes = rows.codes
-  rows.forEachBlock(width: blocks.width) { block, source, target in
-    var choice = blocks.search(block)
-    if rows.isThorough {
-      let other = thorough.search(block)
-      if other.error < choice.error { choice = other }
-    }
-    let numbers = bytes(choice.numbers.0, choice.numbers.1)
-    for group in 0..<256 / blocks.width {
-      let number = Float(Int8(bitPattern: numbers[group]))
-      writeCodes(
-        source + group &* blocks.width, count: blocks.width, factor: block.inverseUnit,
-        scale: number * choice.d, levels: blocks.levels, into: codes + group &* blocks.width)
-    }
-    let d = choice.d * block.unit
-    switch rows.type {
-    case .q3_K: packQ3_K(numbers, d, codes, target)
-    case .q6_K: packQ6_K(numbers, d, codes, target)
-    default: packIQ4_XS(numbers, d, codes, target)
-    }
-  }
+/// The k-quants without minimums, and IQ4_XS.
+protocol ScaledRounding: CodedFormat {
+  /// How scales are searched. Where errors count differently the best scale is harder to guess.
+  static func search(isWeighted: Bool, isThorough: Bool) -> ScaledBlocks
+
+  /// Writes a block: each group's number, the float16 scale, and 256 codes.
+  static func pack(
+    _ numbers: SIMD16<UInt8>, _ d: Float, _ codes: UnsafePointer<UInt8>,
+    _ target: UnsafeMutableRawPointer)
 }
 
-extension ScaledBlocks {
-  /// How a type is searched. Where errors count differently the best scale is harder to guess.
-  init(_ type: ElementType, isWeighted: Bool, isThorough: Bool) {
-    let sweeps = isThorough ? 3 : 1
-    switch type {
-    case .q3_K:
-      let grid =
-        isWeighted || isThorough
-        ? ScaleGrid(
-          start: -4, first: -5.75, step: 0.25, steps: 14, mirroredFirst: 2.4, mirroredStep: 0.25,
-          mirroredSteps: 7, sweeps: 2)
-        : ScaleGrid(
-          start: -4, first: -4.4, step: 0.65, steps: 3, mirroredFirst: 2.8, mirroredStep: 0.5,
-          mirroredSteps: 2, sweeps: 1)
-      self.init(
-        width: 16, levels: .integers(least: -4, top: 3), grid: grid, leastNumber: -32,
-        blockSweeps: sweeps, starts: isThorough ? 6 : isWeighted ? 2 : 1, reach: isThorough ? 3 : 1)
-    case .q6_K:
-      self.init(
-        width: 16, levels: .integers(least: -32, top: 31),
-        grid: ScaleGrid(start: -32, first: -32.9, step: 0.1, steps: 19, sweeps: 1),
-        leastNumber: -128, blockSweeps: sweeps, starts: isThorough ? 6 : 1,
-        reach: isThorough ? 3 : 1)
-    default:
-      self.init(
-        width: 32, levels: .table,
-        grid: isWeighted || isThorough
-          ? ScaleGrid(
-            start: -127, first: -149, step: 4, steps: 8, mirroredFirst: 89, mirroredStep: 4,
-            mirroredSteps: 12, sweeps: 2)
-          : ScaleGrid(
-            start: -127, first: -133, step: 4, steps: 4, mirroredFirst: 104, mirroredStep: 5,
-            mirroredSteps: 6, sweeps: 1),
-        leastNumber: -32, blockSweeps: sweeps, starts: isThorough ? 6 : isWeighted ? 3 : 1,
-        reach: isThorough ? 3 : 1)
+extension ScaledRounding {
+  static var hasRounding: Bool { true }
+
+  static func roundRows(_ rows: RowsToRound) {
+    let isWeighted = rows.importance != nil
+    let blocks = search(isWeighted: isWeighted, isThorough: false)
+    let thorough = search(isWeighted: isWeighted, isThorough: true)
+    let codes = rows.codes
+    rows.forEachBlock(of: Self.self, width: blocks.width) { block, source, target in
+      var choice = blocks.search(block)
+      if rows.isThorough {
+        let other = thorough.search(block)
+        if other.error < choice.error { choice = other }
+      }
+      let numbers = bytes(choice.numbers.0, choice.numbers.1)
+      for group in 0..<256 / blocks.width {
+        let number = Float(Int8(bitPattern: numbers[group]))
+        writeCodes(
+          source + group &* blocks.width, count: blocks.width, factor: block.inverseUnit,
+          scale: number * choice.d, levels: blocks.levels, into: codes + group &* blocks.width)
+      }
+      pack(numbers, choice.d * block.unit, codes, target)
     }
   }
 }

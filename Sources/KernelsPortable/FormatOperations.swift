@@ -1,0 +1,2 @@
+/// What this target does with a block format.
+typealias FormatOperations = RowUnpacking & RowRounding
