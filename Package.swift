@@ -140,7 +140,8 @@ let package = Package(
     .testTarget(
       name: "QuantizationTests",
       dependencies: [
-        "BlockFormats", "KernelInterface", "Kernels", "Quantization", "StrictJSON", "TestSupport",
+        "BlockFormats", "KernelInterface", "Kernels", "KernelsPortable", "Quantization",
+        "StrictJSON", "TestSupport",
       ]),
     .testTarget(
       name: "ComputeCPUTests",

@@ -23,19 +23,10 @@ package struct ActivationAccuracyResult: Sendable, Encodable {
 
 /// Measures products with rounded activations against float64.
 package struct ActivationAccuracy: Sendable {
-  /// Relative root mean square error of each type for normally distributed weights.
-  ///
-  /// Q4_1, Q5_0, Q5_1 with gguf-py 0.19, IQ4_NL and IQ4_XS with a search over 41 scales; the others
-  /// as ggml's quantizers (commit d99724f2) leave them.
-  private static let weightErrors: [ElementType: Double] = [
-    .q4_0: 0.081, .q4_1: 0.078, .q5_0: 0.0427, .q5_1: 0.0379, .q8_0: 0.0054, .q2_K: 0.285,
-    .q3_K: 0.144, .q4_K: 0.061, .q5_K: 0.035, .q6_K: 0.018, .iq4_nl: 0.074, .iq4_xs: 0.074,
-  ]
-
-  /// Types that the table has.
-  package static let types: [ElementType] = [
-    .q2_K, .q3_K, .iq4_xs, .iq4_nl, .q4_0, .q4_1, .q4_K, .q5_0, .q5_1, .q5_K, .q6_K, .q8_0,
-  ]
+  /// Types that the table has, from the smallest.
+  package static let types = ElementType.conversionTargets.reversed().filter {
+    $0.codeLayout != nil
+  }
 
   package let type: ElementType
 
@@ -89,7 +80,7 @@ package struct ActivationAccuracy: Sendable {
   private func result(
     _ ours: Double, _ ggml: Double, _ device: CPUDevice
   ) -> ActivationAccuracyResult {
-    let weightError = Self.weightErrors[type] ?? 0
+    let weightError = type.weightError ?? 0
     func growth(_ error: Double) -> Double {
       weightError > 0 ? (1 + (error / weightError) * (error / weightError)).squareRoot() - 1 : 0
     }

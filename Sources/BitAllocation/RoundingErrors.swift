@@ -18,9 +18,21 @@ import Synchronization
 package struct RoundingErrors: Sendable {
   /// Types to choose from, from the smallest: every whole number of bits, and what lies between two
   /// to four. Where rows are no multiple of 256 the last five are left.
-  package static let candidates: [ElementType] = [
-    .q2_K, .q3_K, .iq4_xs, .q4_K, .q5_K, .q6_K, .q4_0, .q5_0, .q5_1, .q8_0, .f16,
-  ]
+  package static let candidates = ElementType.allCases.filter(\.isSizeCandidate).sorted {
+    ($1.elementsPerBlock, $0.bitsPerElement) < ($0.elementsPerBlock, $1.bitsPerElement)
+  }
+
+  /// Quantized types that groups of matrices are rounded to while they are measured, from the
+  /// smallest: the ladder of the smallest candidate, without the top, which costs next to nothing.
+  package static let probes = probes(elementsPerBlock: 256)
+
+  /// The same for rows that are no multiple of 256.
+  package static let narrowProbes = probes(elementsPerBlock: 32)
+
+  private static func probes(elementsPerBlock: Int) -> [ElementType] {
+    let smallest = candidates.first { $0.elementsPerBlock == elementsPerBlock }
+    return smallest?.ladder.dropLast() ?? []
+  }
 
   /// Rows that are rounded; they lie evenly in the matrix.
   private static let sampledRows = 48

@@ -252,9 +252,9 @@ package struct SensitivityMeasurement: Sendable {
   /// What a matrix is rounded to while its group is measured: what is stored in the probe type already
   /// would not change, and shows what the next smaller one does.
   package func probe(of tensor: ConversionPlan.Tensor) -> ElementType {
-    let ladder: [ElementType] =
+    let ladder =
       RoundingErrors.types(for: tensor).contains(settings.probe)
-      ? [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K] : [.q4_0, .q5_0]
+      ? RoundingErrors.probes : RoundingErrors.narrowProbes
     let wanted = ladder.firstIndex(of: settings.probe) ?? 0
     let isStored = tensor.source.type == ladder[wanted] && tensor.source.scale == .one
     return ladder[isStored && wanted > 0 ? wanted - 1 : wanted]

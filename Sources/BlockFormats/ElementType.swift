@@ -83,6 +83,41 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
   }
 }
 
+// MARK: Conversion
+
+extension ElementType {
+  /// Types that files can be converted to, from the best to the smallest.
+  package static let conversionTargets = table.filter { $0.target != nil }.map(\.type)
+
+  /// Whether files can be converted to the type, so that floats can be rounded to it.
+  package var isConversionTarget: Bool { traits.target != nil }
+
+  /// llama.cpp's number of files that are mostly of the type (`enum llama_ftype`), without the
+  /// better types that mixes give some tensors; nil unless files can be converted to it.
+  package var fileType: UInt32? { traits.target?.fileType }
+
+  /// The next type of the same kind with more bits; itself where there is none.
+  package var stepBetter: ElementType { traits.target?.better ?? self }
+
+  /// The next type with fewer bits; itself where there is none.
+  package var stepSmaller: ElementType { traits.target?.smaller ?? self }
+
+  /// The type, the next better one, and so on to the best of its kind.
+  package var ladder: [ElementType] {
+    var ladder = [self]
+    while let last = ladder.last, !ladder.contains(last.stepBetter) {
+      ladder.append(last.stepBetter)
+    }
+    return ladder
+  }
+
+  /// Relative root mean square error for normally distributed weights; nil where it is not known.
+  package var weightError: Double? { traits.target?.error }
+
+  /// Whether files of a wanted size may be made of the type among others.
+  package var isSizeCandidate: Bool { traits.target?.isSizeCandidate ?? false }
+}
+
 // MARK: Table
 
 extension ElementType {
@@ -100,12 +135,13 @@ extension ElementType {
     let decoder: (any ElementDecoder.Type)?
     let codeLayout: CodeLayout?
     let scaleOffsets: [Int]
+    let target: Target?
 
     /// Plain numbers, and blocks of which nothing is known but their size.
     init(
       _ type: ElementType, _ name: String, gguf ggufID: UInt32? = nil,
       safetensors safetensorsName: String? = nil, _ elementsPerBlock: Int, _ bytesPerBlock: Int,
-      _ decoder: (any ElementDecoder.Type)? = nil
+      _ decoder: (any ElementDecoder.Type)? = nil, _ target: Target? = nil
     ) {
       self.type = type
       self.name = name
@@ -116,11 +152,13 @@ extension ElementType {
       self.decoder = decoder
       codeLayout = nil
       scaleOffsets = []
+      self.target = target
     }
 
     /// ggml's blocks.
     init(
-      _ type: ElementType, _ name: String, _ format: any BlockFormat.Type
+      _ type: ElementType, _ name: String, _ format: any BlockFormat.Type,
+      _ target: Target? = nil
     ) {
       self.type = type
       self.name = name
@@ -132,6 +170,25 @@ extension ElementType {
       codeLayout = codedFormat(ggmlType: format.ggmlType).map { CodeLayout($0) }
       let offset = format.scaleOffset
       scaleOffsets = offset.map { format.hasMinimums ? [$0, $0 + 2] : [$0] } ?? []
+      self.target = target
+    }
+  }
+
+  /// What is known of a type that files can be converted to.
+  struct Target: Sendable {
+    let fileType: UInt32
+    let smaller, better: ElementType?
+    let error: Double?
+    let isSizeCandidate: Bool
+
+    /// See the properties of `ElementType`.
+    static func target(
+      _ fileType: UInt32, smaller: ElementType? = nil, better: ElementType? = nil,
+      error: Double? = nil, isSizeCandidate: Bool = false
+    ) -> Target {
+      Target(
+        fileType: fileType, smaller: smaller, better: better, error: error,
+        isSizeCandidate: isSizeCandidate)
     }
   }
 
@@ -139,23 +196,48 @@ extension ElementType {
   /// smallest.
   ///
   /// Sources: ggml `ggml.h` (`enum ggml_type`) and `ggml-common.h` (block sizes), commit d99724f2;
-  /// safetensors `tensor.rs` (`enum Dtype`).
+  /// llama.cpp `llama.h` (`enum llama_ftype`); safetensors `tensor.rs` (`enum Dtype`). Errors of
+  /// Q4_1, Q5_0, Q5_1 are gguf-py 0.19's, those of IQ4_NL and IQ4_XS come from a search over 41
+  /// scales, the others are what ggml's quantizers (commit d99724f2) leave.
   static let table: [Traits] = [
-    Traits(.f32, "F32", gguf: 0, safetensors: "F32", 1, 4, Float32Bits.self),
-    Traits(.bf16, "BF16", gguf: 30, safetensors: "BF16", 1, 2, BFloat16Bits.self),
-    Traits(.f16, "F16", gguf: 1, safetensors: "F16", 1, 2, Float16Bits.self),
-    Traits(.q8_0, "Q8_0", Q8_0.self),
-    Traits(.q6_K, "Q6_K", Q6_K.self),
-    Traits(.q5_K, "Q5_K", Q5_K.self),
-    Traits(.q5_1, "Q5_1", Q5_1.self),
-    Traits(.q5_0, "Q5_0", Q5_0.self),
-    Traits(.q4_K, "Q4_K", Q4_K.self),
-    Traits(.q4_1, "Q4_1", Q4_1.self),
-    Traits(.q4_0, "Q4_0", Q4_0.self),
-    Traits(.iq4_nl, "IQ4_NL", IQ4_NL.self),
-    Traits(.iq4_xs, "IQ4_XS", IQ4_XS.self),
-    Traits(.q3_K, "Q3_K", Q3_K.self),
-    Traits(.q2_K, "Q2_K", Q2_K.self),
+    Traits(.f32, "F32", gguf: 0, safetensors: "F32", 1, 4, Float32Bits.self, .target(0)),
+    Traits(.bf16, "BF16", gguf: 30, safetensors: "BF16", 1, 2, BFloat16Bits.self, .target(32)),
+    Traits(
+      .f16, "F16", gguf: 1, safetensors: "F16", 1, 2, Float16Bits.self,
+      .target(1, isSizeCandidate: true)),
+    Traits(
+      .q8_0, "Q8_0", Q8_0.self,
+      .target(7, smaller: .q6_K, error: 0.0054, isSizeCandidate: true)),
+    Traits(
+      .q6_K, "Q6_K", Q6_K.self,
+      .target(18, smaller: .q5_K, better: .q8_0, error: 0.018, isSizeCandidate: true)),
+    Traits(
+      .q5_K, "Q5_K", Q5_K.self,
+      .target(16, smaller: .q4_K, better: .q6_K, error: 0.035, isSizeCandidate: true)),
+    Traits(
+      .q5_1, "Q5_1", Q5_1.self,
+      .target(9, smaller: .q4_1, better: .q8_0, error: 0.0379, isSizeCandidate: true)),
+    Traits(
+      .q5_0, "Q5_0", Q5_0.self,
+      .target(8, smaller: .q4_0, better: .q8_0, error: 0.0427, isSizeCandidate: true)),
+    Traits(
+      .q4_K, "Q4_K", Q4_K.self,
+      .target(14, smaller: .q3_K, better: .q5_K, error: 0.061, isSizeCandidate: true)),
+    Traits(
+      .q4_1, "Q4_1", Q4_1.self, .target(3, smaller: .q3_K, better: .q5_1, error: 0.078)),
+    Traits(
+      .q4_0, "Q4_0", Q4_0.self,
+      .target(2, smaller: .q3_K, better: .q5_0, error: 0.081, isSizeCandidate: true)),
+    Traits(
+      .iq4_nl, "IQ4_NL", IQ4_NL.self, .target(25, smaller: .q3_K, better: .q5_0, error: 0.074)),
+    Traits(
+      .iq4_xs, "IQ4_XS", IQ4_XS.self,
+      .target(30, smaller: .q3_K, better: .q5_K, error: 0.074, isSizeCandidate: true)),
+    Traits(
+      .q3_K, "Q3_K", Q3_K.self,
+      .target(11, smaller: .q2_K, better: .q4_K, error: 0.144, isSizeCandidate: true)),
+    Traits(
+      .q2_K, "Q2_K", Q2_K.self, .target(10, better: .q3_K, error: 0.285, isSizeCandidate: true)),
 
     Traits(.f64, "F64", gguf: 28, safetensors: "F64", 1, 8, Float64Bits.self),
     Traits(.i8, "I8", gguf: 24, safetensors: "I8", 1, 1, Integers<Int8>.self),

@@ -27,17 +27,17 @@ package struct TypeMix: Sendable, Equatable {
   }
 
   /// All of them, from the best to the smallest.
-  package static let all = [
-    TypeMix(.f32, fileType: 0), TypeMix(.bf16, fileType: 32), TypeMix(.f16, fileType: 1),
-    TypeMix(.q8_0, fileType: 7), TypeMix(.q6_K, fileType: 18),
+  package static let all = ElementType.conversionTargets.flatMap { base in
+    let type = base.fileType.map { TypeMix(base, fileType: $0) }
+    return mixes.filter { $0.base == base } + (type.map { [$0] } ?? [])
+  }
+
+  /// The published mixes. What they give to which tensors is up to `TypePolicy`.
+  private static let mixes = [
     TypeMix(.q5_K, .medium, fileType: 17), TypeMix(.q5_K, .small, fileType: 16),
-    TypeMix(.q5_K, fileType: 16), TypeMix(.q5_1, fileType: 9), TypeMix(.q5_0, fileType: 8),
     TypeMix(.q4_K, .medium, fileType: 15), TypeMix(.q4_K, .small, fileType: 14),
-    TypeMix(.q4_K, fileType: 14), TypeMix(.q4_1, fileType: 3), TypeMix(.q4_0, fileType: 2),
-    TypeMix(.iq4_nl, fileType: 25), TypeMix(.iq4_xs, fileType: 30),
     TypeMix(.q3_K, .large, fileType: 13), TypeMix(.q3_K, .medium, fileType: 12),
-    TypeMix(.q3_K, .small, fileType: 11), TypeMix(.q3_K, fileType: 11),
-    TypeMix(.q2_K, fileType: 10),
+    TypeMix(.q3_K, .small, fileType: 11),
   ]
 
   /// The mix with a name, in any case; nil if there is none.
@@ -50,10 +50,6 @@ package struct TypeMix: Sendable, Equatable {
 }
 
 extension ElementType {
-  /// Types that files can be converted to.
-  package static let conversionTargets: [ElementType] = TypeMix.all.filter { $0.size == nil }
-    .map(\.base)
-
   /// Average bits of an element.
   package var bitsPerElement: Double { Double(8 * bytesPerBlock) / Double(elementsPerBlock) }
 }

@@ -169,35 +169,3 @@ struct TypePolicy {
     return nil
   }
 }
-
-extension ElementType {
-  /// From the smallest to the best of one kind of blocks.
-  private static let ladders: [[ElementType]] = [
-    [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .q8_0], [.q4_0, .q5_0, .q8_0], [.q4_1, .q5_1, .q8_0],
-    [.iq4_xs, .q5_K], [.iq4_nl, .q5_0],
-  ]
-
-  /// The next type of the same kind with more bits; itself where there is none.
-  fileprivate var stepBetter: ElementType {
-    for ladder in Self.ladders {
-      if let index = ladder.firstIndex(of: self), index + 1 < ladder.count {
-        return ladder[index + 1]
-      }
-    }
-    return self
-  }
-
-  /// The next type with fewer bits; itself where there is none.
-  fileprivate var stepSmaller: ElementType {
-    switch self {
-    case .q8_0: return .q6_K
-    case .q5_0: return .q4_0
-    case .q5_1: return .q4_1
-    case .q4_0, .q4_1, .iq4_nl, .iq4_xs: return .q3_K
-    default: break
-    }
-    let ladder = Self.ladders[0]
-    guard let index = ladder.firstIndex(of: self), index > 0 else { return self }
-    return ladder[index - 1]
-  }
-}

@@ -2,7 +2,7 @@ import BlockFormats
 
 /// Arguments of `KernelSet.roundRows`: float32 rows, and where their blocks go.
 package struct RowsToRound {
-  /// What the rows become: one of `roundableTypes`.
+  /// What the rows become: one of `ElementType.conversionTargets`.
   package var type: ElementType
   /// Whether to search longer for scales.
   package var isThorough: Bool
@@ -37,10 +37,4 @@ package struct RowsToRound {
   /// Memory that `KernelSet.roundRows` works in: values and weights of 256 elements, and their
   /// codes.
   package static let scratchBytes = 16 << 10
-
-  /// The types that `KernelSet.roundRows` makes.
-  package static let roundableTypes: [ElementType] = [
-    .f32, .f16, .bf16, .q8_0, .q4_0, .q4_1, .q5_0, .q5_1, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K,
-    .iq4_nl, .iq4_xs,
-  ]
 }

@@ -22,7 +22,7 @@ struct ModelDescriptions {
     return [
       ("general.architecture", .string("aura")),
       ("general.name", .string("\(preset.rawValue) with random weights")),
-      ("general.file_type", .uint32(Self.fileTypes[type] ?? 1)),
+      ("general.file_type", .uint32(type.fileType ?? 1)),
       ("general.quantization_version", .uint32(2)),
       ("aura.default.width", .uint32(UInt32(defaults.side))),
       ("aura.default.height", .uint32(UInt32(defaults.side))),
@@ -42,12 +42,6 @@ struct ModelDescriptions {
       ("tokenizer.huggingface.json", .string(tokenizer.text())),
     ]
   }
-
-  /// llama.cpp's numbers for files that are mostly of a type (`enum llama_ftype`).
-  private static let fileTypes: [ElementType: UInt32] = [
-    .f32: 0, .f16: 1, .q4_0: 2, .q4_1: 3, .q8_0: 7, .q5_0: 8, .q5_1: 9, .q2_K: 10, .q3_K: 11,
-    .q4_K: 14, .q5_K: 16, .q6_K: 18, .iq4_nl: 25, .iq4_xs: 30, .bf16: 32,
-  ]
 
   // MARK: Folder
 

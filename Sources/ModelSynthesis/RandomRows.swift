@@ -7,10 +7,9 @@ import BlockFormats
 /// half of the blocks get a negative scale.
 package struct RandomRows: Sendable {
   /// Types that can be made.
-  package static let types: [ElementType] = [
-    .f32, .f16, .bf16, .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .q2_K, .q3_K, .q4_K, .q5_K, .q6_K,
-    .iq4_nl, .iq4_xs,
-  ]
+  package static let types = ElementType.allCases.filter { type in
+    type.isConversionTarget && (!type.isBlockQuantized || type.randomBits != nil)
+  }
 
   private enum Filling: Sendable {
     /// Plain numbers are picked from evenly spaced values.
@@ -36,7 +35,11 @@ package struct RandomRows: Sendable {
           UInt16(truncatingIfNeeded: ($0.bitPattern + 0x8000) >> 16)
         })
     case .f32: filling = .floats(Self.levels(standardDeviation).map(\.bitPattern))
-    default: filling = .blocks(BlockScale(type, standardDeviation: standardDeviation))
+    default:
+      guard let bits = type.randomBits else {
+        preconditionFailure("\(type.name) has no random blocks")
+      }
+      filling = .blocks(BlockScale(bits, standardDeviation: standardDeviation))
     }
   }
 
@@ -53,9 +56,7 @@ package struct RandomRows: Sendable {
     case .blocks(let scale):
       Self.fillBits(row, &numbers)
       guard let base = row.baseAddress else { return }
-      for offset in stride(from: 0, to: row.count, by: type.bytesPerBlock) {
-        scale.apply(to: base + offset)
-      }
+      scale.apply(to: base, count: row.count / type.bytesPerBlock, size: type.bytesPerBlock)
     }
   }
 

@@ -28,7 +28,7 @@ package struct BlockQuantizer: Sendable {
   private let kernels: KernelSet
 
   /// The types that can be made.
-  package static var types: [ElementType] { RowsToRound.roundableTypes }
+  package static let types = ElementType.allCases.filter(\.isConversionTarget)
 
   /// Prepares rounding to a type; nil where there is no quantizer for it.
   ///
@@ -41,7 +41,7 @@ package struct BlockQuantizer: Sendable {
 
   /// As above, with inner loops that this CPU can run.
   package init?(type: ElementType, quality: QuantizationQuality, kernels: KernelSet) {
-    guard Self.types.contains(type) else { return nil }
+    guard type.isConversionTarget else { return nil }
     self.type = type
     self.quality = quality
     self.kernels = kernels

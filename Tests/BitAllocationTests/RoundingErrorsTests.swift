@@ -48,6 +48,16 @@ struct RoundingErrorsTests {
     #expect(abs(found / measured - 1) < 0.05)
   }
 
+  @Test("candidates and probes stand from the smallest, wide blocks first")
+  func candidates() {
+    #expect(
+      RoundingErrors.candidates == [
+        .q2_K, .q3_K, .iq4_xs, .q4_K, .q5_K, .q6_K, .q4_0, .q5_0, .q5_1, .q8_0, .f16,
+      ])
+    #expect(RoundingErrors.probes == [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K])
+    #expect(RoundingErrors.narrowProbes == [.q4_0, .q5_0])
+  }
+
   @Test("every matrix that is free to choose is in one of few groups")
   func groups() throws {
     let plan = try plan()

@@ -63,6 +63,47 @@ import Testing
     #expect(!ElementType.f4.isBlockQuantized && !ElementType.f16.isBlockQuantized)
   }
 
+  @Test(
+    "What files can be converted to has every fact", arguments: ElementType.conversionTargets)
+  func conversionTargetsAreComplete(_ type: ElementType) throws {
+    #expect(type.fileType != nil && type.ggufID != nil && type.isWeightType)
+    for step in [type.stepBetter, type.stepSmaller] { #expect(step.isConversionTarget) }
+    #expect(type.stepBetter == type || type.stepBetter.bytes > type.bytes)
+    #expect(type.stepSmaller == type || type.stepSmaller.bytes < type.bytes)
+    guard type.isBlockQuantized else { return }
+    #expect(type.weightError != nil)
+    #expect(!type.scaleOffsets.isEmpty)
+    let layout = try #require(type.codeLayout, "\(type.name) is missing in codedFormat(ggmlType:)")
+    #expect(layout.groupWidth == 16 || layout.groupWidth == 32)
+    let bits = try #require(type.randomBits)
+    #expect(bits.scaleOffset == type.scaleOffsets.first && bits.hasMinimums == layout.hasMinimums)
+  }
+
+  @Test("Nothing else has facts of conversion")
+  func onlyTargetsHaveFileTypes() {
+    let targets = ElementType.conversionTargets
+    #expect(Set(targets).count == targets.count)
+    for type in ElementType.allCases where !targets.contains(type) {
+      #expect(!type.isConversionTarget && type.fileType == nil && !type.isSizeCandidate)
+      #expect(type.stepBetter == type && type.stepSmaller == type)
+    }
+    #expect(Set(targets.compactMap(\.fileType)).count == targets.count)
+  }
+
+  @Test("Ladders lead from the smallest to the best of a kind")
+  func ladders() {
+    #expect(ElementType.q2_K.ladder == [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K, .q8_0])
+    #expect(ElementType.q4_0.ladder == [.q4_0, .q5_0, .q8_0])
+    #expect(ElementType.q4_1.ladder == [.q4_1, .q5_1, .q8_0])
+    #expect(ElementType.iq4_xs.ladder == [.iq4_xs, .q5_K, .q6_K, .q8_0])
+    #expect(ElementType.iq4_nl.ladder == [.iq4_nl, .q5_0, .q8_0])
+    let smaller = ElementType.conversionTargets.filter(\.isBlockQuantized).map(\.stepSmaller)
+    #expect(
+      smaller == [
+        .q6_K, .q5_K, .q4_K, .q4_1, .q4_0, .q3_K, .q3_K, .q3_K, .q3_K, .q3_K, .q2_K, .q2_K,
+      ])
+  }
+
   @Test("Bytes are counted for whole blocks only", arguments: ElementType.allCases)
   func bytesAreCountedForWholeBlocks(_ type: ElementType) {
     let block = type.elementsPerBlock
@@ -86,4 +127,9 @@ import Testing
     #expect(ElementType.q8_K.byteCount(elements: .max & ~255) == nil)
     #expect(ElementType.q4_0.byteCount(elements: 1 << 62) == (1 << 57) * 18)
   }
+}
+
+extension ElementType {
+  /// Bytes of 256 elements.
+  fileprivate var bytes: Int { 256 / elementsPerBlock * bytesPerBlock }
 }

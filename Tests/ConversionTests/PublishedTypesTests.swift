@@ -144,6 +144,16 @@ struct PublishedTypesTests {
     }
   }
 
+  @Test("types and mixes stand from the best to the smallest")
+  func order() {
+    #expect(
+      TypeMix.all.map(\.name) == [
+        "F32", "BF16", "F16", "Q8_0", "Q6_K", "Q5_K_M", "Q5_K_S", "Q5_K", "Q5_1", "Q5_0", "Q4_K_M",
+        "Q4_K_S", "Q4_K", "Q4_1", "Q4_0", "IQ4_NL", "IQ4_XS", "Q3_K_L", "Q3_K_M", "Q3_K_S", "Q3_K",
+        "Q2_K",
+      ])
+  }
+
   @Test("every name of a type is found in any case, and its number is llama.cpp's")
   func names() {
     let numbers: [(String, UInt32)] = [

@@ -36,9 +36,7 @@ import Testing
 
   @Test(
     "Every single row is centered where a format has minimums",
-    arguments: [
-      ElementType.q4_1, .q5_1, .q2_K, .q4_K, .q5_K,
-    ])
+    arguments: RandomRows.types.filter { $0.randomBits?.hasMinimums ?? false })
   func minimumsCenter(_ type: ElementType) throws {
     let values = try values(type, 1, rows: 1)
     #expect(abs(values.reduce(0, +) / 1024) < 0.15)

@@ -1,6 +1,7 @@
 import BlockFormats
 import KernelInterface
 import Kernels
+import KernelsPortable
 import Quantization
 import TestSupport
 import Testing
@@ -77,6 +78,11 @@ func quantize(
         [false, true].map { Variant(type: type, quality: quality, isWeighted: $0) }
       }
     }
+
+  @Test("What files can be converted to has a rounding", arguments: ElementType.allCases)
+  func targetsHaveRoundings(_ type: ElementType) {
+    #expect(KernelsPortable.hasRounding(type) == type.isConversionTarget)
+  }
 
   @Test("Types without a quantizer are refused, the others are what rows can become")
   func onlyKnownTypes() {

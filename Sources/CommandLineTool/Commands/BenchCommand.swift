@@ -89,11 +89,8 @@ struct BenchCommand: AsyncParsableCommand {
       }
     }
 
-    /// The types that `convert` makes.
-    static let madeTypes: [ElementType] = [
-      .q4_0, .q4_1, .q4_K, .q2_K, .q3_K, .q5_0, .q5_1, .q5_K, .q6_K, .iq4_nl, .iq4_xs, .q8_0, .f16,
-      .bf16, .f32,
-    ]
+    /// The types that `convert` makes, from the smallest.
+    static let madeTypes: [ElementType] = ElementType.conversionTargets.reversed()
     /// Those, and what can only be read.
     private static let allTypes =
       madeTypes + ElementType.ggufTypes.filter { $0.isWeightType && !madeTypes.contains($0) }

@@ -99,7 +99,8 @@ struct SizeOptions: ParsableArguments {
     let elements = plan.tensors.filter(\.isChoosable).reduce(0) { $0 + $1.elementCount }
     let fixed = plan.tensors.filter { !$0.isChoosable }.reduce(0) { $0 + $1.byteCount }
     let bits = Double(8 * (byteCount(of: plan) - fixed)) / Double(max(1, elements))
-    let types: [ElementType] = [.q2_K, .q3_K, .q4_K, .q5_K, .q6_K]
-    return types.min { abs($0.bitsPerElement - bits) < abs($1.bitsPerElement - bits) } ?? .q4_K
+    return RoundingErrors.probes.min {
+      abs($0.bitsPerElement - bits) < abs($1.bitsPerElement - bits)
+    } ?? .q4_K
   }
 }
