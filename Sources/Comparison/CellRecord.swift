@@ -8,7 +8,7 @@ package struct CellRecord: Sendable, Equatable {
   package var failure: String?
   /// Mean seconds of a denoising step.
   package var secondsPerStep: Double
-  /// Most memory that was resident while the picture was made; nil where the system does not tell.
+  /// Peak resident memory while the picture was made; nil where the system does not tell.
   package var peakBytes: Int?
   /// How time and memory were had: threads, budget and access to files.
   package var circumstances: String

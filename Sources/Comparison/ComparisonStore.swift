@@ -25,7 +25,7 @@ package struct ComparisonStore: Sendable {
   ///
   /// - Parameters:
   ///   - folder: its path.
-  ///   - overwrite: whether files in a folder that is no comparison's may be replaced.
+  ///   - overwrite: whether files in a folder of other things may be replaced.
   /// - Throws: `ModelFileError` if it cannot be made or written, holds other things, or another run
   ///   works in it.
   package init(folder: String, overwrite: Bool) throws(ModelFileError) {

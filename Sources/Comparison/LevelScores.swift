@@ -32,7 +32,7 @@ package struct ScoreTable: Sendable {
 
   /// Reads the table; nil where the file does not exist.
   ///
-  /// - Throws: `ModelFileError` if it is no such table.
+  /// - Throws: `ModelFileError` if the table is malformed.
   package init?(path: String) throws(ModelFileError) {
     guard let data = FileSystem.content(of: path) else { return nil }
     try self.init(text: String(decoding: data, as: UTF8.self), path: path)

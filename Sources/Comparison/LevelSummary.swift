@@ -37,7 +37,7 @@ package struct LevelSummary: Sendable {
   package let velocityErrorPerPoint: [Double]
   /// Median over cells.
   package let secondsPerStep: Double
-  /// Most memory of any cell; nil where the system does not tell.
+  /// Peak memory of any cell; nil where the system does not tell.
   package let peakBytes: Int?
   /// Cells for which there is no picture.
   package let failureCount: Int

@@ -14,7 +14,7 @@ public struct FLIPErrorMap: Equatable, Sendable {
   /// The error of each pixel, row by row from the top: 0 for no difference, 1 for the greatest.
   public let errors: [Float]
 
-  /// Names errors by hand.
+  /// Makes a map of given errors.
   ///
   /// - Precondition: `errors` holds `width · height` numbers of 0...1.
   package init(width: Int, height: Int, errors: [Float]) {

@@ -25,7 +25,7 @@ public struct PixelSize: Equatable, Sendable, CustomStringConvertible {
   /// Number of rows.
   public let height: Int
 
-  /// Names a size.
+  /// Makes a size.
   public init(width: Int, height: Int) {
     self.width = width
     self.height = height

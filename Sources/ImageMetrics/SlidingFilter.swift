@@ -50,7 +50,7 @@ final class SlidingFilter {
   private let filteredRows: Row
   private let outputRows: Row
   private let sourceCount: Int
-  /// The rows under the weights of the filter that is at work.
+  /// The rows under the weights of the filter that is applied.
   private let taps: UnsafeMutablePointer<UnsafePointer<Double>>
 
   /// Prepares the filters.

@@ -1,8 +1,8 @@
 import CLibPNG
 
-/// A picture that libpng could not write or read.
+/// Why libpng could not write or read a picture.
 public struct PNGError: Error, CustomStringConvertible {
-  /// libpng's own words.
+  /// libpng's own message.
   public let message: String
 
   /// A line for the user.
@@ -45,7 +45,7 @@ extension RGBImage {
   /// - Parameters:
   ///   - data: the file's bytes.
   ///   - maximumPixels: larger pictures are refused before anything is inflated.
-  /// - Throws: `PNGError` for anything that is no sound PNG.
+  /// - Throws: `PNGError` for anything that is not a valid PNG.
   public init(pngData data: [UInt8], maximumPixels: Int = 64 << 20) throws(PNGError) {
     var image = png_image()
     image.version = UInt32(PNG_IMAGE_VERSION)

@@ -1,5 +1,5 @@
-/// Functions on single rows of floats: what lies between products. Every set compiles the same
-/// source for its CPU, so that all sets give the same bits.
+/// Functions on single rows of floats, used between matmuls. Every set compiles the same source for
+/// its CPU, so that all sets give the same bits.
 package struct ElementwiseKernels: Sendable {
   /// `result = activation(source) · factor`.
   package let activate: @Sendable (UnsafePointer<ActivatedRow>) -> Void
@@ -9,7 +9,7 @@ package struct ElementwiseKernels: Sendable {
   package let addGated: @Sendable (UnsafePointer<GatedSumRow>) -> Void
   /// Normalizes a row, then scales and shifts each element.
   package let normalize: @Sendable (UnsafePointer<NormalizedRow>) -> Void
-  /// Mean and sum of squared deviations of so many elements.
+  /// Mean and sum of squared deviations of a number of elements.
   package let moments: @Sendable (UnsafePointer<Float>, Int) -> RowMoments
 
   package init(
@@ -27,7 +27,7 @@ package struct ElementwiseKernels: Sendable {
   }
 }
 
-/// A function between products.
+/// An activation function between matmuls.
 package enum Activation: Sendable {
   /// `x · σ(x)`.
   case silu
@@ -109,7 +109,7 @@ package struct GatedSumRow {
   }
 }
 
-/// What a row is normalized by.
+/// How a row is normalized.
 package enum RowStatistics: Sendable {
   /// To mean 0 and variance 1.
   case meanAndVariance

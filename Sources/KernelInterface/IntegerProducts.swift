@@ -1,5 +1,4 @@
-/// Products of integers for CPUs that have more instructions for them than those of another set,
-/// whose tiles they take.
+/// Integer matmuls for CPUs with better instructions for them than the set whose tiles they use.
 package struct IntegerProducts: Sendable {
   /// See the properties of `KernelSet` with these names.
   package let name: String
@@ -26,7 +25,7 @@ package struct IntegerProducts: Sendable {
 }
 
 extension KernelSet {
-  /// This set with other products of integers, and without `multiplyInt8Blocks`.
+  /// This set with other integer matmuls, and without `multiplyInt8Blocks`.
   package func replacing(_ products: IntegerProducts) -> KernelSet {
     KernelSet(
       name: products.name, rowTile: rowTile, columnTile: columnTile, panelBytes: panelBytes,

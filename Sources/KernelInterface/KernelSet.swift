@@ -1,8 +1,8 @@
 import BlockFormats
 
-/// The inner loops of one kind of CPU, as a table that is filled once.
+/// The inner loops for one kind of CPU, as a table of functions that is filled once.
 ///
-/// Products are made tile by tile: `rowTile` rows of activations times `columnTile` rows of the
+/// Matmuls are computed tile by tile: `rowTile` rows of activations times `columnTile` rows of the
 /// weight (outputs). Both sides are packed first, so that a tile reads them from end to end. All
 /// functions take raw memory, which the caller has made large enough.
 ///
@@ -30,28 +30,28 @@ package struct KernelSet: Sendable {
   package let multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)?
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void
-  /// Multiplies rows of a weight by a single row of rounded activations; nil in sets without one,
+  /// Multiplies rows of a weight by a single row of quantized activations; nil in sets without it,
   /// which use tiles.
   package let multiplyRow: (@Sendable (UnsafePointer<RowProduct>) -> Void)?
-  /// Goes on with the softmax of one row.
+  /// Continues the online softmax of one row.
   package let continueSoftmax: @Sendable (UnsafeMutablePointer<SoftmaxRow>) -> Void
   /// Writes the transpose of a matrix of 4-byte elements.
   package let transpose: @Sendable (UnsafePointer<Transposition>) -> Void
-  /// Takes part of a weight's row apart into codes and scales.
+  /// Unpacks part of a weight's row into codes and scales.
   package let unpack: @Sendable (UnsafePointer<UnpackedRow>) -> Void
-  /// Decodes F16 or BF16 elements to float32: type, source, count, values.
+  /// Converts F16 or BF16 elements to float32: type, source, count, values.
   package let decode:
     @Sendable (ElementType, UnsafeRawPointer, Int, UnsafeMutablePointer<Float>) -> Void
-  /// Rounds one row of activations to 8 bits.
+  /// Quantizes one row of activations to 8 bits.
   package let roundToInt8: @Sendable (UnsafePointer<RoundedRow>) -> Void
-  /// Rounds one row of activations to 16 bits.
+  /// Quantizes one row of activations to 16 bits.
   package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
-  /// Rounds float32 rows to blocks of a type.
+  /// Quantizes float32 rows to blocks of a type.
   package let roundRows: @Sendable (UnsafePointer<RowsToRound>) -> Void
-  /// What lies between products.
+  /// Elementwise functions between matmuls.
   package let elementwise: ElementwiseKernels
-  /// Runs eight independent chains of the instruction that bounds a kind of product, so often, and
-  /// returns how many operations that was: what the products are measured by.
+  /// Runs eight independent chains of the instruction that limits a kind of matmul, for a number of
+  /// steps, and returns the number of operations: the peak that matmuls are measured against.
   package let runPeakLoop: @Sendable (PeakInstruction, Int) -> Double
 
   package init(

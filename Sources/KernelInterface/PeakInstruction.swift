@@ -1,4 +1,4 @@
-/// The instruction that bounds a kind of product.
+/// The instruction that limits the speed of a kind of matmul.
 package enum PeakInstruction: Sendable {
   /// Multiply-add in float32.
   case float

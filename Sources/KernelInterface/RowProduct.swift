@@ -1,10 +1,10 @@
 import BlockFormats
 
-/// Arguments of `KernelSet.multiplyRow`: one row of rounded activations times some rows of a weight,
-/// `result += weights · activations`, straight from the weight's blocks.
+/// Arguments of `KernelSet.multiplyRow`: one row of quantized activations times some rows of a
+/// weight, `result += weights · activations`, straight from the weight's blocks.
 ///
-/// Sums are made in the order of tiles: part by part of the columns, in each part first the minimums
-/// of all groups, then what the codes give.
+/// Sums follow the order of tiles: part by part of the columns, in each part first the minimums of
+/// all groups, then the products of codes.
 package struct RowProduct {
   /// A type with blocks of codes.
   package var type: ElementType
@@ -23,7 +23,7 @@ package struct RowProduct {
   package var activations: UnsafePointer<Int16>
   /// `[groups]`, or `[blocks]`.
   package var activationScales: UnsafePointer<Float>
-  /// `[groups]` sums of the rounded activations; read for types with minimums only.
+  /// `[groups]` sums of the quantized activations; read for types with minimums only.
   package var codeSums: UnsafePointer<Int32>
   /// `[groups]` sums of the activations; read for types with minimums only.
   package var sums: UnsafePointer<Float>
@@ -54,10 +54,10 @@ package struct RowProduct {
     self.scratch = scratch
   }
 
-  /// Groups are worked on in runs of as many: all arrays of groups can be read up to a whole run.
+  /// Groups are processed in runs of this many; arrays of groups are readable up to a whole run.
   package static let groupsPerRun = 16
 
-  /// Floats of memory that `KernelSet.multiplyRow` works in.
+  /// Floats of scratch memory that `KernelSet.multiplyRow` needs.
   package static func scratchCount(columns: Int) -> Int {
     // Codes, sums and factors of a run; products and minimums of four outputs.
     64 + 8 * groupsPerRun + 2 * groupsPerRun + 8 * (columns / 16 + groupsPerRun)

@@ -1,8 +1,8 @@
 import BlockFormats
 
-/// Arguments of `KernelSet.roundRows`: float32 rows, and where their blocks go.
+/// Arguments of `KernelSet.roundRows`: float32 rows to quantize, and where their blocks go.
 package struct RowsToRound {
-  /// What the rows become: one of `ElementType.conversionTargets`.
+  /// The type to quantize to: one of `ElementType.conversionTargets`.
   package var type: ElementType
   /// Whether to search longer for scales.
   package var isThorough: Bool
@@ -11,12 +11,12 @@ package struct RowsToRound {
   package var rows: Int
   /// A multiple of the type's `elementsPerBlock`.
   package var columns: Int
-  /// `[columns]`: how much an error's square counts, not negative and finite; nil if all count
-  /// alike.
+  /// `[columns]`: the importance of each column, which its squared error is multiplied by; finite
+  /// and not negative. Nil if all columns count alike.
   package var importance: UnsafePointer<Float>?
-  /// Room for the rows' blocks, of any alignment.
+  /// Memory for the rows' blocks, of any alignment.
   package var blocks: UnsafeMutableRawPointer
-  /// `scratchBytes` of memory, aligned to 32 bytes.
+  /// `scratchBytes` of scratch memory, aligned to 32 bytes.
   package var scratch: UnsafeMutableRawPointer
 
   package init(
@@ -34,7 +34,7 @@ package struct RowsToRound {
     self.scratch = scratch
   }
 
-  /// Memory that `KernelSet.roundRows` works in: values and weights of 256 elements, and their
-  /// codes.
+  /// Bytes of scratch memory that `KernelSet.roundRows` needs: values and weights of 256 elements,
+  /// and their codes.
   package static let scratchBytes = 16 << 10
 }

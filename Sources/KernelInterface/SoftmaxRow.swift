@@ -1,5 +1,5 @@
-/// Arguments of `KernelSet.continueSoftmax`: the next scores of one row, which become
-/// `exp(scale · score − maximum)` under the largest score so far.
+/// Arguments of `KernelSet.continueSoftmax`, a step of the online softmax: the next scores of one
+/// row, which become `exp(scale · score − maximum)` with the largest score so far.
 package struct SoftmaxRow {
   /// `[count]`, changed in place.
   package var scores: UnsafeMutablePointer<Float>
@@ -10,7 +10,7 @@ package struct SoftmaxRow {
   package var maximum: Float
   /// The sum of all exponentials so far, relative to `maximum`. Updated.
   package var sum: Float
-  /// By what everything that was computed under the old maximum has to be multiplied. Written.
+  /// The factor that rescales everything computed with the old maximum. Written.
   package var correction: Float
 
   package init(scores: UnsafeMutablePointer<Float>, count: Int, scale: Float) {

@@ -35,7 +35,7 @@ package struct FloatTile {
 /// `multiplyInt8Blocks` sums the groups of each block of 256 times their integer scales before it
 /// applies `scale · activation scale`, of which there is one a block.
 package struct IntegerTile {
-  /// `[width / 4, rowTile, 4]` of `UInt8`, each 128 more than the value that it stands for, or
+  /// `[width / 4, rowTile, 4]` of `UInt8`, each the quantized value plus 128, or
   /// `[width / 2, rowTile, 2]` of `Int16`.
   package var activations: UnsafeRawPointer
   /// `[groups, rowTile]`, or `[blocks, rowTile]`.
@@ -47,10 +47,10 @@ package struct IntegerTile {
   /// `[groups, columnTile]` integer scales, each in both halves of a number. Read by
   /// `multiplyInt8Blocks` only.
   package var integerScales: UnsafePointer<Int32>
-  /// `[groups, columnTile]`: −128 times the sum of the group's codes, which takes back the 128 in
-  /// the activations, in the form that `unpack` of the same kernels gives it; or, for
-  /// `multiplyInt8Blocks`, `[blocks, columnTile]` sums of these times their integer scales. Not read
-  /// by `multiplyInt16`.
+  /// `[groups, columnTile]`: −128 times the sum of the group's codes, which compensates the 128
+  /// added to activations, in the form that `unpack` of the same kernels writes; or, for
+  /// `multiplyInt8Blocks`, `[blocks, columnTile]` sums of these times their integer scales. Not
+  /// read by `multiplyInt16`.
   package var starts: UnsafePointer<Int32>
   /// `width / groupWidth`.
   package var groups: Int
@@ -111,8 +111,9 @@ package struct Transposition {
 
 /// Arguments of `KernelSet.unpack`: codes and scales of some blocks of a weight's row.
 ///
-/// Codes of types with minimums are centred: their middle is taken from the codes and, times the
-/// scale, added to the minimums. That halves the codes and with them what rounded activations cost.
+/// Codes of types with minimums are centred: their middle is subtracted from the codes and, times
+/// the scale, added to the minimums. That halves the codes, and with them the error of quantized
+/// activations.
 package struct UnpackedRow {
   /// A type with blocks of codes.
   package var type: ElementType
@@ -155,7 +156,7 @@ package struct UnpackedRow {
   }
 }
 
-/// Arguments of `KernelSet.roundToInt8` and `roundToInt16`: one row of activations as integers
+/// Arguments of `KernelSet.roundToInt8` and `roundToInt16`: one row of activations to quantize,
 /// with a scale for each group, or (`roundToInt8` only) for each block of 256.
 ///
 /// A scale is NaN where one of its activations is not finite.
@@ -164,7 +165,7 @@ package struct RoundedRow {
   package var source: UnsafePointer<Float>
   /// A multiple of 32, and of `scaleWidth`.
   package var count: Int
-  /// `UInt8`, 128 more than the rounded value, or `Int16`.
+  /// `UInt8`, the quantized value plus 128, or `Int16`.
   package var codes: UnsafeMutableRawPointer
   /// Elements that are summed together: 16 or 32, as in the weight.
   package var groupWidth: Int
@@ -172,7 +173,7 @@ package struct RoundedRow {
   package var scaleWidth: Int
   /// One for each `scaleWidth` elements.
   package var scales: UnsafeMutablePointer<Float>
-  /// Sums of each group's unrounded activations; nil if they are not wanted.
+  /// Sums of each group's activations before quantization; nil if they are not needed.
   package var sums: UnsafeMutablePointer<Float>?
   /// Elements from one group's scale or sum to the next's.
   package var stride: Int

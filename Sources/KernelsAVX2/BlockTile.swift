@@ -3,11 +3,11 @@ import KernelInterface
 
 /// See `KernelSet.multiplyInt8Blocks`.
 ///
-/// Centred codes are at most 8 in magnitude, so that sums of products with activations of up to 255 over half a
-/// group fit into 16 bits as they are: 255 · 8 · 16 = 32640. The instruction that joins them in pairs
-/// multiplies them by their group's integer scale too; 32640 · 63 · 2 for each of 8 groups stays far
-/// below 2³¹. What takes back the 128 in activations, and what float32 scales cost for every group,
-/// is left to do for every block.
+/// Centred codes are at most 8 in magnitude, so that sums of products with activations of up to 255
+/// over half a group fit into 16 bits as they are: 255 · 8 · 16 = 32640. The instruction that joins
+/// them in pairs multiplies them by their group's integer scale too; 32640 · 63 · 2 for each of 8
+/// groups stays far below 2³¹. The 128 in activations is compensated, and float32 scales are
+/// applied, once a block instead of once a group.
 func multiplyInt8Blocks(_ tile: UnsafePointer<IntegerTile>) {
   switch tile.pointee.rows {
   case 1: multiplyBlocks(tile.pointee, rows: 1)
@@ -16,7 +16,7 @@ func multiplyInt8Blocks(_ tile: UnsafePointer<IntegerTile>) {
   }
 }
 
-/// Sums of 32 bits while a block is worked on, `[rowTile, columnTile]`.
+/// Sums of 32 bits while a block is computed, `[rowTile, columnTile]`.
 private typealias BlockSums = (
   SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>, SIMD16<Int32>
 )

@@ -25,7 +25,7 @@ protocol Arithmetic {
   static func product(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64>
   /// Adds the products of 4 bytes of activations with codes to sums.
   static func add(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>, to sums: inout SIMD4<Int64>)
-  /// The instruction that bounds products, with sums in the place of `x` if it adds to them.
+  /// The instruction that limits matmuls, with sums in the place of `x` if it adds to them.
   static func peakStep(_ x: SIMD4<Int64>, _ codes: SIMD4<Int64>) -> SIMD4<Int64>
   /// Sums of 32 bits.
   static func total(_ sums: SIMD4<Int64>) -> SIMD4<Int64>
@@ -41,8 +41,8 @@ private func multiply<Kind: Arithmetic>(_ tile: UnsafePointer<IntegerTile>, as k
   }
 }
 
-/// The results of a tile while it is worked on, `[rowTile, columnTile]`: there are no registers
-/// left for them, and rows of the whole result may lie where they push each other out of the cache.
+/// The results of a tile while it is computed, `[rowTile, columnTile]`: no registers are left for
+/// them, and rows of the whole result may evict each other from the cache.
 typealias Totals = (
   SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>, SIMD16<Float>
 )

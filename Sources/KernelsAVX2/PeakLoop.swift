@@ -1,7 +1,7 @@
 import CIntrinsics
 import KernelInterface
 
-/// See `KernelSet.runPeakLoop`: eight chains of `vfmadd` or of the products of integers.
+/// See `KernelSet.runPeakLoop`: eight chains of `vfmadd` or of integer products.
 func runPeakLoop(_ instruction: PeakInstruction, _ count: Int) -> Double {
   let codes: SIMD4<Int64> = chain(3)
   switch instruction {

@@ -35,7 +35,7 @@ package struct JSONScanner {
     self.bytes = bytes
   }
 
-  /// The kind of value that starts at the next non-blank byte.
+  /// The kind of value that starts at the next byte that is not whitespace.
   package enum Kind: Sendable { case object, array, string, number, bool, null }
 
   package func error(_ fault: String) -> JSONError { JSONError(offset: offset, fault: fault) }
@@ -98,7 +98,7 @@ package struct JSONScanner {
     }
   }
 
-  /// Reads one value of any kind and drops it.
+  /// Skips one value of any kind.
   package mutating func skipValue() throws(JSONError) {
     switch try peekKind() {
     case .object:
@@ -116,7 +116,7 @@ package struct JSONScanner {
     }
   }
 
-  /// Checks that only blanks are left.
+  /// Checks that only whitespace is left.
   package mutating func expectEnd() throws(JSONError) {
     skipBlanks()
     guard offset == bytes.count else { throw error("unexpected text after the value") }
@@ -154,7 +154,7 @@ package struct JSONScanner {
     String(decoding: UnsafeRawBufferPointer(rebasing: bytes[try scanNumber()]), as: UTF8.self)
   }
 
-  /// Moves over a number and returns where it lies.
+  /// Skips a number and returns where it lies.
   private mutating func scanNumber() throws(JSONError) -> Range<Int> {
     skipBlanks()
     let start = offset

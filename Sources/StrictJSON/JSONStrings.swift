@@ -1,9 +1,9 @@
 extension JSONScanner {
-  /// Moves over a string and checks it, without keeping it.
+  /// Skips a string, checking it without keeping it.
   ///
   /// - Parameter limit: most bytes of the text that it may take.
   /// - Returns: its length in bytes of the text, quotes not counted.
-  /// - Throws: `JSONError` if there is no sound string of this length.
+  /// - Throws: `JSONError` if the string is malformed or longer.
   package mutating func skipString(limit: Int = .max) throws(JSONError) -> Int {
     let (range, _) = try scanString(limit: limit)
     guard UnsafeRawBufferPointer(rebasing: bytes[range]).isValidUTF8 else {
@@ -16,7 +16,7 @@ extension JSONScanner {
   ///
   /// - Parameter limit: most bytes of the text that it may take.
   /// - Returns: the string.
-  /// - Throws: `JSONError` if there is no sound string of this length.
+  /// - Throws: `JSONError` if the string is malformed or longer.
   package mutating func readString(limit: Int = .max) throws(JSONError) -> String {
     let (range, hasEscapes) = try scanString(limit: limit)
     let text: String?
@@ -31,7 +31,7 @@ extension JSONScanner {
     return text
   }
 
-  /// Moves over a string and returns where its text lies, quotes not counted.
+  /// Skips a string and returns where its text lies, quotes not counted.
   ///
   /// Allocates nothing: texts of tens of megabytes may be nothing but escapes.
   private mutating func scanString(

@@ -40,7 +40,7 @@ package enum JSONValue: Sendable {
     self = try result.get()
   }
 
-  /// The value of a member of an object; nil if this is no object or has no such member.
+  /// The value of a member of an object; nil if this is not an object or has no such member.
   package subscript(key: String) -> JSONValue? {
     guard case .object(let members) = self else { return nil }
     return members.first { $0.key.utf8.elementsEqual(key.utf8) }?.value

@@ -137,7 +137,7 @@ extension BytePairModel {
     for member in members {
       let id = try member.value.tokenID(at: "model.vocab[\(quoted(member.key))]")
       guard table.insert(Array(member.key.utf8)[...], id: id) else {
-        throw TokenizerError("model.vocab: the piece \(quoted(member.key)) is there twice")
+        throw TokenizerError("model.vocab: the piece \(quoted(member.key)) appears twice")
       }
       guard seen.insert(id).inserted else {
         throw TokenizerError(

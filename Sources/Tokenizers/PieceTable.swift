@@ -1,8 +1,8 @@
 /// Vocabulary pieces by their exact UTF-8 bytes.
 ///
-/// A `Dictionary` keyed by `String` would take a composed and a decomposed "é" for the same
-/// piece; one keyed by arrays would allocate for every question. All pieces lie in one buffer
-/// here, under an open-addressing index with the standard library's seeded hash.
+/// A `Dictionary` keyed by `String` would take a composed and a decomposed "é" for the same piece;
+/// one keyed by arrays would allocate for every lookup. All pieces lie in one buffer here, under an
+/// open-addressing index with the standard library's seeded hash.
 struct PieceTable: Sendable {
   private var bytes: [UInt8] = []
   /// Where each piece ends in `bytes`.

@@ -32,7 +32,7 @@ struct SentencePieceEncoder: Sendable {
         throw TokenizerError("pieces[\(index)]: the text is empty or the score is not a number")
       }
       guard table.insert(piece.text, id: id) else {
-        throw TokenizerError("pieces[\(index)]: \(quoted(piece.text)) is there twice")
+        throw TokenizerError("pieces[\(index)]: \(quoted(piece.text)) appears twice")
       }
       if piece.kind == .userDefined { _ = userDefined.insert(piece.text, value: id) }
       if piece.kind == .unknown {
@@ -153,7 +153,7 @@ struct SentencePieceEncoder: Sendable {
     let table: PieceTable
     let kinds: [Kind]
     let ranks: [UInt32]
-    /// Length of the left part of unused pieces, by id, to take them apart again.
+    /// Length of the left part of unused pieces, by id, to split them again.
     var unusedParts: [Int32: Int] = [:]
 
     func rule(_ left: Symbol, _ right: Symbol) -> MergeRule? {

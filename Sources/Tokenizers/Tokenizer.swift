@@ -57,7 +57,7 @@ package struct Tokenizer: Sendable {
   /// of AuraFlow's text encoder.
   ///
   /// - Parameter bytes: the file.
-  /// - Throws: ``TokenizerError`` if the file is malformed, or is no byte-pair encoding.
+  /// - Throws: ``TokenizerError`` if the file is malformed, or is not a byte-pair encoding.
   package init(sentencePieceModel bytes: [UInt8]) throws(TokenizerError) {
     let vocabulary = try SentencePieceVocabulary(modelFile: bytes)
     let encoder = try SentencePieceEncoder(vocabulary)

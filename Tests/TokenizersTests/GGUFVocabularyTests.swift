@@ -56,7 +56,7 @@ import Tokenizers
           $0.tokens = []; $0.scores = []
         }
       ),
-      ("\"a\" is there twice", { $0.tokens[5] = $0.tokens[4] }),
+      ("\"a\" appears twice", { $0.tokens[5] = $0.tokens[4] }),
     ]
     for (expected, change) in faults {
       var vocabulary = vocabulary()

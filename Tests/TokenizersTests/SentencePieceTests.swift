@@ -69,7 +69,7 @@ import Tokenizers
       (Message.model(pieces: []), "expected a vocabulary, found 0 pieces"),
       (Message.model(pieces: [("a", 0, 1)]), "there is no unknown piece"),
       (Message.model(pieces: [unknown, ("<u>", 0, 2)]), "is the unknown piece already"),
-      (Message.model(pieces: [unknown, ("a", 0, 1), ("a", 0, 1)]), "\"a\" is there twice"),
+      (Message.model(pieces: [unknown, ("a", 0, 1), ("a", 0, 1)]), "\"a\" appears twice"),
       (Message.model(pieces: [unknown, ("", 0, 1)]), "the text is empty"),
       (Message.model(pieces: [unknown, ("a", .nan, 1)]), "not a number"),
       (Message.model(pieces: [unknown, ("a", 0, 9)]), "type: expected 1 to 6, found 9"),

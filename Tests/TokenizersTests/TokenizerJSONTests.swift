@@ -99,7 +99,7 @@ import Tokenizers
     (["model": ["vocab": ["a": 2_147_483_648]]], "found 2147483648"),
     (["model": ["vocab": ["a": 0.5]]], "found 0.5"),
     (["model": ["vocab": ["a": 1, "b": 1]]], "the id 1 belongs to another piece already"),
-    (["model": ["vocab": ["a": 1, "a": 2]]], "the piece \"a\" is there twice"),
+    (["model": ["vocab": ["a": 1, "a": 2]]], "the piece \"a\" appears twice"),
     (["model": ["vocab": ["a": 1]]], "model.merges: expected an array, found nothing"),
     (["model": ["vocab": ["a": 1], "merges": ["a b"]]], "\"b\" is not in the vocabulary"),
     (["model": ["vocab": ["a": 1], "merges": ["a a"]]], "\"aa\" is not in the vocabulary"),

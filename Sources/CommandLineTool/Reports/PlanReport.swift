@@ -20,7 +20,7 @@ struct PlanReport {
         + (settings.seeds.count > 1 ? ", \(settings.seeds.count) pictures" : ""),
       "needs at least \(formattedBytes(leastBytes))", "",
     ]
-    lines.append("  memory       peak         weights kept       read in each step")
+    lines.append("  memory       peak         weights resident   read per step")
     for plan in plans {
       let steps = plan.repeatedStage
       let budget = plan.budget.map(formattedBytes) ?? "no limit"
@@ -44,7 +44,7 @@ struct PlanReport {
     }
     if let plan = plans.last(where: \.fits) {
       lines += ["", "  stages with \(plan.budget.map(formattedBytes) ?? "no limit"):"]
-      lines.append("  stage         weights      kept         activations  peak")
+      lines.append("  stage         weights      resident     activations  peak")
       for stage in plan.stages {
         let sizes = [
           stage.weightBytes, stage.keptBytes, stage.activationBytes,
@@ -59,7 +59,7 @@ struct PlanReport {
       lines += [
         "",
         String(
-          format: "  about %.1f s of computing a step, %@ for all %d%@", secondsPerStep,
+          format: "  about %.1f s of compute per step, %@ for all %d%@", secondsPerStep,
           formattedDuration(
             secondsPerStep * Double(settings.steps) * Double(settings.seeds.count)),
           settings.steps, settings.seeds.count > 1 ? " of \(settings.seeds.count) pictures" : ""),

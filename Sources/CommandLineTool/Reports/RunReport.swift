@@ -14,7 +14,7 @@ struct FinishedPicture: Sendable {
   let droppedTokens: Int
   /// Of its prompt's pictures so far.
   let statistics: GenerationStatistics
-  /// Signs that it is no picture.
+  /// Signs that it is not a picture.
   let warnings: [String]
   /// Empty unless they are going to be saved.
   let latents: [Float]
@@ -36,7 +36,7 @@ struct RunReport {
     self.namesPrompts = namesPrompts
   }
 
-  /// Time of all prompts, and the most memory.
+  /// Time of all prompts, and the peak memory.
   private var statistics: GenerationStatistics {
     var total = GenerationStatistics()
     for (index, picture) in pictures.enumerated() {

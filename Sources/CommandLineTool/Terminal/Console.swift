@@ -89,7 +89,7 @@ extension String {
   /// The text on one line, safe to show: control and direction characters are written as escapes.
   ///
   /// Names in model files are chosen by strangers; a terminal must not obey them. Bytes of a path
-  /// that are no UTF-8 are written as `\xE9`.
+  /// that are not UTF-8 are written as `\xE9`.
   var withoutControlCharacters: String {
     if utf8.allSatisfy({ $0 >= 0x20 && $0 < 0x7F }) { return self }
     var result: [UInt8] = []

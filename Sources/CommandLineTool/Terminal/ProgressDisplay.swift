@@ -1,7 +1,7 @@
 import Synchronization
 
-/// Shows how far long work is, from any thread: a bar on a terminal, a line now and then elsewhere.
-/// Whatever takes long shows it with this.
+/// Shows the progress of long work, from any thread: a bar on a terminal, a line now and then
+/// elsewhere. All long work shows it with this.
 final class ProgressDisplay: Sendable {
   private static let liveSeconds = 0.1
   private static let barColumns = 24

@@ -25,7 +25,7 @@ struct Terminal: Sendable {
     }
     let canMove = value("TERM").map { $0 != "dumb" } ?? false
     style = isTerminal && canMove ? .liveLine : .lines
-    // Who wants no colours wants no other sequences either; blanks do the same.
+    // NO_COLOR switches off all escape sequences, not only colours; spaces erase the line then.
     takesEscapes = isTerminal && canMove && value("NO_COLOR") == nil
     // The first that is set decides, as in the C library.
     let locale = value("LC_ALL") ?? value("LC_CTYPE") ?? value("LANG") ?? "C"

@@ -26,7 +26,7 @@ package struct TorchNoise {
     var values = (0..<count).map { _ in uniform() }
     for start in stride(from: 0, through: count - 16, by: 16) { transform(&values, at: start) }
     if count % 16 != 0 {
-      // The last 16 values are drawn anew, over some that were finished already.
+      // The last 16 values are drawn again, over some that were finished already.
       for index in count - 16..<count { values[index] = uniform() }
       transform(&values, at: count - 16)
     }

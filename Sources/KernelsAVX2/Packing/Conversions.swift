@@ -7,7 +7,7 @@ import CIntrinsics
 @inline(__always)
 func float(half bits: UInt16) -> Float { _cvtsh_ss(bits) }
 
-/// Eight whole numbers as floats.
+/// Eight integers as floats.
 @inline(__always)
 func floats(_ numbers: SIMD8<Int32>) -> SIMD8<Float> {
   _mm256_cvtepi32_ps(unsafeBitCast(numbers, to: SIMD4<Int64>.self))

@@ -2,7 +2,7 @@ import BlockFormats
 import CIntrinsics
 import KernelInterface
 
-/// Outputs whose sums grow side by side: each is a chain of additions that wait for each other.
+/// Outputs that are summed side by side, as each sum is a chain of dependent additions.
 private let bandOutputs = 4
 /// Columns that are unpacked at once, into the first-level cache.
 private let runWidth = 256
@@ -108,7 +108,7 @@ private func products(_ codes: UnsafeRawPointer, _ x: UnsafeRawPointer) -> SIMD4
     x.loadUnaligned(as: SIMD4<Int64>.self))
 }
 
-/// Adds what four outputs got from their groups or blocks, in the order of tiles.
+/// Adds the sums of four outputs' groups or blocks, in the order of tiles.
 @inline(__always)
 private func addUp<Format: BlockFormat>(
   _ product: RowProduct, _ outputs: Range<Int>, _ scratch: RowScratch, as format: Format.Type,
@@ -135,7 +135,7 @@ private func addUp<Format: BlockFormat>(
   for output in 0..<outputs.count { result[output] = totals[output] }
 }
 
-/// Where a band of outputs is worked on.
+/// Scratch memory for a band of outputs.
 private struct RowScratch {
   /// Of one block, 256.
   let codes: UnsafeMutablePointer<Int8>
@@ -147,7 +147,7 @@ private struct RowScratch {
   let outputProducts, outputMinimums: UnsafeMutablePointer<Float>
   /// From one output's to the next's.
   let stride: Int
-  /// The output of the band that is worked on.
+  /// The output of the band that is computed.
   var output = 0
 
   @inline(__always)

@@ -14,10 +14,10 @@ func roundToInt8(_ arguments: UnsafePointer<RoundedRow>) {
   }
 }
 
-/// Rounds 256 activations with one scale.
+/// Quantizes 256 activations with one scale.
 ///
-/// The one with the largest magnitude becomes −128, the code that has no counterpart: steps are 0.8 %
-/// finer than with 127, for which an opposite of nearly its magnitude is cut to 127.
+/// The one with the largest magnitude becomes −128, the code without a counterpart: steps are 0.8 %
+/// finer than with 127. One of opposite sign and nearly that magnitude is clamped to 127.
 @inline(__always)
 private func roundBlock(_ row: RoundedRow, _ block: Int) {
   var largest = _mm256_setzero_ps()
@@ -99,8 +99,8 @@ private struct Run {
   /// - Returns: NaN or zero.
   @inline(__always)
   func fault(_ sum: Float) -> Float {
-    // Zero times an infinity or NaN is NaN. A sum that is finite has none of them; one that is not
-    // may be too large only.
+    // Zero times an infinity or NaN is NaN. A finite sum has neither; one that is not finite may
+    // merely have overflowed.
     if sum * 0 == 0 { return 0 }
     let zero = _mm256_setzero_ps()
     return self.sum((a * zero + b * zero) + (c * zero + d * zero))
@@ -145,7 +145,7 @@ extension RoundedRow {
     codes.storeBytes(of: shifted, toByteOffset: 32 &* run, as: SIMD4<Int64>.self)
   }
 
-  /// Writes the sums, where they are wanted, of two groups of 16 or one of 32.
+  /// Writes the sums, where they are needed, of two groups of 16 or one of 32.
   ///
   /// - Returns: the sums of the first and second 16.
   @inline(__always)
@@ -162,7 +162,7 @@ extension RoundedRow {
     return (first, second)
   }
 
-  /// Writes the scales, and the sums where they are wanted, of two groups of 16 or one of 32.
+  /// Writes the scales, and the sums where they are needed, of two groups of 16 or one of 32.
   @inline(__always)
   fileprivate func writeScales(
     of x: Run, run: Int, largest: Float

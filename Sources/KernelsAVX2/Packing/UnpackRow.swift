@@ -83,7 +83,7 @@ private func unpackGroups<Format: BlockFormat>(_ row: UnpackedRow, as format: Fo
   }
 }
 
-/// Centres and writes the codes of one block, and what undoes the 128 in activations.
+/// Centres and writes the codes of one block, and what compensates the 128 in activations.
 @inline(__always)
 private func finish<Format: BlockFormat>(
   _ row: UnpackedRow, _ format: Format.Type, _ codes: UnsafePointer<Int8>, block: Int
