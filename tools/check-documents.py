@@ -3,7 +3,7 @@
 
     python3 tools/check-documents.py
 
-Relative links of all Markdown files, `<doc:...>` links and pictures must lead to a committed file, and `#anchors` to one of
+Relative links, `<doc:...>` links and pictures of Markdown files must lead to a file of the project, `#anchors` to one of
 its headings. Comments in Swift sources have at most COMMENT_WIDTH columns, which swift format does not look at.
 """
 
