@@ -63,19 +63,25 @@ let package = Package(
     .target(
       name: "Checkpoints", dependencies: ["BlockFormats", "ModelFiles", "Tensors", "StrictJSON"]),
     .target(name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "Tensors"]),
+    // One target for each family of models, each in a folder of its own.
+    .target(
+      name: "AuraFlowFamily", dependencies: ["Checkpoints", "ModelFiles", "Networks", "Tensors"],
+      path: "Sources/Families/AuraFlow"),
     .target(
       name: "ModelSynthesis",
       dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors"]),
     .target(
       name: "Conversion",
       dependencies: [
-        "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles", "Networks", "Quantization",
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles",
+        "Networks", "Quantization",
         "StrictJSON", "Tensors", "Tokenizers",
       ]),
     .target(
       name: "TextToImage",
       dependencies: [
-        "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling", "StrictJSON", "Tensors",
+        "AuraFlowFamily", "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling",
+        "StrictJSON", "Tensors",
         "Tokenizers",
       ]),
     // What pictures and weights of a quantization level are away from a reference's.
@@ -99,7 +105,8 @@ let package = Package(
     .target(
       name: "Benchmarks",
       dependencies: [
-        "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface", "ModelFiles",
+        "AuraFlowFamily", "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface",
+        "ModelFiles",
         "ModelSynthesis", "Networks", "Quantization", "Tensors",
       ]),
     .executableTarget(
@@ -113,7 +120,8 @@ let package = Package(
       ]),
 
     .target(
-      name: "TestSupport", dependencies: ["BlockFormats", "ModelFiles", "StrictJSON"],
+      name: "TestSupport",
+      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON"],
       path: "Tests/TestSupport"),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
@@ -139,6 +147,10 @@ let package = Package(
       dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Tensors", "TestSupport"]),
     .testTarget(
       name: "NetworksTests", dependencies: ["Checkpoints", "Networks", "Tensors", "TestSupport"]),
+    .testTarget(
+      name: "AuraFlowFamilyTests",
+      dependencies: ["AuraFlowFamily", "Checkpoints", "Networks", "Tensors", "TestSupport"],
+      path: "Tests/FamiliesTests/AuraFlow"),
     .testTarget(
       name: "ModelSynthesisTests",
       dependencies: [

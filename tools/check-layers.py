@@ -18,7 +18,7 @@ import sys
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
-    "Kernels", "Quantization", "Tensors", "Checkpoints", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
+    "Kernels", "Quantization", "Tensors", "Checkpoints", "Networks", "AuraFlowFamily", "ModelSynthesis", "Conversion", "TextToImage",
     "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(

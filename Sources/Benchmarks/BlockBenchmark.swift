@@ -1,6 +1,6 @@
+import AuraFlowFamily
 import Checkpoints
 import ModelFiles
-import Networks
 import Tensors
 
 /// What one step through a transformer's blocks took.

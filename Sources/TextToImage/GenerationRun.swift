@@ -1,3 +1,4 @@
+import AuraFlowFamily
 import Foundation
 import Images
 import Networks

@@ -1,3 +1,4 @@
+import AuraFlowFamily
 import Networks
 import Tensors
 

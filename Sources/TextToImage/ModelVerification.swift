@@ -1,3 +1,4 @@
+import AuraFlowFamily
 import Checkpoints
 import ModelFiles
 import Networks

@@ -1,14 +1,13 @@
 import Checkpoints
 import Foundation
-import TestSupport
 
 /// Opens a fixture component (configuration, seeded weights, golden values) as a user's folder.
-struct ComponentFixture {
-  let folder: TemporaryFolder
-  let source: PartSource
-  let golden: Golden
+package struct ComponentFixture {
+  package let folder: TemporaryFolder
+  package let source: PartSource
+  package let golden: Golden
 
-  init(_ part: ModelPart, _ name: String) throws {
+  package init(_ part: ModelPart, _ name: String) throws {
     folder = try TemporaryFolder()
     try FileManager.default.copyItem(
       atPath: Fixtures.path("\(name)/config.json"), toPath: folder.path("config.json"))
@@ -18,7 +17,7 @@ struct ComponentFixture {
   }
 
   /// Names of the golden runs, `run0`, `run1`, ...
-  var runs: [String] {
+  package var runs: [String] {
     Set(golden.names.compactMap { $0.split(separator: ".").first.map(String.init) })
       .filter { $0.hasPrefix("run") }.sorted()
   }
@@ -30,4 +29,4 @@ struct ComponentFixture {
 /// Rounding differs in order only: both carry a relative error of about √(width · layers) units of
 /// 2^-24, and widths here are below 256 with fewer than 20 sums on end (√(256 · 20) · 2^-24 ≈
 /// 4e-6); normalizations of small differences may raise it by one order.
-let networkTolerance: Float = 4e-5
+package let networkTolerance: Float = 4e-5

@@ -1,5 +1,6 @@
 import Checkpoints
 import ModelFiles
+import Networks
 
 /// The sizes of an AuraFlow transformer, read off its tensors.
 package struct AuraFlowConfiguration: Equatable, Sendable {

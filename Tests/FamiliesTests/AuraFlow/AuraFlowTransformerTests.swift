@@ -1,3 +1,4 @@
+import AuraFlowFamily
 import Checkpoints
 import Networks
 import Tensors
