@@ -62,34 +62,36 @@ let package = Package(
       name: "Tensors", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
     .target(
       name: "Checkpoints", dependencies: ["BlockFormats", "ModelFiles", "Tensors", "StrictJSON"]),
-    .target(name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "Tensors"]),
+    .target(
+      name: "Networks", dependencies: ["Checkpoints", "ModelFiles", "StrictJSON", "Tensors"]),
     // One target for each family of models, each in a folder of its own.
     .target(
-      name: "AuraFlowFamily", dependencies: ["Checkpoints", "ModelFiles", "Networks", "Tensors"],
+      name: "AuraFlowFamily",
+      dependencies: ["Checkpoints", "ModelFiles", "Networks", "StrictJSON", "Tensors"],
       path: "Sources/Families/AuraFlow"),
+    // The list of families.
+    .target(name: "ModelCatalog", dependencies: ["AuraFlowFamily", "Checkpoints"]),
     .target(
       name: "ModelSynthesis",
       dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON", "Tensors"]),
     .target(
       name: "Conversion",
       dependencies: [
-        "AuraFlowFamily", "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles",
-        "Networks", "Quantization",
+        "BlockFormats", "Checkpoints", "KernelInterface", "ModelFiles", "Quantization",
         "StrictJSON", "Tensors", "Tokenizers",
       ]),
     .target(
       name: "TextToImage",
       dependencies: [
-        "AuraFlowFamily", "Checkpoints", "Images", "ModelFiles", "Networks", "Sampling",
-        "StrictJSON", "Tensors",
-        "Tokenizers",
+        "AuraFlowFamily", "Checkpoints", "Images", "ModelCatalog", "ModelFiles", "Networks",
+        "Sampling", "StrictJSON", "Tensors", "Tokenizers",
       ]),
     // What pictures and weights of a quantization level are away from a reference's.
     .target(
       name: "Comparison",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Conversion", "ImageMetrics", "Images", "ModelFiles",
-        "Quantization", "StrictJSON", "Tensors", "TextToImage",
+        "BlockFormats", "Checkpoints", "Conversion", "ImageMetrics", "Images", "ModelCatalog",
+        "ModelFiles", "Quantization", "StrictJSON", "Tensors", "TextToImage",
       ],
       resources: [
         .embedInCode("Resources/report.html"), .embedInCode("Resources/report.css"),
@@ -106,22 +108,24 @@ let package = Package(
       name: "Benchmarks",
       dependencies: [
         "AuraFlowFamily", "BlockFormats", "COpenBLAS", "Checkpoints", "KernelInterface",
-        "ModelFiles",
+        "ModelCatalog", "ModelFiles",
         "ModelSynthesis", "Networks", "Quantization", "Tensors",
       ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
         "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
-        "ImageMetrics", "Kernels", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON",
-        "Tensors",
-        "TextToImage",
+        "ImageMetrics", "Kernels", "ModelCatalog", "ModelFiles", "ModelSynthesis",
+        "Quantization", "StrictJSON", "Tensors", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(
       name: "TestSupport",
-      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "StrictJSON"],
+      dependencies: [
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Conversion", "ModelCatalog",
+        "ModelFiles", "ModelSynthesis", "StrictJSON",
+      ],
       path: "Tests/TestSupport"),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
@@ -144,7 +148,10 @@ let package = Package(
       ]),
     .testTarget(
       name: "CheckpointsTests",
-      dependencies: ["BlockFormats", "Checkpoints", "ModelFiles", "Tensors", "TestSupport"]),
+      dependencies: [
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "ModelCatalog", "ModelFiles", "Networks",
+        "Tensors", "TestSupport",
+      ]),
     .testTarget(
       name: "NetworksTests", dependencies: ["Checkpoints", "Networks", "Tensors", "TestSupport"]),
     .testTarget(
@@ -160,8 +167,9 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Conversion", "ModelFiles", "ModelSynthesis",
-        "Quantization", "StrictJSON", "Tensors", "TestSupport", "TextToImage", "Tokenizers",
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Conversion", "ModelFiles",
+        "ModelSynthesis", "Networks", "Quantization", "StrictJSON", "Tensors", "TestSupport",
+        "TextToImage", "Tokenizers",
       ]),
     .testTarget(
       name: "BitAllocationTests",

@@ -18,8 +18,8 @@ import sys
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "BlockFormats", "Tokenizers", "Sampling", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
-    "Kernels", "Quantization", "Tensors", "Checkpoints", "Networks", "AuraFlowFamily", "ModelSynthesis", "Conversion", "TextToImage",
-    "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
+    "Kernels", "Quantization", "Tensors", "Checkpoints", "Networks", "AuraFlowFamily", "ModelCatalog",
+    "ModelSynthesis", "Conversion", "TextToImage", "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
 ]
 IMPORT = re.compile(
     r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"

@@ -1,5 +1,7 @@
+import AuraFlowFamily
 import Checkpoints
 import Foundation
+import ModelCatalog
 import ModelFiles
 import ModelSynthesis
 import Networks
@@ -39,14 +41,19 @@ package struct DecoderBenchmark: Sendable {
         FileSystem.temporaryFolder, "auraflow-\(UUID().uuidString).safetensors")
       // An opened file stays readable without its name.
       defer { FileSystem.unlink(path) }
-      try SyntheticModel(.auraFlowV03, type: .f32, seed: 11).writeAutoencoder(
-        to: path, on: ThreadPool(threadCount: 1))
-      decoder = try AutoencoderDecoder(PartSource(.autoencoder, path: path))
+      try SyntheticModel(
+        AuraFlow.family.presets[0], of: AuraFlow.family, in: .known, type: .f32, seed: 11
+      ).write(AuraFlow.autoencoder, to: path, on: ThreadPool(threadCount: 1))
+      decoder = try AutoencoderDecoder(Self.source(path))
       return
     }
-    let source = try PartSource(.autoencoder, path: path)
+    let source = try Self.source(path)
     decoder =
       TinyDecoder.describes(source) ? try TinyDecoder(source) : try AutoencoderDecoder(source)
+  }
+
+  private static func source(_ path: String) throws(ModelFileError) -> PartSource {
+    try PartSource(AuraFlow.autoencoder, of: AuraFlow.family, path: path, in: .known)
   }
 
   /// Decodes random latents a few times after a first time that does not count.

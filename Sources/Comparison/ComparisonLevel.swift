@@ -1,4 +1,5 @@
 import Conversion
+import ModelCatalog
 import Foundation
 import ModelFiles
 import Tensors
@@ -39,6 +40,6 @@ package struct ComparisonLevel: Sendable {
   ///
   /// - Throws: `ModelFileError` naming the first fault.
   package func weights() throws -> ConversionSource {
-    try ConversionSource(.all, paths: paths, hints: hints)
+    try ConversionSource(.all, paths: paths, hints: hints, in: .known)
   }
 }

@@ -5,7 +5,7 @@
 ///
 /// - SeeAlso: diffusers `schedulers/scheduling_flow_match_euler_discrete.py`, commit 58eb52c0.
 package struct FlowMatchEulerScheduler: Sendable {
-  /// Pulls levels towards 1 (more steps at high noise); AuraFlow uses 1.73.
+  /// Pulls levels towards 1 (more steps at high noise).
   package let shift: Double
   /// Factor between a level and the time that the network was trained with.
   package let trainTimesteps: Int

@@ -1,6 +1,7 @@
 import AuraFlowFamily
 import Checkpoints
 import Foundation
+import ModelCatalog
 import ModelFiles
 import Networks
 import Sampling
@@ -76,16 +77,20 @@ public final class Pipeline: Sendable {
     _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil,
     activations: ActivationPrecision = .auto, memory: MemoryBudget = .auto
   ) throws(ModelFileError) {
-    let sources = try ModelSources(paths, hints: hints)
+    let sources = try ModelSources(paths, hints: hints, in: .known)
+    let (text, denoiser, image) = (
+      try sources.part(AuraFlow.textEncoder), try sources.part(AuraFlow.transformer),
+      try sources.part(AuraFlow.autoencoder)
+    )
     let modelDefaults = try ModelDefaults(sources)
     tokenizer = try Tokenizer(sources.tokenizer)
-    textEncoder = try UMT5Encoder(sources.textEncoder)
-    transformer = try AuraFlowTransformer(sources.transformer)
+    textEncoder = try UMT5Encoder(text)
+    transformer = try AuraFlowTransformer(denoiser)
     decoder =
-      if TinyDecoder.describes(sources.autoencoder) {
-        try TinyDecoder(sources.autoencoder)
+      if TinyDecoder.describes(image) {
+        try TinyDecoder(image)
       } else {
-        try AutoencoderDecoder(sources.autoencoder)
+        try AutoencoderDecoder(image)
       }
     trainTimesteps = modelDefaults.trainTimesteps
     upscaling = decoder.upscaling
@@ -103,28 +108,30 @@ public final class Pipeline: Sendable {
     defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple
     defaults.height = min(defaults.height, largestSide) / sizeMultiple * sizeMultiple
     self.defaults = defaults
-    try checkFit(sources)
+    try checkFit(text, denoiser, image, sources.tokenizer)
   }
 
   /// Checks that the parts belong to one model.
-  private func checkFit(_ sources: ModelSources) throws(ModelFileError) {
+  private func checkFit(
+    _ text: PartSource, _ denoiser: PartSource, _ image: PartSource, _ tokens: TokenizerSource
+  ) throws(ModelFileError) {
     let sizes = transformer.configuration
     guard textEncoder.configuration.width == sizes.textWidth else {
-      throw sources.textEncoder.weights.malformed(
+      throw text.weights.malformed(
         "the text encoder gives \(textEncoder.configuration.width) features, the transformer's "
-          + "tensor '\(sources.transformer.weights.storedName("cond_seq_linear.weight"))' expects "
+          + "tensor '\(denoiser.weights.storedName("cond_seq_linear.weight"))' expects "
           + "\(sizes.textWidth): they belong to different models")
     }
     guard decoder.latentChannels == sizes.latentChannels else {
-      throw sources.autoencoder.weights.malformed(
+      throw image.weights.malformed(
         "the VAE decodes \(decoder.latentChannels) latent channels, the transformer makes "
           + "\(sizes.latentChannels): they belong to different models")
     }
     guard Int(tokenizer.largestID) < textEncoder.configuration.vocabularySize else {
-      throw sources.textEncoder.weights.unfit(
+      throw text.weights.unfit(
         "token_embd.weight",
         expected: "at least \(Int(tokenizer.largestID) + 1) rows for the ids of the tokenizer "
-          + "\(sources.tokenizer.path): a row is missing, or they belong to different models")
+          + "\(tokens.path): a row is missing, or they belong to different models")
     }
   }
 

@@ -7,7 +7,7 @@ package struct ComponentFixture {
   package let source: PartSource
   package let golden: Golden
 
-  package init(_ part: ModelPart, _ name: String) throws {
+  package init(_ part: Slot, _ name: String) throws {
     folder = try TemporaryFolder()
     try FileManager.default.copyItem(
       atPath: Fixtures.path("\(name)/config.json"), toPath: folder.path("config.json"))

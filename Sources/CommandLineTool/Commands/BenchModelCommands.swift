@@ -2,6 +2,7 @@ import ArgumentParser
 import Benchmarks
 import Checkpoints
 import Foundation
+import ModelCatalog
 import Tensors
 import TextToImage
 
@@ -49,7 +50,7 @@ extension BenchCommand {
         var results: [BlockResult] = []
         for count in counts {
           let benchmark = try BlockBenchmark(
-            PartSource(.transformer, path: transformer), tokens: count)
+            PartSource(denoiserAt: transformer, in: .known), tokens: count)
           let result = try benchmark.run(repetitions: repetitions, steps: steps, on: pool)
           results.append(result)
           if !common.json {
@@ -94,7 +95,7 @@ extension BenchCommand {
           throw ValidationError("--width and --height must be from 16 to 16384")
         }
         let benchmark = try StepBenchmark(
-          PartSource(.transformer, path: transformer), width: width, height: height)
+          PartSource(denoiserAt: transformer, in: .known), width: width, height: height)
         let result = try benchmark.run(
           threads: common.threadCount,
           activations: precision.activations)

@@ -22,10 +22,10 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   package let positionCount: Int
 
   /// Time embedding of all published models; also diffusers' constant.
-  private static let publishedTimeWidth = 256
+  static let publishedTimeWidth = 256
 
   /// Register tokens of all published models; also diffusers' constant.
-  private static let publishedRegisterCount = 8
+  static let publishedRegisterCount = 8
 
   /// Side of the square position grid, in tokens.
   package var gridSide: Int { Int(Double(positionCount).squareRoot()) }
@@ -62,7 +62,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
         shape("\($0).c_proj.weight", 1),
       ]
     }
-    headDimension = try source.integer(.headDimension, in: 1...65_536)
+    headDimension = try source.integer(AuraFlowTransformer.headDimension, in: 1...65_536)
     let heads = try source.configured("num_attention_heads", in: 1...65_536)
     let storedTextWidth = try source.configured("joint_attention_dim", in: 1...1 << 20)
     let storedPositions = try source.configured("pos_embed_max_size", in: 1...1 << 24)
@@ -78,14 +78,14 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
     registerCount = Self.publishedRegisterCount
     timeWidth = shape("t_embedder.mlp.0.weight", 1) ?? Self.publishedTimeWidth
     self.positionCount = positionCount
-    patchSize = try source.integer(.patchSize, in: 1...16)
+    patchSize = try source.integer(AuraFlowTransformer.patchSize, in: 1...16)
     latentChannels = try Self.latentChannels(
       source, patchSize: patchSize,
       widths: [shape("init_x_linear.weight", 1), shape("final_linear.weight", 0)])
     try check(weights)
   }
 
-  private func check(_ weights: ComponentWeights) throws(ModelFileError) {
+  private func check(_ weights: StoredWeights) throws(ModelFileError) {
     guard hiddenSize % headDimension == 0 else {
       throw weights.malformed(
         "hidden size \(hiddenSize) is no multiple of the head dimension \(headDimension): "
@@ -134,7 +134,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
 
   /// The error for a transformer that lacks a tensor from which sizes are read, or has it in a
   /// shape that tells none.
-  private static func firstMissing(_ weights: ComponentWeights) -> ModelFileError {
+  private static func firstMissing(_ weights: StoredWeights) -> ModelFileError {
     let sources = [
       ("positional_encoding", "[positions, hidden]"), ("register_tokens", "[registers, hidden]"),
       ("cond_seq_linear.weight", "[hidden, text width]"),

@@ -23,8 +23,18 @@ package struct AuraFlowTransformer: Sendable {
 
   /// Opens the weights; nothing is read yet but small vectors.
   package init(_ source: PartSource) throws(ModelFileError) {
-    configuration = try AuraFlowConfiguration(source)
-    let weights = try AuraFlowWeights(source.weights, configuration)
+    try self.init(source.weights, AuraFlowConfiguration(source))
+  }
+
+  /// Asks for every tensor in the shape that the configuration demands.
+  ///
+  /// - Throws: `ModelFileError` for the first that is missing, misshapen, of no weight type, or
+  ///   superfluous.
+  package init(
+    _ weights: any WeightSource, _ configuration: AuraFlowConfiguration
+  ) throws(ModelFileError) {
+    self.configuration = configuration
+    let weights = try AuraFlowWeights(weights, configuration)
     self.weights = weights
     stepWeights = WeightStream(
       weights.doubleLayers.map(\.stepWeights) + weights.singleLayers.map(\.stepWeights),

@@ -51,7 +51,7 @@ struct AuraFlowWeights: Sendable {
   ///
   /// - Throws: `ModelFileError` for the first that is missing, misshapen, of no weight type, or
   ///   superfluous.
-  init(_ weights: ComponentWeights, _ sizes: AuraFlowConfiguration) throws(ModelFileError) {
+  init(_ weights: any WeightSource, _ sizes: AuraFlowConfiguration) throws(ModelFileError) {
     let hidden = sizes.hiddenSize
     let patch = sizes.patchSize * sizes.patchSize * sizes.latentChannels
     func linear(
@@ -95,7 +95,7 @@ struct AuraFlowWeights: Sendable {
 
 extension AuraFlowWeights.Stream {
   init(
-    _ weights: ComponentWeights, _ sizes: AuraFlowConfiguration, _ layer: String,
+    _ weights: any WeightSource, _ sizes: AuraFlowConfiguration, _ layer: String,
     attention: String, feedForward: String, _ modulation: String
   ) throws(ModelFileError) {
     let hidden = sizes.hiddenSize

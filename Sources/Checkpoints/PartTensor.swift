@@ -4,7 +4,11 @@ import Tensors
 
 /// A tensor of a part as it lies in its file, under our name, for those who copy or convert it.
 package struct PartTensor: Sendable {
-  package let part: ModelPart
+  package let part: Slot
+  /// What the tensor is for.
+  package let match: RoleMatch
+  /// Whose rules for mixes of types its network follows.
+  package let convention: QuantizationConvention?
   /// Our name: the original release's, llama.cpp's or LDM's.
   package let name: String
   /// The file's name for it.
@@ -19,6 +23,9 @@ package struct PartTensor: Sendable {
   /// Factors on the elements (scaled fp8 checkpoints), in the order of our rows.
   package let scale: WeightScale
 
+  /// Whether rows are tokens, the last of which may be padding.
+  package let isTokenTable: Bool
+
   /// Bytes of all elements.
   package var byteCount: Int { ranges.reduce(0) { $0 + $1.count } }
   /// The tensor with the second half of its rows first.
@@ -31,8 +38,9 @@ package struct PartTensor: Sendable {
       ranges.reverse()
     }
     return PartTensor(
-      part: part, name: name, storedName: storedName, type: type, shape: shape, ranges: ranges,
-      file: file, scale: scale.halvesSwapped)
+      part: part, match: match, convention: convention, name: name, storedName: storedName,
+      type: type, shape: shape, ranges: ranges,
+      file: file, scale: scale.halvesSwapped, isTokenTable: isTokenTable)
   }
 
   /// Elements of a row, by which scales are counted.
@@ -41,7 +49,7 @@ package struct PartTensor: Sendable {
   package var elementCount: Int { byteCount / type.bytesPerBlock * type.elementsPerBlock }
 }
 
-extension ComponentWeights {
+extension StoredWeights {
   /// Every tensor of the part, in file order; second names of the same tensor are left out.
   ///
   /// - Throws: `ModelFileError` for a tensor that is empty or of a type that holds no weights.
@@ -56,9 +64,12 @@ extension ComponentWeights {
       let range = record.byteOffset..<record.byteOffset + record.byteCount
       tensors.append(
         PartTensor(
-          part: part, name: name, storedName: record.name, type: record.type, shape: record.shape,
+          part: slot, match: network.roles.match(name), convention: network.convention, name: name,
+          storedName: record.name,
+          type: record.type, shape: record.shape,
           ranges: try ranges(record, range, rowOrder), file: archive.file(of: index),
-          scale: try scale(of: index, rowOrder: rowOrder)))
+          scale: try scale(of: index, rowOrder: rowOrder),
+          isTokenTable: network.isTokenTable(record.name)))
     }
     return tensors
   }

@@ -3,7 +3,7 @@ import Foundation
 import ModelFiles
 import Tensors
 
-/// The encoder of a UMT5 text model (Pile-T5-XL in AuraFlow): token ids to embeddings.
+/// The encoder of a UMT5 text model: token ids to embeddings.
 ///
 /// As T5, but every layer has its own relative position bias. There is no scaling of scores.
 ///
@@ -43,8 +43,16 @@ package struct UMT5Encoder: Sendable {
 
   /// Opens the weights; nothing is read yet but small vectors.
   package init(_ source: PartSource) throws(ModelFileError) {
-    let sizes = try Configuration(source)
-    let weights = source.weights
+    try self.init(source.weights, Configuration(source))
+  }
+
+  /// Asks for every tensor in the shape that the configuration demands.
+  ///
+  /// - Throws: `ModelFileError` for the first that is missing, misshapen, of no weight type, or
+  ///   superfluous.
+  package init(
+    _ weights: any WeightSource, _ sizes: Configuration
+  ) throws(ModelFileError) {
     configuration = sizes
     embedding = try weights.matrix(
       "token_embd.weight", rows: sizes.vocabularySize, columns: sizes.width)
@@ -165,7 +173,7 @@ package struct UMT5Encoder: Sendable {
   }
 
   private static func layer(
-    _ index: Int, _ weights: ComponentWeights, _ sizes: Configuration
+    _ index: Int, _ weights: any WeightSource, _ sizes: Configuration
   ) throws(ModelFileError) -> Layer {
     let name = "enc.blk.\(index)"
     let inner = sizes.headCount * sizes.headDimension

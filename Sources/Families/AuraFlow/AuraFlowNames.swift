@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// Names of the AuraFlow transformer: the original release's (ours) and diffusers'.
 ///
 /// `w1` is the context stream and `w2` the image stream of a double layer; in a single layer `w1`

@@ -1,22 +1,14 @@
+import Checkpoints
+
 /// Names of T5 text encoders: llama.cpp's (ours) and Hugging Face's.
 ///
 /// Source: llama.cpp `gguf-py/gguf/tensor_mapping.py` (`MODEL_ARCH.T5ENCODER`).
-package enum T5Names {
+enum T5Names {
   /// Ends of the names that the table of tokens has in files.
-  private static let tokenTables = ["shared.weight", "embed_tokens.weight", "token_embd.weight"]
+  static let tokenTables = ["shared.weight", "embed_tokens.weight", "token_embd.weight"]
   /// Ends of the names of all tables of which rows are looked up.
-  private static let lookupTables =
+  static let lookupTables =
     tokenTables + ["attn_rel_b.weight", "relative_attention_bias.weight"]
-
-  /// Whether a tensor is a table of tokens, which published models pad with rows of zeros.
-  package static func isTokenTable(_ name: String) -> Bool {
-    tokenTables.contains(where: name.hasSuffix)
-  }
-
-  /// Whether rows of a tensor are looked up, not multiplied: tools do not scale such tables.
-  static func isLookupTable(_ name: String) -> Bool {
-    lookupTables.contains(where: name.hasSuffix)
-  }
 
   static let tables = [
     NameTable(scheme: "llama.cpp", canonical: pairs.map(\.0)),

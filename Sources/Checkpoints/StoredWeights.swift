@@ -2,16 +2,19 @@ import BlockFormats
 import ModelFiles
 import Tensors
 
-/// The tensors of one part of a model, asked for by our names whatever the file calls them.
+/// The tensors of one part of a model in a file, asked for by our names whatever the file calls them.
 ///
 /// Every request states the shape that the architecture demands; what was not asked for in the end
 /// is reported as unexpected. So a checkpoint either fits in full or is refused by name.
-package final class ComponentWeights {
-  package let part: ModelPart
+package final class StoredWeights: WeightSource {
+  /// The part that they are of.
+  package let slot: Slot
+  /// What is known of their network.
+  package let network: NetworkDescription
   package let archive: TensorArchive
   /// Matrices by our names that are used instead of the archive's.
   private let overlay: TensorArchive?
-  package let location: ComponentLocation
+  package let location: Location
   private var used: Set<String> = []
   /// What was found wrong, where that is collected instead of thrown.
   package private(set) var faults: [ModelFileError] = []
@@ -23,7 +26,7 @@ package final class ComponentWeights {
   private static let maximumFaults = 1000
 
   /// How a part is stored, for messages and listings.
-  package struct ComponentLocation: Sendable {
+  package struct Location: Sendable {
     package let scheme: String
     package let prefix: String
   }
@@ -35,15 +38,21 @@ package final class ComponentWeights {
 
   /// - Parameters:
   ///   - contents: an opened checkpoint.
-  ///   - place: where the part was found.
+  ///   - place: where the network was found.
+  ///   - slot: the part that it is.
+  ///   - matcher: recognizes names.
   ///   - overlay: matrices by our names that are used instead.
-  init(_ contents: ArchiveContents, at place: PartLocation, overlay: TensorArchive? = nil) {
-    part = place.part
+  init(
+    _ contents: ArchiveContents, at place: PartLocation, as slot: Slot, _ matcher: NameMatcher,
+    overlay: TensorArchive? = nil
+  ) {
+    self.slot = slot
+    network = slot.network(place.network.id) ?? place.network
     archive = contents.archive
     companions = contents.companions
     self.overlay = overlay
-    location = ComponentLocation(scheme: place.table.scheme, prefix: place.prefix)
-    names = TensorNames(archive, at: place)
+    location = Location(scheme: place.table.scheme, prefix: place.prefix)
+    names = TensorNames(archive, at: place, matcher)
   }
 
   /// The path to name in messages.
@@ -82,14 +91,6 @@ package final class ComponentWeights {
 
   // MARK: Asking for tensors
 
-  /// A weight of `[rows, columns]` in its stored type.
-  ///
-  /// - Parameters:
-  ///   - name: our name.
-  ///   - rows: outputs.
-  ///   - columns: inputs; trailing dimensions of the file (convolution kernels) are folded in.
-  /// - Returns: the weight where it lies in the file; nothing is decoded.
-  /// - Throws: `ModelFileError` naming the tensor, what was expected and what was found.
   package func matrix(
     _ name: String, rows: Int, columns: Int
   ) throws(ModelFileError) -> WeightMatrix {
@@ -109,7 +110,6 @@ package final class ComponentWeights {
     }
   }
 
-  /// A convolution weight of `[outputs, inputs, kernel, kernel]`; a 1×1 kernel may be left out.
   package func convolution(
     _ name: String, outputs: Int, inputs: Int, kernel: Int
   ) throws(ModelFileError) -> WeightMatrix {
@@ -126,7 +126,6 @@ package final class ComponentWeights {
     }
   }
 
-  /// A vector decoded to float32.
   package func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float] {
     try collecting(or: []) { () throws(ModelFileError) in
       let entry = try entry(name, expected: "[\(count)]")
@@ -138,7 +137,6 @@ package final class ComponentWeights {
     }
   }
 
-  /// A small matrix decoded to float32, row by row.
   package func values(_ name: String, rows: Int, columns: Int) throws(ModelFileError) -> [Float] {
     try decoded(matrix(name, rows: rows, columns: columns))
   }
@@ -170,11 +168,7 @@ package final class ComponentWeights {
     }
   }
 
-  /// Refuses tensors that the architecture has no use for.
-  ///
-  /// - Parameter ignoring: prefixes of our names that may be there unused.
-  /// - Throws: `ModelFileError` for the first of them.
-  package func expectNothingElse(ignoring: [String] = []) throws(ModelFileError) {
+  package func expectNothingElse(ignoring: [String]) throws(ModelFileError) {
     let unused = names.entries.filter { name, _ in
       !used.contains(name) && !ignoring.contains { name.hasPrefix($0) }
     }
@@ -187,7 +181,7 @@ package final class ComponentWeights {
     }
     let record = archive.tensors.records[first]
     throw malformed(
-      "tensor '\(record.name)' of shape \(record.shape) is unexpected: the \(part.rawValue) that "
+      "tensor '\(record.name)' of shape \(record.shape) is unexpected: the \(slot.name) that "
         + "the other tensors describe has none of this name")
   }
 
@@ -198,12 +192,10 @@ package final class ComponentWeights {
     return wrongShape(archive.tensors.records[entry.index], expected: expected)
   }
 
-  /// An error about this part's file.
   package func malformed(_ fault: String) -> ModelFileError {
     ModelFileError(path: path, kind: .malformed, fault: fault)
   }
 
-  /// The name under which the file has, or should have, a tensor.
   package func storedName(_ name: String) -> String { names.storedName(name) }
 
   // MARK: Parts
@@ -222,7 +214,7 @@ package final class ComponentWeights {
   private func missing(_ name: String, expected: String) -> ModelFileError {
     malformed(
       "tensor '\(storedName(name))' is missing, expected shape \(expected): "
-        + "the \(part.rawValue) is incomplete or of another architecture")
+        + "the \(slot.name) is incomplete or of another architecture")
   }
 
   private func wrongShape(_ record: TensorRecord, expected: String) -> ModelFileError {

@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// Names of image autoencoders: the latent diffusion release's (ours) and diffusers', and the two
 /// namings of tiny autoencoders.
 ///

@@ -2,7 +2,7 @@ import ArgumentParser
 import TextToImage
 
 /// The `auraflow` program's verbs.
-struct AuraFlowCommand: AsyncParsableCommand {
+struct RootCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "auraflow",
     abstract: "Text-to-image with AuraFlow models, on an ordinary CPU.",

@@ -3,7 +3,7 @@ import ModelFiles
 
 extension UMT5Encoder.Configuration {
   /// Buckets of all published T5 models.
-  private static let publishedBucketCount = 32
+  static let publishedBucketCount = 32
 
   /// Reads the sizes.
   ///
@@ -22,8 +22,7 @@ extension UMT5Encoder.Configuration {
       throw ModelFileError(
         path: weights.path, kind: .unsupported,
         fault: "is a T5 text encoder (v1.1, as FLUX and SD3 have; only its first layer has "
-          + "'\(weights.storedName("enc.blk.0.attn_rel_b.weight"))'): AuraFlow needs Pile-T5-XL, "
-          + "text_encoder/ of huggingface.co/fal/AuraFlow-v0.3")
+          + "'\(weights.storedName("enc.blk.0.attn_rel_b.weight"))'): \(source.slot.need)")
     }
     let votes = Votes(weights: weights, layerCount: layerCount)
     let storedVocabulary = try source.configured("vocab_size", in: 1...1 << 24)
@@ -45,8 +44,8 @@ extension UMT5Encoder.Configuration {
       vocabularySize: vocabularySize, width: width, layerCount: layerCount, headCount: headCount,
       headDimension: inner / headCount, feedForwardWidth: feedForwardWidth,
       bucketCount: bucketCount,
-      maxDistance: try source.integer(.relativeMaxDistance, in: 2...1_000_000),
-      epsilon: Float(try source.value(.textEpsilon, in: 0...1)))
+      maxDistance: try source.integer(UMT5Encoder.maxDistance, in: 2...1_000_000),
+      epsilon: Float(try source.value(UMT5Encoder.epsilon, in: 0...1)))
   }
 
   /// Position buckets and heads.
@@ -87,7 +86,7 @@ extension UMT5Encoder.Configuration {
 
 /// What the layers' tensors say about a size; one of them may be damaged.
 private struct Votes {
-  let weights: ComponentWeights
+  let weights: StoredWeights
   let layerCount: Int
 
   /// One dimension of a weight of every layer.

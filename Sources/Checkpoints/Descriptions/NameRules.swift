@@ -2,21 +2,22 @@
 ///
 /// Patterns are dot-separated. `{i}` and `{j}` stand for a number; on the foreign side `{-i}`
 /// counts from the other end and `{i-1}` is one less.
-struct NameRule: Sendable {
+package struct NameRule: Sendable {
   /// How the stored rows become ours.
-  enum RowOrder: Sendable {
+  package enum RowOrder: Sendable {
     case asStored
     /// The second half of the rows comes first.
     case halvesSwapped
   }
 
-  let canonical: [String]
+  /// Our pattern by its components.
+  package let canonical: [String]
   let foreign: [String]
   let rowOrder: RowOrder
   /// The foreign pattern's placeholders, the last one first.
   private let placeholders: [String]
 
-  init(_ canonical: String, _ foreign: String, _ rowOrder: RowOrder = .asStored) {
+  package init(_ canonical: String, _ foreign: String, _ rowOrder: RowOrder = .asStored) {
     self.canonical = canonical.split(separator: ".").map(String.init)
     self.foreign = foreign.split(separator: ".").map(String.init)
     self.rowOrder = rowOrder
@@ -29,6 +30,21 @@ struct NameRule: Sendable {
   /// The number that stands for `{-i}`.
   func levelNumber(_ numbers: NameMatcher.BoundNumbers) -> Int? {
     placeholders.firstIndex(of: "{-i}").map { $0 == 0 ? numbers.first : numbers.second }
+  }
+
+  /// What stands in place of our pattern's placeholders; nil for a name that does not fit.
+  func numbers(in name: [Substring]) -> [String: Int]? {
+    guard canonical.count == name.count else { return nil }
+    var numbers: [String: Int] = [:]
+    for (pattern, component) in zip(canonical, name) {
+      guard pattern.hasPrefix("{") else {
+        if pattern != component { return nil }
+        continue
+      }
+      guard let number = Int(component) else { return nil }
+      numbers[pattern] = number
+    }
+    return numbers
   }
 
   /// Our name for a stored one.
@@ -62,39 +78,48 @@ struct NameRule: Sendable {
 }
 
 /// All names of one part of a model in one naming scheme.
-struct NameTable: Sendable {
+package struct NameTable: Sendable {
   /// The scheme's name for messages, e.g. `diffusers`.
-  let scheme: String
-  let rules: [NameRule]
+  package let scheme: String
+  package let rules: [NameRule]
 
   /// A table for our own names.
-  init(scheme: String, canonical: [String]) {
+  package init(scheme: String, canonical: [String]) {
     self.init(scheme: scheme, rules: canonical.map { NameRule($0, $0) })
   }
 
-  init(scheme: String, rules: [NameRule]) {
+  package init(scheme: String, rules: [NameRule]) {
     self.scheme = scheme
     self.rules = rules
   }
 
-  /// The stored name for one of ours, for messages; nil if the scheme has no such tensor.
-  func foreignName(of canonical: String, levels: Int) -> String? {
+  /// The stored name for one of ours, and the order of the rows there; nil if the scheme has no such
+  /// tensor.
+  package func foreign(
+    of canonical: String, levels: Int
+  ) -> (name: String, rowOrder: NameRule.RowOrder)? {
     let components = canonical.split(separator: ".")
-    for rule in rules where rule.canonical.count == components.count {
-      var numbers: [String: Int] = [:]
-      let matches = zip(rule.canonical, components).allSatisfy { pattern, component in
-        guard pattern.hasPrefix("{") else { return pattern == component }
-        numbers[pattern] = Int(component)
-        return numbers[pattern] != nil
-      }
-      guard matches else { continue }
+    for rule in rules {
+      guard var numbers = rule.numbers(in: components) else { continue }
       if let i = numbers["{i}"] {
         numbers["{-i}"] = levels - 1 - i
         numbers["{i-1}"] = i - 1
       }
       let name = rule.foreign.map { part in numbers[part].map { "\($0)" } ?? part }
-      return name.joined(separator: ".")
+      return (name.joined(separator: "."), rule.rowOrder)
     }
     return nil
+  }
+
+  /// One more than the highest number of ours that the scheme counts from the other end; bounded, so
+  /// that a stray number cannot make work.
+  func levelCount(of names: some Sequence<String>) -> Int {
+    let rules = rules.filter(\.countsDown)
+    guard !rules.isEmpty else { return 0 }
+    let numbers = names.lazy.compactMap { name -> Int? in
+      let components = name.split(separator: ".")
+      return rules.lazy.compactMap { $0.numbers(in: components)?["{i}"] }.first
+    }
+    return min(64, (numbers.max() ?? -1) + 1)
   }
 }

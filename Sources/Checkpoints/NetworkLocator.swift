@@ -1,44 +1,33 @@
 import ModelFiles
 
-/// The parts that make a text-to-image model.
-public enum ModelPart: String, CaseIterable, Sendable {
-  case transformer
-  case textEncoder = "text encoder"
-  case autoencoder = "VAE"
-
-  var tables: [NameTable] {
-    switch self {
-    case .transformer: AuraFlowNames.tables
-    case .textEncoder: T5Names.tables
-    case .autoencoder: AutoencoderNames.tables
-    }
-  }
-}
-
-/// Where one part of a model lies inside an archive: under which prefix, in which naming.
+/// Where one network lies inside an archive: under which prefix, in which naming.
 struct PartLocation: Sendable {
-  let part: ModelPart
-  /// Index in `NameMatcher.all.schemes`.
+  /// The network's place in the family that the archive shows.
+  let slot: Slot
+  let network: NetworkDescription
+  /// Index in the schemes of the catalogue's matcher.
   let scheme: Int
+  let table: NameTable
   /// Leading name components, with a trailing dot unless empty.
   let prefix: String
   /// Tensors that carry the prefix and a name of the scheme.
   let count: Int
-
-  var table: NameTable { NameMatcher.all.schemes[scheme].table }
 }
 
-/// Finds the parts of a model in a list of tensor names, whatever prefixes a tool gave them.
-enum ComponentLocator {
+/// Finds networks in a list of tensor names, whatever prefixes a tool gave them.
+enum NetworkLocator {
   /// Fewer recognized tensors than this are chance.
   private static let fewest = 6
-  /// The only prefixes under which tiny decoders are looked for.
-  private static let fallbackPrefixes = ["", "taesd_decoder.", "decoder.", "vae."]
 
-  /// For each part that is there, the naming and prefix under which most of its tensors are
-  /// recognized; in the order of `ModelPart`.
-  static func locate(in tensors: TensorTable) -> [PartLocation] {
-    let matcher = NameMatcher.all
+  /// For each network that is there, the naming and prefix under which most of its tensors are
+  /// recognized; in the order of the catalogue.
+  ///
+  /// - Parameters:
+  ///   - tensors: the archive's names.
+  ///   - catalog: all networks. Several of them may be found in the same names.
+  /// - Returns: where each was found; its slot is the first that takes it.
+  static func locate(in tensors: TensorTable, _ catalog: FamilyCatalog) -> [PartLocation] {
+    let matcher = catalog.matcher
     var votes = [[NamePrefix: Int]](repeating: [:], count: matcher.schemes.count)
     var seen: [(scheme: Int, prefixLength: Int)] = []
     for record in tensors.records {
@@ -48,25 +37,19 @@ enum ComponentLocator {
         guard !seen.contains(where: { $0 == (match.scheme, match.prefixLength) }) else { return }
         seen.append((match.scheme, match.prefixLength))
         let prefix = NamePrefix(name: record.name, length: match.prefixLength)
-        guard !matcher.schemes[match.scheme].isFallback || isFallbackPrefix(prefix) else { return }
+        let network = catalog.networks[matcher.schemes[match.scheme].network]
+        guard network.prefixes.map(prefix.isOne(of:)) ?? true else { return }
         votes[match.scheme][prefix, default: 0] += 1
       }
     }
-    return ModelPart.allCases.compactMap { part in
-      winner(for: part, votes, isFallback: false) ?? winner(for: part, votes, isFallback: true)
-    }
-  }
-
-  private static func isFallbackPrefix(_ prefix: NamePrefix) -> Bool {
-    fallbackPrefixes.contains { $0.utf8.count == prefix.length && $0 == prefix.text }
+    return catalog.networks.indices.compactMap { winner(for: $0, votes, catalog) }
   }
 
   private static func winner(
-    for part: ModelPart, _ votes: [[NamePrefix: Int]], isFallback: Bool
+    for network: Int, _ votes: [[NamePrefix: Int]], _ catalog: FamilyCatalog
   ) -> PartLocation? {
     var winner: (scheme: Int, prefix: NamePrefix, count: Int)?
-    for (index, scheme) in NameMatcher.all.schemes.enumerated()
-    where scheme.part == part && scheme.isFallback == isFallback {
+    for (index, scheme) in catalog.matcher.schemes.enumerated() where scheme.network == network {
       for (prefix, count) in votes[index] where count >= fewest {
         if let best = winner, !isBetter((prefix, count), than: (best.prefix, best.count)) {
           continue
@@ -74,9 +57,14 @@ enum ComponentLocator {
         winner = (index, prefix, count)
       }
     }
-    return winner.map {
-      PartLocation(part: part, scheme: $0.scheme, prefix: $0.prefix.text, count: $0.count)
-    }
+    let description = catalog.networks[network]
+    guard let winner,
+      let slot = catalog.slots(for: description).first
+    else { return nil }
+    return PartLocation(
+      slot: slot, network: description, scheme: winner.scheme,
+      table: catalog.matcher.schemes[winner.scheme].table, prefix: winner.prefix.text,
+      count: winner.count)
   }
 
   private static func isBetter(
@@ -95,6 +83,11 @@ private struct NamePrefix: Hashable {
 
   /// The prefix by itself; cut at a dot, so it is whole characters.
   var text: String { String(decoding: name.utf8.prefix(length), as: UTF8.self) }
+
+  /// Whether the prefix is one of some.
+  func isOne(of prefixes: [String]) -> Bool {
+    prefixes.contains { $0.utf8.count == length && $0 == text }
+  }
 
   static func == (left: NamePrefix, right: NamePrefix) -> Bool {
     left.length == right.length
