@@ -8,6 +8,11 @@ func instructions(_ features: String...) -> [SwiftSetting] {
   [.unsafeFlags(features.flatMap { ["-Xcc", "-m\($0)"] }, .when(platforms: [.linux]))]
 }
 
+/// Networks know devices and handles, never memory: the compiler refuses pointers there.
+let withoutPointers: [SwiftSetting] = [
+  .strictMemorySafety(), .treatWarning("StrictMemorySafety", as: .error),
+]
+
 // Kernels for the CPUs of the architecture that is built for.
 #if arch(x86_64)
   let vectorTargets: [Target] = [
@@ -71,31 +76,45 @@ let package = Package(
         "Tokenizers",
       ]),
     // What a text-to-image model is made of, whatever its family.
-    .target(name: "Diffusion", dependencies: ["Compute"]),
+    .target(
+      name: "Diffusion", dependencies: ["Checkpoints", "Compute", "ModelFiles"],
+      swiftSettings: withoutPointers),
     .target(
       name: "Networks",
-      dependencies: ["Checkpoints", "Compute", "Diffusion", "ModelFiles", "Tokenizers"]),
+      dependencies: ["Checkpoints", "Compute", "Diffusion", "ModelFiles", "StrictJSON"],
+      swiftSettings: withoutPointers),
+    // One target for each family of models, each in a folder of its own.
+    .target(
+      name: "AuraFlowFamily",
+      dependencies: [
+        "Checkpoints", "Compute", "Diffusion", "ModelFiles", "Networks", "StrictJSON", "Tokenizers",
+      ],
+      path: "Sources/Families/AuraFlow", swiftSettings: withoutPointers),
+    // The list of families.
+    .target(
+      name: "ModelCatalog",
+      dependencies: ["AuraFlowFamily", "Checkpoints", "Diffusion", "ModelFiles"]),
     .target(
       name: "ModelSynthesis",
       dependencies: ["BlockFormats", "Checkpoints", "Machine", "ModelFiles", "StrictJSON"]),
     .target(
       name: "Conversion",
       dependencies: [
-        "BlockFormats", "Checkpoints", "KernelInterface", "Kernels", "Machine",
-        "ModelFiles", "Networks", "Quantization", "StrictJSON", "Tokenizers",
+        "BlockFormats", "Checkpoints", "KernelInterface", "Kernels", "Machine", "ModelFiles",
+        "Quantization", "StrictJSON", "Tokenizers",
       ]),
     .target(
       name: "TextToImage",
       dependencies: [
-        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Images", "Machine", "ModelFiles",
-        "Networks", "StrictJSON",
+        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Images", "Machine", "ModelCatalog",
+        "ModelFiles", "StrictJSON",
       ]),
     // What pictures and weights of a quantization level are away from a reference's.
     .target(
       name: "Comparison",
       dependencies: [
         "BlockFormats", "Checkpoints", "ComputeCPU", "Conversion", "ImageMetrics", "Images",
-        "Machine", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
+        "Machine", "ModelCatalog", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
       ],
       resources: [
         .embedInCode("Resources/report.html"), .embedInCode("Resources/report.css"),
@@ -112,20 +131,24 @@ let package = Package(
       name: "Benchmarks",
       dependencies: [
         "BlockFormats", "COpenBLAS", "Checkpoints", "Compute", "ComputeCPU", "Diffusion",
-        "KernelInterface", "Machine", "ModelFiles", "ModelSynthesis", "Networks",
+        "KernelInterface", "Machine", "ModelCatalog", "ModelFiles", "ModelSynthesis", "Networks",
         "Quantization",
       ]),
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
         "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
-        "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "Machine", "ModelFiles",
-        "ModelSynthesis", "Networks", "Quantization", "StrictJSON", "TextToImage",
+        "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "Machine", "ModelCatalog", "ModelFiles",
+        "ModelSynthesis", "Quantization", "StrictJSON", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 
     .target(
-      name: "TestSupport", dependencies: ["BlockFormats", "ModelFiles", "StrictJSON"],
+      name: "TestSupport",
+      dependencies: [
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Conversion", "ModelCatalog",
+        "ModelFiles", "ModelSynthesis", "StrictJSON",
+      ],
       path: "Tests/TestSupport"),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
@@ -152,8 +175,8 @@ let package = Package(
     .testTarget(
       name: "CheckpointsTests",
       dependencies: [
-        "BlockFormats", "Checkpoints", "ModelFiles", "Compute", "ComputeCPU", "Machine",
-        "TestSupport",
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Compute", "ComputeCPU", "Machine",
+        "ModelCatalog", "ModelFiles", "Networks", "TestSupport",
       ]),
     .testTarget(name: "MachineTests", dependencies: ["Machine", "TestSupport"]),
     .testTarget(
@@ -166,6 +189,13 @@ let package = Package(
       name: "TextToImageTests",
       dependencies: ["Checkpoints", "TestSupport", "TextToImage"]),
     .testTarget(
+      name: "AuraFlowFamilyTests",
+      dependencies: [
+        "AuraFlowFamily", "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Machine", "Networks",
+        "TestSupport",
+      ],
+      path: "Tests/FamiliesTests/AuraFlow"),
+    .testTarget(
       name: "ModelSynthesisTests",
       dependencies: [
         "BlockFormats", "Checkpoints", "ModelFiles", "ModelSynthesis", "StrictJSON", "Compute",
@@ -175,8 +205,8 @@ let package = Package(
     .testTarget(
       name: "ConversionTests",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Conversion", "ModelFiles", "ModelSynthesis",
-        "Quantization", "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport",
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Compute", "Conversion", "Machine",
+        "ModelFiles", "ModelSynthesis", "Networks", "Quantization", "StrictJSON", "TestSupport",
         "TextToImage", "Tokenizers",
       ]),
     .testTarget(

@@ -18,19 +18,49 @@ import sys
 LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "Machine", "BlockFormats", "Tokenizers", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
-    "Kernels", "Quantization", "Compute", "ComputeCPU", "Checkpoints", "Diffusion", "Networks", "ModelSynthesis", "Conversion", "TextToImage",
-    "Comparison", "BitAllocation", "Benchmarks", "CommandLineTool",
+    "Kernels", "Quantization", "Compute", "ComputeCPU", "Checkpoints", "Diffusion", "Networks", "AuraFlowFamily",
+    "ModelCatalog", "ModelSynthesis", "Conversion", "TextToImage", "Comparison", "BitAllocation", "Benchmarks",
+    "CommandLineTool",
 ]
 IMPORT = re.compile(
     r"^\s*(?:@\w+\s+)*(?:(?:public|package|internal|private)\s+)?import\s+"
     r"(?:(?:struct|class|enum|protocol|func|typealias|let|var)\s+)?(\w+)", re.MULTILINE)
+
+# Words of each folder in Sources/Families. The program's own name, auraflow in lower case, is nobody's.
+FAMILY_WORDS = {
+    "AuraFlow": re.compile(r"AuraFlow|auraFlow|Pile-?T5|pile_t5|\baura\."),
+}
+# Where every family may be named: the list of families, and what people read.
+NAMING_PLACES = ["Sources/ModelCatalog/", "Sources/CommandLineTool/Commands/", "Sources/CommandLineTool/Options/"]
+# Networks know a device and handles of its memory: neither memory itself nor what computes with it.
+DEVICE_TARGETS = {"Machine", "KernelInterface", "Kernels", "ComputeCPU"}
+NETWORK_TARGETS = {"Diffusion", "Networks", "ModelCatalog"}
+
+
+def family_faults(root: pathlib.Path) -> list[str]:
+    """Lines that name a family where none may be named."""
+    faults = []
+    for source in sorted((root / "Sources").rglob("*.swift")):
+        path = source.relative_to(root).as_posix()
+        if path.startswith(tuple(NAMING_PLACES)):
+            continue
+        for family, words in FAMILY_WORDS.items():
+            if path.startswith(f"Sources/Families/{family}/"):
+                continue
+            for number, line in enumerate(source.read_text().splitlines(), 1):
+                if words.search(line):
+                    faults.append(f"{path}:{number}: names {family}, which only its own folder may: {line.strip()}")
+    for folder in sorted((root / "Sources/Families").iterdir()):
+        if folder.is_dir() and folder.name not in FAMILY_WORDS:
+            faults.append(f"Sources/Families/{folder.name}: has no words in FAMILY_WORDS of tools/check-layers.py")
+    return faults
 
 
 def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     dump = subprocess.run(
         ["swift", "package", "dump-package"], cwd=root, check=True, capture_output=True, text=True).stdout
-    faults = []
+    faults = family_faults(root)
     for target in json.loads(dump)["targets"]:
         name = target["name"]
         if target["type"] in ("test", "system") or name == "TestSupport":
@@ -40,6 +70,9 @@ def main() -> int:
             continue
         declared = {next(iter(d.values()))[0] for d in target["dependencies"]} & set(LAYERS)
         folder = root / (target.get("path") or f"Sources/{name}")
+        if name in NETWORK_TARGETS or "Sources/Families/" in (target.get("path") or ""):
+            for module in sorted(declared & DEVICE_TARGETS):
+                faults.append(f"Package.swift: {name} depends on {module}, which networks must not know")
         imported = set()
         # Targets for single kinds of CPU link to folders that they share.
         files = [pathlib.Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names]

@@ -22,7 +22,7 @@ package struct BlockResult: Sendable, Encodable {
 }
 
 /// Measures one step of a transformer file, which need not have all blocks.
-package struct BlockBenchmark<Network: Denoiser>: Sendable {
+private struct BlockBenchmark<Network: Denoiser> {
   private let denoiser: Network
   /// Side of the latents.
   private let side: Int
@@ -33,7 +33,7 @@ package struct BlockBenchmark<Network: Denoiser>: Sendable {
   /// - Parameters:
   ///   - denoiser: the transformer.
   ///   - tokens: image and context together; at least one of each is taken.
-  package init(_ denoiser: Network, tokens: Int) {
+  init(_ denoiser: Network, tokens: Int) {
     self.denoiser = denoiser
     for stage in denoiser.scheduleStages + [denoiser.stepStage] { stage.weights.keepAll() }
     let geometry = denoiser.geometry
@@ -55,7 +55,7 @@ package struct BlockBenchmark<Network: Denoiser>: Sendable {
   ///   - device: where to compute.
   /// - Returns: median times.
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
-  package func run(
+  func run(
     repetitions: Int, steps: Int, on device: CPUDevice
   ) throws(ComputeError) -> BlockResult {
     let times = (0..<steps).map { 1 - Float($0) / Float(steps) }
@@ -76,5 +76,23 @@ package struct BlockBenchmark<Network: Denoiser>: Sendable {
       contextTokens: rows.context, threads: device.threadCount, kernels: device.kernels.name,
       activations: "\(device.activations)", seconds: seconds,
       modulationSeconds: modulationSeconds, steps: steps)
+  }
+}
+
+extension Denoiser {
+  /// Measures one step and the modulation a few times after a first time that does not count.
+  ///
+  /// - Parameters:
+  ///   - tokens: image and context together; the largest square is the image.
+  ///   - repetitions: runs of which the median counts.
+  ///   - steps: length of the schedule.
+  ///   - device: where to compute.
+  /// - Returns: median times.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
+  package func measureBlocks(
+    tokens: Int, repetitions: Int, steps: Int, on device: CPUDevice
+  ) throws(ComputeError) -> BlockResult {
+    try BlockBenchmark(self, tokens: tokens)
+      .run(repetitions: repetitions, steps: steps, on: device)
   }
 }

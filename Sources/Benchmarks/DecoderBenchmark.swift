@@ -4,6 +4,7 @@ import ComputeCPU
 import Diffusion
 import Foundation
 import Machine
+import ModelCatalog
 import ModelFiles
 import ModelSynthesis
 import Networks
@@ -37,19 +38,23 @@ package struct DecoderBenchmark: Sendable {
   /// - Throws: `ModelFileError` if the decoder cannot be run or no temporary file be written,
   ///   `ComputeError` if memory runs out.
   package init(path: String?) throws {
+    guard let (family, preset) = FamilyCatalog.known.presets.first,
+      let slot = preset.parts.last?.slot
+    else { preconditionFailure("a family without presets") }
+    func open(_ path: String) throws(ModelFileError) -> any LatentCodec {
+      try openLatentCodec(PartSource(slot, of: family, path: path, in: .known))
+    }
     guard let path else {
       let path = FileSystem.join(
         FileSystem.temporaryFolder, "auraflow-\(UUID().uuidString).safetensors")
       // An opened file stays readable without its name.
       defer { FileSystem.unlink(path) }
-      try SyntheticModel(.auraFlowV03, type: .f32, seed: 11).writeAutoencoder(
-        to: path, on: ThreadPool(threadCount: 1))
-      decoder = try AutoencoderDecoder(PartSource(.autoencoder, path: path))
+      try SyntheticModel(preset, of: family, in: .known, type: .f32, seed: 11)
+        .write(slot, to: path, on: ThreadPool(threadCount: 1))
+      decoder = try open(path)
       return
     }
-    let source = try PartSource(.autoencoder, path: path)
-    decoder =
-      TinyDecoder.describes(source) ? try TinyDecoder(source) : try AutoencoderDecoder(source)
+    decoder = try open(path)
   }
 
   /// Decodes random latents a few times after a first time that does not count.

@@ -17,7 +17,7 @@ package struct StepResult: Sendable, Encodable {
 }
 
 /// Measures one step of a transformer, both branches of guidance, and what it spends time on.
-package struct StepBenchmark<Network: Denoiser>: Sendable {
+private struct StepBenchmark<Network: Denoiser> {
   private let denoiser: Network
   private let size: LatentSize
   /// Tokens of each branch's text.
@@ -29,7 +29,7 @@ package struct StepBenchmark<Network: Denoiser>: Sendable {
   ///   - denoiser: the transformer.
   ///   - width: pixels, rounded down to whole patches.
   ///   - height: pixels, rounded down to whole patches.
-  package init(_ denoiser: Network, width: Int, height: Int) {
+  init(_ denoiser: Network, width: Int, height: Int) {
     self.denoiser = denoiser
     denoiser.stepStage.weights.keepAll()
     let geometry = denoiser.geometry
@@ -43,7 +43,7 @@ package struct StepBenchmark<Network: Denoiser>: Sendable {
   /// Runs one step.
   ///
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
-  package func run(
+  func run(
     threads: Int, activations: ActivationPrecision
   ) throws(ComputeError) -> StepResult {
     let profile = WorkProfile()
@@ -67,5 +67,23 @@ package struct StepBenchmark<Network: Denoiser>: Sendable {
         uniqueKeysWithValues: WorkKind.allCases.map {
           ($0.rawValue, profile.seconds[$0] ?? 0)
         }))
+  }
+}
+
+extension Denoiser {
+  /// Measures one step for a picture, both branches of guidance.
+  ///
+  /// - Parameters:
+  ///   - width: pixels, rounded down to whole patches.
+  ///   - height: pixels, rounded down to whole patches.
+  ///   - threads: threads to compute on.
+  ///   - activations: how products round their activations.
+  /// - Returns: the time, by kind of work.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
+  package func measureStep(
+    width: Int, height: Int, threads: Int, activations: ActivationPrecision
+  ) throws(ComputeError) -> StepResult {
+    try StepBenchmark(self, width: width, height: height)
+      .run(threads: threads, activations: activations)
   }
 }

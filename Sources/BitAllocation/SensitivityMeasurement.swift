@@ -123,7 +123,9 @@ package struct SensitivityMeasurement: Sendable {
   }
 
   /// The importance matrix of the same steps, once it is measured.
-  package var importance: ImportanceMatrix? { try? ImportanceMatrix(path: store.importancePath) }
+  package var importance: ImportanceMatrix? {
+    try? ImportanceMatrix(path: store.importancePath, in: plan.catalog)
+  }
 
   // MARK: Measuring
 
@@ -147,7 +149,7 @@ package struct SensitivityMeasurement: Sendable {
       let counter = PassCounter(total: passCount, onProgress)
       let pipeline = try open(nil)
       let points = try await points(pipeline, counter)
-      let importance = try ImportanceMatrix(path: store.importancePath)
+      let importance = try ImportanceMatrix(path: store.importancePath, in: plan.catalog)
       measured = importance
       let exact = try await velocities(pipeline, points, "reference", counter)
       for group in groups {
@@ -241,7 +243,7 @@ package struct SensitivityMeasurement: Sendable {
     options.quality = settings.quality
     options.measuresErrors = false
     options.use(importance)
-    let overlay = try ConversionPlan(overlay: matrices, path: store.overlayPath)
+    let overlay = try ConversionPlan(overlay: matrices, of: plan, path: store.overlayPath)
     try store.writeOverlay { path in
       _ = try Converter.write(overlay, to: path, overwrite: true, options: options, on: pool) {
         _, _ in

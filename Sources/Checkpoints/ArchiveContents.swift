@@ -3,41 +3,47 @@ import ModelFiles
 /// An opened archive, and what each tensor in it is.
 package struct ArchiveContents: Sendable {
   package let archive: TensorArchive
-  /// The parts that lie in it, in the order of `ModelPart`.
+  /// The parts that lie in it, in the order of the family's slots.
   let places: [PartLocation]
+  /// The family that the parts are of, as far as they show it; nil if there are none.
+  let family: FamilyDescription?
   /// For each tensor the part that has it.
-  package let parts: [ModelPart?]
+  package var parts: [Slot?] { owners.map { $0.map { places[$0].slot } } }
   /// What belongs to weights without being one.
   let companions: WeightCompanions
   /// Tensors of no use, as indices.
   package let foreign: [Int]
-  /// Why parts cannot be run as they are, whatever flags are given; under nil the whole file.
-  private let faults: [ModelPart?: ModelFileError]
+  /// Why parts, by their index, cannot be run as they are, whatever flags are given; under nil the whole
+  /// file.
+  private let faults: [Int?: ModelFileError]
+  /// For each tensor the index of the part that has it.
+  private let owners: [Int?]
+  private let catalog: FamilyCatalog
 
   /// Looks at every name.
-  init(_ archive: TensorArchive) {
+  init(_ archive: TensorArchive, _ catalog: FamilyCatalog) {
     self.archive = archive
-    let places = ComponentLocator.locate(in: archive.tensors).filter { place in
-      place.part != .transformer || Self.isOurs(place, in: archive)
+    self.catalog = catalog
+    let found = NetworkLocator.locate(in: archive.tensors, catalog)
+    let (family, places) = catalog.parts(among: found) { Self.isOurs($0, in: archive, catalog) }
+    (self.family, self.places) = (family, places)
+    var owners = [Int?](repeating: nil, count: archive.tensors.records.count)
+    for (part, place) in places.enumerated() {
+      for index in TensorNames(archive, at: place, catalog.matcher).claimed { owners[index] = part }
     }
-    self.places = places
-    var parts = [ModelPart?](repeating: nil, count: archive.tensors.records.count)
-    for place in places {
-      for index in TensorNames(archive, at: place).claimed { parts[index] = place.part }
-    }
-    self.parts = parts
+    self.owners = owners
     let prefixes = places.map(\.prefix)
     func isHarmless(_ index: Int) -> Bool {
       ForeignTensors.isHarmless(archive.tensors.records[index].name, prefixes: prefixes)
     }
-    let companions = WeightCompanions(archive, parts: parts)
+    let companions = WeightCompanions(archive, places, owners: owners)
     self.companions = companions
     foreign = archive.tensors.records.indices.filter { index in
-      parts[index] == nil && !companions.explained.contains(index)
+      owners[index] == nil && !companions.explained.contains(index)
         && !companions.refused.contains(index) && !isHarmless(index)
     }
     var faults = companions.faults
-    for (index, part, fault) in UsedLayers(archive, places, parts).faults(among: foreign) {
+    for (index, part, fault) in UsedLayers(archive, places, owners).faults(among: foreign) {
       if faults[part] == nil {
         let record = archive.tensors.records[index]
         faults[part] = ModelFileError(
@@ -45,12 +51,14 @@ package struct ArchiveContents: Sendable {
           fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: \(fault)")
       }
     }
-    let signs = ForeignQuantization.find(in: archive) { parts[$0] != nil || !isHarmless($0) }
+    let signs = ForeignQuantization.find(in: archive) { owners[$0] != nil || !isHarmless($0) }
     for (name, library) in signs {
       // The part with whose prefix a tensor begins; without prefixes the only one.
-      let place = places.first { !$0.prefix.isEmpty && name.utf8.starts(with: $0.prefix.utf8) }
-      let part = place?.part ?? (places.count == 1 ? places[0].part : nil)
-      faults[part] = ForeignQuantization.error(archive.path, library, "tensor '\(name)'")
+      let part = places.firstIndex {
+        !$0.prefix.isEmpty && name.utf8.starts(with: $0.prefix.utf8)
+      }
+      faults[part ?? (places.count == 1 ? 0 : nil)] = ForeignQuantization.error(
+        archive.path, library, "tensor '\(name)'")
     }
     self.faults = faults
   }
@@ -66,22 +74,36 @@ package struct ArchiveContents: Sendable {
     ]
   }
 
+  /// What the archive is, judged by names that parts of models do not have; nil if nothing shows it.
+  var kind: ModelKind? { ModelKind(archive, catalog) }
+
   /// Why a part cannot be run as it is.
-  func fault(of part: ModelPart) -> ModelFileError? { faults[part] ?? faults[nil] }
+  func fault(of slot: Slot) -> ModelFileError? {
+    index(of: slot).flatMap { faults[$0] } ?? faults[nil]
+  }
 
   /// Why the file, or something in it, cannot be run as it is.
   package var fault: ModelFileError? {
-    faults[nil] ?? ModelPart.allCases.lazy.compactMap { faults[$0] }.first
+    faults[nil] ?? places.indices.lazy.compactMap { faults[$0] }.first
   }
 
-  /// Whether a transformer is of the kind that is run here: some names of attention are those of other
+  /// Whether a denoiser is of the kind that its names say: some names of attention are those of other
   /// families too.
-  private static func isOurs(_ place: PartLocation, in archive: TensorArchive) -> Bool {
-    let names = TensorNames(archive, at: place)
-    return AuraFlowNames.distinguishing.contains { names.entries[$0] != nil }
-      || ModelKind(archive) == nil
+  private static func isOurs(
+    _ place: PartLocation, in archive: TensorArchive, _ catalog: FamilyCatalog
+  ) -> Bool {
+    guard !place.network.distinguishing.isEmpty else { return true }
+    let names = TensorNames(archive, at: place, catalog.matcher)
+    return place.network.distinguishing.contains { names.entries[$0] != nil }
+      || ModelKind(archive, catalog) == nil
   }
 
-  /// Where a part lies in it; nil if it does not.
-  func place(of part: ModelPart) -> PartLocation? { places.first { $0.part == part } }
+  /// Where the network of a slot lies in it; nil if it does not. The slot may be another family's.
+  func place(of slot: Slot) -> PartLocation? { index(of: slot).map { places[$0] } }
+
+  private func index(of slot: Slot) -> Int? {
+    slot.networks.lazy.compactMap { network in
+      places.firstIndex { $0.network.id == network.id }
+    }.first
+  }
 }

@@ -38,13 +38,16 @@ package struct ConfigurationFile: Sendable {
     return try ConfigurationFile(path: path)
   }
 
-  /// Whether the configuration describes the given part of an AuraFlow model.
-  func describes(_ part: ModelPart) -> Bool {
-    let name = json["_class_name"]?.stringValue ?? json["model_type"]?.stringValue
-    return switch part {
-    case .transformer: name == "AuraFlowTransformer2DModel"
-    case .textEncoder: name == "umt5" || name == "t5"
-    case .autoencoder: name == "AutoencoderKL" || name == "AutoencoderTiny"
+  /// `model_index.json` of a folder, if there is one.
+  static func pipelineIndex(_ folder: String) throws(ModelFileError) -> ConfigurationFile? {
+    try ifPresent(ModelFolder.join(folder, "model_index.json"))
+  }
+
+  /// Whether the configuration describes one of a part's networks.
+  func describes(_ slot: Slot) -> Bool {
+    guard let name = json["_class_name"]?.stringValue ?? json["model_type"]?.stringValue else {
+      return false
     }
+    return slot.networks.contains { $0.className == name || $0.modelTypes.contains(name) }
   }
 }

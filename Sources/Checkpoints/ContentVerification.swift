@@ -32,6 +32,7 @@ package struct ContentVerification {
   private let items: [Item]
   /// Stored hashes that could not be used.
   private let hashProblems: [VerificationProblem]
+  private let catalog: FamilyCatalog
 
   /// Tensors to read.
   package var tensorCount: Int { items.count }
@@ -56,6 +57,7 @@ package struct ContentVerification {
       }
     }
     self.items = items
+    catalog = inspection.catalog
     hashProblems = problems
   }
 
@@ -88,7 +90,7 @@ package struct ContentVerification {
       let range = item.record.byteOffset..<item.record.byteOffset + item.record.byteCount
       var content = StoredContent(
         item.file, name: item.record.name, shape: item.record.shape,
-        isTokenTable: T5Names.isTokenTable(item.record.name), range: range, end: finding.contentEnd)
+        isTokenTable: catalog.isTokenTable(item.record.name), range: range, end: finding.contentEnd)
       content.isIntact = item.hash != nil && item.hash == finding.hash
       return content
     }

@@ -16,17 +16,18 @@ package struct ImportanceMatrix: Sendable {
   package static let countsEnding = ".counts"
   /// Most columns of a matrix; the widest known has 18,432.
   static let maximumColumns = 1 << 20
-  /// Most values in all: a full-size AuraFlow model with its text encoder has 2 million.
+  /// Most values in all: a full-size transformer with its text encoder has 2 million.
   private static let maximumValues = 1 << 26
 
   /// The file.
   package let path: String
-  /// Names of tensors that no part of an AuraFlow model has, in file order.
+  /// Names of tensors that no network of any known family has, in file order.
   package let unknownNames: [String]
   /// Prompts or texts that it was made from; nil if it does not say.
   package let chunkCount: Int?
   /// By our name of the tensor.
   private let entries: [String: Entry]
+  private let catalog: FamilyCatalog
 
   /// What a file says about one tensor.
   struct Entry: Sendable {
@@ -41,8 +42,11 @@ package struct ImportanceMatrix: Sendable {
 
   /// Opens and checks a file.
   ///
-  /// - Throws: `ModelFileError` if it is no importance matrix, damaged, or of no AuraFlow model.
-  package init(path: String) throws(ModelFileError) {
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - catalog: the families whose tensors it may be about.
+  /// - Throws: `ModelFileError` if it is no importance matrix, damaged, or of no known family.
+  package init(path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
     let file = try MappedFile(path: path)
     let found: [Entry]
     if file.bytes.prefix(4).elementsEqual("GGUF".utf8) {
@@ -53,10 +57,11 @@ package struct ImportanceMatrix: Sendable {
       (found, chunkCount) = try LegacyImportanceFile.read(file)
     }
     self.path = path
+    self.catalog = catalog
     var entries: [String: Entry] = [:]
     var unknownNames: [String] = []
     for entry in found {
-      guard let name = Self.canonicalName(entry.name) else {
+      guard let name = catalog.canonicalName(entry.name) else {
         unknownNames.append(entry.name)
         continue
       }
@@ -67,7 +72,7 @@ package struct ImportanceMatrix: Sendable {
     }
     guard !entries.isEmpty else {
       throw file.malformed(
-        "holds no tensor of an AuraFlow model's transformer or text encoder"
+        "holds no tensor of \(catalog.modelPhrase)'s \(catalog.quantizedParts)"
           + (unknownNames.first.map { " (its first is '\($0)')" } ?? "")
           + ": make one with 'auraflow imatrix'")
     }
@@ -86,7 +91,7 @@ package struct ImportanceMatrix: Sendable {
   package func importance(
     of tensorName: String, columns: Int
   ) throws(ModelFileError) -> [Float]? {
-    guard let entry = entries[Self.canonicalName(tensorName) ?? tensorName] else { return nil }
+    guard let entry = entries[catalog.canonicalName(tensorName) ?? tensorName] else { return nil }
     guard entry.means.count == columns else {
       throw ModelFileError(
         path: path, kind: .contradicted,
@@ -94,24 +99,6 @@ package struct ImportanceMatrix: Sendable {
           + "\(columns): it was made for another model")
     }
     return entry.means
-  }
-
-  /// Our name for a matrix of a transformer or text encoder in whatever naming, behind whatever
-  /// prefix; nil for other names.
-  package static func canonicalName(_ name: String) -> String? {
-    let matcher = NameMatcher.all
-    var best: NameMatcher.Match?
-    matcher.forEachMatch(of: name) { match in
-      let scheme = matcher.schemes[match.scheme]
-      // The longest pattern explains most of the name.
-      guard scheme.part != .autoencoder, match.prefixLength < best?.prefixLength ?? .max else {
-        return
-      }
-      best = match
-    }
-    guard let best else { return nil }
-    return matcher.schemes[best.scheme].table.rules[best.rule].canonicalName(
-      best.numbers, levels: 0)
   }
 
   // MARK: GGUF
@@ -216,5 +203,31 @@ package struct ImportanceMatrix: Sendable {
 
   private static func malformed(_ archive: TensorArchive, _ fault: String) -> ModelFileError {
     ModelFileError(path: archive.path, kind: .malformed, fault: fault)
+  }
+}
+
+extension FamilyCatalog {
+  /// Our name for a matrix of a network that is quantized, in whatever naming, behind whatever prefix;
+  /// nil for other names.
+  package func canonicalName(_ name: String) -> String? {
+    var best: NameMatcher.Match?
+    matcher.forEachMatch(of: name) { match in
+      let network = networks[matcher.schemes[match.scheme].network]
+      // The longest pattern explains most of the name.
+      guard network.convention != nil, match.prefixLength < best?.prefixLength ?? .max else {
+        return
+      }
+      best = match
+    }
+    guard let best else { return nil }
+    return matcher.schemes[best.scheme].table.rules[best.rule].canonicalName(
+      best.numbers, levels: 0)
+  }
+
+  /// The parts that are quantized, in words.
+  fileprivate var quantizedParts: String {
+    var seen: Set<String> = []
+    return slots.filter { $0.networks.contains { $0.convention != nil } }.map(\.name)
+      .filter { seen.insert($0).inserted }.joined(separator: " or ")
   }
 }

@@ -1,38 +1,5 @@
 import ModelFiles
 
-extension ModelPart {
-  /// The command line flag that names a file of the part.
-  package var flag: String {
-    switch self {
-    case .transformer: "--transformer"
-    case .textEncoder: "--text-encoder"
-    case .autoencoder: "--vae"
-    }
-  }
-
-  /// Where files of the part are published.
-  fileprivate var published: String {
-    switch self {
-    case .transformer:
-      "transformer/ of huggingface.co/fal/AuraFlow-v0.3, or a GGUF of it such as "
-        + "city96/AuraFlow-v0.3-gguf"
-    case .textEncoder:
-      "Pile-T5-XL: text_encoder/ of huggingface.co/fal/AuraFlow-v0.3"
-    case .autoencoder:
-      "SDXL's: vae/ of huggingface.co/fal/AuraFlow-v0.3, or stabilityai/sdxl-vae"
-    }
-  }
-
-  /// A tensor that tells the part.
-  fileprivate var example: String {
-    switch self {
-    case .transformer: "single_layers.0.attn.w1q.weight"
-    case .textEncoder: "enc.blk.0.attn_q.weight"
-    case .autoencoder: "decoder.conv_in.weight"
-    }
-  }
-}
-
 /// What says that parts of a model are not there: all of them at once, each with its flag and the
 /// place where such a file is published.
 enum MissingParts {
@@ -40,23 +7,24 @@ enum MissingParts {
   ///
   /// - Parameters:
   ///   - parts: what is missing.
+  ///   - family: the family of the model.
   ///   - isTokenizerMissing: whether the tokenizer is too.
   ///   - finder: what was found at the model's path; nil if none was named.
   ///   - path: what to call the model.
   ///   - alternative: what else could be done, given the parts that are there; nil for nothing.
   /// - Returns: the error; about a broken file, if there is one, since it may be what is missing.
   static func error(
-    _ parts: [ModelPart], isTokenizerMissing: Bool, _ finder: ModelFinder?, path: String,
-    alternative: ([ModelPart]) -> String? = { _ in nil }
+    _ parts: [Slot], of family: FamilyDescription, isTokenizerMissing: Bool, _ finder: ModelFinder?,
+    path: String, alternative: ([Slot]) -> String? = { _ in nil }
   ) -> ModelFileError {
     if let finder, !finder.isFolder, let fault = finder.contents[0].fault { return fault }
     // Of a part's own folder nothing else can be meant.
     if let fault = finder?.partFaults.first(where: { parts.contains($0.part) }) {
       return fault.error
     }
-    let there = ModelPart.allCases.filter { finder?.candidates[$0] != nil }
-    if let finder, !finder.isFolder, parts.contains(.transformer),
-      let kind = ModelKind(finder.contents[0].archive), kind.isOtherFamily
+    let there = family.slots.filter { finder?.candidates[$0] != nil }
+    if let finder, !finder.isFolder, parts.contains(family.denoiser),
+      let kind = finder.kind, kind.isOtherFamily
     {
       return ModelFileError(
         path: finder.contents[0].archive.path, kind: .unsupported,
@@ -65,17 +33,16 @@ enum MissingParts {
     if let finder, there.isEmpty, finder.contents.count == 1, !finder.isFolder,
       let first = parts.first
     {
-      return notFound(first, in: finder.contents[0])
+      return notFound(first, of: family, in: finder.contents[0])
     }
-    var missing = parts.map { "\($0.rawValue) (\($0.flag); \($0.published))" }
+    var missing = parts.map { "\($0.name) (\($0.flag); \($0.published))" }
     if isTokenizerMissing {
       missing.append(
-        "tokenizer (--tokenizer; tokenizer/ of huggingface.co/fal/AuraFlow-v0.3, or its "
-          + "tokenizer.json or tokenizer.model)")
+        "tokenizer (--tokenizer; \(family.tokenizerPublished))")
     }
     let start =
       there.isEmpty || parts.isEmpty
-      ? "" : "holds a \(there.map(\.rawValue).joined(separator: " and a ")) only; "
+      ? "" : "holds a \(there.map(\.name).joined(separator: " and a ")) only; "
     let hint = alternative(there).map { "; \($0)" } ?? ""
     let beside = finder.flatMap { neighbours(of: $0, parts) } ?? ""
     let hints = folderHints(finder, parts).map { "\($0); " }.joined()
@@ -86,27 +53,28 @@ enum MissingParts {
   }
 
   /// What the names in a model's folder, and in those of its missing parts, tell about why.
-  private static func folderHints(_ finder: ModelFinder?, _ parts: [ModelPart]) -> [String] {
+  private static func folderHints(_ finder: ModelFinder?, _ parts: [Slot]) -> [String] {
     guard let finder, finder.isFolder, !parts.isEmpty else { return [] }
     let folders =
       [finder.path]
-      + parts.map { ModelFolder.join(finder.path, $0.folderName) }.filter(ModelFolder.isFolder)
+      + parts.map { ModelFolder.join(finder.path, $0.key) }.filter(ModelFolder.isFolder)
     var seen: Set<String> = []
     return folders.flatMap(ModelFolder.hints).filter { seen.insert($0).inserted }
   }
 
   /// Files that cannot be used, of which each may be what is missing.
-  private static func broken(_ finder: ModelFinder?, _ parts: [ModelPart]) -> String {
+  private static func broken(_ finder: ModelFinder?, _ parts: [Slot]) -> String {
     guard let faults = finder?.faults, let first = faults.first, !parts.isEmpty else { return "" }
     let others = faults.count > 1 ? " (and \(faults.count - 1) more)" : ""
     return "; a file there cannot be used and may be one of them\(others): \(first)"
   }
 
   /// Files beside a named one that hold what it lacks.
-  private static func neighbours(of finder: ModelFinder, _ parts: [ModelPart]) -> String? {
-    let cache = ArchiveCache(access: .mmap)
+  private static func neighbours(of finder: ModelFinder, _ parts: [Slot]) -> String? {
+    let cache = ArchiveCache(finder.catalog, access: .mmap)
     guard !finder.isFolder,
-      let folder = try? ModelFinder(FileSystem.folder(of: finder.path), for: parts, cache)
+      let folder = try? ModelFinder(
+        FileSystem.folder(of: finder.path), for: parts, of: finder.family, cache)
     else { return nil }
     let found = parts.compactMap { part in
       folder.candidates[part]?.first.map {
@@ -119,23 +87,25 @@ enum MissingParts {
   }
 
   /// The error about a file that was named for a part and does not hold it.
-  static func notFound(_ part: ModelPart, in contents: ArchiveContents) -> ModelFileError {
+  static func notFound(
+    _ part: Slot, of family: FamilyDescription, in contents: ArchiveContents
+  ) -> ModelFileError {
     let archive = contents.archive
     if contents.places.isEmpty {
       if let fault = contents.fault { return fault }
-      if let kind = ModelKind(archive) {
+      if let kind = contents.kind {
         return ModelFileError(
           path: archive.path, kind: .unsupported,
-          fault: "is \(kind.description), where a \(part.rawValue) of an AuraFlow model is "
+          fault: "is \(kind.description), where a \(part.name) of \(family.modelPhrase) is "
             + "expected: \(kind.advice)")
       }
     }
-    let there = contents.places.map(\.part.rawValue)
+    let there = contents.places.map(\.slot.name)
     let found = there.isEmpty ? "" : "holds a \(there.joined(separator: " and a ")), but "
     let architecture = archive.gguf?.value(for: "general.architecture")?.textPrefix(40)
     return ModelFileError(
       path: archive.path, kind: .unsupported,
-      fault: (found.isEmpty ? "holds " : found) + "no \(part.rawValue) of an AuraFlow model"
+      fault: (found.isEmpty ? "holds " : found) + "no \(part.name) of \(family.modelPhrase)"
         + (architecture.map { " (its architecture is '\($0)')" } ?? "")
         + ": expected tensors such as '\(part.example)'; name another file with \(part.flag) ("
         + "\(part.published))")

@@ -1,29 +1,5 @@
 import ModelFiles
 
-/// Opens each file once and remembers what was found in it.
-final class ArchiveCache {
-  private let access: FileAccess
-  private var contents: [String: ArchiveContents] = [:]
-
-  init(access: FileAccess) { self.access = access }
-
-  /// Everything that was opened, by path.
-  var opened: [ArchiveContents] { contents.keys.sorted().compactMap { contents[$0] } }
-
-  /// Lets a file go.
-  func forget(_ path: String) { contents[path] = nil }
-
-  func open(_ path: String) throws(ModelFileError) -> ArchiveContents {
-    if let known = contents[path] { return known }
-    let archive = try TensorArchive(path: path, access: access)
-    // Whichever of several files was named.
-    if let known = contents[archive.path] { return known }
-    let found = ArchiveContents(archive)
-    contents[path] = found
-    return found
-  }
-}
-
 /// Finds which files at a path hold which parts of a model: the one finder of every verb, so that
 /// what one of them finds the others use.
 ///
@@ -34,40 +10,46 @@ struct ModelFinder {
   let path: String
   /// `model_index.json` of a pipeline's folder.
   let pipelineIndex: ConfigurationFile?
+  /// All families, and what their files may be mistaken for.
+  let catalog: FamilyCatalog
   /// Whether the path is a folder.
   let isFolder: Bool
+  /// The family whose parts are looked for.
+  let family: FamilyDescription
   /// Everything that was opened, in order.
   private(set) var contents: [ArchiveContents] = []
   /// For each part the archives that hold it; more than one means that somebody has to choose.
-  private(set) var candidates: [ModelPart: [ArchiveContents]] = [:]
+  private(set) var candidates: [Slot: [ArchiveContents]] = [:]
   /// Files that cannot be used.
   private(set) var faults: [ModelFileError] = []
   /// Those of them that lie in the folder of a part.
-  private(set) var partFaults: [(part: ModelPart, error: ModelFileError)] = []
+  private(set) var partFaults: [(part: Slot, error: ModelFileError)] = []
 
   /// Looks through a path.
   ///
   /// - Parameters:
   ///   - path: a file or folder.
   ///   - wanted: parts that are looked for in a folder.
+  ///   - family: the family that they are of.
   ///   - cache: opens files.
   /// - Throws: `ModelFileError` if a file that was named itself cannot be opened.
   init(
-    _ path: String, for wanted: [ModelPart] = ModelPart.allCases, _ cache: ArchiveCache
+    _ path: String, for wanted: [Slot], of family: FamilyDescription, _ cache: ArchiveCache
   ) throws(ModelFileError) {
     self.path = HubCache.resolve(path)
+    self.family = family
+    catalog = cache.catalog
     isFolder = FileSystem.isFolder(self.path)
     guard isFolder else {
       pipelineIndex = nil
       let file = try cache.open(self.path)
       contents = [file]
-      for place in file.places { candidates[place.part] = [file] }
+      for slot in family.slots where file.place(of: slot) != nil { candidates[slot] = [file] }
       return
     }
-    pipelineIndex = try ConfigurationFile.ifPresent(
-      ModelFolder.join(self.path, "model_index.json"))
+    pipelineIndex = try ConfigurationFile.pipelineIndex(self.path)
     for part in wanted {
-      let folder = ModelFolder.join(self.path, part.folderName)
+      let folder = ModelFolder.join(self.path, part.key)
       guard FileSystem.isFolder(folder) else { continue }
       let known = faults.count
       let found = archives(in: folder, cache)
@@ -119,7 +101,7 @@ struct ModelFinder {
   /// Files of a folder up to which those without a part are listed too.
   private static let shownStrangers = 16
 
-  private mutating func add(_ found: [Found], _ parts: [ModelPart]) {
+  private mutating func add(_ found: [Found], _ parts: [Slot]) {
     contents += found.map(\.contents)
     for part in parts {
       let holding = found.filter { $0.contents.place(of: part) != nil }
@@ -129,16 +111,19 @@ struct ModelFinder {
     }
   }
 
-  private mutating func noteUseless(_ contents: ArchiveContents, _ part: ModelPart) {
-    faults.append(MissingParts.notFound(part, in: contents))
+  private mutating func noteUseless(_ contents: ArchiveContents, _ part: Slot) {
+    faults.append(MissingParts.notFound(part, of: family, in: contents))
   }
 
   // MARK: What was found
 
+  /// What a file is that was named itself, if it looks like something else.
+  var kind: ModelKind? { isFolder ? nil : contents[0].kind }
+
   /// The archive of a part; nil if there is none.
   ///
   /// - Throws: `ModelFileError` naming several, if somebody has to choose.
-  func archive(of part: ModelPart) throws(ModelFileError) -> ArchiveContents? {
+  func archive(of part: Slot) throws(ModelFileError) -> ArchiveContents? {
     guard let found = candidates[part], let first = found.first else { return nil }
     guard found.count == 1 else {
       throw ModelFileError(path: path, kind: .contradicted, fault: ambiguity(of: part, found))
@@ -148,15 +133,15 @@ struct ModelFinder {
 
   /// Parts that several files hold, as lines.
   var ambiguities: [String] {
-    ModelPart.allCases.compactMap { part in
+    family.slots.compactMap { part in
       guard let found = candidates[part], found.count > 1 else { return nil }
       return ambiguity(of: part, found)
     }
   }
 
-  private func ambiguity(of part: ModelPart, _ found: [ArchiveContents]) -> String {
+  private func ambiguity(of part: Slot, _ found: [ArchiveContents]) -> String {
     let names = found.map { FileSystem.name(of: $0.archive.path) }
-    return "several files hold a \(part.rawValue) (\(names.prefix(4).joined(separator: ", "))"
+    return "several files hold a \(part.name) (\(names.prefix(4).joined(separator: ", "))"
       + (names.count > 4 ? ", ..." : "") + "): name one with \(part.flag)"
   }
 }

@@ -4,13 +4,19 @@ import ModelFiles
 package struct ModelInspection {
   /// A part of a model that was recognized.
   package struct FoundPart {
-    package let part: ModelPart
+    package let part: Slot
+    /// The family that the part is of.
+    package let family: FamilyDescription
     package let path: String
     package let scheme: String
     package let prefix: String
   }
 
   package let path: String
+  /// The families that it may be of.
+  let catalog: FamilyCatalog
+  /// The family that it is of; where nothing tells, the catalogue's first.
+  package let family: FamilyDescription
   /// How the model is laid out, in words.
   package let layout: String
   /// The architecture by metadata, else by the recognized parts; nil if neither tells.
@@ -33,18 +39,25 @@ package struct ModelInspection {
 
   /// Opens and checks everything at a path.
   ///
+  /// - Parameters:
+  ///   - path: a file, an index or a folder.
+  ///   - catalog: the families that it may be of.
   /// - Throws: `ModelFileError` for a malformed file that was named itself, or if a folder holds
   ///   nothing of a model.
-  package init(path: String) throws(ModelFileError) {
+  package init(path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
     self.path = path
-    let finder = try ModelFinder(path, ArchiveCache(access: .mmap))
+    self.catalog = catalog
+    let cache = ArchiveCache(catalog, access: .mmap)
+    let family = cache.family(of: ModelPaths(model: path))
+    self.family = family
+    let finder = try ModelFinder(path, for: family.slots, of: family, cache)
     contents = finder.contents
     ambiguities = finder.ambiguities
     isPipelineFolder = finder.pipelineIndex != nil
     if finder.isFolder {
       layout = finder.pipelineIndex == nil ? "folder" : "diffusers folder"
       architecture = finder.pipelineIndex?.json["_class_name"]?.stringValue
-      try Self.checkFolder(finder.path)
+      try Self.checkFolder(finder.path, family)
     } else {
       let archive = finder.contents[0].archive
       layout = archive.format.rawValue
@@ -55,7 +68,7 @@ package struct ModelInspection {
       tokenizer = try TokenizerSource.inArchive(content.archive)?.path
     }
     if tokenizer == nil {
-      tokenizer = try TokenizerSource.around(finder.path, className: nil)?.path
+      tokenizer = try TokenizerSource.around(finder.path, className: nil, catalog)?.path
     }
     self.tokenizer = tokenizer
     // What holds no part is nobody's fault, unless it was named itself.
@@ -67,30 +80,33 @@ package struct ModelInspection {
     }
     parts = contents.flatMap { content in
       content.places.map { place in
-        FoundPart(
-          part: place.part, path: content.archive.path, scheme: place.table.scheme,
-          prefix: place.prefix)
+        // Networks that families share are this one's.
+        let own = family.slots.first { $0.network(place.network.id) != nil }
+        return FoundPart(
+          part: own ?? place.slot, family: own == nil ? content.family ?? family : family,
+          path: content.archive.path, scheme: place.table.scheme, prefix: place.prefix)
       }
     }
-    var kind = contents.count == 1 ? ModelKind(contents[0].archive) : nil
+    var kind = contents.count == 1 ? contents[0].kind : nil
     // Files of several parts hold some that every family has.
     if !parts.isEmpty,
-      parts.contains(where: { $0.part == .transformer }) || kind?.isOtherFamily != true
+      parts.contains(where: { $0.part == $0.family.denoiser }) || kind?.isOtherFamily != true
     {
       kind = nil
     }
     self.kind = kind.map { "\($0.description): \($0.advice)" }
     missing =
-      ModelPart.allCases.filter { finder.candidates[$0] == nil }.map(\.rawValue)
+      family.slots.filter { finder.candidates[$0] == nil }.map(\.name)
       + (tokenizer == nil ? ["tokenizer"] : [])
   }
 
   /// Parses the small files of a folder.
-  private static func checkFolder(_ path: String) throws(ModelFileError) {
-    for name in [
-      "config.json", "transformer/config.json", "text_encoder/config.json", "vae/config.json",
-      "scheduler/scheduler_config.json",
-    ] {
+  private static func checkFolder(
+    _ path: String, _ family: FamilyDescription
+  ) throws(ModelFileError) {
+    for name in ["config.json"] + family.slots.map({ "\($0.key)/config.json" })
+      + ["scheduler/scheduler_config.json"]
+    {
       _ = try ConfigurationFile.ifPresent(ModelFolder.join(path, name))
     }
   }

@@ -8,27 +8,54 @@ struct ModelKind: Sendable {
   let advice: String
 
   /// Whether it is a model, but of a family that is not run.
-  var isOtherFamily: Bool { advice == Self.transformers }
+  let isOtherFamily: Bool
+
+  /// What can be done with a kind.
+  private enum Advice {
+    /// A model of a family that is not run.
+    case otherFamily
+    /// Something that reads texts or pictures for another family.
+    case otherEncoder
+    case text(String)
+
+    /// As a sentence about the families that are run.
+    func text(_ catalog: FamilyCatalog) -> String {
+      switch self {
+      case .otherFamily:
+        "models of this family cannot be run by this version, only "
+          + catalog.families.map { "\($0.name)'s" }.joined(separator: " and ") + " can"
+      case .otherEncoder: catalog.families.map(\.promptAdvice).joined(separator: "; ")
+      case .text(let text): text
+      }
+    }
+
+    var isOtherFamily: Bool {
+      if case .otherFamily = self { true } else { false }
+    }
+  }
 
   /// A kind that shows in its tensors' names.
   private struct Sign {
     /// Texts of which each occurs in some name.
     let marks: [String]
     let description: String
-    let advice: String
+    let advice: Advice
 
-    init(_ marks: String..., is description: String, advice: String = ModelKind.transformers) {
+    init(_ marks: String..., is description: String, _ advice: Advice = .otherFamily) {
       self.marks = marks
       self.description = description
       self.advice = advice
     }
+
+    init(_ marks: String..., is description: String, advice: String) {
+      self.marks = marks
+      self.description = description
+      self.advice = .text(advice)
+    }
   }
 
-  private static let transformers =
-    "models of this family cannot be run by this version, only AuraFlow's can"
   private static let adapters =
     "adapters are not applied by this version: take a version of the model that it is merged into"
-  private static let clip = "AuraFlow reads its prompts with Pile-T5-XL"
 
   /// In the order in which they decide: what has more than another comes first.
   private static let signs = [
@@ -62,12 +89,12 @@ struct ModelKind: Sendable {
     Sign("down_blocks.", "add_embedding.", is: "a Stable Diffusion XL UNet"),
     Sign("input_blocks.", "middle_block.", is: "a Stable Diffusion 1 or 2 model"),
     Sign("down_blocks.", "time_embedding.", is: "a Stable Diffusion 1 or 2 UNet"),
-    Sign("text_model.encoder.layers.", "visual_projection", is: "a CLIP model", advice: clip),
-    Sign("text_model.encoder.layers.", is: "a CLIP text encoder", advice: clip),
-    Sign("transformer.resblocks.", is: "an OpenCLIP text encoder", advice: clip),
-    Sign("vision_model.", is: "an image encoder", advice: clip),
-    Sign("model.layers.", ".self_attn.", is: "a language model", advice: clip),
-    Sign("blk.", ".attn_q", is: "a language model", advice: clip),
+    Sign("text_model.encoder.layers.", "visual_projection", is: "a CLIP model", .otherEncoder),
+    Sign("text_model.encoder.layers.", is: "a CLIP text encoder", .otherEncoder),
+    Sign("transformer.resblocks.", is: "an OpenCLIP text encoder", .otherEncoder),
+    Sign("vision_model.", is: "an image encoder", .otherEncoder),
+    Sign("model.layers.", ".self_attn.", is: "a language model", .otherEncoder),
+    Sign("blk.", ".attn_q", is: "a language model", .otherEncoder),
     Sign(
       "encoder.conv_in", is: "the encoder half of a VAE",
       advice: "the decoder is needed: take the whole VAE"),
@@ -127,31 +154,37 @@ struct ModelKind: Sendable {
 
   /// Tells what an archive is; nil if nothing shows it.
   ///
-  /// - Parameter archive: one in which no part was found.
-  init?(_ archive: TensorArchive) {
+  /// - Parameters:
+  ///   - archive: one in which no part was found.
+  ///   - catalog: the families that are run.
+  init?(_ archive: TensorArchive, _ catalog: FamilyCatalog) {
     let records = archive.tensors.records.prefix(Self.lookedAt)
     let names = Names(records)
     if let adapter = Self.adapter(names, records) {
       self = adapter
       return
     }
+    let (description, advice): (String, Advice)
+    let stated = archive.gguf?.value(for: "general.architecture")?.textPrefix(64) ?? ""
     if let sign = Self.signs.first(where: { $0.marks.allSatisfy(names.contain) }) {
       (description, advice) = (sign.description, sign.advice)
-      return
-    }
-    let stated = archive.gguf?.value(for: "general.architecture")?.textPrefix(64) ?? ""
-    if let kind = Self.architectures[stated] {
-      (description, advice) = (kind, Self.transformers)
-    } else if archive.gguf?.value(for: "tokenizer.ggml.tokens") != nil, stated != "aura" {
-      (description, advice) = ("a language model ('\(stated)')", Self.clip)
+    } else if let kind = Self.architectures[stated] {
+      (description, advice) = (kind, .otherFamily)
+    } else if archive.gguf?.value(for: "tokenizer.ggml.tokens") != nil,
+      !catalog.families.contains(where: { $0.architecture == stated })
+    {
+      (description, advice) = ("a language model ('\(stated)')", .otherEncoder)
     } else {
       return nil
     }
+    self.init(
+      description: description, advice: advice.text(catalog), isOtherFamily: advice.isOtherFamily)
   }
 
-  private init(description: String, advice: String) {
+  private init(description: String, advice: String, isOtherFamily: Bool = false) {
     self.description = description
     self.advice = advice
+    self.isOtherFamily = isOtherFamily
   }
 
   // MARK: Adapters

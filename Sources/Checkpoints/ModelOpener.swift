@@ -6,6 +6,8 @@ import StrictJSON
 struct ModelOpener {
   let paths: ModelPaths
   let hints: ArchitectureHints
+  /// The family of the model.
+  let family: FamilyDescription
   private let cache: ArchiveCache
   /// What lies where `--model` points; nil if it does not.
   private(set) var model: ModelFinder?
@@ -17,17 +19,22 @@ struct ModelOpener {
   ///
   /// - Parameters:
   ///   - wanted: the parts to come.
+  ///   - family: the family that they are of.
   ///   - paths: where they are.
   ///   - hints: facts that neither tensors nor files tell.
+  ///   - cache: opens files.
   /// - Throws: `ModelFileError` if the model's file cannot be opened or is another pipeline.
   init(
-    _ wanted: [ModelPart], paths: ModelPaths, hints: ArchitectureHints
+    _ wanted: [Slot], of family: FamilyDescription, paths: ModelPaths, hints: ArchitectureHints,
+    _ cache: ArchiveCache
   ) throws(ModelFileError) {
     self.paths = paths
     self.hints = hints
-    cache = ArchiveCache(access: paths.access)
+    self.family = family
+    self.cache = cache
     guard let path = paths.model else { return }
-    let model = try ModelFinder(path, for: wanted.filter { paths.path(of: $0) == nil }, cache)
+    let model = try ModelFinder(
+      path, for: wanted.filter { paths.parts[$0.key] == nil }, of: family, cache)
     self.model = model
     try checkPipelineClass()
   }
@@ -51,9 +58,9 @@ struct ModelOpener {
   /// - Returns: the parts, in the same order.
   /// - Throws: `ModelFileError` naming the first faulty file, or all parts that are missing.
   mutating func parts(
-    _ parts: [ModelPart], alternative: ([ModelPart]) -> String? = { _ in nil }
+    _ parts: [Slot], alternative: ([Slot]) -> String? = { _ in nil }
   ) throws(ModelFileError) -> [PartSource] {
-    var places: [(part: ModelPart, contents: ArchiveContents)] = []
+    var places: [(part: Slot, contents: ArchiveContents)] = []
     for part in parts {
       if let contents = try contents(of: part) { places.append((part, contents)) }
     }
@@ -63,9 +70,9 @@ struct ModelOpener {
     }
     let missing = parts.filter { part in !places.contains { $0.part == part } }
     guard missing.isEmpty else {
-      let lacksTokenizer = parts.contains(.textEncoder) ? try tokenizer() == nil : false
+      let lacksTokenizer = parts.contains { $0.tokenizer != nil } ? try tokenizer() == nil : false
       throw MissingParts.error(
-        missing, isTokenizerMissing: lacksTokenizer, model,
+        missing, of: family, isTokenizerMissing: lacksTokenizer, model,
         path: paths.model ?? places.first?.contents.archive.path ?? "model",
         alternative: alternative)
     }
@@ -75,57 +82,56 @@ struct ModelOpener {
   }
 
   private mutating func source(
-    _ part: ModelPart, _ contents: ArchiveContents
+    _ part: Slot, _ contents: ArchiveContents
   ) throws(ModelFileError) -> PartSource {
     guard let place = contents.place(of: part) else {
-      throw MissingParts.notFound(part, in: contents)
+      throw MissingParts.notFound(part, of: family, in: contents)
     }
     if overlay == nil, let path = paths.overlay {
       overlay = try TensorArchive(path: path, access: paths.access)
     }
     return PartSource(
-      weights: ComponentWeights(contents, at: place, overlay: overlay),
+      weights: StoredWeights(
+        contents, at: place, as: part, cache.catalog.matcher, overlay: overlay),
+      family: family,
       configuration: try configuration(of: part, beside: contents.archive.path), hints: hints)
   }
 
   /// The archive that holds a part; nil if it is nowhere.
-  private func contents(of part: ModelPart) throws(ModelFileError) -> ArchiveContents? {
-    guard let path = paths.path(of: part) else { return try model?.archive(of: part) }
-    let finder = try ModelFinder(path, for: [part], cache)
+  private func contents(of part: Slot) throws(ModelFileError) -> ArchiveContents? {
+    guard let path = paths.parts[part.key] else { return try model?.archive(of: part) }
+    let finder = try ModelFinder(path, for: [part], of: family, cache)
     if let found = try finder.archive(of: part) { return found }
     if let fault = finder.faults.first { throw fault }
     guard let first = finder.contents.first else { throw ModelFolder.noWeights(in: path) }
-    throw MissingParts.notFound(part, in: first)
+    throw MissingParts.notFound(part, of: family, in: first)
   }
-
-  /// Classes that a pipeline's index may name for its parts.
-  private static let classes = [
-    ("transformer", ["AuraFlowTransformer2DModel"]),
-    ("text_encoder", ["UMT5EncoderModel"]), ("vae", ["AutoencoderKL", "AutoencoderTiny"]),
-  ]
 
   private func checkPipelineClass() throws(ModelFileError) {
     guard let index = pipelineIndex, let folder = paths.model else { return }
-    if let name = index.json["_class_name"], name.stringValue != "AuraFlowPipeline" {
+    let pipelines = cache.catalog.families.map(\.pipelineClass)
+    if let name = index.json["_class_name"], !(name.stringValue.map(pipelines.contains) ?? false) {
       throw ModelFileError(
         path: folder, kind: .unsupported,
         fault:
-          "holds a pipeline of class \(name.text().prefix(60)), only AuraFlowPipeline can be run"
+          "holds a pipeline of class \(name.text().prefix(60)), only "
+          + "\(pipelines.joined(separator: ", ")) can be run"
       )
     }
-    for (part, supported) in Self.classes {
-      guard let name = index.json[part]?.arrayValue?.last?.stringValue else { continue }
+    for slot in family.slots {
+      let supported = slot.classes
+      guard let name = index.json[slot.key]?.arrayValue?.last?.stringValue else { continue }
       guard supported.contains(name) else {
         throw ModelFileError(
           path: index.path, kind: .unsupported,
-          fault: "'\(part)' is a \(name.prefix(60)), supported: "
+          fault: "'\(slot.key)' is a \(name.prefix(60)), supported: "
             + supported.joined(separator: ", "))
       }
     }
   }
 
   private func configuration(
-    of part: ModelPart, beside path: String
+    of part: Slot, beside path: String
   ) throws(ModelFileError) -> ConfigurationFile? {
     let folder = ModelFolder.folder(of: path)
     guard
@@ -144,8 +150,11 @@ struct ModelOpener {
     for archive in [modelArchive].compactMap({ $0 }) + cache.opened.map(\.archive) {
       if let source = try TokenizerSource.inArchive(archive) { return source }
     }
-    for path in [paths.model, paths.textEncoder, paths.transformer].compactMap({ $0 }) {
-      if let source = try TokenizerSource.around(HubCache.resolve(path), className: className) {
+    let readers = family.slots.filter { $0.tokenizer != nil } + [family.denoiser]
+    for path in ([paths.model] + readers.map { paths.parts[$0.key] }).compactMap({ $0 }) {
+      if let source = try TokenizerSource.around(
+        HubCache.resolve(path), className: className, cache.catalog)
+      {
         return source
       }
     }
@@ -181,8 +190,8 @@ struct ModelOpener {
       let record = contents.archive.tensors.records[index]
       throw ModelFileError(
         path: contents.archive.path, kind: .malformed,
-        fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: no part of an "
-          + "AuraFlow model has this name (--allow-extra-tensors skips it)")
+        fault: "tensor '\(record.name)' of shape \(record.shape) is unexpected: no part of "
+          + "\(family.modelPhrase) has this name (--allow-extra-tensors skips it)")
     }
   }
 }

@@ -4,9 +4,8 @@ import StrictJSON
 
 /// Every part of a model, found and opened, in whatever layout it came.
 package struct ModelSources {
-  package let transformer: PartSource
-  package let textEncoder: PartSource
-  package let autoencoder: PartSource
+  /// The family of the model.
+  package let family: FamilyDescription
   package let tokenizer: TokenizerSource
   /// `scheduler_config.json` of a diffusers folder.
   package let scheduler: ConfigurationFile?
@@ -16,28 +15,43 @@ package struct ModelSources {
   package let files: [String]
   /// What is strange about the files without being a fault: lines.
   package let notes: [String]
+  private let parts: [PartSource]
 
   /// Opens the files of a model.
   ///
   /// - Parameters:
   ///   - paths: where the parts are.
   ///   - hints: facts that neither tensors nor files tell.
+  ///   - catalog: the families that it may be of.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
-  package init(_ paths: ModelPaths, hints: ArchitectureHints) throws(ModelFileError) {
-    let sources = try PartSources(ModelPart.allCases, paths, hints: hints)
-    (transformer, textEncoder, autoencoder) = (
-      sources.parts[0], sources.parts[1], sources.parts[2]
-    )
-    self.tokenizer = try sources.expectTokenizer(paths)
+  package init(
+    _ paths: ModelPaths, hints: ArchitectureHints, in catalog: FamilyCatalog
+  ) throws(ModelFileError) {
+    let sources = try PartSources(paths, hints: hints, in: catalog) { $0.slots }
+    parts = sources.parts
+    family = sources.family
+    tokenizer = try sources.expectTokenizer(paths)
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
     notes = sources.notes
   }
+
+  /// The part of a place.
+  ///
+  /// - Throws: `ModelFileError` for a place that the family does not have.
+  package func part(_ slot: Slot) throws(ModelFileError) -> PartSource {
+    if let part = parts.first(where: { $0.slot == slot }) { return part }
+    throw ModelFileError(
+      path: files.first ?? "model", kind: .unsupported,
+      fault: "is \(family.modelPhrase), which has no \(slot.name)")
+  }
 }
 
 /// Some parts of a model, found and opened in whatever layout they came, with what lies beside them.
 package struct PartSources {
+  /// The family of the model.
+  package let family: FamilyDescription
   /// In the order in which they were asked for.
   package let parts: [PartSource]
   /// The tokenizer, if there is one.
@@ -54,20 +68,25 @@ package struct PartSources {
   /// Opens parts.
   ///
   /// - Parameters:
-  ///   - parts: what to open.
   ///   - paths: where they are; `model` may also be a file or folder with nothing but one part.
   ///   - hints: facts that neither tensors nor files tell.
+  ///   - catalog: the families that they may be of.
   ///   - alternative: what could be done instead where parts are missing, given those that are there.
-  /// - Throws: `ModelFileError` naming all missing parts or the first faulty file.
+  ///   - slots: which parts of a family to open.
+  /// - Throws: `ModelFileError` naming all missing parts or the first faulty file; what `slots` throws.
   package init(
-    _ parts: [ModelPart], _ paths: ModelPaths, hints: ArchitectureHints,
-    alternative: ([ModelPart]) -> String? = { _ in nil }
+    _ paths: ModelPaths, hints: ArchitectureHints, in catalog: FamilyCatalog,
+    alternative: ([Slot]) -> String? = { _ in nil },
+    opening slots: (FamilyDescription) throws(ModelFileError) -> [Slot]
   ) throws(ModelFileError) {
-    var opener = try ModelOpener(parts, paths: paths, hints: hints)
-    let sources = try opener.parts(parts, alternative: alternative)
-    self.parts = sources
+    let cache = ArchiveCache(catalog, access: paths.access)
+    family = cache.family(of: paths)
+    let wanted = try slots(family)
+    var opener = try ModelOpener(wanted, of: family, paths: paths, hints: hints, cache)
+    let sources = try opener.parts(wanted, alternative: alternative)
+    parts = sources
     // Transformers and decoders by themselves have nothing to do with texts.
-    tokenizer = parts.contains(.textEncoder) ? try opener.tokenizer() : nil
+    tokenizer = wanted.contains { $0.tokenizer != nil } ? try opener.tokenizer() : nil
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors(sources)
     notes = opener.notes(sources)
@@ -89,8 +108,10 @@ package struct PartSources {
   /// - Throws: `ModelFileError` if there is none.
   package func expectTokenizer(_ paths: ModelPaths) throws(ModelFileError) -> TokenizerSource {
     if let tokenizer { return tokenizer }
+    let readers = family.slots.filter { $0.tokenizer != nil }
     throw MissingParts.error(
-      [], isTokenizerMissing: true, nil, path: paths.model ?? paths.textEncoder ?? "model")
+      [], of: family, isTokenizerMissing: true, nil,
+      path: paths.model ?? readers.lazy.compactMap { paths.parts[$0.key] }.first ?? "model")
   }
 }
 
@@ -98,20 +119,32 @@ extension PartSource {
   /// Opens a single part by itself.
   ///
   /// - Parameters:
-  ///   - part: what to look for.
+  ///   - slot: what to look for.
+  ///   - family: the family that it is of.
   ///   - path: a file, or the part's folder.
   ///   - hints: facts that neither tensors nor files tell.
+  ///   - catalog: the networks that the file may hold.
   /// - Throws: `ModelFileError` if the file is malformed or holds no such part.
   package init(
-    _ part: ModelPart, path: String, hints: ArchitectureHints = ArchitectureHints()
+    _ slot: Slot, of family: FamilyDescription, path: String,
+    hints: ArchitectureHints = ArchitectureHints(), in catalog: FamilyCatalog
   ) throws(ModelFileError) {
     var paths = ModelPaths()
-    switch part {
-    case .transformer: paths.transformer = path
-    case .textEncoder: paths.textEncoder = path
-    case .autoencoder: paths.autoencoder = path
-    }
-    var opener = try ModelOpener([part], paths: paths, hints: hints)
-    self = try opener.parts([part])[0]
+    paths.parts[slot.key] = path
+    let cache = ArchiveCache(catalog, access: paths.access)
+    var opener = try ModelOpener([slot], of: family, paths: paths, hints: hints, cache)
+    self = try opener.parts([slot])[0]
+  }
+
+  /// Opens the denoiser of any family by itself.
+  ///
+  /// - Parameters:
+  ///   - path: a file, or the part's folder.
+  ///   - catalog: the families that it may be of.
+  /// - Throws: `ModelFileError` if the file is malformed or holds no denoiser.
+  package init(denoiserAt path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
+    let paths = ModelPaths(model: path)
+    let family = ArchiveCache(catalog, access: paths.access).family(of: paths)
+    try self.init(family.denoiser, of: family, path: path, in: catalog)
   }
 }

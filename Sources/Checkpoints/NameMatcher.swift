@@ -1,4 +1,4 @@
-/// Recognizes tensor names by all known naming schemes at once, component by component from the
+/// Recognizes tensor names by all naming schemes at once, component by component from the
 /// end, since tools put prefixes in front.
 ///
 /// Files may list tens of thousands of names: all rules share one tree, so that a name costs a few
@@ -9,13 +9,11 @@ struct NameMatcher: Sendable {
   /// Most digits of a number: no overflow, and no checkpoint has more blocks.
   private static let maximumDigits = 9
 
-  /// One naming of one part.
+  /// One naming of one network.
   struct Scheme: Sendable {
-    let part: ModelPart
+    /// Index in the catalogue.
+    let network: Int
     let table: NameTable
-    /// Whether names are so short that only known prefixes may be tried, and only where no other
-    /// scheme fits.
-    let isFallback: Bool
   }
 
   /// A rule whose foreign pattern is the end of a name.
@@ -48,15 +46,6 @@ struct NameMatcher: Sendable {
     /// Rules whose pattern begins with the component that leads here.
     var rules: [(scheme: Int, rule: Int)] = []
   }
-
-  /// Every scheme of every part.
-  static let all = NameMatcher(
-    ModelPart.allCases.flatMap { part in
-      part.tables.map { Scheme(part: part, table: $0, isFallback: false) }
-    }
-      + AutoencoderNames.tinyTables.map {
-        Scheme(part: .autoencoder, table: $0, isFallback: true)
-      })
 
   let schemes: [Scheme]
   private var nodes = [Node()]

@@ -11,8 +11,11 @@ package enum OwnFolder {
   }
 
   /// Something in a folder that this program does not write into such; nil if there is nothing.
-  private static func stranger(in folder: String, depth: Int) -> String? {
-    let folders = ModelPart.allCases.map(\.folderName) + ["tokenizer", "scheduler"]
+  private static func stranger(
+    in folder: String, depth: Int, _ catalog: FamilyCatalog
+  ) -> String? {
+    let folders = catalog.slots.map(\.key) + catalog.tokenizerFolders + ["scheduler"]
+    let stems = Set(catalog.slots.map(\.weightsStem))
     let files = [
       "model_index.json", "config.json", "scheduler_config.json", "tokenizer.json",
       "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model",
@@ -20,11 +23,11 @@ package enum OwnFolder {
     for name in FileSystem.names(in: folder) {
       let path = FileSystem.join(folder, name)
       if depth == 0, folders.contains(name), FileSystem.isFolder(path) {
-        if let inner = stranger(in: path, depth: 1) { return name + "/" + inner }
+        if let inner = stranger(in: path, depth: 1, catalog) { return name + "/" + inner }
         continue
       }
-      let isWeights = ModelPart.allCases.contains { part in
-        name.hasPrefix(part.weightsStem)
+      let isWeights = stems.contains { stem in
+        name.hasPrefix(stem)
           && (name.hasSuffix(".safetensors") || name.hasSuffix(".safetensors.index.json"))
       }
       guard isWeights || files.contains(name), FileSystem.isFile(path) else { return name }
@@ -37,10 +40,11 @@ package enum OwnFolder {
   /// - Parameters:
   ///   - path: the folder.
   ///   - overwrite: whether the user allows it.
+  ///   - catalog: families whose folders are written.
   /// - Returns: true.
   /// - Throws: `ModelFileError` if it may not.
   package static func mayReplace(
-    _ path: String, _ overwrite: Bool
+    _ path: String, _ overwrite: Bool, _ catalog: FamilyCatalog
   ) throws(ModelFileError) -> Bool {
     let makers = ["model_index.json", "config.json"].map { name in
       FileSystem.content(of: FileSystem.join(path, name)).flatMap { bytes in
@@ -52,7 +56,7 @@ package enum OwnFolder {
         path: path, kind: .unwritable,
         fault: "exists already and was not made by this program: name another folder or remove it")
     }
-    if let stranger = stranger(in: path, depth: 0) {
+    if let stranger = stranger(in: path, depth: 0, catalog) {
       throw ModelFileError(
         path: path, kind: .unwritable,
         fault:

@@ -7,20 +7,31 @@ package enum PipelineDescription {
   ///
   /// - Parameters:
   ///   - maker: who writes the folder.
+  ///   - family: the family of the model.
+  ///   - networks: the network of each place.
   ///   - tokenizer: class of the tokenizer in transformers.
-  ///   - autoencoder: class of the autoencoder in diffusers.
   /// - Returns: the file's content.
   package static func index(
-    by maker: OwnFolder.Maker, tokenizer: String, autoencoder: String
+    by maker: OwnFolder.Maker, of family: FamilyDescription, networks: [Slot: NetworkDescription],
+    tokenizer: String
   ) -> JSONValue {
-    [
-      "_class_name": "AuraFlowPipeline", "_name_or_path": .string(maker.rawValue),
-      "scheduler": ["diffusers", "FlowMatchEulerDiscreteScheduler"],
-      "text_encoder": ["transformers", "UMT5EncoderModel"],
-      "tokenizer": ["transformers", .string(tokenizer)],
-      "transformer": ["diffusers", "AuraFlowTransformer2DModel"],
-      "vae": ["diffusers", .string(autoencoder)],
+    var parts: [JSONValue.Member] = [
+      .init(key: "scheduler", value: ["diffusers", "FlowMatchEulerDiscreteScheduler"])
     ]
+    for slot in family.slots {
+      guard let network = networks[slot] ?? slot.networks.first else { continue }
+      parts.append(
+        .init(
+          key: slot.key,
+          value: [.string(network.library.rawValue), .string(network.className)]))
+      guard let key = slot.tokenizer else { continue }
+      parts.append(.init(key: key, value: ["transformers", .string(tokenizer)]))
+    }
+    return .object(
+      [
+        .init(key: "_class_name", value: .string(family.pipelineClass)),
+        .init(key: "_name_or_path", value: .string(maker.rawValue)),
+      ] + parts.sorted { $0.key < $1.key })
   }
 
   /// `scheduler_config.json`.

@@ -6,8 +6,8 @@ import Synchronization
 /// A tensor in a model file, as the networks get at its bytes.
 ///
 /// Of a mapped file the pages are used in place and given back after use; of others, and of tensors
-/// that are kept beside others that are not, the bytes are read into memory of our own. The file is checked at each use: bytes that changed since its header
-/// was read would be garbage.
+/// that are kept beside others that are not, the bytes are read into memory of our own. The file is
+/// checked at each use: bytes that changed since its header was read would be garbage.
 package final class StoredTensor: WeightStorage {
   private let file: MappedFile
   private let range: Range<Int>

@@ -19,15 +19,16 @@ struct TensorNames {
   /// - Parameters:
   ///   - archive: an opened checkpoint.
   ///   - place: where the part was found.
-  init(_ archive: TensorArchive, at place: PartLocation) {
+  ///   - matcher: recognizes names.
+  init(_ archive: TensorArchive, at place: PartLocation, _ matcher: NameMatcher) {
     self.archive = archive
     self.place = place
-    levels = Self.levelCount(archive.tensors, at: place)
+    levels = Self.levelCount(archive.tensors, at: place, matcher)
     var entries: [String: Entry] = [:]
     var claimed: [Int] = []
     for (index, record) in archive.tensors.records.enumerated() {
       var first: (rule: NameRule, name: String)?
-      Self.forEachMatch(of: record.name, at: place) { [levels] rule, numbers in
+      Self.forEachMatch(of: record.name, at: place, matcher) { [levels] rule, numbers in
         guard first == nil, let name = rule.canonicalName(numbers, levels: levels) else { return }
         first = (rule, name)
       }
@@ -44,11 +45,11 @@ struct TensorNames {
 
   /// The rules of a place's scheme that fit the whole of a name behind the prefix.
   private static func forEachMatch(
-    of name: String, at place: PartLocation,
+    of name: String, at place: PartLocation, _ matcher: NameMatcher,
     _ body: (NameRule, NameMatcher.BoundNumbers) -> Void
   ) {
     guard name.utf8.starts(with: place.prefix.utf8) else { return }
-    NameMatcher.all.forEachMatch(of: name) { match in
+    matcher.forEachMatch(of: name) { match in
       guard match.scheme == place.scheme, match.prefixLength == place.prefix.utf8.count else {
         return
       }
@@ -56,11 +57,13 @@ struct TensorNames {
     }
   }
 
-  private static func levelCount(_ tensors: TensorTable, at place: PartLocation) -> Int {
+  private static func levelCount(
+    _ tensors: TensorTable, at place: PartLocation, _ matcher: NameMatcher
+  ) -> Int {
     guard place.table.rules.contains(where: \.countsDown) else { return 0 }
     var highest = -1
     for record in tensors.records {
-      forEachMatch(of: record.name, at: place) { rule, numbers in
+      forEachMatch(of: record.name, at: place, matcher) { rule, numbers in
         highest = max(highest, rule.levelNumber(numbers) ?? -1)
       }
     }
@@ -80,6 +83,6 @@ struct TensorNames {
   /// The name under which the file has, or should have, a tensor.
   func storedName(_ name: String) -> String {
     if let entry = entries[name] { return archive.tensors.records[entry.index].name }
-    return place.prefix + (place.table.foreignName(of: name, levels: levels) ?? name)
+    return place.prefix + (place.table.foreign(of: name, levels: levels)?.name ?? name)
   }
 }

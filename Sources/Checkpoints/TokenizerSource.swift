@@ -3,7 +3,7 @@ import StrictJSON
 
 /// Where a model's tokenizer is described; parsing it is the tokenizer's business.
 package enum TokenizerSource {
-  /// Longest description of a tokenizer, in bytes (AuraFlow's has 3.6 MB).
+  /// Longest description of a tokenizer, in bytes (a published one has 3.6 MB).
   private static let maximumLength = 16 << 20
 
   /// `tokenizer.json`, or `tokenizer.huggingface.json` in a GGUF file, with what lies beside it.
@@ -110,12 +110,12 @@ package enum TokenizerSource {
   /// The tokenizer that lies around a model's file or folder: in it, in its folder `tokenizer`, or in
   /// that beside a part's folder of a pipeline.
   static func around(
-    _ path: String, className: String?
+    _ path: String, className: String?, _ catalog: FamilyCatalog
   ) throws(ModelFileError) -> TokenizerSource? {
     let folder = ModelFolder.isFolder(path) ? path : ModelFolder.folder(of: path)
     var folders = [ModelFolder.join(folder, "tokenizer"), folder]
     let name = FileSystem.resolved(folder).map { FileSystem.name(of: $0) }
-    if ModelPart.allCases.contains(where: { $0.folderName == name }) {
+    if catalog.slots.contains(where: { $0.key == name }) {
       folders.append(ModelFolder.join(folder, "../tokenizer"))
     }
     for folder in folders where ModelFolder.isFolder(folder) {

@@ -5,8 +5,8 @@ import ModelFiles
 /// is used, or a scale that belongs to no weight, changes what the model draws.
 struct UsedLayers {
   private let archive: TensorArchive
-  /// Names of the modules that hold modules with weights, with their part.
-  private var containers: [String: ModelPart] = [:]
+  /// Names of the modules that hold modules with weights, with the index of their part.
+  private var containers: [String: Int] = [:]
   private let places: [PartLocation]
   /// Whether some weight that is used is stored in 8 bits, which are scaled as a rule.
   private var hasSmallFloats = false
@@ -14,27 +14,26 @@ struct UsedLayers {
   /// - Parameters:
   ///   - archive: an opened checkpoint.
   ///   - places: the parts in it.
-  ///   - parts: for each tensor the part that has it.
-  init(_ archive: TensorArchive, _ places: [PartLocation], _ parts: [ModelPart?]) {
+  ///   - owners: for each tensor the index of the part that has it.
+  init(_ archive: TensorArchive, _ places: [PartLocation], _ owners: [Int?]) {
     self.archive = archive
     self.places = places
     let roots = Set(places.map(\.prefix))
     for (index, record) in archive.tensors.records.enumerated() {
-      guard let part = parts[index] else { continue }
+      guard let part = owners[index] else { continue }
       if [.f8_e4m3, .f8_e5m2, .u8, .i8].contains(record.type) { hasSmallFloats = true }
       guard let container = Self.container(of: record.name), !roots.contains(container + "."),
-        !Self.isEncoder(record.name, places)
+        !Self.isIdle(record.name, places[part])
       else { continue }
       containers[container] = part
     }
   }
 
-  /// Whether a tensor is of the half of an autoencoder that draws nothing.
-  private static func isEncoder(_ name: String, _ places: [PartLocation]) -> Bool {
-    guard let prefix = places.first(where: { $0.part == .autoencoder })?.prefix,
-      name.hasPrefix(prefix)
-    else { return false }
-    return ["encoder.", "quant_conv."].contains { name.dropFirst(prefix.count).hasPrefix($0) }
+  /// Whether a tensor is of what is not run, as the half of an autoencoder that draws nothing.
+  private static func isIdle(_ name: String, _ place: PartLocation) -> Bool {
+    guard name.hasPrefix(place.prefix) else { return false }
+    let inner = name.dropFirst(place.prefix.count)
+    return place.network.idleParts.contains { inner.hasPrefix($0) }
   }
 
   /// What stands before the last two components of a name; nil for names of fewer.
@@ -48,15 +47,15 @@ struct UsedLayers {
   /// Tensors of no part that must not be skipped.
   ///
   /// - Parameter foreign: tensors of no part, as indices.
-  /// - Returns: each with the part that it changes, nil for any, and why.
-  func faults(among foreign: [Int]) -> [(index: Int, part: ModelPart?, fault: String)] {
+  /// - Returns: each with the index of the part that it changes, nil for any, and why.
+  func faults(among foreign: [Int]) -> [(index: Int, part: Int?, fault: String)] {
     guard !containers.isEmpty else { return [] }
     return foreign.compactMap { index in
       let name = archive.tensors.records[index].name
       if hasSmallFloats, Self.looksLikeScale(name) {
-        let place = places.first { !$0.prefix.isEmpty && name.hasPrefix($0.prefix) }
+        let part = places.firstIndex { !$0.prefix.isEmpty && name.hasPrefix($0.prefix) }
         return (
-          index, place?.part,
+          index, part,
           "it looks like a scale or zero point of a weight in 8 bits, but no weight has the name before it"
         )
       }
@@ -65,7 +64,7 @@ struct UsedLayers {
       }
       return (
         index, part,
-        "it lies in a layer of the \(part.rawValue) that is used and has none of this name: the model is "
+        "it lies in a layer of the \(places[part].slot.name) that is used and has none of this name: the model is "
           + "of another kind"
       )
     }

@@ -50,7 +50,7 @@ extension ModelInspection {
     return missing.map { part in
       VerificationProblem(
         .error, path: path, tensor: nil, kind: .notFound,
-        "has no \(part), which every AuraFlow pipeline has: download it too")
+        "has no \(part), which every \(family.name) pipeline has: download it too")
     }
   }
 
@@ -86,7 +86,7 @@ extension ModelInspection {
         let record = content.archive.tensors.records[index]
         return VerificationProblem(
           .warning, path: content.archive.file(of: index).path, tensor: record.name,
-          "of shape \(record.shape) belongs to no part of an AuraFlow model: generate needs "
+          "of shape \(record.shape) belongs to no part of \(family.modelPhrase): generate needs "
             + "--allow-extra-tensors")
       }
         + content.notes.map { note in
@@ -131,7 +131,7 @@ extension PartSource {
     let extra = weights.superfluous.map { record in
       VerificationProblem(
         .warning, path: weights.path, tensor: record.name,
-        "of shape \(record.shape) is none that the \(weights.part.rawValue) described by the other "
+        "of shape \(record.shape) is none that the \(slot.name) described by the other "
           + "tensors has: generate refuses it")
     }
     return (weights.faults + thrown).map { VerificationProblem($0) } + extra

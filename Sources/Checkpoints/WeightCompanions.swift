@@ -16,8 +16,8 @@ struct WeightCompanions: Sendable {
   private(set) var explained: Set<Int> = []
   /// Companions that are refused.
   private(set) var refused: Set<Int> = []
-  /// For each part the first that can be neither; under nil for the whole archive.
-  private(set) var faults: [ModelPart?: ModelFileError] = [:]
+  /// For each part, by its index, the first that can be neither; under nil for the whole archive.
+  private(set) var faults: [Int?: ModelFileError] = [:]
   /// Matrices of fp8 without a scale, in parts where others have one. ComfyUI takes them as they are, so
   /// it is no fault, but their scale may have been lost.
   private(set) var unscaled: [Int] = []
@@ -25,7 +25,8 @@ struct WeightCompanions: Sendable {
   /// takes them.
   private var described: [(weight: Int, evidence: String)] = []
 
-  private let parts: [ModelPart?]
+  /// For each tensor the index of the part that has it.
+  private let owners: [Int?]
 
   /// Scales of weights: ComfyUI's, and that of diffusers, ModelOpt and newer ComfyUI.
   private static let scaleNames = ["scale_weight", "weight_scale"]
@@ -44,26 +45,27 @@ struct WeightCompanions: Sendable {
 
   /// - Parameters:
   ///   - archive: an opened checkpoint.
-  ///   - parts: for each tensor the part that has it.
-  init(_ archive: TensorArchive, parts: [ModelPart?]) {
-    self.parts = parts
+  ///   - places: the parts in it.
+  ///   - owners: for each tensor the index of the part that has it.
+  init(_ archive: TensorArchive, _ places: [PartLocation], owners: [Int?]) {
+    self.owners = owners
     let records = archive.tensors.records
     var weights: [ExactName: Int] = [:]
     var modules: [ExactName: Int] = [:]
-    for (index, record) in records.enumerated() where parts[index] != nil {
+    for (index, record) in records.enumerated() where owners[index] != nil {
       weights[ExactName(record.name)] = index
       for ending in [".weight", ".bias"] where record.name.hasSuffix(ending) {
         let module = ExactName(String(record.name.dropLast(ending.count)))
         if ending == ".weight" || modules[module] == nil { modules[module] = index }
       }
     }
-    for (index, record) in records.enumerated() where parts[index] == nil {
+    for (index, record) in records.enumerated() where owners[index] == nil {
       guard let (weight, name) = Self.owner(of: record.name, weights, modules) else { continue }
       add(index, named: name, to: weight, archive)
       if !explained.contains(index) { refused.insert(index) }
     }
     addLayerFormats(modules, archive)
-    findUnscaled(archive)
+    findUnscaled(archive, places)
     for (weight, evidence) in described where scales[weight] == nil {
       refuse(
         archive, records[weight], of: weight,
@@ -189,7 +191,7 @@ struct WeightCompanions: Sendable {
   ) {
     let record = archive.tensors.records[weight]
     guard let type = Self.floatType(json) else {
-      return refuseFormat(json, of: parts[weight], archive, evidence)
+      return refuseFormat(json, of: owners[weight], archive, evidence)
     }
     if record.type == .u8 || record.type == type {
       described.append((weight, "\(evidence) says that it is scaled"))
@@ -209,7 +211,7 @@ struct WeightCompanions: Sendable {
   }
 
   private mutating func refuseFormat(
-    _ json: JSONValue, of part: ModelPart?, _ archive: TensorArchive, _ evidence: String
+    _ json: JSONValue, of part: Int?, _ archive: TensorArchive, _ evidence: String
   ) {
     let format = json["format"]?.stringValue ?? "no format"
     note(
@@ -224,32 +226,33 @@ struct WeightCompanions: Sendable {
         path: archive.path, kind: .malformed,
         fault:
           "tensor '\(record.name)' of shape \(record.shape) is unexpected: it \(why); take the "
-          + "fp16 or bf16 version of the model, or a GGUF"), of: parts[weight])
+          + "fp16 or bf16 version of the model, or a GGUF"), of: owners[weight])
   }
 
   /// Keeps the first fault of each part.
-  private mutating func note(_ fault: ModelFileError, of part: ModelPart?) {
+  private mutating func note(_ fault: ModelFileError, of part: Int?) {
     if faults[part] == nil { faults[part] = fault }
   }
 
-  private mutating func findUnscaled(_ archive: TensorArchive) {
+  private mutating func findUnscaled(_ archive: TensorArchive, _ places: [PartLocation]) {
     let records = archive.tensors.records
-    let scaled = Set(scales.keys.compactMap { parts[$0] })
+    let scaled = Set(scales.keys.compactMap { owners[$0] })
     let small = records.indices.filter { index in
       let record = records[index]
-      return parts[index] != nil && (record.type == .f8_e4m3 || record.type == .f8_e5m2)
+      guard let owner = owners[index] else { return false }
+      return (record.type == .f8_e4m3 || record.type == .f8_e5m2)
         && record.shape.count == 2 && scales[index] == nil
-        && !T5Names.isLookupTable(record.name)
+        && !places[owner].network.isLookupTable(record.name)
     }
-    unscaled = small.filter { parts[$0].map(scaled.contains) ?? false }
+    unscaled = small.filter { owners[$0].map(scaled.contains) ?? false }
     // ComfyUI's mark of parts in which every matrix is scaled stands above their names.
     let mark = "scaled_fp8"
     for marker in records where marker.name == mark || marker.name.hasSuffix("." + mark) {
       let beginning = marker.name.dropLast(mark.count)
-      for part in ModelPart.allCases where !scaled.contains(part) {
+      for part in places.indices where !scaled.contains(part) {
         guard
           let first = small.first(where: {
-            parts[$0] == part && records[$0].name.hasPrefix(beginning)
+            owners[$0] == part && records[$0].name.hasPrefix(beginning)
           })
         else { continue }
         described.append((first, "'\(marker.name)' says that all are scaled"))

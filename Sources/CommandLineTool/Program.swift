@@ -23,7 +23,7 @@ enum Program {
     let verb = Verb(arguments)
     do {
       try verb.expectKnown()
-      var command = try AuraFlowCommand.parseAsRoot(
+      var command = try RootCommand.parseAsRoot(
         try CommandLineArguments.prepared(arguments))
       if var command = command as? any AsyncParsableCommand {
         try await command.run()
@@ -40,10 +40,10 @@ enum Program {
   ///
   /// - Returns: the exit code.
   private static func report(_ error: any Error, _ verb: Verb) -> Int32 {
-    let code = AuraFlowCommand.exitCode(for: error).rawValue
+    let code = RootCommand.exitCode(for: error).rawValue
     guard code != 0 else {
       // What is wrapped too early cannot be wrapped again.
-      let text = AuraFlowCommand.fullMessage(for: error, columns: .max >> 8)
+      let text = RootCommand.fullMessage(for: error, columns: .max >> 8)
       // The version and scripts for completion come this way too.
       let isHelp = text.hasPrefix("OVERVIEW: ")
       Console.writeOutput(

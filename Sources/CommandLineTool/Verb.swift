@@ -10,7 +10,7 @@ struct Verb {
 
   /// Finds the verb as the parser does: verbs come first.
   init(_ arguments: [String]) {
-    var path: [any ParsableCommand.Type] = [AuraFlowCommand.self]
+    var path: [any ParsableCommand.Type] = [RootCommand.self]
     var unknown: String?
     // `help VERB` tells about it.
     var rest = arguments.first == "help" ? arguments.dropFirst() : arguments[...]
@@ -48,10 +48,10 @@ struct Verb {
   /// How it is used, as the lines after an error.
   func usage(after error: any Error) -> String {
     // What the parser knows of the option at fault.
-    let help = AuraFlowCommand.fullMessage(for: error, columns: .max >> 8)
+    let help = RootCommand.fullMessage(for: error, columns: .max >> 8)
       .split(separator: "\n").first { $0.hasPrefix("Help:") }
     return (help.map { $0 + "\n" } ?? "")
-      + "Usage: \(AuraFlowCommand.usageString(for: innermost))\n"
+      + "Usage: \(RootCommand.usageString(for: innermost))\n"
       + "  See '\(name) --help' for more information.\n"
   }
 
@@ -59,7 +59,7 @@ struct Verb {
 
   /// What is wrong, without usage; empty if it was told already.
   func message(for error: any Error) -> String {
-    let message = AuraFlowCommand.message(for: error)
+    let message = RootCommand.message(for: error)
     // The parser's own proposals may be as far away as their whole length.
     guard let match = message.prefixMatch(of: /Unknown option '(-[^']*)'/) else {
       return Self.onOneLine(message)

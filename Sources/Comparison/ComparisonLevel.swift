@@ -1,5 +1,6 @@
 import ComputeCPU
 import Conversion
+import ModelCatalog
 import Foundation
 import ModelFiles
 import TextToImage
@@ -39,6 +40,6 @@ package struct ComparisonLevel: Sendable {
   ///
   /// - Throws: `ModelFileError` naming the first fault.
   package func weights() throws -> ConversionSource {
-    try ConversionSource(.all, paths: paths, hints: hints)
+    try ConversionSource(.all, paths: paths, hints: hints, in: .known)
   }
 }

@@ -2,7 +2,7 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 
-/// Where tensors go: the files of each container, and the names and shapes that tensors have in them.
+/// Where tensors go: the files of each container, and the names that tensors have in them.
 extension ConversionPlan {
   // MARK: Files
 
@@ -31,10 +31,11 @@ extension ConversionPlan {
   ) throws -> (files: [File], texts: [(name: String, bytes: [UInt8])]) {
     var texts = try FolderDescriptions(source: source, type: type).files()
     var files: [File] = []
-    for part in source.selection.parts {
-      let folder = source.selection == .all ? part.folderName + "/" : ""
+    for part in source.parts {
+      let folder = source.selection == .all ? part.slot.key + "/" : ""
       let shards = SafetensorsShards(
-        tensors.filter { $0.source.part == part }.map(\.declaration), stem: part.weightsStem)
+        tensors.filter { $0.source.part == part.slot }.map(\.declaration),
+        stem: part.network.library.weightsStem)
       for shard in shards.shards {
         let layout = try SafetensorsWriter.layout(
           shard.tensors, metadata: [("format", "pt")], storesHashes: true, path: path)
@@ -49,53 +50,27 @@ extension ConversionPlan {
     return (files, texts)
   }
 
-  // MARK: Names and shapes
+  // MARK: Names
 
   /// The name in a GGUF file, which rules are about.
-  static func canonicalName(of tensor: PartTensor, _ selection: PartSelection) -> String {
-    selection == .all && tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
+  static func canonicalName(of tensor: PartTensor, _ source: ConversionSource) -> String {
+    (source.selection == .all ? tensor.part.ggufPrefix : "") + tensor.name
   }
 
-  /// The name in the new file. Safetensors files have the names and prefixes that ComfyUI expects
-  /// of whole checkpoints and of single parts.
-  static func name(
-    of tensor: PartTensor, in container: Container, _ selection: PartSelection, levels: Int
-  ) -> String {
-    if container == .folder {
-      return tensor.part.folderName(of: tensor.name, levels: levels) ?? tensor.name
-    }
-    guard container == .safetensors else { return canonicalName(of: tensor, selection) }
-    let isWhole = selection == .all
-    switch tensor.part {
-    case .transformer: return (isWhole ? "model." : "") + tensor.name
-    case .textEncoder:
-      return (isWhole ? "text_encoders.pile_t5xl.transformer." : "")
-        + (ModelPart.textEncoder.folderName(of: tensor.name) ?? tensor.name)
-    case .autoencoder: return canonicalName(of: tensor, selection)
-    }
-  }
-
-  /// The tensor with its rows in the order of the new file.
-  static func ordered(_ tensor: PartTensor, for container: Container) -> PartTensor {
-    // diffusers stores scale before shift in the final modulation, the original shift first.
-    container == .folder && tensor.part == .transformer && tensor.name == "modF.1.weight"
-      ? tensor.halvesSwapped : tensor
-  }
-
-  /// The shape that readers expect, however the input has it.
-  static func shape(of tensor: PartTensor, in container: Container = .gguf) -> [Int] {
-    switch tensor.part {
-    case .autoencoder where container == .folder && tensor.name.contains(".mid.attn_1."):
-      // Matrices in diffusers.
-      return tensor.shape.count == 4 ? Array(tensor.shape.prefix(2)) : tensor.shape
-    case .transformer
-    where tensor.name == "positional_encoding" || tensor.name == "register_tokens":
-      let inner = Array(tensor.shape.drop { $0 == 1 })
-      return inner.count == 2 ? [1] + inner : tensor.shape
-    case .autoencoder where tensor.shape.count == 2 && tensor.name.contains(".mid.attn_1."):
-      // 1x1 convolutions in the original, matrices in diffusers.
-      return tensor.shape + [1, 1]
-    default: return tensor.shape
+  /// A tensor with its rows in the order of the new file, and its name there. Safetensors files have the
+  /// names and prefixes that ComfyUI expects of whole checkpoints and of single parts.
+  static func placed(
+    _ tensor: PartTensor, in container: Container, _ source: ConversionSource
+  ) -> (tensor: PartTensor, name: String) {
+    let folderName = source.folderName(of: tensor)
+    switch container {
+    case .gguf: return (tensor, canonicalName(of: tensor, source))
+    case .folder:
+      let isSwapped = folderName.rowOrder == .halvesSwapped
+      return (isSwapped ? tensor.halvesSwapped : tensor, folderName.name)
+    case .safetensors:
+      let prefix = source.selection == .all ? tensor.part.singleFilePrefix : ""
+      return (tensor, prefix + (tensor.part.keepsFolderNames ? folderName.name : tensor.name))
     }
   }
 }

@@ -50,11 +50,8 @@ package struct ConversionPlan {
     /// Whether the type is free to choose: neither readers nor the user expect one, and it is a
     /// matrix whose rows hold whole blocks.
     package var isChoosable: Bool {
-      switch role {
-      case .embedding, .value, .textDown, .modulation, .matrix:
-        !isRuled && shape.count == 2 && shape[1] % ElementType.q8_0.elementsPerBlock == 0
-      case .vector, .table, .sensitive: false
-      }
+      role.isQuantized && !isRuled && shape.count == 2
+        && shape[1] % ElementType.q8_0.elementsPerBlock == 0
     }
     /// Whether scales are searched for. Q8_0 rounds to nearest.
     var isSearched: Bool { type.isBlockQuantized && type != .q8_0 && !isCopied }
@@ -65,6 +62,10 @@ package struct ConversionPlan {
 
   package let tensors: [Tensor]
   package let container: Container
+  /// The family of the model.
+  package let family: FamilyDescription
+  /// Families whose folders may be replaced.
+  package let catalog: FamilyCatalog
   /// The file; of a folder the files with tensors, in the order of `tensors`.
   package let files: [File]
   /// What a folder holds beside them, by paths in it.
@@ -112,27 +113,24 @@ package struct ConversionPlan {
         "--type \(request.mix.name): safetensors files hold F32, F16 or BF16; end the name in "
           + ".gguf for blocks")
     }
-    let levels = source.levelCount
     let items = source.tensors.map { stored in
-      let tensor = Self.ordered(stored, for: request.container)
-      let shape = Self.shape(of: tensor, in: request.container)
-      return (
-        tensor: tensor, shape: shape, role: TensorRole(tensor.part, tensor.name, shape: shape),
-        name: Self.name(of: tensor, in: request.container, source.selection, levels: levels)
-      )
+      let (tensor, name) = Self.placed(stored, in: request.container, source)
+      let shape = tensor.match.rule.shape.shape(
+        of: tensor.shape, inFolder: request.container == .folder)
+      return (tensor: tensor, shape: shape, role: tensor.match.role(shape: shape), name: name)
     }
     let rules = try TypeRule.matches(
       request.rules,
       names: items.map { item in
-        let canonical = Self.canonicalName(of: item.tensor, source.selection)
+        let canonical = Self.canonicalName(of: item.tensor, source)
         return canonical == item.name ? [item.name] : [item.name, canonical]
       })
     var policy = TypePolicy(
       request.mix, request.preset,
-      tensors: items.map { ($0.tensor.part, $0.tensor.name, $0.role) })
+      tensors: items.map { TypePolicy.Tensor($0.tensor, role: $0.role) })
     var tensors: [Tensor] = []
     for (item, rule) in zip(items, rules) {
-      var (type, reason) = policy.type(item.tensor.part, item.tensor.name, item.role)
+      var (type, reason) = policy.type(TypePolicy.Tensor(item.tensor, role: item.role))
       // Such folders state one type for all.
       if request.container == .folder { (type, reason) = (request.mix.base, nil) }
       if let chosen = request.chosenTypes[item.tensor.name] {
@@ -160,6 +158,7 @@ package struct ConversionPlan {
       tensors = sizes.flatMap { $0 } + others
     }
     self.tensors = tensors
+    (family, catalog) = (source.family, source.catalog)
     container = request.container
     (files, texts) = try Self.files(tensors, source, request, path: path)
     var notes = Self.notes(source, tensors, request)
@@ -174,17 +173,23 @@ package struct ConversionPlan {
   ///
   /// - Parameters:
   ///   - matrices: what to convert, and to which types.
+  ///   - model: a conversion of the model that they are of.
   ///   - path: the new file, for messages.
   /// - Throws: `ModelFileError` for a name that the file cannot hold.
-  package init(overlay matrices: [(source: PartTensor, type: ElementType)], path: String) throws {
+  package init(
+    overlay matrices: [(source: PartTensor, type: ElementType)], of model: ConversionPlan,
+    path: String
+  ) throws {
+    (family, catalog) = (model.family, model.catalog)
     tensors = matrices.map { source, type in
       Tensor(
         source: source, name: source.name, shape: source.shape,
-        role: TensorRole(source.part, source.name, shape: source.shape), type: type, reason: nil)
+        role: source.match.role(shape: source.shape), type: type, reason: nil)
     }
     container = .gguf
     let layout = try GGUFWriter.layout(
-      metadata: [("general.architecture", .string("aura"))], tensors: tensors.map(\.declaration),
+      metadata: [("general.architecture", .string(family.architecture))],
+      tensors: tensors.map(\.declaration),
       path: path)
     files = [File(name: "", layout: layout, tensorCount: tensors.count)]
     texts = []

@@ -1,22 +1,29 @@
 import Checkpoints
 import ModelFiles
-import Networks
 import StrictJSON
 import Tokenizers
 
 /// The parts of a model that a file can be made of.
-package enum PartSelection: String, CaseIterable, Sendable {
+package enum PartSelection: Hashable, Sendable {
   case all
-  case transformer
-  case textEncoder = "text-encoder"
-  case autoencoder = "vae"
+  /// The network that denoises.
+  case denoiser
+  /// One part, by the command line option that names a file of it.
+  case part(String)
 
-  package var parts: [ModelPart] {
+  /// The parts of a family.
+  ///
+  /// - Throws: `ModelFileError` for a part that the family does not have.
+  func slots(of family: FamilyDescription) throws(ModelFileError) -> [Slot] {
     switch self {
-    case .all: ModelPart.allCases
-    case .transformer: [.transformer]
-    case .textEncoder: [.textEncoder]
-    case .autoencoder: [.autoencoder]
+    case .all: return family.slots
+    case .denoiser: return [family.denoiser]
+    case .part(let option):
+      if let slot = family.slots.first(where: { $0.option == option }) { return [slot] }
+      throw ModelFileError(
+        path: "--part \(option)", kind: .unsupported,
+        fault: "\(family.modelPhrase) has no such part: its parts are "
+          + family.slots.map(\.option).joined(separator: ", "))
     }
   }
 }
@@ -24,16 +31,28 @@ package enum PartSelection: String, CaseIterable, Sendable {
 /// What is converted: parts of a model, opened, checked against their architectures, and described
 /// by all that their tensors do not tell.
 package struct ConversionSource {
+  /// An opened part.
+  struct Part {
+    let slot: Slot
+    let network: NetworkDescription
+    let facts: NetworkFacts
+    /// What lies as `config.json` beside the weights.
+    let configuration: JSONValue?
+    /// Levels that folders count from the other end.
+    let levelCount: Int
+  }
+
   package let selection: PartSelection
+  /// The family of the model.
+  package let family: FamilyDescription
+  /// The families that were looked for.
+  let catalog: FamilyCatalog
+  /// In the order of the family.
+  let parts: [Part]
   /// Every tensor, in an order that does not depend on the input's layout.
   package let tensors: [PartTensor]
-  let transformer: TransformerFacts?
-  let textEncoder: TextEncoderFacts?
-  let autoencoder: AutoencoderFacts?
   package let tokenizer: TokenizerSource?
   let scheduler: ConfigurationFile?
-  /// What lies as `config.json` beside the weights of a part.
-  let configurations: [ModelPart: JSONValue]
   /// A GGUF file whose metadata may hold defaults.
   let defaults: GGUFFile?
   /// Every file that was opened.
@@ -43,55 +62,38 @@ package struct ConversionSource {
   /// Where the last tensor of each file with weights ends, used or not.
   package let contentEnds: [String: Int]
 
-  struct TransformerFacts {
-    let sizes: AuraFlowConfiguration
-    var headDimension: Int { sizes.headDimension }
-    var patchSize: Int { sizes.patchSize }
-  }
-
-  struct TextEncoderFacts {
-    let sizes: UMT5Encoder.Configuration
-    let epsilon: Double
-  }
-
-  struct AutoencoderFacts {
-    /// Nil for tiny autoencoders, which have none.
-    let normGroups: Int?
-    let scalingFactor: Double
-  }
-
   /// Opens and checks parts.
   ///
   /// - Parameters:
   ///   - selection: what to convert.
   ///   - paths: where the parts are.
   ///   - hints: facts that neither tensors nor files tell.
+  ///   - catalog: the families that the model may be of.
   /// - Throws: `ModelFileError` naming the first fault.
   package init(
-    _ selection: PartSelection, paths: ModelPaths, hints: ArchitectureHints
+    _ selection: PartSelection, paths: ModelPaths, hints: ArchitectureHints,
+    in catalog: FamilyCatalog
   ) throws(ModelFileError) {
-    let sources = try PartSources(selection.parts, paths, hints: hints) { there in
-      Self.alternative(to: selection, there)
-    }
+    let sources = try PartSources(
+      paths, hints: hints, in: catalog, alternative: { Self.alternative(to: selection, $0) }
+    ) { family throws(ModelFileError) in try selection.slots(of: family) }
     self.selection = selection
-    var (transformer, textEncoder, autoencoder):
-      (
-        TransformerFacts?, TextEncoderFacts?, AutoencoderFacts?
-      )
+    self.catalog = catalog
+    family = sources.family
+    var parts: [Part] = []
     var tensors: [PartTensor] = []
     for source in sources.parts {
-      switch source.weights.part {
-      case .transformer: transformer = try Self.transformerFacts(source)
-      case .textEncoder: textEncoder = try Self.textEncoderFacts(source)
-      case .autoencoder: autoencoder = try Self.autoencoderFacts(source)
-      }
-      tensors += try source.weights.tensors().sorted { Self.precedes($0.name, $1.name) }
+      // Opening the network checks every tensor's name and shape.
+      let facts = try source.network.open(source)
+      let found = try source.weights.tensors().sorted { Self.precedes($0.name, $1.name) }
+      parts.append(
+        Part(
+          slot: source.slot, network: source.network, facts: facts,
+          configuration: source.configuration?.json,
+          levelCount: source.network.levelCount(of: found.map(\.name))))
+      tensors += found
     }
-    self.tensors = tensors
-    configurations = sources.parts.reduce(into: [:]) { configurations, source in
-      configurations[source.weights.part] = source.configuration?.json
-    }
-    (self.transformer, self.textEncoder, self.autoencoder) = (transformer, textEncoder, autoencoder)
+    (self.parts, self.tensors) = (parts, tensors)
     tokenizer = sources.tokenizer
     scheduler = sources.scheduler
     defaults = sources.defaults
@@ -105,43 +107,19 @@ package struct ConversionSource {
 
   /// What to say where not every part is there.
   private static func alternative(
-    to selection: PartSelection, _ there: [ModelPart]
+    to selection: PartSelection, _ there: [Slot]
   ) -> String? {
-    guard selection == .all, there.count == 1, let part = there.first,
-      let single = PartSelection.allCases.first(where: { $0.parts == [part] })
-    else { return nil }
-    return "to convert the \(part.rawValue) alone, pass --part \(single.rawValue)"
+    guard selection == .all, there.count == 1, let part = there.first else { return nil }
+    return "to convert the \(part.name) alone, pass --part \(part.option)"
   }
 
-  // MARK: Architectures
+  /// An opened part by its place.
+  func part(_ slot: Slot) -> Part? { parts.first { $0.slot == slot } }
 
-  private static func transformerFacts(
-    _ source: PartSource
-  ) throws(ModelFileError) -> TransformerFacts {
-    // Opening the network checks every tensor's name and shape.
-    TransformerFacts(sizes: try AuraFlowTransformer(source).configuration)
-  }
-
-  private static func textEncoderFacts(
-    _ source: PartSource
-  ) throws(ModelFileError) -> TextEncoderFacts {
-    TextEncoderFacts(
-      sizes: try UMT5Encoder(source).configuration,
-      epsilon: try source.value(.textEpsilon, in: 0...1))
-  }
-
-  private static func autoencoderFacts(
-    _ source: PartSource
-  ) throws(ModelFileError) -> AutoencoderFacts {
-    if TinyDecoder.describes(source) {
-      _ = try TinyDecoder(source)
-      return AutoencoderFacts(
-        normGroups: nil, scalingFactor: try source.value(.tinyScalingFactor, in: 1e-6...1e6))
-    }
-    _ = try AutoencoderDecoder(source)
-    return AutoencoderFacts(
-      normGroups: try source.integer(.normGroups, in: 1...4096),
-      scalingFactor: try source.value(.scalingFactor, in: 1e-6...1e6))
+  /// The name and the order of rows that a tensor has in a folder.
+  func folderName(of tensor: PartTensor) -> (name: String, rowOrder: NameRule.RowOrder) {
+    guard let part = part(tensor.part) else { return (tensor.name, .asStored) }
+    return part.network.inFolder(tensor.name, levels: part.levelCount)
   }
 
   // MARK: Order

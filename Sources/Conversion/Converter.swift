@@ -67,7 +67,7 @@ package enum Converter {
     }
     let folder = try AtomicFolder(path: path, byteCount: plan.byteCount) {
       () throws(ModelFileError) in
-      try OwnFolder.mayReplace(path, overwrite)
+      try OwnFolder.mayReplace(path, overwrite, plan.catalog)
     }
     var outcomes: [TensorOutcome] = []
     var rest = plan.tensors[...]

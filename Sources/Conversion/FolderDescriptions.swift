@@ -18,15 +18,17 @@ struct FolderDescriptions {
   /// - Throws: `ModelFileError` or `ConversionError` for a tokenizer that such folders cannot have.
   func files() throws -> [(name: String, bytes: [UInt8])] {
     let isWhole = source.selection == .all
-    var files = source.selection.parts.map { part in
+    var files = source.parts.map { part in
       (
-        name: (isWhole ? part.folderName + "/" : "") + "config.json",
+        name: (isWhole ? part.slot.key + "/" : "") + "config.json",
         bytes: Self.bytes(configuration(of: part, isAlone: !isWhole))
       )
     }
     guard isWhole else { return files }
     files.append(("scheduler/scheduler_config.json", Self.bytes(scheduler)))
-    files += try tokenizerFiles().map { ("tokenizer/" + $0.name, $0.bytes) }
+    for folder in source.family.slots.compactMap(\.tokenizer) {
+      files += try tokenizerFiles().map { ("\(folder)/\($0.name)", $0.bytes) }
+    }
     files.append(("model_index.json", Self.bytes(index)))
     return files
   }
@@ -37,16 +39,18 @@ struct FolderDescriptions {
 
   // MARK: Parts
 
-  private func configuration(of part: ModelPart, isAlone: Bool) -> JSONValue {
-    let stated = source.configurations[part]?.members ?? []
+  private func configuration(of part: ConversionSource.Part, isAlone: Bool) -> JSONValue {
+    let stated = part.configuration?.members ?? []
+    let side = source.pictureWidth
+    let context = ConfigurationContext(type: type, pictureSide: side, isSynthetic: false)
     let maker = JSONValue.Member(
       key: "_name_or_path", value: .string(OwnFolder.Maker.convert.rawValue))
-    var own = (isAlone ? [maker] : []) + facts(of: part)
+    var own = (isAlone ? [maker] : []) + part.facts.configuration(context)
     if stated.contains(where: { $0.key == "dtype" }) {
       own.append(.init(key: "dtype", value: PipelineDescription.dataType(type)))
     }
     // Without a default of the model's own, the size is a guess.
-    if sampleSize == nil, stated.contains(where: { $0.key == "sample_size" }) {
+    if side == nil, stated.contains(where: { $0.key == "sample_size" }) {
       own.removeAll { $0.key == "sample_size" }
     }
     // What was found while the part was opened is true; of the rest the input knows more, but for how
@@ -56,102 +60,23 @@ struct FolderDescriptions {
     return .object(own + stated.filter { !replaced.contains($0.key) })
   }
 
-  private func facts(of part: ModelPart) -> [JSONValue.Member] {
-    switch part {
-    case .transformer: transformer
-    case .textEncoder: textEncoder
-    case .autoencoder: autoencoder
-    }
-  }
-
-  private var transformer: [JSONValue.Member] {
-    guard let sizes = source.transformer?.sizes else { return [] }
-    return Self.members([
-      "_class_name": "AuraFlowTransformer2DModel",
-      "attention_head_dim": .integer(sizes.headDimension),
-      "caption_projection_dim": .integer(sizes.hiddenSize),
-      "in_channels": .integer(sizes.latentChannels),
-      "joint_attention_dim": .integer(sizes.textWidth),
-      "num_attention_heads": .integer(sizes.hiddenSize / sizes.headDimension),
-      "num_mmdit_layers": .integer(sizes.doubleLayerCount),
-      "num_single_dit_layers": .integer(sizes.singleLayerCount),
-      "out_channels": .integer(sizes.latentChannels),
-      "patch_size": .integer(sizes.patchSize),
-      "pos_embed_max_size": .integer(sizes.positionCount),
-      "sample_size": .integer(sampleSize ?? min(128, sizes.gridSide * sizes.patchSize)),
-    ])
-  }
-
-  /// Side of the latents of a picture of the model's own size; nil if it does not tell.
-  private var sampleSize: Int? {
-    let width = source.defaults?.value(for: "aura.default.width")?.integer
-    return width.flatMap { (8...65_536).contains($0) ? $0 / 8 : nil }
-  }
-
-  private var textEncoder: [JSONValue.Member] {
-    guard let facts = source.textEncoder else { return [] }
-    let sizes = facts.sizes
-    return Self.members([
-      "architectures": ["UMT5EncoderModel"], "model_type": "umt5",
-      "d_ff": .integer(sizes.feedForwardWidth), "d_kv": .integer(sizes.headDimension),
-      "d_model": .integer(sizes.width), "dense_act_fn": "gelu_new",
-      "feed_forward_proj": "gated-gelu", "is_gated_act": true, "is_encoder_decoder": true,
-      "layer_norm_epsilon": .double(facts.epsilon), "num_heads": .integer(sizes.headCount),
-      "num_layers": .integer(sizes.layerCount),
-      "relative_attention_max_distance": .integer(sizes.maxDistance),
-      "relative_attention_num_buckets": .integer(sizes.bucketCount),
-      "torch_dtype": PipelineDescription.dataType(type),
-      "vocab_size": .integer(sizes.vocabularySize),
-    ])
-  }
-
-  private var autoencoder: [JSONValue.Member] {
-    guard let facts = source.autoencoder else { return [] }
-    let tensors = source.tensors.filter { $0.part == .autoencoder }
-    func rows(_ name: String) -> Int? { tensors.first { $0.name == name }?.shape.first }
-    func has(_ beginning: String) -> Bool { tensors.contains { $0.name.hasPrefix(beginning) } }
-    guard let groups = facts.normGroups else {
-      return Self.members([
-        "_class_name": "AutoencoderTiny", "scaling_factor": .double(facts.scalingFactor),
-      ])
-    }
-    // The original counts levels from the picture, as the configuration does.
-    let channels = (0..<source.levelCount).compactMap {
-      rows("decoder.up.\($0).block.0.conv1.bias")
-    }
-    let blocks = (0..<64).prefix { has("decoder.up.0.block.\($0).") }.count
-    func kinds(_ name: String) -> JSONValue { .array(channels.map { _ in .string(name) }) }
-    return Self.members([
-      "_class_name": "AutoencoderKL", "act_fn": "silu",
-      "block_out_channels": .array(channels.map { .integer($0) }),
-      "down_block_types": kinds("DownEncoderBlock2D"), "force_upcast": true, "in_channels": 3,
-      "latent_channels": .integer(
-        tensors.first { $0.name == "decoder.conv_in.weight" }?.shape.dropFirst().first ?? 4),
-      "layers_per_block": .integer(max(1, blocks - 1)),
-      "mid_block_add_attention": .bool(has("decoder.mid.attn_1.")),
-      "norm_num_groups": .integer(groups), "out_channels": 3,
-      "scaling_factor": .double(facts.scalingFactor),
-      "up_block_types": kinds("UpDecoderBlock2D"),
-      "use_post_quant_conv": .bool(has("post_quant_conv.")),
-      "use_quant_conv": .bool(has("quant_conv.")),
-    ])
-  }
-
-  private static func members(_ json: JSONValue) -> [JSONValue.Member] { json.members ?? [] }
-
   // MARK: Pipeline
 
   private var index: JSONValue {
     PipelineDescription.index(
-      by: .convert, tokenizer: tokenizerClass,
-      autoencoder: source.autoencoder?.normGroups == nil ? "AutoencoderTiny" : "AutoencoderKL")
+      by: .convert, of: source.family,
+      networks: Dictionary(
+        source.parts.map { ($0.slot, $0.network) }, uniquingKeysWith: { first, _ in first }),
+      tokenizer: tokenizerClass)
   }
 
   private var scheduler: JSONValue {
     if let stated = source.scheduler?.json { return stated }
-    let shift = source.defaults?.value(for: "aura.scheduler.shift")?.decimal
-    let count = source.defaults?.value(for: "aura.scheduler.train_timesteps")?.integer
-    return PipelineDescription.scheduler(shift: shift ?? 1.73, trainTimesteps: count ?? 1000)
+    let (keys, published) = (source.family.metadata, source.family.defaults)
+    let shift = source.defaults?.value(for: keys.shift)?.decimal
+    let count = source.defaults?.value(for: keys.trainTimesteps)?.integer
+    return PipelineDescription.scheduler(
+      shift: shift ?? published.shift, trainTimesteps: count ?? published.trainTimesteps)
   }
 
   // MARK: Tokenizer
@@ -224,12 +149,9 @@ struct FolderDescriptions {
 }
 
 extension ConversionSource {
-  /// Levels of the autoencoder's decoder.
-  var levelCount: Int {
-    let numbers = tensors.lazy.filter {
-      $0.part == .autoencoder && $0.name.hasPrefix("decoder.up.")
-    }
-    .compactMap { Int($0.name.dropFirst("decoder.up.".count).prefix { $0 != "." }) }
-    return min(64, (numbers.max() ?? -1) + 1)
+  /// Pixels per row of pictures, if the input says how it wants to be used.
+  fileprivate var pictureWidth: Int? {
+    let width = defaults?.value(for: family.metadata.width)?.integer
+    return width.flatMap { (8...65_536).contains($0) ? $0 : nil }
   }
 }

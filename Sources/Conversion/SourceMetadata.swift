@@ -23,75 +23,28 @@ extension ConversionSource {
       ("general.file_type", .uint32(mix.fileType)), ("general.quantization_version", .uint32(2)),
     ]
     if selection == .all { pairs += try defaultPairs() }
-    if let transformer {
-      pairs += [
-        ("aura.attention.key_length", .uint32(UInt32(clamping: transformer.headDimension))),
-        ("aura.patch_size", .uint32(UInt32(clamping: transformer.patchSize))),
-      ]
-    }
-    if let textEncoder {
-      pairs += selection == .all ? Self.ownPairs(textEncoder) : Self.llamaPairs(textEncoder)
-    }
-    if let autoencoder {
-      if let groups = autoencoder.normGroups {
-        pairs.append(("aura.vae.norm_groups", .uint32(UInt32(clamping: groups))))
+    for part in parts {
+      if selection != .all { pairs += part.facts.standaloneMetadata }
+      pairs += part.facts.settings.compactMap { value in
+        family.metadata.key(of: value.setting).map { ($0, value.metadataValue) }
       }
-      pairs.append(("aura.vae.scaling_factor", .float32(Float(autoencoder.scalingFactor))))
     }
     if let tokenizer { pairs += try tokenizerPairs(tokenizer) }
     return pairs
   }
 
   private var architecture: String {
-    switch selection {
-    case .all, .transformer: "aura"
-    case .textEncoder: "t5encoder"
-    case .autoencoder: "vae"
-    }
-  }
-
-  // MARK: Parts
-
-  private static func ownPairs(_ facts: TextEncoderFacts) -> [Pair] {
-    [
-      (
-        "aura.text_encoder.relative_max_distance",
-        .uint32(UInt32(clamping: facts.sizes.maxDistance))
-      ),
-      ("aura.text_encoder.layer_norm_epsilon", .float32(Float(facts.epsilon))),
-    ]
-  }
-
-  /// What llama.cpp needs of a T5 encoder, and our own keys for what it has none for.
-  private static func llamaPairs(_ facts: TextEncoderFacts) -> [Pair] {
-    let sizes = facts.sizes
-    func number(_ key: String, _ value: Int) -> Pair {
-      ("t5encoder.\(key)", .uint32(UInt32(clamping: value)))
-    }
-    return [
-      number("context_length", 512), number("embedding_length", sizes.width),
-      number("feed_forward_length", sizes.feedForwardWidth),
-      number("block_count", sizes.layerCount), number("attention.head_count", sizes.headCount),
-      number("attention.key_length", sizes.headDimension),
-      number("attention.value_length", sizes.headDimension),
-      ("t5encoder.attention.layer_norm_epsilon", .float32(Float(facts.epsilon))),
-      ("t5encoder.attention.layer_norm_rms_epsilon", .float32(Float(facts.epsilon))),
-      number("attention.relative_buckets_count", sizes.bucketCount),
-    ] + ownPairs(facts)
+    selection == .all ? family.architecture : parts.first?.network.architecture ?? ""
   }
 
   // MARK: Defaults
 
-  private static let copiedKeys = [
-    "aura.default.width", "aura.default.height", "aura.default.steps",
-    "aura.default.guidance_scale", "aura.default.max_sequence_length", "aura.scheduler.shift",
-    "aura.scheduler.train_timesteps",
-  ]
-
   /// How the model wants to be used, as a GGUF file or a scheduler's configuration tells it.
   private func defaultPairs() throws(ModelFileError) -> [Pair] {
     var pairs: [Pair] = []
-    for key in Self.copiedKeys {
+    let keys = family.metadata
+    let schedule = [keys.shift, keys.trainTimesteps]
+    for key in keys.flags.map(\.key) + schedule {
       guard let value = defaults?.value(for: key) else { continue }
       guard value.double != nil else {
         throw ModelFileError(
@@ -101,50 +54,42 @@ extension ConversionSource {
       pairs.append((key, .copy(value)))
     }
     guard let scheduler else { return pairs }
-    pairs.removeAll { $0.key.hasPrefix("aura.scheduler.") }
+    pairs.removeAll { schedule.contains($0.key) }
     if let shift = scheduler.json["shift"]?.doubleValue {
-      pairs.append(("aura.scheduler.shift", .float32(Float(shift))))
+      pairs.append((keys.shift, .float32(Float(shift))))
     }
     if let count = scheduler.json["num_train_timesteps"]?.integerValue {
-      pairs.append(("aura.scheduler.train_timesteps", .uint32(UInt32(clamping: count))))
+      pairs.append((keys.trainTimesteps, .uint32(UInt32(clamping: count))))
     }
     return pairs
   }
 
-  // MARK: Tokenizer
-
-  /// Why a tokenizer does not come along; nil if it does.
   /// The flags that say what differs from the published model and what tensors do not tell.
   var factFlags: String {
-    var flags: [String] = []
-    if let transformer, transformer.headDimension != 256 {
-      flags.append("--head-dimension \(transformer.headDimension)")
-    }
-    if let textEncoder, textEncoder.sizes.maxDistance != 128 {
-      flags.append("--relative-max-distance \(textEncoder.sizes.maxDistance)")
-    }
-    if let groups = autoencoder?.normGroups {
-      if groups != 32 { flags.append("--vae-norm-groups \(groups)") }
-      if let factor = autoencoder?.scalingFactor, factor != 0.13025 {
-        flags.append("--vae-scaling-factor \(factor)")
+    parts.flatMap { part in
+      part.facts.settings.compactMap { value in
+        let setting = part.network.described(value.setting)
+        guard let flag = setting.flag, value.value != setting.published else { return nil }
+        return "\(flag) \(value.text)"
       }
-    }
-    return flags.joined(separator: " ")
+    }.joined(separator: " ")
   }
 
   /// The flags that stand for the defaults in the metadata of the input.
   var defaultFlags: String {
-    [
-      ("width", "-W"), ("height", "-H"), ("steps", "--steps"),
-      ("guidance_scale", "--guidance-scale"), ("max_sequence_length", "--max-sequence-length"),
-    ].compactMap { key, flag -> String? in
-      guard let value = defaults?.value(for: "aura.default." + key)?.decimal else { return nil }
+    family.metadata.flags.compactMap { key, flag -> String? in
+      guard let value = defaults?.value(for: key)?.decimal else { return nil }
       return "\(flag) " + (Int(exactly: value).map { "\($0)" } ?? "\(value)")
     }.joined(separator: " ")
   }
 
+  // MARK: Tokenizer
+
+  private var readsText: Bool { parts.contains { $0.slot.tokenizer != nil } }
+
+  /// Why a tokenizer does not come along; nil if it does.
   func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
-    guard selection.parts.contains(.textEncoder) else { return nil }
+    guard readsText else { return nil }
     if container == .folder { return nil }
     if container == .safetensors {
       return "safetensors files hold neither tokenizer nor settings: keep the model's own beside "
@@ -159,7 +104,7 @@ extension ConversionSource {
     case .json(let document, let companions):
       var pairs = Self.pairs(document, companions)
       // llama.cpp reads lists only.
-      if selection == .textEncoder {
+      if selection != .all {
         let vocabulary = try tokenizing(source.path) { () throws(TokenizerError) in
           try GGUFVocabulary(tokenizerJSON: try parsed(document))
         }
@@ -177,7 +122,7 @@ extension ConversionSource {
     }
   }
 
-  private var vocabularySize: Int { textEncoder?.sizes.vocabularySize ?? 0 }
+  private var vocabularySize: Int { parts.lazy.map(\.facts.vocabularySize).max() ?? 0 }
 
   private func parsed(_ document: JSONDocument) throws(TokenizerError) -> JSONValue {
     do throws(ModelFileError) {

@@ -84,7 +84,7 @@ final class TensorConverter {
     {
       outcome.content = StoredContent(
         source.file, name: source.storedName, shape: source.shape,
-        isTokenTable: T5Names.isTokenTable(source.storedName), range: start..<end,
+        isTokenTable: source.isTokenTable, range: start..<end,
         end: sums.contentEnd)
     }
     if tensor.isCopied {

@@ -27,56 +27,78 @@ package enum TypePreset: String, CaseIterable, Sendable {
 /// Decides about types tensor by tensor, in the order in which a file holds them: mixes give the
 /// first few value projections another type than the rest.
 struct TypePolicy {
+  /// What decides about a tensor's type.
+  struct Tensor {
+    let part: Slot
+    let role: TensorRole
+    let layer: (stack: String, number: Int)?
+    let convention: QuantizationConvention?
+
+    init(_ tensor: PartTensor, role: TensorRole) {
+      part = tensor.part
+      self.role = role
+      layer = tensor.match.layer
+      convention = tensor.convention
+    }
+  }
+
+  /// The stack of layers of a part.
+  private struct Stack: Hashable {
+    let part: Slot
+    let name: String
+  }
+
   private let mix: TypeMix
   private let preset: TypePreset
   /// Value projections and layers of each part.
-  private let valueCounts: [ModelPart: Int]
-  private let layerCounts: [String: Int]
-  private var valuesSeen: [ModelPart: Int] = [:]
-  private var downsSeen = 0
+  private let valueCounts: [Slot: Int]
+  private let layerCounts: [Stack: Int]
+  /// The stacks of each part in the order of the data.
+  private let stacks: [Slot: [String]]
+  private var valuesSeen: [Slot: Int] = [:]
+  private var downsSeen: [Slot: Int] = [:]
   /// Whether any tensor so far got another type than published files give it.
   private(set) var presetMatters = false
 
   /// - Parameters:
   ///   - mix: the file's type.
   ///   - preset: what differs from it.
-  ///   - tensors: all tensors by name and role.
-  init(
-    _ mix: TypeMix, _ preset: TypePreset,
-    tensors: [(part: ModelPart, name: String, role: TensorRole)]
-  ) {
+  ///   - tensors: all tensors.
+  init(_ mix: TypeMix, _ preset: TypePreset, tensors: [Tensor]) {
     self.mix = mix
     self.preset = preset
-    var values: [ModelPart: Int] = [:]
-    var layers: [String: Int] = [:]
+    var values: [Slot: Int] = [:]
+    var layers: [Stack: Int] = [:]
+    var stacks: [Slot: [String]] = [:]
     for tensor in tensors {
       if tensor.role == .value { values[tensor.part, default: 0] += 1 }
-      if let (stack, number) = Self.layer(of: tensor.name) {
-        layers[stack] = max(layers[stack] ?? 0, number + 1)
-      }
+      guard let (name, number) = tensor.layer else { continue }
+      let stack = Stack(part: tensor.part, name: name)
+      if layers[stack] == nil { stacks[tensor.part, default: []].append(name) }
+      layers[stack] = max(layers[stack] ?? 0, number + 1)
     }
     valueCounts = values
     layerCounts = layers
+    self.stacks = stacks
   }
 
   /// The type of the next tensor, and why it is not the file's.
-  mutating func type(
-    _ part: ModelPart, _ name: String, _ role: TensorRole
-  ) -> (type: ElementType, reason: String?) {
+  mutating func type(_ tensor: Tensor) -> (type: ElementType, reason: String?) {
+    let role = tensor.role
     switch role {
     case .vector: return (.f32, mix.base == .f32 ? nil : "vector")
     case .table: return (mix.base == .f32 || mix.base == .bf16 ? .f32 : .f16, kept)
     case .sensitive: return (mix.base.isBlockQuantized ? .f16 : mix.base, kept)
-    case .embedding, .value, .textDown, .modulation, .matrix: break
+    case .embedding, .value, .output, .textDown, .modulation, .matrix: break
     }
     // Counted in any case, since the count decides about those that follow.
-    let published = publishedType(part, role)
+    let published = publishedType(tensor)
     guard mix.base.isBlockQuantized, preset != .pure else { return (mix.base, nil) }
     if role == .embedding { return embeddingType() }
     if preset == .compact, role == .modulation {
       return choose(published.stepSmaller, insteadOf: published)
     }
-    if preset == .careful, role == .value || Self.isOutput(name) || isBorder(name) {
+    if preset == .careful, role == .value || role == .output || isBorder(tensor) {
       return choose(published.stepBetter, insteadOf: published)
     }
     return (published, published == mix.base ? nil : "mix")
@@ -101,26 +123,33 @@ struct TypePolicy {
   }
 
   /// The published rules: city96's for transformers, llama.cpp's for text encoders.
-  private mutating func publishedType(_ part: ModelPart, _ role: TensorRole) -> ElementType {
-    switch role {
+  private mutating func publishedType(_ tensor: Tensor) -> ElementType {
+    switch tensor.role {
     case .value:
-      let index = valuesSeen[part, default: 0]
-      valuesSeen[part] = index + 1
-      return valueType(part, index)
+      let index = valuesSeen[tensor.part, default: 0]
+      valuesSeen[tensor.part] = index + 1
+      return valueType(tensor, index)
     case .textDown:
-      downsSeen += 1
-      return downType(downsSeen - 1, of: layerCounts["enc.blk"] ?? 0)
+      let index = downsSeen[tensor.part, default: 0]
+      downsSeen[tensor.part] = index + 1
+      return downType(index, of: layerCount(of: tensor) ?? 0)
     default: return mix.base
     }
   }
 
-  private func valueType(_ part: ModelPart, _ index: Int) -> ElementType {
+  /// Layers of the stack that a tensor lies in.
+  private func layerCount(of tensor: Tensor) -> Int? {
+    tensor.layer.flatMap { layerCounts[Stack(part: tensor.part, name: $0.stack)] }
+  }
+
+  private func valueType(_ tensor: Tensor, _ index: Int) -> ElementType {
     switch (mix.base, mix.size) {
     case (.q3_K, .medium): index < 2 ? .q5_K : .q4_K
     case (.q3_K, .large): .q5_K
     case (.q4_K, .small): index < 4 ? .q5_K : .q4_K
     case (.q4_K, .medium), (.q5_K, .medium):
-      part == .textEncoder && !Self.usesMoreBits(index, of: valueCounts[part] ?? 0)
+      tensor.convention == .languageModel
+        && !Self.usesMoreBits(index, of: valueCounts[tensor.part] ?? 0)
         ? mix.base : .q6_K
     default: mix.base
     }
@@ -143,29 +172,11 @@ struct TypePolicy {
     index < count / 8 || index >= 7 * count / 8 || (index - count / 8) % 3 == 2
   }
 
-  private static func isOutput(_ name: String) -> Bool {
-    [".attn.w1o.weight", ".attn.w2o.weight", ".attn_o.weight"].contains { name.hasSuffix($0) }
-  }
-
   /// Whether a tensor lies in one of the first two layers of the network or of its last two.
-  private func isBorder(_ name: String) -> Bool {
-    guard let (stack, number) = Self.layer(of: name), let count = layerCounts[stack] else {
-      return false
-    }
-    let isFirst = stack == "double_layers" || layerCounts["double_layers"] == nil
-    let isLast = stack == "single_layers" || layerCounts["single_layers"] == nil
-    return stack == "enc.blk"
-      ? number < 2 || number >= count - 2
-      : isFirst && number < 2 || isLast && number >= count - 2
-  }
-
-  /// The stack of layers that a name belongs to, and the number of its layer.
-  private static func layer(of name: String) -> (stack: String, number: Int)? {
-    for stack in ["double_layers", "single_layers", "enc.blk"]
-    where name.hasPrefix(stack + ".") {
-      let number = name.dropFirst(stack.count + 1).prefix { $0 != "." }
-      return Int(number).map { (stack, $0) }
-    }
-    return nil
+  private func isBorder(_ tensor: Tensor) -> Bool {
+    guard let (stack, number) = tensor.layer, let count = layerCount(of: tensor),
+      let stacks = stacks[tensor.part]
+    else { return false }
+    return stacks.first == stack && number < 2 || stacks.last == stack && number >= count - 2
   }
 }

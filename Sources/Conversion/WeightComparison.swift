@@ -25,7 +25,7 @@ package struct WeightDifference: Sendable, Equatable {
   }
 
   fileprivate static func name(of tensor: PartTensor) -> String {
-    tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
+    tensor.part.ggufPrefix + tensor.name
   }
 
   package init(
@@ -102,7 +102,7 @@ package struct WeightComparison {
   }
 
   private struct Key: Hashable {
-    let part: ModelPart
+    let part: Slot
     let name: String
 
     init(_ tensor: PartTensor) { (part, name) = (tensor.part, tensor.name) }

@@ -16,28 +16,46 @@ package struct SyntheticModel: Sendable {
   /// Types of whole folders: diffusers knows no quantized blocks in safetensors.
   package static let folderTypes: [ElementType] = [.f16, .bf16, .f32]
 
+  /// The family that the model is of.
+  package let family: FamilyDescription
+  /// Its sizes.
   package let preset: ModelPreset
   /// The type of the large matrices.
   package let type: ElementType
   package let seed: UInt64
 
   private let tensors: [SyntheticTensor]
-  private var descriptions: ModelDescriptions { ModelDescriptions(preset: preset, type: type) }
+  private let catalog: FamilyCatalog
+  private var descriptions: ModelDescriptions {
+    ModelDescriptions(family: family, preset: preset, type: type)
+  }
 
   /// - Parameters:
   ///   - preset: the sizes.
+  ///   - family: the family that the model is of.
+  ///   - catalog: families whose folders may be replaced.
   ///   - type: one of `RandomRows.types`.
   ///   - seed: of all random weights.
-  package init(_ preset: ModelPreset, type: ElementType, seed: UInt64) {
+  /// - Throws: `ModelFileError` for a preset whose sizes do not fit together.
+  package init(
+    _ preset: ModelPreset, of family: FamilyDescription, in catalog: FamilyCatalog,
+    type: ElementType, seed: UInt64
+  ) throws(ModelFileError) {
+    self.family = family
+    self.catalog = catalog
     self.preset = preset
     self.type = type
     self.seed = seed
-    tensors = preset.tensors
+    var tensors: [SyntheticTensor] = []
+    for part in preset.parts {
+      tensors += try part.requests().map { SyntheticTensor($0, of: part.slot, part.network) }
+    }
+    self.tensors = tensors
   }
 
   /// The tokenizer of a preset, as text for tokenizer.json.
   private var tokenizer: JSONValue {
-    SyntheticTokenizer(pieceCount: preset.textEncoder.pieceCount).json
+    SyntheticTokenizer(pieceCount: preset.pieceCount).json
   }
 
   // MARK: One file
@@ -75,17 +93,18 @@ package struct SyntheticModel: Sendable {
   }
 
   private static func ggufName(_ tensor: SyntheticTensor) -> String {
-    tensor.part == .autoencoder ? "vae." + tensor.name : tensor.name
+    tensor.part.ggufPrefix + tensor.name
   }
 
-  /// Writes the image autoencoder alone as a safetensors file.
+  /// Writes one part alone as a safetensors file under our names.
   ///
   /// - Parameters:
+  ///   - part: the part's place.
   ///   - path: the file, which must not exist.
   ///   - pool: threads to work on.
   /// - Throws: `ModelFileError` if the file cannot be written, `ComputeError` if cancelled.
-  package func writeAutoencoder(to path: String, on pool: ThreadPool) throws {
-    let tensors = tensors.filter { $0.part == .autoencoder }
+  package func write(_ part: Slot, to path: String, on pool: ThreadPool) throws {
+    let tensors = tensors.filter { $0.part == part }
     let types = tensors.map { $0.storedType(type, isUniform: true) }
     let layout = try SafetensorsWriter.layout(
       zip(tensors, types).map { TensorDeclaration(name: $0.name, type: $1, shape: $0.shape) },
@@ -114,8 +133,8 @@ package struct SyntheticModel: Sendable {
     to path: String, overwrite: Bool, on pool: ThreadPool, progress: @escaping Progress,
     onRescue: (RescuedFile) -> Void = { _ in }
   ) throws -> Int {
-    let parts = try ModelPart.allCases.map { part in
-      try FolderPart(part, tensors.filter { $0.part == part }, self, path: path)
+    let parts = try preset.parts.map { part in
+      try FolderPart(part, tensors.filter { $0.part == part.slot }, self, path: path)
     }
     var files = descriptions.files(tokenizer: tokenizer)
     for part in parts {
@@ -128,7 +147,7 @@ package struct SyntheticModel: Sendable {
       parts.reduce(0) { $0 + $1.byteCount } + texts.reduce(0) { $0 + $1.1.count }
     let folder = try AtomicFolder(path: path, byteCount: byteCount) {
       () throws(ModelFileError) in
-      try OwnFolder.mayReplace(path, overwrite)
+      try OwnFolder.mayReplace(path, overwrite, catalog)
     }
     let contents = TensorContents(
       seed: seed, on: pool,
@@ -163,22 +182,23 @@ extension SyntheticModel {
     let name: String
     let shards: SafetensorsShards
     private let layouts: [TensorFileLayout]
-    private let tensors: [SyntheticTensor]
+    private let tensors: [(tensor: SyntheticTensor, rowOrder: NameRule.RowOrder)]
     private let type: ElementType
 
     init(
-      _ part: ModelPart, _ tensors: [SyntheticTensor], _ model: SyntheticModel, path: String
+      _ part: ModelPreset.Part, _ tensors: [SyntheticTensor], _ model: SyntheticModel, path: String
     ) throws(ModelFileError) {
-      name = part.folderName
-      self.tensors = tensors
+      name = part.slot.key
       type = model.type
-      let levels = model.preset.autoencoder.channels.count
+      let levels = part.network.levelCount(of: tensors.map(\.name))
+      let names = tensors.map { part.network.inFolder($0.name, levels: levels) }
+      self.tensors = zip(tensors, names).map { ($0, $1.rowOrder) }
       shards = SafetensorsShards(
-        tensors.map {
+        zip(tensors, names).map { tensor, name in
           TensorDeclaration(
-            name: part.folderName(of: $0.name, levels: levels) ?? $0.name,
-            type: $0.storedType(model.type, isUniform: true), shape: $0.shape)
-        }, stem: part.weightsStem)
+            name: name.name, type: tensor.storedType(model.type, isUniform: true),
+            shape: tensor.shape)
+        }, stem: part.network.library.weightsStem)
       var layouts: [TensorFileLayout] = []
       for shard in shards.shards {
         layouts.append(
@@ -196,9 +216,8 @@ extension SyntheticModel {
       for (shard, layout) in zip(shards.shards, layouts) {
         let writer = try TensorFileWriter(
           path: try folder.file("\(name)/\(shard.fileName)"), overwrite: false, layout: layout)
-        for tensor in rest.prefix(shard.tensors.count) {
-          // diffusers stores scale before shift in the final modulation, the original shift first.
-          let firstRow = tensor.name == "modF.1.weight" ? tensor.rowCount / 2 : 0
+        for (tensor, rowOrder) in rest.prefix(shard.tensors.count) {
+          let firstRow = rowOrder == .halvesSwapped ? tensor.rowCount / 2 : 0
           try contents.write(tensor, as: type, firstRow: firstRow, to: writer)
         }
         rest = rest.dropFirst(shard.tensors.count)

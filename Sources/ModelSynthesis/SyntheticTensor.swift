@@ -2,64 +2,45 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 
-/// A tensor to make up.
+/// A tensor to make up: one that a network asks for.
 struct SyntheticTensor: Sendable {
-  /// What the tensor is for, which decides about its type.
-  enum Role: Sendable {
-    /// One of the matrices that make up nearly all of the model.
-    case matrix
-    /// Small tables and layers that quantizers leave alone, convolutions.
-    case sensitive
-    /// Norm weights and biases.
-    case vector
-  }
-
   enum Content: Sendable {
     case random(standardDeviation: Float)
     case constant(Float)
   }
 
-  let part: ModelPart
-  /// Our name: the original release's, llama.cpp's, LDM's.
+  let part: Slot
+  /// Our name.
   let name: String
   /// Row-major.
   let shape: [Int]
-  let role: Role
+  /// What the tensor is for, which decides about its type.
+  let role: TensorRole
   let content: Content
 
-  /// A weight whose outputs vary as much as its inputs.
-  ///
   /// - Parameters:
+  ///   - request: what the network asks for.
   ///   - part: the part of the model.
-  ///   - name: our name.
-  ///   - shape: `[out, in]`, or a convolution's `[out, in, height, width]`.
-  ///   - role: what it is for.
-  ///   - gain: factor on the outputs.
-  /// - Returns: the tensor.
-  static func weight(
-    _ part: ModelPart, _ name: String, _ shape: [Int], _ role: Role = .matrix, gain: Float = 1
-  ) -> SyntheticTensor {
+  ///   - network: what is known of its tensors.
+  init(_ request: WeightRequest, of part: Slot, _ network: NetworkDescription) {
+    let match = network.roles.match(request.name)
+    self.part = part
+    name = request.name
+    // Other dimensions are as the network asks for them in files and folders alike.
+    if case .leadingOne = match.rule.shape {
+      shape = match.rule.shape.shape(of: request.shape, inFolder: false)
+    } else {
+      shape = request.shape
+    }
+    role = match.role(shape: request.shape)
     let inputs = shape.dropFirst().reduce(1, *)
-    return SyntheticTensor(
-      part: part, name: name, shape: shape, role: role,
-      content: .random(standardDeviation: gain / Float(max(1, inputs)).squareRoot()))
-  }
-
-  /// Rows of values that are added to or looked up by something.
-  static func table(
-    _ part: ModelPart, _ name: String, _ shape: [Int], _ role: Role, standardDeviation: Float
-  ) -> SyntheticTensor {
-    SyntheticTensor(
-      part: part, name: name, shape: shape, role: role,
-      content: .random(standardDeviation: standardDeviation))
-  }
-
-  /// A vector of equal numbers.
-  static func vector(
-    _ part: ModelPart, _ name: String, _ count: Int, _ value: Float
-  ) -> SyntheticTensor {
-    SyntheticTensor(
-      part: part, name: name, shape: [count], role: .vector, content: .constant(value))
+    content =
+      switch match.rule.content {
+      case .weight(let gain):
+        .random(standardDeviation: gain / Float(max(1, inputs)).squareRoot())
+      case .table(let standardDeviation): .random(standardDeviation: standardDeviation)
+      case .constant(let value): .constant(value)
+      }
   }
 
   /// Rows that are made one by one: what belongs to one index of the first dimension that is not 1.
@@ -75,10 +56,9 @@ struct SyntheticTensor: Sendable {
   ///   - isUniform: whether vectors have that type too, as in published folders.
   /// - Returns: the tensor's type.
   func storedType(_ type: ElementType, isUniform: Bool) -> ElementType {
-    switch role {
-    case .matrix: type
-    case .sensitive: type.isBlockQuantized ? .f16 : type
-    case .vector: isUniform ? type : .f32
-    }
+    if role.isQuantized { return type }
+    // Small tables too are numbers of the type.
+    if shape.count > 1 { return type.isBlockQuantized ? .f16 : type }
+    return isUniform ? type : .f32
   }
 }

@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// What to generate. Whatever is nil takes the model's default.
 public struct GenerationRequest: Sendable, Equatable {
   /// What the picture should show.
@@ -33,17 +35,26 @@ public struct GenerationRequest: Sendable, Equatable {
 /// What a model suggests where a request says nothing.
 public struct GenerationDefaults: Sendable, Equatable {
   /// Pixels per row.
-  public var width = 1024
+  public var width: Int
   /// Rows.
-  public var height = 1024
+  public var height: Int
   /// Denoising steps.
-  public var steps = 50
+  public var steps: Int
   /// Strength of classifier-free guidance.
-  public var guidanceScale = 3.5
+  public var guidanceScale: Double
   /// Shift of the noise schedule.
-  public var shift = 1.73
+  public var shift: Double
   /// Most tokens of a prompt.
-  public var maxSequenceLength = 256
+  public var maxSequenceLength: Int
+
+  init(_ defaults: SamplingDefaults) {
+    width = defaults.width
+    height = defaults.height
+    steps = defaults.steps
+    guidanceScale = defaults.guidanceScale
+    shift = defaults.shift
+    maxSequenceLength = defaults.maxSequenceLength
+  }
 }
 
 /// A request with every default filled in and checked: what was really done.

@@ -4,19 +4,24 @@ import StrictJSON
 
 /// What a model's own files say about how it wants to be used.
 struct ModelDefaults {
-  var generation = GenerationDefaults()
+  var generation: GenerationDefaults
   /// Factor between noise levels and training times.
-  var trainTimesteps = 1000
+  var trainTimesteps: Int
 
-  /// Reads GGUF metadata (`aura.default.*`, `aura.scheduler.*`) or a scheduler configuration.
+  /// Takes the family's own where neither GGUF metadata nor a scheduler configuration tells.
   ///
   /// - Throws: `ModelFileError` if a value is of the wrong kind or the scheduler another one.
   init(_ sources: ModelSources) throws(ModelFileError) {
-    if let gguf = sources.defaults { try read(gguf) }
+    let published = sources.family.defaults
+    generation = GenerationDefaults(published)
+    trainTimesteps = published.trainTimesteps
+    if let gguf = sources.defaults { try read(gguf, sources.family.metadata) }
     if let scheduler = sources.scheduler { try read(scheduler) }
   }
 
-  private mutating func read(_ gguf: GGUFFile) throws(ModelFileError) {
+  private mutating func read(
+    _ gguf: GGUFFile, _ keys: MetadataKeys
+  ) throws(ModelFileError) {
     func number(_ key: String, _ range: ClosedRange<Double>) throws(ModelFileError) -> Double? {
       guard let stored = gguf.value(for: key) else { return nil }
       guard let value = stored.decimal, range.contains(value) else {
@@ -29,19 +34,19 @@ struct ModelDefaults {
     func set(
       _ field: WritableKeyPath<GenerationDefaults, Int>, _ key: String, _ range: ClosedRange<Double>
     ) throws(ModelFileError) {
-      if let value = try number("aura.default.\(key)", range) {
+      if let value = try number(key, range) {
         generation[keyPath: field] = Int(value)
       }
     }
-    try set(\.width, "width", 1...65_536)
-    try set(\.height, "height", 1...65_536)
-    try set(\.steps, "steps", 1...10_000)
-    try set(\.maxSequenceLength, "max_sequence_length", 1...4096)
-    if let scale = try number("aura.default.guidance_scale", 0...1000) {
+    try set(\.width, keys.width, 1...65_536)
+    try set(\.height, keys.height, 1...65_536)
+    try set(\.steps, keys.steps, 1...10_000)
+    try set(\.maxSequenceLength, keys.maxSequenceLength, 1...4096)
+    if let scale = try number(keys.guidanceScale, 0...1000) {
       generation.guidanceScale = scale
     }
-    if let shift = try number("aura.scheduler.shift", 1e-3...1e3) { generation.shift = shift }
-    if let count = try number("aura.scheduler.train_timesteps", 1...1e6) {
+    if let shift = try number(keys.shift, 1e-3...1e3) { generation.shift = shift }
+    if let count = try number(keys.trainTimesteps, 1...1e6) {
       trainTimesteps = Int(count)
     }
   }

@@ -1,7 +1,8 @@
 import Checkpoints
+import Compute
 import Machine
+import ModelCatalog
 import ModelFiles
-import Networks
 
 /// A full check of a model: structure and sizes, every number, names and shapes against the
 /// architecture, and the hashes that files hold of their tensors.
@@ -11,7 +12,9 @@ package struct ModelVerification: Sendable {
   /// Everything that was found, errors first.
   package let problems: [VerificationProblem]
   /// Parts whose tensors were compared with what their network asks for.
-  package let parts: [ModelPart]
+  package let parts: [Slot]
+  /// What parts would be of, where none was recognized.
+  package let modelPhrase: String
   /// What a run would need beside this path.
   package let missing: [String]
   /// Files with tensors.
@@ -41,9 +44,10 @@ package struct ModelVerification: Sendable {
     progress: @escaping @Sendable (_ readBytes: Int, _ allBytes: Int) -> Void = { _, _ in }
   ) throws(ComputeError) {
     self.path = path
+    modelPhrase = FamilyCatalog.known.modelPhrase
     let inspection: ModelInspection
     do throws(ModelFileError) {
-      inspection = try ModelInspection(path: path)
+      inspection = try ModelInspection(path: path, in: .known)
     } catch {
       // Nothing can be said about what cannot be opened.
       problems = [VerificationProblem(error)]
@@ -76,9 +80,11 @@ package struct ModelVerification: Sendable {
     let unfit = Set(inspection.faults.map(\.path))
     for found in inspection.parts where !unfit.contains(found.path) {
       do throws(ModelFileError) {
-        let source = try PartSource(found.part, path: found.path, hints: hints)
+        let source = try PartSource(
+          found.part, of: found.family, path: found.path, hints: hints, in: .known)
         problems += source.problems { source throws(ModelFileError) in
-          try Self.open(source, as: found.part)
+          _ = try source.network.open(source)
+          try source.network.checkIdleParts(source)
         }
       } catch {
         problems.append(VerificationProblem(error))
@@ -97,18 +103,5 @@ package struct ModelVerification: Sendable {
       problems.append(VerificationProblem(error))
     }
     return problems
-  }
-
-  private static func open(_ source: PartSource, as part: ModelPart) throws(ModelFileError) {
-    switch part {
-    case .transformer: _ = try AuraFlowTransformer(source)
-    case .textEncoder: _ = try UMT5Encoder(source)
-    case .autoencoder:
-      if TinyDecoder.describes(source) {
-        _ = try TinyDecoder(source)
-      } else {
-        _ = try AutoencoderDecoder(source)
-      }
-    }
   }
 }

@@ -3,8 +3,8 @@ import ComputeCPU
 import Diffusion
 import Foundation
 import Machine
+import ModelCatalog
 import ModelFiles
-import Networks
 
 /// A text-to-image model, opened and checked, that turns prompts into pictures.
 ///
@@ -77,9 +77,10 @@ public final class Pipeline: Sendable {
     waitingLimit: Int = 64
   ) throws(ModelFileError) {
     queue = GenerationQueue(capacity: waitingLimit)
-    let sources = try ModelSources(paths, hints: hints)
+    let sources = try ModelSources(paths, hints: hints, in: .known)
     let modelDefaults = try ModelDefaults(sources)
-    let model = try AuraFlowModel(sources, trainTimesteps: modelDefaults.trainTimesteps)
+    let model = try FamilyCatalog.known.open(
+      sources, trainTimesteps: modelDefaults.trainTimesteps)
     self.model = model
     let geometry = model.denoiser.geometry
     upscaling = model.codec.upscaling

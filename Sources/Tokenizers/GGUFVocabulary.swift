@@ -9,9 +9,9 @@ package struct GGUFVocabulary: Sendable {
   /// `tokenizer.ggml.token_type`, one per token.
   package var tokenTypes: [Int32]?
   package var addSpacePrefix: Bool?
-  /// `tokenizer.ggml.add_bos_token`; AuraFlow's text encoder takes none, so false if missing.
+  /// `tokenizer.ggml.add_bos_token`; T5 encoders take none, so false if missing.
   package var addBOS: Bool?
-  /// `tokenizer.ggml.add_eos_token`; AuraFlow's text encoder needs it, so true if missing.
+  /// `tokenizer.ggml.add_eos_token`; T5 encoders need it, so true if missing.
   package var addEOS: Bool?
   package var bosID: Int?
   package var eosID: Int?

@@ -54,7 +54,7 @@ package struct Tokenizer: Sendable {
   /// Reads a SentencePiece model file, as in tokenizer.model.
   ///
   /// Texts end with the model's end-of-sequence piece, and no token starts them: the convention
-  /// of AuraFlow's text encoder.
+  /// of T5 encoders.
   ///
   /// - Parameter bytes: the file.
   /// - Throws: ``TokenizerError`` if the file is malformed, or is not a byte-pair encoding.

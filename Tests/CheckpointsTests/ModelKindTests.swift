@@ -1,3 +1,4 @@
+import AuraFlowFamily
 import Checkpoints
 import ModelFiles
 import TestSupport
@@ -76,7 +77,8 @@ struct ModelKindTests {
     let tensors = (decoder + more + unet).map { Tensor($0, [1], [1]) }
     let path = try folder.write(RawSafetensors.encode(tensors), to: "sdxl.safetensors")
     let error = #expect(throws: ModelFileError.self) {
-      _ = try PartSources(ModelPart.allCases, ModelPaths(model: path), hints: ArchitectureHints())
+      _ = try PartSources(
+        AuraFlow.family.slots, ModelPaths(model: path), hints: ArchitectureHints())
     }
     #expect(error?.fault.hasPrefix("is a Stable Diffusion XL model") == true)
   }

@@ -1,4 +1,5 @@
 import Checkpoints
+import ModelCatalog
 import Testing
 
 @Suite("Names of T5 text encoders")
@@ -12,6 +13,6 @@ struct T5NamesTests {
       ("shared.weight.scale", false),
     ])
   func tokenTables(_ name: String, _ isTable: Bool) {
-    #expect(T5Names.isTokenTable(name) == isTable)
+    #expect(FamilyCatalog.known.isTokenTable(name) == isTable)
   }
 }

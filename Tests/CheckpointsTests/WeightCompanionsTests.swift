@@ -27,7 +27,7 @@ struct WeightCompanionsTests {
   private func weights(
     _ companions: [Tensor], type: ElementType = .f8_e4m3, prefix: String = "",
     metadata: [(key: String, value: String)] = [], allowsExtra: Bool = true
-  ) throws -> ComponentWeights {
+  ) throws -> StoredWeights {
     let others = ["w1k", "w1v", "w1o"].map {
       Tensor(prefix + "single_layers.0.attn.\($0).weight", [1], [1])
     }
@@ -47,7 +47,7 @@ struct WeightCompanionsTests {
       .parts[0].weights
   }
 
-  private func values(_ weights: ComponentWeights) throws -> [Float] {
+  private func values(_ weights: StoredWeights) throws -> [Float] {
     try weights.values(Self.base + ".weight", rows: 3, columns: 4)
   }
 
@@ -151,7 +151,7 @@ struct WeightCompanionsTests {
     let folder = try TemporaryFolder()
     let (transformer, text) = (Self.transformerNames, Self.textEncoderNames)
     let mark = RawSafetensors.Tensor("model.scaled_fp8", .f8_e4m3, [0])
-    func open(_ part: ModelPart, _ tensors: [Tensor]) throws {
+    func open(_ part: Slot, _ tensors: [Tensor]) throws {
       let path = try folder.write(RawSafetensors.encode(tensors), to: "all.safetensors")
       _ = try PartSource(part, path: path)
     }

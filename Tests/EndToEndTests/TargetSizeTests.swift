@@ -129,7 +129,9 @@ struct TargetSizeTests {
       let matrices = source.tensors.filter { $0.name.hasSuffix(".c_proj.weight") }
       #expect(matrices.count > 5)
       let path = folder.path(name)
-      let plan = try ConversionPlan(overlay: matrices.map { ($0, type) }, path: path)
+      let whole = try ConversionPlan(
+        source, ConversionPlan.Request(try #require(TypeMix(named: "f16"))), path: path)
+      let plan = try ConversionPlan(overlay: matrices.map { ($0, type) }, of: whole, path: path)
       _ = try Converter.write(
         plan, to: path, overwrite: true, options: ConversionOptions(),
         on: ThreadPool(threadCount: 2)

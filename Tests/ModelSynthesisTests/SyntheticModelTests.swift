@@ -50,7 +50,7 @@ import Testing
   @Test("A cancelled model leaves nothing behind")
   func cancellation() throws {
     let pool = ThreadPool(threadCount: 2)
-    let model = SyntheticModel(.tiny, type: .f16, seed: 0)
+    let model = try SyntheticModel(.tiny, type: .f16, seed: 0)
     #expect(throws: ComputeError.cancelled) {
       _ = try model.writeGGUF(to: folder.path("a.gguf"), overwrite: false, on: pool) { written, _ in
         if written > 1_000_000 { pool.cancel() }

@@ -4,7 +4,7 @@ import Checkpoints
 import ComputeCPU
 import Foundation
 import Machine
-import Networks
+import ModelCatalog
 import TextToImage
 
 extension BenchCommand {
@@ -47,11 +47,11 @@ extension BenchCommand {
         }
         let device = CPUDevice(
           threadCount: common.threadCount, activations: precision.activations)
-        let denoiser = try AuraFlowTransformer(PartSource(.transformer, path: transformer))
+        let denoiser = try FamilyCatalog.known.denoiser(at: transformer)
         var results: [BlockResult] = []
         for count in counts {
-          let benchmark = BlockBenchmark(denoiser, tokens: count)
-          let result = try benchmark.run(repetitions: repetitions, steps: steps, on: device)
+          let result = try denoiser.measureBlocks(
+            tokens: count, repetitions: repetitions, steps: steps, on: device)
           results.append(result)
           if !common.json {
             Console.writeOutput(
@@ -94,10 +94,9 @@ extension BenchCommand {
         guard (16...16384).contains(width), (16...16384).contains(height) else {
           throw ValidationError("--width and --height must be from 16 to 16384")
         }
-        let denoiser = try AuraFlowTransformer(PartSource(.transformer, path: transformer))
-        let benchmark = StepBenchmark(denoiser, width: width, height: height)
-        let result = try benchmark.run(
-          threads: common.threadCount,
+        let denoiser = try FamilyCatalog.known.denoiser(at: transformer)
+        let result = try denoiser.measureStep(
+          width: width, height: height, threads: common.threadCount,
           activations: precision.activations)
         if common.json { return try BenchCommand.printJSON([result]) }
         var lines = [

@@ -5,6 +5,7 @@ import ComputeCPU
 import Conversion
 import Foundation
 import Machine
+import ModelCatalog
 import ModelFiles
 import Quantization
 import StrictJSON
@@ -129,7 +130,7 @@ struct CompareCommand: AsyncParsableCommand {
       // Whatever may be wrong is found before hours of work, and before anything is written.
       let models = modelLevels(names)
       for note in try Comparison.check(settings, reference, models) { console.note(note) }
-      let importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+      let importance = try imatrix.map { try ImportanceMatrix(path: $0, in: .known) }
       _ = try ScoreTable(path: output + "/scores.csv")
       interruption.beginWriting()
       let store = try ComparisonStore(folder: output, overwrite: common.force)
@@ -178,7 +179,7 @@ struct CompareCommand: AsyncParsableCommand {
     settings.velocityPoints = velocityPoints
     settings.threadCount = common.threads
     settings.memory = memory.memory.budget
-    settings.version = AuraFlowCommand.configuration.version
+    settings.version = RootCommand.configuration.version
     return settings
   }
 
@@ -219,7 +220,7 @@ struct CompareCommand: AsyncParsableCommand {
     _ reference: ComparisonLevel, _ names: LevelNames
   ) throws -> ComparisonLevel {
     let source = try ConversionSource(
-      .transformer, paths: reference.paths, hints: reference.hints)
+      .denoiser, paths: reference.paths, hints: reference.hints, in: .known)
     let isQuantized = source.tensors.contains { $0.type.isBlockQuantized }
     let other: ActivationPrecision = precision.activations == .exact ? .auto : .exact
     return ComparisonLevel(

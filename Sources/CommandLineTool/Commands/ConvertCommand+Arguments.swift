@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Conversion
 import Foundation
+import ModelCatalog
 import ModelFiles
 import TextToImage
 
@@ -54,22 +55,23 @@ extension ConvertCommand {
 
   /// Refuses files of parts that are not going to be written.
   private func expectPartsInUse() throws {
-    let flags: [(String, String?, ModelPart)] = [
-      ("--transformer", parts.transformer, .transformer),
-      ("--text-encoder", parts.textEncoder, .textEncoder), ("--vae", parts.vae, .autoencoder),
-      ("--tokenizer", parts.tokenizer, .textEncoder),
-    ]
+    let (named, slots) = (parts.paths(model: nil), FamilyCatalog.known.slots)
+    func isWritten(_ slot: Slot) -> Bool { part == .all || part == .part(slot.option) }
+    var flags = slots.map { slot in
+      (flag: slot.flag, path: named.parts[slot.key], isUsed: isWritten(slot))
+    }
+    flags.append(
+      ("--tokenizer", named.tokenizer, slots.contains { $0.tokenizer != nil && isWritten($0) }))
     // To measure, the whole model is run.
-    for (flag, path, part) in flags
-    where path != nil && !self.part.parts.contains(part) && !size.isUsed {
-      throw ValidationError("\(flag) has no use with --part \(self.part.rawValue)")
+    for (flag, path, isUsed) in flags where path != nil && !isUsed && !size.isUsed {
+      throw ValidationError("\(flag) has no use with --part \(part.name)")
     }
   }
 
   /// Opens the model. A whole one must be one that generate opens.
   func source() throws -> ConversionSource {
     let (paths, hints) = (parts.paths(model: input), parts.hints())
-    let source = try ConversionSource(part, paths: paths, hints: hints)
+    let source = try ConversionSource(part, paths: paths, hints: hints, in: .known)
     if part == .all { _ = try Pipeline(paths, hints: hints) }
     return source
   }

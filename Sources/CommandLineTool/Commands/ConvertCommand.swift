@@ -3,6 +3,7 @@ import Checkpoints
 import Conversion
 import Foundation
 import Machine
+import ModelCatalog
 import ModelFiles
 import Quantization
 import TextToImage
@@ -74,7 +75,7 @@ struct ConvertCommand: AsyncParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "What to write: \(PartSelection.allCases.map(\.rawValue).joined(separator: ", ")).",
+      "What to write: \(PartSelection.allValueStrings.joined(separator: ", ")).",
       valueName: "part"))
   var part = PartSelection.all
 
@@ -141,7 +142,7 @@ struct ConvertCommand: AsyncParsableCommand {
         interruption.beginWriting()
         if request.container == .folder {
           try AtomicFolder.check(output) { () throws(ModelFileError) in
-            try OwnFolder.mayReplace(output, common.force)
+            try OwnFolder.mayReplace(output, common.force, .known)
           }
         } else {
           try AtomicFile.check(output, overwrite: common.force)
@@ -151,7 +152,7 @@ struct ConvertCommand: AsyncParsableCommand {
       }
       let source = try source()
       if let output { try expectApart(output, from: source) }
-      var importance = try imatrix.map { try ImportanceMatrix(path: $0) }
+      var importance = try imatrix.map { try ImportanceMatrix(path: $0, in: .known) }
       let plan: ConversionPlan
       if size.isUsed {
         (plan, importance) = try await bestTypes(interruption, results, console).plan(
@@ -211,7 +212,7 @@ struct ConvertCommand: AsyncParsableCommand {
     let others = importance.unknownNames.count
     console.detail(
       "\(importance.path): \(importance.count) tensors\(origin)"
-        + (others > 0 ? ", \(others) that AuraFlow models do not have" : ""))
+        + (others > 0 ? ", \(others) that \(plan.family.name) models do not have" : ""))
     let rounded = plan.tensors.filter(\.usesImportance)
     let unknown = try rounded.filter {
       try importance.importance(of: $0.source.name, columns: $0.shape.last ?? 1) == nil
@@ -269,5 +270,26 @@ struct ConvertCommand: AsyncParsableCommand {
   }
 }
 
-extension PartSelection: ExpressibleByArgument {}
+extension PartSelection: ExpressibleByArgument {
+  /// `all`, or a part by the option that names a file of it.
+  public init?(argument: String) {
+    guard Self.allValueStrings.contains(argument) else { return nil }
+    self = argument == "all" ? .all : .part(argument)
+  }
+
+  /// What can be asked for, of all families.
+  public static var allValueStrings: [String] { ["all"] + FamilyCatalog.known.options }
+
+  /// As it is asked for.
+  public var defaultValueDescription: String { name }
+
+  /// As it is asked for.
+  var name: String {
+    switch self {
+    case .all: "all"
+    case .denoiser: "denoiser"
+    case .part(let option): option
+    }
+  }
+}
 extension TypePreset: ExpressibleByArgument {}

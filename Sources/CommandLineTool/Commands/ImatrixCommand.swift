@@ -73,7 +73,7 @@ struct ImatrixCommand: AsyncParsableCommand {
       let start = ContinuousClock.now
       let session = try ImatrixSession(
         pipeline, requests, output: output,
-        identity: "\(AuraFlowCommand.configuration.version) \(model.hints()) "
+        identity: "\(RootCommand.configuration.version) \(model.hints()) "
           + precision.activations.rawValue, console, interruption)
       let entries = try await session.run()
       let results = ResultWriter(console, overwrite: common.force)

@@ -2,6 +2,7 @@ import ArgumentParser
 import Checkpoints
 import Foundation
 import Machine
+import ModelCatalog
 import ModelFiles
 import TextToImage
 
@@ -55,7 +56,7 @@ struct InspectCommand: AsyncParsableCommand {
   func run() async throws {
     try await reportingFailure {
       if verify { return try verifyModel() }
-      let inspection = try ModelInspection(path: path)
+      let inspection = try ModelInspection(path: path, in: .known)
       if quiet { return }
       let obstacle = obstacle(to: inspection)
       if common.json {

@@ -1,10 +1,14 @@
 import ArgumentParser
 import BlockFormats
+import Checkpoints
 import Foundation
 import Machine
+import ModelCatalog
 import ModelFiles
 import ModelSynthesis
 import StrictJSON
+
+private let presetNames = FamilyCatalog.known.presets.map(\.preset.name)
 
 /// Makes a model of random weights.
 struct SynthesizeCommand: AsyncParsableCommand {
@@ -41,8 +45,8 @@ struct SynthesizeCommand: AsyncParsableCommand {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "The model's sizes: \(ModelPreset.allCases.map(\.rawValue).joined(separator: ", ")).",
-      valueName: "name"), completion: .list(ModelPreset.allCases.map(\.rawValue)))
+      "The model's sizes: \(presetNames.joined(separator: ", ")).",
+      valueName: "name"), completion: .list(presetNames))
   var preset: String
 
   @Option(
@@ -91,10 +95,13 @@ struct SynthesizeCommand: AsyncParsableCommand {
 
   /// The model that the arguments describe.
   private func model() throws -> SyntheticModel {
-    guard let preset = ModelPreset(rawValue: preset.lowercased()) else {
+    guard
+      let (family, preset) = FamilyCatalog.known.presets
+        .first(where: { $0.preset.name == preset.lowercased() })
+    else {
       throw ValidationError(
         "--preset: '\(preset)' is none of "
-          + ModelPreset.allCases.map(\.rawValue).joined(separator: ", "))
+          + presetNames.joined(separator: ", "))
     }
     let name = type ?? (isFile ? "q4_K" : "f16")
     guard let type = RandomRows.types.first(where: { $0.name.lowercased() == name.lowercased() })
@@ -117,7 +124,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
             + "; end the name in .gguf for \(type.name)")
       }
     }
-    return SyntheticModel(preset, type: type, seed: seed)
+    return try SyntheticModel(preset, of: family, in: .known, type: type, seed: seed)
   }
 
   private func write(
@@ -140,7 +147,7 @@ struct SynthesizeCommand: AsyncParsableCommand {
     guard !common.quiet else { return }
     guard common.json else { return Console.writeOutput(place.withoutControlCharacters + "\n") }
     let report: JSONValue = [
-      "file": .path(place), "preset": .string(model.preset.rawValue),
+      "file": .path(place), "preset": .string(model.preset.name),
       "type": .string(model.type.name), "seed": .seed(model.seed), "bytes": .integer(byteCount),
       "seconds": .double(seconds),
     ]

@@ -55,7 +55,7 @@ struct ModelOptions: ParsableArguments {
     let pipeline = try Pipeline(
       paths, hints: hints(), threadCount: threads, activations: precision.activations,
       memory: memory.memory.budget)
-    let name = FileSystem.stem(of: paths.transformer ?? paths.model ?? "")
+    let name = FileSystem.stem(of: paths.parts["transformer"] ?? paths.model ?? "")
     return (pipeline, FilePaths.shown(name))
   }
 }

@@ -23,7 +23,7 @@ struct ImageMetadata {
       [
         "Steps: \(settings.steps)", "Sampler: Euler", "CFG scale: \(settings.guidanceScale)",
         "Seed: \(seed)", "Size: \(settings.width)x\(settings.height)", "Model: \(model)",
-        "Shift: \(settings.shift)", "Version: \(AuraFlowCommand.configuration.version)",
+        "Shift: \(settings.shift)", "Version: \(RootCommand.configuration.version)",
       ].joined(separator: ", "))
     return lines.joined(separator: "\n")
   }
@@ -38,7 +38,7 @@ struct ImageMetadata {
       ] + settings.commonMembers + [
         .init(key: "sigmas", value: .array(settings.sigmas.map { .double(Double($0)) })),
         .init(key: "model", value: .string(model)),
-        .init(key: "version", value: .string(AuraFlowCommand.configuration.version)),
+        .init(key: "version", value: .string(RootCommand.configuration.version)),
       ])
   }
 }

@@ -30,7 +30,7 @@ struct InspectionJSON {
       "parts",
       inspection.parts.map {
         [
-          "part": .string($0.part.rawValue), "path": .path($0.path), "names": .string($0.scheme),
+          "part": .string($0.part.name), "path": .path($0.path), "names": .string($0.scheme),
           "prefix": .string($0.prefix),
         ]
       })
@@ -79,7 +79,7 @@ struct InspectionJSON {
         write(
           "\(separator)    {\"name\": \(JSONText.quoted(record.name)), \"type\": \"\(record.type.name)\","
             + " \"shape\": \(record.shape), \"bytes\": \(record.byteCount), \"part\": "
-            + "\(part.map { JSONText.quoted($0.rawValue) } ?? "null")}")
+            + "\(part.map { JSONText.quoted($0.name) } ?? "null")}")
         separator = ",\n"
       }
     }

@@ -43,7 +43,7 @@ struct InspectionText {
     line("architecture: \(inspection.architecture ?? "not stated")")
     for part in inspection.parts {
       let prefix = part.prefix.isEmpty ? "" : ", prefix '\(part.prefix)'"
-      line("\(part.part.rawValue): \(part.path) (\(part.scheme) names\(prefix))")
+      line("\(part.part.name): \(part.path) (\(part.scheme) names\(prefix))")
     }
     if let tokenizer = inspection.tokenizer { line("tokenizer: \(tokenizer)") }
     for content in inspection.contents {

@@ -11,7 +11,7 @@ struct Total {
 
   /// Sums up tensors by a label, in order of first appearance.
   static func sums(
-    _ contents: [ArchiveContents], by label: (TensorRecord, ModelPart?) -> String
+    _ contents: [ArchiveContents], by label: (TensorRecord, Slot?) -> String
   ) -> [Total] {
     var totals: [Total] = []
     var indexByName: [String: Int] = [:]
@@ -36,7 +36,7 @@ struct Total {
   }
 
   static func byPart(_ contents: [ArchiveContents]) -> [Total] {
-    sums(contents) { _, part in part?.rawValue ?? "other" }
+    sums(contents) { _, part in part?.name ?? "other" }
   }
 
   var json: JSONValue {

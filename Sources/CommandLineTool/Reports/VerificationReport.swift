@@ -35,12 +35,12 @@ struct VerificationReport {
   }
 
   private var summary: String {
-    let parts = verification.parts.map(\.rawValue).joined(separator: ", ")
+    let parts = verification.parts.map(\.name).joined(separator: ", ")
     var text = verification.errors.isEmpty ? "sound: " : "checked: "
     text += "\(verification.tensorCount) tensors, \(formattedBytes(verification.byteCount))"
     text +=
       parts.isEmpty
-      ? "; no part of an AuraFlow model was recognized, so names were not checked"
+      ? "; no part of \(verification.modelPhrase) was recognized, so names were not checked"
       : "; names and shapes of \(parts)"
     text +=
       verification.hashCount == 0
@@ -66,7 +66,7 @@ struct VerificationReport {
             "tensor": problem.tensor.map { .string($0) } ?? .null, "fault": .path(problem.fault),
           ]
         }),
-      "parts": .array(verification.parts.map { .string($0.rawValue) }),
+      "parts": .array(verification.parts.map { .string($0.name) }),
       "missing": .array(verification.missing.map { .path($0) }),
       "files": .integer(verification.fileCount), "tensors": .integer(verification.tensorCount),
       "hashes": .integer(verification.hashCount), "bytes": .integer(verification.byteCount),

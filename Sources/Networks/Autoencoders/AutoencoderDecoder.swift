@@ -36,6 +36,8 @@ package struct AutoencoderDecoder: LatentCodec {
     let upsample: Convolution?
   }
 
+  /// The sizes.
+  package let configuration: AutoencoderConfiguration
   package let latentChannels: Int
   package let upscaling: Int
   package let weights: WeightStream
@@ -55,29 +57,44 @@ package struct AutoencoderDecoder: LatentCodec {
   ///
   /// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous.
   package init(_ source: PartSource) throws(ModelFileError) {
-    var builder = try Builder(source)
-    groups = builder.groups
-    scalingFactor = Float(try source.value(.scalingFactor, in: 1e-6...1e6))
-    latentChannels = builder.latentChannels
-    postQuant = try builder.postQuant()
+    try self.init(source.weights, AutoencoderConfiguration(source))
+  }
+
+  /// Asks for every tensor in the shape that the configuration demands.
+  ///
+  /// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous.
+  package init(
+    _ weights: any WeightSource, _ configuration: AutoencoderConfiguration
+  ) throws(ModelFileError) {
+    var builder = AutoencoderBuilder(weights, configuration)
+    self.configuration = configuration
+    groups = configuration.groups
+    scalingFactor = Float(configuration.scalingFactor)
+    latentChannels = configuration.latentChannels
+    postQuant =
+      configuration.hasPostQuant
+      ? try builder.convolution(
+        "post_quant_conv", from: latentChannels, to: latentChannels, kernel: 1) : nil
     input = try builder.convolution(
       "decoder.conv_in", from: latentChannels, to: builder.channels, kernel: 3)
-    middle = (
-      try builder.residualBlock("decoder.mid.block_1"), try builder.attention(),
-      try builder.residualBlock("decoder.mid.block_2")
-    )
+    middle = try builder.middle("decoder.mid")
     var levels: [Level] = []
-    for index in (0..<builder.levelCount).reversed() {
-      levels.append(try builder.level(index))
+    for (index, channels) in configuration.levels.enumerated().reversed() {
+      let blocks = try builder.blocks("decoder.up.\(index)", channels)
+      levels.append(
+        Level(
+          blocks: blocks,
+          upsample: index > 0
+            ? try builder.resampling("decoder.up.\(index).upsample.conv") : nil))
     }
     self.levels = levels
     upscaling = 1 << (levels.count - 1)
     outputNorm = try builder.norm("decoder.norm_out", channels: builder.channels)
     output = try builder.convolution(
       "decoder.conv_out", from: builder.channels, to: 3, kernel: 3)
-    weights = Self.stream(
+    self.weights = Self.stream(
       [postQuant, input].compactMap { $0 }, middle, levels, output: output)
-    try source.weights.expectNothingElse(ignoring: ["encoder.", "quant_conv."])
+    try weights.expectNothingElse(ignoring: Self.idleParts)
   }
 
   /// All matrices in about the order of use.

@@ -25,13 +25,13 @@ package struct TinyDecoder: LatentCodec {
   package let weights: WeightStream
   /// What latents are divided by before decoding; 1 for all published ones.
   private let scalingFactor: Float
-  /// It takes the place of SDXL's autoencoder, AuraFlow's, whose scaling factor this is.
-  package var latentScale: Float { scalingFactor * 0.13025 }
+  /// It takes the place of an autoencoder, whose scaling factor counts.
+  package let latentScale: Float
   private let layers: [Layer]
 
   /// Whether a VAE part is a tiny decoder.
   package static func describes(_ source: PartSource) -> Bool {
-    !source.weights.has("decoder.conv_in.weight") && source.weights.has("3.conv.0.weight")
+    source.network.id == description.id
   }
 
   /// Opens the weights; the chain is read off their numbers.
@@ -39,8 +39,9 @@ package struct TinyDecoder: LatentCodec {
   /// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous.
   package init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
-    try source.refuseHint(.normGroups, "a tiny VAE has no normalizations")
-    scalingFactor = Float(try source.value(.tinyScalingFactor, in: 1e-6...1e6))
+    try source.refuseHint(AutoencoderDecoder.normGroups, "a tiny VAE has no normalizations")
+    scalingFactor = Float(try source.value(Self.scale, in: 1e-6...1e6))
+    latentScale = scalingFactor * Float(source.published(Self.replacedScale))
     guard let shape = weights.shape(of: "1.weight"), shape.count == 4 else {
       throw weights.unfit("1.weight", expected: "[channels, latent channels, 3, 3]")
     }
@@ -78,7 +79,7 @@ package struct TinyDecoder: LatentCodec {
   /// Checks that every number without tensors really is an enlargement: between a block and a
   /// convolution, never beside another one. Otherwise the tensors of a layer are missing.
   private static func checkChain(
-    _ layers: [Layer], _ weights: ComponentWeights
+    _ layers: [Layer], _ weights: StoredWeights
   ) throws(ModelFileError) {
     for (index, layer) in layers.enumerated() {
       guard case .double = layer else { continue }
@@ -98,7 +99,7 @@ package struct TinyDecoder: LatentCodec {
   }
 
   private static func layer(
-    _ index: Int, last: Int, _ channels: inout Int, _ weights: ComponentWeights
+    _ index: Int, last: Int, _ channels: inout Int, _ weights: StoredWeights
   ) throws(ModelFileError) -> Layer {
     func convolution(_ name: String, to outputs: Int, hasBias: Bool) throws(ModelFileError)
       -> Convolution

@@ -1,0 +1,68 @@
+import ModelFiles
+
+/// Opens each file once and remembers what was found in it.
+final class ArchiveCache {
+  /// The networks that are looked for.
+  let catalog: FamilyCatalog
+  private let access: FileAccess
+  private var contents: [String: ArchiveContents] = [:]
+
+  init(_ catalog: FamilyCatalog, access: FileAccess) {
+    self.catalog = catalog
+    self.access = access
+  }
+
+  /// Everything that was opened, by path.
+  var opened: [ArchiveContents] { contents.keys.sorted().compactMap { contents[$0] } }
+
+  /// Lets a file go.
+  func forget(_ path: String) { contents[path] = nil }
+
+  func open(_ path: String) throws(ModelFileError) -> ArchiveContents {
+    if let known = contents[path] { return known }
+    let archive = try TensorArchive(path: path, access: access)
+    // Whichever of several files was named.
+    if let known = contents[archive.path] { return known }
+    let found = ArchiveContents(archive, catalog)
+    contents[path] = found
+    return found
+  }
+}
+
+extension ArchiveCache {
+  /// The family of a model: the one whose denoiser is where the model is said to be, else the one that the
+  /// pipeline's index names, else that of which most parts are there.
+  ///
+  /// What cannot be opened tells nothing; it is reported when parts are looked for.
+  ///
+  /// - Parameter paths: where the parts are.
+  /// - Returns: the catalogue's first where nothing tells.
+  func family(of paths: ModelPaths) -> FamilyDescription {
+    guard catalog.families.count > 1 else { return catalog.fallback }
+    if let family = indexedFamily(paths.model) { return family }
+    let found = catalog.families.map { family in
+      family.slots.map { slot in
+        let path = paths.parts[slot.key] ?? paths.model
+        let finder = path.flatMap { try? ModelFinder($0, for: [slot], of: family, self) }
+        return finder?.candidates[slot] != nil
+      }
+    }
+    // The denoiser's place is the first.
+    let best = catalog.families.indices.max { left, right in
+      func rank(_ family: Int) -> (Int, Int, Int) {
+        (found[family].first == true ? 1 : 0, found[family].count { $0 }, -family)
+      }
+      return rank(left) < rank(right)
+    }
+    return best.map { catalog.families[$0] } ?? catalog.fallback
+  }
+
+  /// The family of the class that a pipeline's folder names; nil if there is none.
+  private func indexedFamily(_ path: String?) -> FamilyDescription? {
+    guard let path, let index = try? ConfigurationFile.pipelineIndex(HubCache.resolve(path)) else {
+      return nil
+    }
+    let name = index.json["_class_name"]?.stringValue
+    return catalog.families.first { $0.pipelineClass == name }
+  }
+}

@@ -1,0 +1,117 @@
+/// The families of models that are known, and the names of all their networks.
+package struct FamilyCatalog: Sendable {
+  package let families: [FamilyDescription]
+  /// Every network once, in the order of families and slots.
+  let networks: [NetworkDescription]
+  /// Recognizes the tensors of all networks at once.
+  let matcher: NameMatcher
+
+  /// A list of one family at least; the first is what messages are about where nothing tells the family.
+  package init(_ first: FamilyDescription, _ others: [FamilyDescription] = []) {
+    families = [first] + others
+    fallback = first
+    var networks: [NetworkDescription] = []
+    for network in families.flatMap(\.slots).flatMap(\.networks)
+    where !networks.contains(where: { $0.id == network.id }) {
+      networks.append(network)
+    }
+    self.networks = networks
+    matcher = NameMatcher(
+      networks.enumerated().flatMap { index, network in
+        network.tables.map { NameMatcher.Scheme(network: index, table: $0) }
+      })
+  }
+
+  /// What messages are about where nothing tells the family.
+  let fallback: FamilyDescription
+
+  // MARK: All families together
+
+  /// Every place once, by its key.
+  package var slots: [Slot] {
+    var seen: Set<Slot> = []
+    return families.flatMap(\.slots).filter { seen.insert($0).inserted }
+  }
+
+  /// Command line options of all places, each once.
+  package var options: [String] {
+    var seen: Set<String> = []
+    return families.flatMap(\.slots).map(\.option).filter { seen.insert($0).inserted }
+  }
+
+  /// A model of any family, with article.
+  package var modelPhrase: String { families.map(\.modelPhrase).joined(separator: " or ") }
+
+  /// Presets of all families.
+  package var presets: [(family: FamilyDescription, preset: ModelPreset)] {
+    families.flatMap { family in family.presets.map { (family, $0) } }
+  }
+
+  /// Names of tokenizers' folders.
+  package var tokenizerFolders: [String] {
+    var seen: Set<String> = []
+    return families.flatMap(\.slots).compactMap(\.tokenizer).filter { seen.insert($0).inserted }
+  }
+
+  /// Whether a stored name is that of a table of tokens of some network.
+  package func isTokenTable(_ name: String) -> Bool {
+    networks.contains { $0.isTokenTable(name) }
+  }
+
+  func isDenoiser(_ network: NetworkDescription) -> Bool {
+    families.contains { $0.denoiser.network(network.id) != nil }
+  }
+}
+
+extension FamilyCatalog {
+  /// The places that a network can take, in the order of families.
+  func slots(for network: NetworkDescription) -> [Slot] {
+    families.flatMap(\.slots).filter { $0.network(network.id) != nil }
+  }
+
+  /// Says which family an archive shows and which of the networks found in it are parts.
+  ///
+  /// The family is the one whose denoiser was found; where there is none, the one of which most places
+  /// are filled.
+  ///
+  /// - Parameters:
+  ///   - found: networks by their names; several may have been found in the same ones.
+  ///   - isOurs: whether a denoiser is what its names say.
+  /// - Returns: the family, and the parts in its order, those of other families last.
+  func parts(
+    among found: [PartLocation], where isOurs: (PartLocation) -> Bool
+  ) -> (family: FamilyDescription?, parts: [PartLocation]) {
+    // Denoisers of several families have names in common.
+    let denoiser = found.filter { isDenoiser($0.network) && isOurs($0) }
+      .reduce(PartLocation?.none) { best, next in
+        (best?.count ?? 0) >= next.count ? best : next
+      }
+    let usable = found.filter { !isDenoiser($0.network) || $0.network.id == denoiser?.network.id }
+    /// The first of a place's networks that is there, in that place.
+    func part(_ slot: Slot) -> PartLocation? {
+      slot.networks.lazy.compactMap { network in
+        usable.first { $0.network.id == network.id }
+          .map {
+            PartLocation(
+              slot: slot, network: network, scheme: $0.scheme, table: $0.table, prefix: $0.prefix,
+              count: $0.count)
+          }
+      }.first
+    }
+    let filled = families.map { family in family.slots.compactMap(part) }
+    let best = families.indices.max { left, right in
+      func rank(_ family: Int) -> (Int, Int, Int) {
+        let hasDenoiser = filled[family].contains { $0.slot == families[family].denoiser }
+        return (hasDenoiser ? 1 : 0, filled[family].count, -family)
+      }
+      return rank(left) < rank(right)
+    }
+    guard let best, !filled[best].isEmpty else { return (nil, []) }
+    var parts = filled[best]
+    for other in filled.flatMap({ $0 })
+    where !parts.contains(where: { $0.network.id == other.network.id }) {
+      parts.append(other)
+    }
+    return (families[best], parts)
+  }
+}

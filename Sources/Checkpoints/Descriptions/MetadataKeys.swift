@@ -1,0 +1,35 @@
+/// The keys of a family's GGUF metadata, for those who read, write and make up files.
+package struct MetadataKeys: Sendable {
+  private let prefix: String
+
+  /// - Parameter prefix: what all of the family's own keys begin with, without the dot.
+  package init(prefix: String) { self.prefix = prefix }
+
+  /// Pixels per row of pictures, unless somebody says otherwise.
+  package var width: String { "\(prefix).default.width" }
+  /// Rows of pictures.
+  package var height: String { "\(prefix).default.height" }
+  /// Denoising steps.
+  package var steps: String { "\(prefix).default.steps" }
+  /// Strength of classifier-free guidance.
+  package var guidanceScale: String { "\(prefix).default.guidance_scale" }
+  /// Most tokens of a prompt.
+  package var maxSequenceLength: String { "\(prefix).default.max_sequence_length" }
+  /// Shift of the noise schedule.
+  package var shift: String { "\(prefix).scheduler.shift" }
+  /// Timesteps in training.
+  package var trainTimesteps: String { "\(prefix).scheduler.train_timesteps" }
+
+  /// How pictures are made, with the command line's flags; the schedule is not among them.
+  package var flags: [(key: String, flag: String)] {
+    [
+      (width, "-W"), (height, "-H"), (steps, "--steps"), (guidanceScale, "--guidance-scale"),
+      (maxSequenceLength, "--max-sequence-length"),
+    ]
+  }
+
+  /// Where a setting is written; nil if nowhere.
+  package func key(of setting: Setting) -> String? {
+    setting.metadataName.map { "\(prefix).\($0)" }
+  }
+}

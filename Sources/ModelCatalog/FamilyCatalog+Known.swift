@@ -1,0 +1,45 @@
+import AuraFlowFamily
+import Checkpoints
+import Diffusion
+import ModelFiles
+
+/// All families that can be run. Adding one takes its folder and a place in this list; the first is what
+/// messages are about where nothing tells the family.
+private enum KnownFamilies {
+  static var first: any ModelFamily.Type { AuraFlow.self }
+  static var others: [any ModelFamily.Type] { [] }
+}
+
+extension FamilyCatalog {
+  /// What is known of all families that can be run.
+  package static let known = FamilyCatalog(
+    KnownFamilies.first.family, KnownFamilies.others.map { $0.family })
+
+  /// Opens a model.
+  ///
+  /// - Parameters:
+  ///   - sources: its parts where they were found.
+  ///   - trainTimesteps: timesteps in training, as the model's files or the family have it.
+  /// - Returns: the model.
+  /// - Throws: `ModelFileError` naming the first faulty file.
+  package func open(
+    _ sources: ModelSources, trainTimesteps: Int
+  ) throws(ModelFileError) -> any DiffusionModel {
+    try Self.opener(of: sources.family).open(sources, trainTimesteps: trainTimesteps)
+  }
+
+  /// Opens a denoiser by itself.
+  ///
+  /// - Parameter path: a file, or the denoiser's folder.
+  /// - Returns: the denoiser.
+  /// - Throws: `ModelFileError` if the file holds none, or one that cannot be run.
+  package func denoiser(at path: String) throws(ModelFileError) -> any Denoiser {
+    let source = try PartSource(denoiserAt: path, in: self)
+    return try Self.opener(of: source.family).openDenoiser(source)
+  }
+
+  /// The family that a description is of.
+  private static func opener(of description: FamilyDescription) -> any ModelFamily.Type {
+    KnownFamilies.others.first { $0.family.name == description.name } ?? KnownFamilies.first
+  }
+}

@@ -1,0 +1,28 @@
+import Checkpoints
+import ModelFiles
+import StrictJSON
+
+extension TinyDecoder {
+  /// What is known of tiny decoders as data.
+  package static let description = NetworkDescription(
+    id: "AutoencoderTiny", library: .diffusers, className: "AutoencoderTiny", architecture: "vae",
+    tables: AutoencoderNames.tinyTables, prefixes: ["", "taesd_decoder.", "decoder.", "vae."],
+    roles: [RoleRule("**", .sensitive)], settings: [scale, replacedScale]
+  ) { source throws(ModelFileError) in
+    _ = try TinyDecoder(source)
+    let factor = try source.value(scale, in: 1e-6...1e6)
+    return NetworkFacts(settings: [SettingValue(scale, factor)]) { _ in
+      [
+        .init(key: "_class_name", value: "AutoencoderTiny"),
+        .init(key: "scaling_factor", value: .double(factor)),
+      ]
+    }
+  }
+
+  /// What latents are divided by before decoding: nothing, since it is trained on scaled latents.
+  static let scale = Setting(
+    "scaling_factor", metadata: "vae.scaling_factor", config: "scaling_factor",
+    flag: "--vae-scaling-factor", published: 1)
+  /// The scaling factor of the autoencoder that it takes the place of, which families say.
+  static let replacedScale = Setting("replaced_scaling_factor", published: 1)
+}

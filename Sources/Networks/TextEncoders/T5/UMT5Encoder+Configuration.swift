@@ -1,0 +1,107 @@
+import Checkpoints
+import ModelFiles
+
+extension UMT5Encoder.Configuration {
+  /// Buckets of all published T5 models.
+  static let publishedBucketCount = 32
+
+  /// Reads the sizes.
+  ///
+  /// - Throws: `ModelFileError` if the tensors or the configuration describe no usable encoder.
+  init(_ source: PartSource) throws(ModelFileError) {
+    let weights = source.weights
+    try source.requireConfigured("feed_forward_proj", only: "gated-gelu")
+    let found = weights.layerCount("enc.blk.")
+    let layerCount = try source.configured("num_layers", in: 1...1024) ?? found
+    guard (1...1024).contains(layerCount) else {
+      throw weights.malformed("the text encoder has \(layerCount) layers, expected 1...1024")
+    }
+    if layerCount > 2, weights.has("enc.blk.0.attn_rel_b.weight"),
+      !(1..<layerCount).contains(where: { weights.has("enc.blk.\($0).attn_rel_b.weight") })
+    {
+      throw ModelFileError(
+        path: weights.path, kind: .unsupported,
+        fault: "is a T5 text encoder (v1.1, as FLUX and SD3 have; only its first layer has "
+          + "'\(weights.storedName("enc.blk.0.attn_rel_b.weight"))'): \(source.slot.need)")
+    }
+    let votes = Votes(weights: weights, layerCount: layerCount)
+    let storedVocabulary = try source.configured("vocab_size", in: 1...1 << 24)
+    let storedWidth = try source.configured("d_model", in: 1...1 << 20)
+    let vocabularySize = try votes.required(
+      storedVocabulary ?? weights.dimension("token_embd.weight", 0, rank: 2),
+      "token_embd.weight", "[vocabulary, width]")
+    let width = try votes.required(
+      storedWidth ?? mostCommon(votes("attn_norm", 0) + votes("attn_q", 1) + votes("ffn_gate", 1)),
+      "enc.blk.0.attn_norm.weight", "[width]")
+    let inner = try votes.required(
+      mostCommon(votes("attn_q", 0) + votes("attn_k", 0) + votes("attn_v", 0)),
+      "enc.blk.0.attn_q.weight", "[attention features, \(width)]")
+    let feedForwardWidth = try votes.required(
+      mostCommon(votes("ffn_gate", 0) + votes("ffn_up", 0) + votes("ffn_down", 1)),
+      "enc.blk.0.ffn_gate.weight", "[feed-forward width, \(width)]")
+    let (bucketCount, headCount) = try Self.bias(source, votes, inner: inner)
+    self.init(
+      vocabularySize: vocabularySize, width: width, layerCount: layerCount, headCount: headCount,
+      headDimension: inner / headCount, feedForwardWidth: feedForwardWidth,
+      bucketCount: bucketCount,
+      maxDistance: try source.integer(UMT5Encoder.maxDistance, in: 2...1_000_000),
+      epsilon: Float(try source.value(UMT5Encoder.epsilon, in: 0...1)))
+  }
+
+  /// Position buckets and heads.
+  private static func bias(
+    _ source: PartSource, _ votes: Votes, inner: Int
+  ) throws(ModelFileError) -> (bucketCount: Int, headCount: Int) {
+    let storedBuckets = try source.configured("relative_attention_num_buckets", in: 4...65_536)
+    let storedHeads = try source.configured("num_heads", in: 1...65_536)
+    let name = "enc.blk.0.attn_rel_b.weight"
+    let common = commonBias(votes("attn_rel_b", 0), votes("attn_rel_b", 1))
+    let bucketCount = try votes.required(
+      storedBuckets ?? common.buckets, name, "[position buckets, heads]")
+    let headCount = try votes.required(
+      storedHeads ?? common.heads, name, "[position buckets, heads]")
+    guard headCount > 0, inner % headCount == 0, bucketCount >= 4, bucketCount % 2 == 0 else {
+      guard storedBuckets == nil, storedHeads == nil else {
+        throw source.weights.malformed(
+          "\(inner) attention features, \(headCount) heads and \(bucketCount) position buckets do "
+            + "not fit together")
+      }
+      throw source.weights.unfit(
+        name, expected: "an even number of position buckets and heads that divide \(inner)")
+    }
+    return (bucketCount, headCount)
+  }
+
+  /// Position buckets and heads as most layers have them; of two layers that differ, the one with
+  /// the usual number of buckets counts, so that the other is the one that is refused.
+  private static func commonBias(
+    _ buckets: [Int?], _ heads: [Int?]
+  ) -> (buckets: Int?, heads: Int?) {
+    guard let count = mostCommon(buckets + [publishedBucketCount]), buckets.contains(count) else {
+      return (mostCommon(buckets), mostCommon(heads))
+    }
+    return (count, mostCommon(zip(buckets, heads).map { $0 == count ? $1 : nil }))
+  }
+}
+
+/// What the layers' tensors say about a size; one of them may be damaged.
+private struct Votes {
+  let weights: StoredWeights
+  let layerCount: Int
+
+  /// One dimension of a weight of every layer.
+  func callAsFunction(_ name: String, _ index: Int) -> [Int?] {
+    (0..<layerCount).map { layer in
+      weights.dimension(
+        "enc.blk.\(layer).\(name).weight", index, rank: name.hasSuffix("norm") ? 1 : 2)
+    }
+  }
+
+  /// A size, or the error about the tensor that should have told it.
+  func required(
+    _ size: Int?, _ name: String, _ expected: String
+  ) throws(ModelFileError) -> Int {
+    guard let size else { throw weights.unfit(name, expected: expected) }
+    return size
+  }
+}
