@@ -1,0 +1,72 @@
+import AuraFlowFamily
+import Checkpoints
+import ModelCatalog
+import ModelFiles
+import TestSupport
+import Testing
+
+@Suite("Names of all networks in all namings")
+struct NameTableTests {
+  private let folder: TemporaryFolder
+
+  init() throws { folder = try TemporaryFolder() }
+
+  /// Every pair of a place and one of its networks' namings.
+  private static let namings = AuraFlow.family.slots.flatMap { slot in
+    slot.networks.flatMap { network in network.tables.map { (slot, network, $0) } }
+  }
+
+  /// Our names of a table, with numbers in place of patterns.
+  private func names(_ table: NameTable, _ numbers: Range<Int>) -> [String] {
+    let names = table.rules.flatMap { rule in
+      numbers.map { number in
+        rule.canonical.map { $0 == "{i}" ? "\(number)" : $0 == "{j}" ? "1" : $0 }
+          .joined(separator: ".")
+      }
+    }
+    var seen: Set<String> = []
+    return names.filter { seen.insert($0).inserted }
+  }
+
+  @Test("every foreign name of every naming leads back to ours, behind a prefix too")
+  func roundTrips() throws {
+    for (slot, network, table) in Self.namings {
+      for prefix in network.prefixes ?? ["", "some.prefix."] {
+        // Layers of tiny decoders are numbered from 1.
+        let numbers = network.prefixes == nil ? 0..<3 : 1..<4
+        let ours = names(table, numbers)
+        let foreign = try ours.map { name in
+          prefix + (try #require(table.foreign(of: name, levels: numbers.count)).name)
+        }
+        let path = try folder.write(
+          RawSafetensors.encode(foreign.map { .init($0, .f32, [1]) }), to: "names.safetensors")
+        var hints = ArchitectureHints()
+        hints.allowsExtraTensors = true
+        let weights = try PartSource(slot, path: path, hints: hints).weights
+        #expect(weights.location.scheme == table.scheme && weights.location.prefix == prefix)
+        #expect(weights.network.id == network.id)
+        let missing = ours.filter { !weights.has($0) }
+        #expect(missing.isEmpty, "\(network.id), \(table.scheme), '\(prefix)'")
+      }
+    }
+  }
+
+  @Test("names of importance matrices are known in every naming of what is quantized")
+  func canonicalNames() throws {
+    for (_, network, table) in Self.namings where network.convention != nil {
+      for name in names(table, 0..<2) {
+        let foreign = try #require(table.foreign(of: name, levels: 0)).name
+        #expect(FamilyCatalog.known.canonicalName("model." + foreign) == name)
+      }
+    }
+    #expect(FamilyCatalog.known.canonicalName("decoder.conv_in.weight") == nil)
+  }
+
+  @Test("only the final modulation has its halves swapped in folders")
+  func rowOrder() {
+    let network = AuraFlow.transformer.networks[0]
+    #expect(network.inFolder("modF.1.weight").rowOrder == .halvesSwapped)
+    #expect(network.inFolder("final_linear.weight").rowOrder == .asStored)
+    #expect(network.inFolder("no.such.name") == ("no.such.name", .asStored))
+  }
+}
