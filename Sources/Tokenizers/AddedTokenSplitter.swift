@@ -35,6 +35,11 @@ struct AddedTokenSplitter: Sendable {
     var nextID = Int32(truncatingIfNeeded: vocabulary.count)
     for token in list where !token.content.isEmpty {
       let content = token.content[...]
+      guard content.count <= TokenizerLimits.addedTokenLength else {
+        throw TokenizerError(
+          "added_tokens: \(quoted(content)) has \(content.count) bytes, at most "
+            + "\(TokenizerLimits.addedTokenLength) are allowed")
+      }
       let id = ids.id(of: content) ?? vocabulary.id(of: content) ?? nextID
       if ids.insert(content, id: id), id == nextID { nextID += 1 }
       tokens[id] = token
@@ -45,7 +50,7 @@ struct AddedTokenSplitter: Sendable {
       if token.isNormalized { normalizer?.normalize(&pattern, startsText: &startsText) }
       let isNew =
         token.isNormalized
-        ? normalized.insert(pattern, value: id) : typed.insert(pattern, value: id)
+        ? try normalized.insert(pattern, value: id) : try typed.insert(pattern, value: id)
       guard isNew else {
         throw TokenizerError(
           "added_tokens: \(quoted(token.content)) is empty or not unique once normalized")

@@ -96,6 +96,7 @@ package struct LlamaTokenizerSettings: Sendable {
     ]
     // Roles that only some models have come after the usual ones.
     var otherRoles: [String] = []
+    var seenRoles = Set(roles)
     for (source, sourcePlace) in [(config, place), (map ?? .null, "special_tokens_map")] {
       for member in source.members ?? [] where member.key.hasSuffix("_token") {
         let isUsual = roles.contains(member.key)
@@ -104,7 +105,7 @@ package struct LlamaTokenizerSettings: Sendable {
           if isUsual { byRole[member.key] = nil }
           continue
         }
-        if !isUsual, !otherRoles.contains(member.key) { otherRoles.append(member.key) }
+        if seenRoles.insert(member.key).inserted { otherRoles.append(member.key) }
         byRole[member.key] = try readToken(member.value, "\(sourcePlace).\(member.key)")
       }
     }

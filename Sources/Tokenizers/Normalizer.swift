@@ -36,6 +36,53 @@ enum Normalizer: Sendable {
     }
   }
 
+  /// Refuses steps that would make too much of a text.
+  func checkGrowth(at place: String) throws(TokenizerError) {
+    var growth = Growth()
+    growth.add(self)
+    guard growth.steps <= TokenizerLimits.normalizerSteps else {
+      throw .unsupported(
+        "a normalizer of \(growth.steps) steps (at most \(TokenizerLimits.normalizerSteps) are)",
+        at: place)
+    }
+    guard growth.factor <= TokenizerLimits.growth,
+      growth.prepended <= TokenizerLimits.prependedBytes
+    else {
+      throw .unsupported(
+        "a normalizer that may make more than \(Int(TokenizerLimits.growth)) bytes of one",
+        at: place)
+    }
+  }
+
+  /// The most bytes that come of a text: `factor` of each, and those that are put in front.
+  private struct Growth {
+    var steps = 0
+    var factor = 1.0
+    var prepended = 0.0
+
+    mutating func add(_ step: Normalizer) {
+      steps += 1
+      switch step {
+      case .prepend(let prefix): prepended += Double(prefix.count)
+      case .replace(let pattern, let content):
+        multiply(max(1, Double(content.count) / Double(pattern.count)))
+      // 3 bytes of U+FDFA become 33; the longest canonical decomposition triples.
+      case .composed(let compatibility), .decomposed(let compatibility):
+        multiply(compatibility ? 11 : 3)
+      case .lowercase: multiply(1.5)
+      case .strip: break
+      case .sequence(let parts):
+        steps -= 1
+        for part in parts { add(part) }
+      }
+    }
+
+    private mutating func multiply(_ ratio: Double) {
+      factor *= ratio
+      prepended *= ratio
+    }
+  }
+
   /// Rewrites a section of text.
   ///
   /// - Parameters:

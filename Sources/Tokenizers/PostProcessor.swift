@@ -64,6 +64,8 @@ struct PostProcessor: Sendable {
     /// What a template calls sequences A and B; the first template gets the text only.
     var encodings: [Element] = [.text]
     var reservedCount = 0
+    /// Pieces and ids that were read so far.
+    private var readCount = 0
 
     mutating func apply(_ json: JSONValue, _ place: String) throws(TokenizerError) {
       let type = try json.string("type", at: place)
@@ -108,12 +110,22 @@ struct PostProcessor: Sendable {
       case special([Int32])
     }
 
-    private func pieces(
+    /// Counts what was read: every piece may name the same long list of ids again.
+    private mutating func count(_ read: Int, _ place: String) throws(TokenizerError) {
+      readCount += read
+      guard readCount <= TokenizerLimits.templatePieces else {
+        throw .unsupported(
+          "a template of more than \(TokenizerLimits.templatePieces) pieces and ids", at: place)
+      }
+    }
+
+    private mutating func pieces(
       _ json: JSONValue, _ key: String, _ place: String
     ) throws(TokenizerError) -> [Piece] {
       var pieces: [Piece] = []
       for (index, value) in try json.array(key, at: place).enumerated() {
         let piecePlace = "\(place).\(key)[\(index)]"
+        try count(1, place)
         if let sequence = value.optional("Sequence") {
           let id = try sequence.string("id", at: "\(piecePlace).Sequence")
           guard id == "A" || id == "B" else {
@@ -122,7 +134,9 @@ struct PostProcessor: Sendable {
           pieces.append(.sequence(id == "A" ? 0 : 1))
         } else if let special = value.optional("SpecialToken") {
           let id = try special.string("id", at: "\(piecePlace).SpecialToken")
-          pieces.append(.special(try specialIDs(json, id, piecePlace, place)))
+          let ids = try specialIDs(json, id, piecePlace, place)
+          try count(ids.count, place)
+          pieces.append(.special(ids))
         } else {
           throw TokenizerError(
             "\(piecePlace): expected Sequence or SpecialToken, found \(value.brief)")

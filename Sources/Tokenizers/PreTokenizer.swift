@@ -34,6 +34,11 @@ struct PreTokenizer: Sendable {
       return
     }
     steps = try Self.readSteps(json, "pre_tokenizer")
+    guard steps.count <= TokenizerLimits.preTokenizerSteps else {
+      throw .unsupported(
+        "a pre-tokenizer of \(steps.count) steps (at most \(TokenizerLimits.preTokenizerSteps) are)",
+        at: "pre_tokenizer")
+    }
   }
 
   /// The words of a section of text.

@@ -10,7 +10,15 @@ struct PrefixTree: Sendable {
   var isEmpty: Bool { values.count == 1 }
 
   /// Adds a string; returns false if it is empty or there already.
-  mutating func insert(_ string: some Sequence<UInt8>, value: Int32) -> Bool {
+  ///
+  /// - Throws: ``TokenizerError`` if there are too many bytes, each of which takes dozens here.
+  mutating func insert(
+    _ string: some Collection<UInt8>, value: Int32
+  ) throws(TokenizerError) -> Bool {
+    guard string.count <= TokenizerLimits.searchedBytes - values.count else {
+      throw TokenizerError(
+        "tokens to look for in a text have more than \(TokenizerLimits.searchedBytes) bytes")
+    }
     var node: Int32 = 0
     for byte in string {
       if node == 0 { starts[Int(byte)] = true }

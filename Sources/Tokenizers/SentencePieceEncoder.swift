@@ -34,7 +34,7 @@ struct SentencePieceEncoder: Sendable {
       guard table.insert(piece.text, id: id) else {
         throw TokenizerError("pieces[\(index)]: \(quoted(piece.text)) appears twice")
       }
-      if piece.kind == .userDefined { _ = userDefined.insert(piece.text, value: id) }
+      if piece.kind == .userDefined { _ = try userDefined.insert(piece.text, value: id) }
       if piece.kind == .unknown {
         if let unknownID {
           throw TokenizerError("pieces[\(index)]: piece \(unknownID) is the unknown piece already")

@@ -26,6 +26,7 @@ struct TokenizerJSONPipeline: Sendable {
       } else {
         normalizer = nil
       }
+      try normalizer?.checkGrowth(at: "normalizer")
       preTokenizer = try PreTokenizer(json: json.optional("pre_tokenizer"))
       tokens = try AddedToken.list(tokenizerJSON: json).map(\.token)
     }
