@@ -55,6 +55,7 @@ extension RGBImage {
         return (false, [])
       }
       let (width, height) = (Int(image.width), Int(image.height))
+      // Sides have up to 31 bits, so that only this product surely fits.
       guard width * height <= maximumPixels else { return (true, []) }
       image.format = UInt32(PNG_FORMAT_FLAG_COLOR)
       var pixels = [UInt8](repeating: 0, count: 3 * width * height)
@@ -63,7 +64,7 @@ extension RGBImage {
     }
     guard loaded else { throw PNGError(message: image.messageText) }
     let (width, height) = (Int(image.width), Int(image.height))
-    guard pixels.count == 3 * width * height else {
+    guard width * height <= maximumPixels else {
       throw PNGError(message: "\(width)x\(height) pixels, the limit is \(maximumPixels) in all")
     }
     self.init(width: width, height: height, pixels: pixels)
