@@ -21,6 +21,7 @@ package final class MappedFile: @unchecked Sendable {
   /// Size of the file.
   package let size: Int
   private let access: FileAccess
+  /// -1 where the bytes are a copy in memory.
   private let descriptor: Int32
   /// What must stay as it is for the header to be true: size, and time of the last change.
   private let stamp: (seconds: Int, nanoseconds: Int)
@@ -69,7 +70,31 @@ package final class MappedFile: @unchecked Sendable {
     MappingFaults.watch(bytes, path: path)
   }
 
+  /// Takes bytes for the content of a file, to read a format where there is no file.
+  ///
+  /// The copy is exactly as long as the bytes, so that AddressSanitizer sees the first read beyond
+  /// them, which in the last page of a mapping goes unseen.
+  ///
+  /// - Parameters:
+  ///   - content: the bytes; only ``bytes`` gives them, whatever would read a file fails.
+  ///   - path: what to name in messages.
+  package init(copying content: UnsafeRawBufferPointer, path: String) {
+    self.path = path
+    access = .mmap
+    size = content.count
+    stamp = (0, 0)
+    descriptor = -1
+    guard !content.isEmpty else {
+      bytes = UnsafeRawBufferPointer(start: nil, count: 0)
+      return
+    }
+    let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: content.count, alignment: 1)
+    copy.copyMemory(from: content)
+    bytes = UnsafeRawBufferPointer(copy)
+  }
+
   deinit {
+    guard descriptor >= 0 else { return bytes.deallocate() }
     MappingFaults.forget(bytes)
     if let base = bytes.baseAddress {
       munmap(UnsafeMutableRawPointer(mutating: base), bytes.count)
@@ -181,7 +206,7 @@ package final class MappedFile: @unchecked Sendable {
 
   /// Lets the kernel drop the pages of a range from this process; they can be read again.
   package func release(_ range: Range<Int>) {
-    guard let base = bytes.baseAddress, !range.isEmpty else { return }
+    guard descriptor >= 0, let base = bytes.baseAddress, !range.isEmpty else { return }
     // The kernel maps pages around the one that was asked for.
     let start = range.lowerBound / Self.faultAround * Self.faultAround
     let end = min(

@@ -73,7 +73,7 @@ extension GGUFFile {
   /// - Parameter count: tensors of this file, or of all files of a split one.
   /// - Returns: one hash for each.
   /// - Throws: `ModelFileError` if they are malformed or of another number of tensors.
-  func tensorHashes(count: Int) throws(ModelFileError) -> [UInt64]? {
+  package func tensorHashes(count: Int) throws(ModelFileError) -> [UInt64]? {
     guard let value = value(for: TensorHashes.key) else { return nil }
     guard value.elementType == .uint64 else {
       throw file.malformed(
@@ -90,7 +90,7 @@ extension SafetensorsFile {
   /// The hashes that the file holds of its tensors, in their order; nil if it holds none.
   ///
   /// - Throws: `ModelFileError` if they are malformed or of another number of tensors.
-  func tensorHashes() throws(ModelFileError) -> [UInt64]? {
+  package func tensorHashes() throws(ModelFileError) -> [UInt64]? {
     guard let text = metadata.first(where: { ExactName($0.key) == ExactName(TensorHashes.key) })
     else { return nil }
     guard let hashes = TensorHashes.decode(text.value) else {

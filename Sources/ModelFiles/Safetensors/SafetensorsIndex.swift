@@ -1,21 +1,21 @@
 import StrictJSON
 
 /// The index file of a sharded safetensors checkpoint: which tensor lies in which file.
-struct SafetensorsIndex {
+package struct SafetensorsIndex {
   /// Largest index file, in bytes.
   static let maximumLength = 100_000_000
   /// Most files that an index may name; the largest known checkpoints have a few hundred.
   static let maximumShardCount = 4096
 
   /// Names of the shards, in the order in which they are first named.
-  private(set) var shards: [String] = []
+  package private(set) var shards: [String] = []
   /// The tensors in file order, each with the position of its shard in `shards`.
-  private(set) var tensors: [(name: String, shard: Int)] = []
+  package private(set) var tensors: [(name: String, shard: Int)] = []
 
   /// Parses an index.
   ///
   /// - Throws: `ModelFileError` if the JSON is malformed or a shard's name is no plain file name.
-  init(_ file: MappedFile) throws(ModelFileError) {
+  package init(_ file: MappedFile) throws(ModelFileError) {
     guard file.bytes.count <= Self.maximumLength else {
       throw file.malformed("index of \(file.bytes.count) bytes, the limit is \(Self.maximumLength)")
     }
