@@ -50,6 +50,7 @@ extension RGBImage {
     var image = png_image()
     image.version = UInt32(PNG_IMAGE_VERSION)
     defer { png_image_free(&image) }
+    let data = PNGChunks.withoutOthers(data)
     let (loaded, pixels) = data.withUnsafeBytes { bytes -> (Bool, [UInt8]) in
       guard png_image_begin_read_from_memory(&image, bytes.baseAddress, bytes.count) != 0 else {
         return (false, [])
