@@ -86,7 +86,9 @@ struct HostileUseTests {
     }
   }
 
-  @Test("names of nothing but dots or escapes cost neither time nor memory to list")
+  @Test(
+    "names of nothing but dots or escapes cost neither time nor memory to list",
+    .disabled(if: Sanitizer.isActive, "a sanitizer reserves address space, which is limited here"))
   func costlyNames() throws {
     let dots = (0..<30_000).map { String(repeating: ".", count: 480) + "\($0).weight" }
     let escapes = (0..<250).map { "\($0)" + String(repeating: "\u{1B}", count: 65_000) }
@@ -103,7 +105,9 @@ struct HostileUseTests {
     #expect(try shell("\"$1\" inspect \"$2\" > /dev/full", [model()]) == 74)
   }
 
-  @Test("too small an address space is one line, not a hang", .timeLimit(.minutes(1)))
+  @Test(
+    "too small an address space is one line, not a hang", .timeLimit(.minutes(1)),
+    .disabled(if: Sanitizer.isActive, "a sanitizer reserves address space, which is limited here"))
   func addressSpace() throws {
     let limited = "ulimit -v 700000; \"$1\""
     // OpenBLAS would ask for its buffers for ever.

@@ -55,7 +55,9 @@ struct LibraryConsumerTests {
     }
     """
 
-  @Test("a package that depends on it builds, generates, cancels and catches typed errors")
+  @Test(
+    "a package that depends on it builds, generates, cancels and catches typed errors",
+    .disabled(if: Sanitizer.isActive, "it builds a program of its own, without a sanitizer"))
   func consumer() throws {
     let folder = try TemporaryFolder()
     try folder.write(

@@ -5,7 +5,9 @@ import TestSupport
 import TextToImage
 import Testing
 
-@Suite("memory budgets", .serialized)
+@Suite(
+  "memory budgets", .serialized,
+  .disabled(if: Sanitizer.isActive, "a sanitizer takes several times the memory that is planned"))
 struct MemoryTests {
   private func generate(
     _ arguments: [String], in folder: TemporaryFolder
