@@ -33,6 +33,16 @@ let withoutPointers: [SwiftSetting] = [
 let kernelSets: [Target.Dependency] =
   (vectorTargets.map(\.name) + ["KernelsPortable"]).map { .target(name: $0) }
 
+// A program of libFuzzer has no main of its own, so that it links only as tools/fuzz.sh builds it.
+let fuzzer: [Target] =
+  Context.environment["AURAFLOW_FUZZER"] == nil
+  ? []
+  : [
+    .executableTarget(
+      name: "Fuzzer", dependencies: ["Fuzzing"], path: "Tests/Fuzzer",
+      swiftSettings: [.unsafeFlags(["-parse-as-library"])])
+  ]
+
 let package = Package(
   name: "auraflow",
   products: [
@@ -150,6 +160,12 @@ let package = Package(
         "ModelFiles", "ModelSynthesis", "StrictJSON",
       ],
       path: "Tests/TestSupport"),
+    // Readers of untrusted bytes, as the fuzzer and the replay of what it found call them.
+    .target(
+      name: "Fuzzing",
+      dependencies: ["BlockFormats", "Images", "ModelFiles", "StrictJSON", "Tokenizers"],
+      path: "Tests/Fuzzing"),
+    .testTarget(name: "FuzzingTests", dependencies: ["Fuzzing"]),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),
@@ -228,5 +244,5 @@ let package = Package(
         "ModelFiles", "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport",
         "TextToImage",
       ]),
-  ] + vectorTargets
+  ] + vectorTargets + fuzzer
 )
