@@ -163,7 +163,9 @@ let package = Package(
     // Readers of untrusted bytes, as the fuzzer and the replay of what it found call them.
     .target(
       name: "Fuzzing",
-      dependencies: ["BlockFormats", "Images", "ModelFiles", "StrictJSON", "Tokenizers"],
+      dependencies: [
+        "BlockFormats", "Checkpoints", "Images", "ModelFiles", "StrictJSON", "Tokenizers",
+      ],
       path: "Tests/Fuzzing"),
     .testTarget(name: "FuzzingTests", dependencies: ["Fuzzing"]),
     .testTarget(name: "StrictJSONTests", dependencies: ["StrictJSON"]),
@@ -207,7 +209,8 @@ let package = Package(
     .testTarget(
       name: "AuraFlowFamilyTests",
       dependencies: [
-        "AuraFlowFamily", "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Machine", "Networks",
+        "AuraFlowFamily", "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Machine",
+        "Networks",
         "TestSupport",
       ],
       path: "Tests/FamiliesTests/AuraFlow"),

@@ -53,7 +53,7 @@ extension GGUFVocabulary {
   private static let maximumCount = 1 << 20
 
   /// Collects the `tokenizer.ggml.*` metadata of a file.
-  init(metadataOf gguf: GGUFFile) throws(TokenizerError) {
+  package init(metadataOf gguf: GGUFFile) throws(TokenizerError) {
     func value(_ key: String) -> GGUFValue? { gguf.value(for: "tokenizer.ggml." + key) }
     func elements(_ key: String) throws(TokenizerError) -> [GGUFValue]? {
       guard let stored = value(key) else { return nil }

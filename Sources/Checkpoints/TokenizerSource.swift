@@ -104,6 +104,10 @@ package enum TokenizerSource {
       throw file.malformed(
         "is a model, not a tokenizer: expected tokenizer.json or tokenizer.model")
     }
+    guard file.size <= maximumLength else {
+      throw file.malformed(
+        "has \(file.size) bytes, at most \(maximumLength) are allowed for a tokenizer")
+    }
     return .sentencePiece(file)
   }
 

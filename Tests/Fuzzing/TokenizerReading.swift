@@ -1,3 +1,4 @@
+import Checkpoints
 import ModelFiles
 import StrictJSON
 import Tokenizers
@@ -47,7 +48,8 @@ extension FuzzedReader {
     guard let gguf = try? GGUFFile(MappedFile(copying: bytes, path: "fuzzed.gguf")) else {
       return false
     }
-    return try readVocabulary(Self.vocabulary(of: gguf), Self.text(bytes))
+    guard let vocabulary = try? GGUFVocabulary(metadataOf: gguf) else { return false }
+    return try readVocabulary(vocabulary, Self.text(bytes))
   }
 
   @discardableResult
@@ -60,27 +62,6 @@ extension FuzzedReader {
     guard let tokenizer else { return false }
     try encode(tokenizer, text)
     return true
-  }
-
-  /// The lists of a file, taken as the pipeline takes them.
-  private static func vocabulary(of gguf: GGUFFile) -> GGUFVocabulary {
-    func value(_ key: String) -> GGUFValue? { gguf.value(for: "tokenizer.ggml." + key) }
-    func elements(_ key: String) -> [GGUFValue]? { value(key)?.elements() }
-    var vocabulary = GGUFVocabulary(
-      model: value("model")?.string ?? "",
-      tokens: (elements("tokens") ?? []).map { Array(($0.string ?? "").utf8) },
-      scores: (elements("scores") ?? []).map { Float($0.double ?? 0) })
-    vocabulary.tokenTypes = elements("token_type").map { types in
-      types.map { Int32(truncatingIfNeeded: $0.integer ?? 0) }
-    }
-    vocabulary.addSpacePrefix = value("add_space_prefix")?.bool
-    vocabulary.addBOS = value("add_bos_token")?.bool
-    vocabulary.addEOS = value("add_eos_token")?.bool
-    vocabulary.bosID = value("bos_token_id")?.integer
-    vocabulary.eosID = value("eos_token_id")?.integer
-    vocabulary.unknownID = value("unknown_token_id")?.integer
-    vocabulary.removeExtraWhitespaces = value("remove_extra_whitespaces")?.bool
-    return vocabulary
   }
 
   private static func tokenizer(_ make: () throws(TokenizerError) -> Tokenizer) -> Tokenizer? {
