@@ -3,25 +3,25 @@ import Compute
 import ComputeCPU
 import Foundation
 
-/// What rounding activations costs beside what rounding the weights has cost already.
+/// What quantizing activations costs beside what quantizing the weights has cost already.
 package struct ActivationAccuracyResult: Sendable, Encodable {
   package let type: String
   /// `int8`, `int16` or `float32`: what the product computes with.
   package let activations: String
-  /// Relative error of products that the type's own rounding of normally distributed weights
-  /// makes.
+  /// Relative error of products that comes from the type's own quantization of normally distributed
+  /// weights.
   package let weightError: Double
-  /// Relative error that our rounding of activations adds to products.
+  /// Relative error that our quantization of activations adds to products.
   package let activationError: Double
-  /// The same with ggml's rounding: 8 bits in groups of 32 or, for k-quants and IQ4_XS, 256.
+  /// The same with ggml's quantization: 8 bits in groups of 32 or, for k-quants and IQ4_XS, 256.
   package let ggmlActivationError: Double
   /// Growth of the total error, both kinds being independent: 0.1 is a tenth.
   package let growth: Double
-  /// Growth with ggml's rounding.
+  /// Growth with ggml's quantization.
   package let ggmlGrowth: Double
 }
 
-/// Measures products with rounded activations against float64.
+/// Measures products with quantized activations against float64.
 package struct ActivationAccuracy: Sendable {
   /// Types that the table has, from the smallest.
   package static let types = ElementType.conversionTargets.reversed().filter {
@@ -90,7 +90,7 @@ package struct ActivationAccuracy: Sendable {
       growth: growth(ours), ggmlGrowth: growth(ggml))
   }
 
-  /// A row as ggml's CPU code rounds it for this type (`quantize_row_q8_0`, `quantize_row_q8_K`).
+  /// A row as ggml's CPU code quantizes it for this type (`quantize_row_q8_0`, `quantize_row_q8_K`).
   private func ggmlRounded(_ row: [Float]) -> [Double] {
     let isSuper = type.elementsPerBlock == 256
     var result: [Double] = []

@@ -5,7 +5,7 @@ import Foundation
 import ModelFiles
 import Quantization
 
-/// What rounding normally distributed rows to one type took and lost.
+/// What quantizing normally distributed rows to one type took and lost.
 package struct QuantizationResult: Sendable, Encodable {
   package let type: String
   package let quality: String
@@ -15,7 +15,7 @@ package struct QuantizationResult: Sendable, Encodable {
   package let columns: Int
   package let threads: Int
   package let kernels: String
-  /// Median time of rounding all rows.
+  /// Median time of quantizing all rows.
   package let seconds: Double
   /// Millions of bytes of the rows as float16, for each second.
   package let megabytesPerSecond: Double
@@ -24,7 +24,7 @@ package struct QuantizationResult: Sendable, Encodable {
   package let relativeError: Double
 }
 
-/// Measures how fast rows are rounded to blocks, and how well.
+/// Measures how fast rows are quantized, and how well.
 package struct QuantizationBenchmark: Sendable {
   private let rows: Int
   private let columns: Int
@@ -34,7 +34,7 @@ package struct QuantizationBenchmark: Sendable {
   /// Makes rows with a standard deviation of 0.02, and an importance over two orders of magnitude.
   ///
   /// - Parameters:
-  ///   - rows: rows to round.
+  ///   - rows: rows to quantize.
   ///   - columns: a multiple of 256.
   package init(rows: Int, columns: Int) {
     self.rows = rows

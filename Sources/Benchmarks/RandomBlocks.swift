@@ -8,7 +8,7 @@ package final class RandomBlocks: @unchecked Sendable {
   package let type: ElementType
 
   /// - Parameters:
-  ///   - type: a decodable type.
+  ///   - type: a type that can be dequantized.
   ///   - rows: rows of the weight.
   ///   - columns: whole blocks.
   ///   - seed: the same seed gives the same weights.
@@ -33,7 +33,7 @@ package final class RandomBlocks: @unchecked Sendable {
 
   /// The bytes that decide about magnitudes: which of their bits stay random, and the others.
   ///
-  /// Scales get values from 2⁻⁷ to 2⁻⁶, those that are no float16 numbers others of such sizes; the
+  /// Scales get values from 2⁻⁷ to 2⁻⁶, those that are not float16 numbers others of such sizes; the
   /// signs of plain floats stay as they are.
   private static func magnitudes(_ type: ElementType) -> [(offset: Int, kept: UInt8, value: UInt8)]
   {

@@ -77,7 +77,7 @@ extension Denoiser {
   ///   - width: pixels, rounded down to whole patches.
   ///   - height: pixels, rounded down to whole patches.
   ///   - threads: threads to compute on.
-  ///   - activations: how products round their activations.
+  ///   - activations: how products quantize their activations.
   /// - Returns: the time, by kind of work.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   package func measureStep(

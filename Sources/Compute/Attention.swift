@@ -25,7 +25,7 @@ package struct Attention: Sendable {
   /// What is added to variances, if each head of queries and keys is first brought to mean 0 and variance 1;
   /// nil to take them as they are.
   package let epsilon: Float?
-  /// Factor on the products.
+  /// Factor on the scores.
   package let scale: Float
   /// `[heads, 2 · keys − 1]` for a single sequence: what is added to the score of a key by its place minus
   /// the query's, from `−(keys − 1)` to `keys − 1`; or nil.

@@ -28,13 +28,13 @@ package protocol ComputeDevice: AnyObject, Sendable {
   func gather(
     _ rows: [Range<Int>], of table: WeightMatrix, into target: Matrix
   ) throws(ComputeError)
-  /// Runs `body`, which uses the weights of one layer of a stream, and has them in memory until it returns.
+  /// Runs `body`, which uses the weights of one layer of a stream, and keeps them resident until it returns.
   func holding(
     _ stream: WeightStream, layer: Int, _ body: () throws(ComputeError) -> Void
   ) throws(ComputeError)
-  /// Gives memory that operations keep for the next ones back to the system.
+  /// Releases the workspace that operations keep for the next ones.
   func releaseMemory()
-  /// What operations take beside their arguments.
+  /// The workspace of operations.
   var costs: any WorkspaceCosts { get }
 
   // MARK: Rows

@@ -17,7 +17,7 @@ package struct WeightMatrix: Sendable {
     /// - Parameters:
     ///   - storage: holds whole rows, at least `rows` of them from `offset` on.
     ///   - offset: bytes before the first row.
-    ///   - type: a decodable type.
+    ///   - type: a type that can be dequantized.
     ///   - rows: rows in this segment.
     package init(storage: any WeightStorage, offset: Int = 0, type: ElementType, rows: Int) {
       self.storage = storage
@@ -40,7 +40,7 @@ package struct WeightMatrix: Sendable {
   package let columns: Int
   /// Our name of the tensor, for statistics; empty if it has none.
   package let name: String
-  /// Factors on the elements (scaled fp8 checkpoints).
+  /// Scales of the elements (scaled fp8 checkpoints).
   package let scale: WeightScale
   package let segments: [Segment]
 
@@ -55,12 +55,12 @@ package struct WeightMatrix: Sendable {
     rows = segments.reduce(0) { $0 + $1.rows }
   }
 
-  /// Decodes rows to float32.
+  /// Dequantizes rows to float32.
   ///
   /// - Parameters:
-  ///   - range: rows to decode.
+  ///   - range: rows to dequantize.
   ///   - values: room for `range.count * columns` floats.
-  /// - Throws: `ComputeError` if the bytes cannot be had any more.
+  /// - Throws: `ComputeError` if the bytes cannot be read any more.
   package func decode(
     rows range: Range<Int>, into values: UnsafeMutablePointer<Float>
   ) throws(ComputeError) {

@@ -1,4 +1,4 @@
-/// Factors on the elements of a weight, as checkpoints in 8-bit floats have them.
+/// Scales of the elements of a weight, as fp8 checkpoints have them.
 package enum WeightScale: Sendable, Equatable {
   /// None.
   case one
@@ -7,7 +7,7 @@ package enum WeightScale: Sendable, Equatable {
   /// One for each row.
   case rows([Float])
 
-  /// The factor of a row.
+  /// The scale of a row.
   package func factor(of row: Int) -> Float {
     switch self {
     case .one: 1
@@ -16,14 +16,14 @@ package enum WeightScale: Sendable, Equatable {
     }
   }
 
-  /// The factors with the second half of the rows first.
+  /// The scales with the second half of the rows first.
   package var halvesSwapped: WeightScale {
     guard case .rows(let factors) = self else { return self }
     let half = factors.count / 2
     return .rows(Array(factors[half...] + factors[..<half]))
   }
 
-  /// Multiplies consecutive elements by their rows' factors.
+  /// Multiplies consecutive elements by their rows' scales.
   ///
   /// - Parameters:
   ///   - values: the elements.

@@ -1,5 +1,5 @@
-/// Weights in the order in which a network uses them: read a little ahead, and kept as far as
-/// memory allows.
+/// Weights in the order in which a network uses them: prefetched, and resident as far as memory
+/// allows.
 package struct WeightStream: Sendable {
   /// What is used together, perhaps several times, before the rest.
   private let layers: [[any WeightStorage]]
@@ -8,7 +8,7 @@ package struct WeightStream: Sendable {
   private static let ahead = 2
 
   /// - Parameters:
-  ///   - layers: weights in the order of use; those of one layer are in memory together.
+  ///   - layers: weights in the order of use; those of one layer are resident together.
   ///   - repeats: whether the first follows the last.
   package init(_ layers: [[WeightMatrix]], repeats: Bool = false) {
     var seen: Set<ObjectIdentifier> = []
@@ -33,7 +33,7 @@ package struct WeightStream: Sendable {
     layers.map { $0.reduce(0) { $0 + $1.byteCount } }.max() ?? 0
   }
 
-  /// Runs `body`, which uses the weights of a layer, and has them in memory until it returns.
+  /// Runs `body`, which uses the weights of a layer, and keeps them resident until it returns.
   package func holding(
     layer: Int, _ body: () throws(ComputeError) -> Void
   ) throws(ComputeError) {
@@ -42,10 +42,10 @@ package struct WeightStream: Sendable {
     try body()
   }
 
-  /// Keeps all weights.
+  /// Keeps all weights resident.
   package func keepAll() { keep(atMost: .max) }
 
-  /// Keeps the first weights that fit into some memory, and no others.
+  /// Keeps the first weights that fit into a budget resident, and no others.
   ///
   /// Every step uses all weights in the same order; the first ones are as good as any. Where others do
   /// not fit, the first are copied: what passes through would push their pages out.
@@ -84,15 +84,15 @@ package struct WeightStream: Sendable {
     return (kept, passing)
   }
 
-  /// Bytes that are read ahead of their use at most. They lie in the system's page cache, which a limit
+  /// Most bytes that are prefetched. They lie in the system's page cache, which a limit
   /// on the whole process's memory counts too.
   package var aheadBytes: Int {
     storages.map(\.byteCount).sorted().suffix(Self.ahead).reduce(0, +)
   }
 
-  /// The most that can be kept if what is not kept has to pass through the same room, and what is read
-  /// ahead too, as far as there is room for it: without, it would be pushed out before its use and be
-  /// read again.
+  /// The most that can stay resident if everything else has to pass through the same memory. What is
+  /// prefetched needs memory too, as far as there is any: otherwise it would be evicted before its use and
+  /// be read again.
   package func residence(within bytes: Int) -> (kept: Int, passing: Int) {
     if byteCount <= bytes { return (byteCount, 0) }
     let bytes = max(0, bytes - aheadBytes)
@@ -105,6 +105,6 @@ package struct WeightStream: Sendable {
     }
   }
 
-  /// Forgets what was kept.
+  /// Releases what was kept.
   package func drop() { for storage in storages { storage.drop() } }
 }

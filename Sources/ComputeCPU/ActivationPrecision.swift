@@ -1,7 +1,7 @@
 import BlockFormats
 import KernelInterface
 
-/// How products with block-quantized weights round their activations.
+/// How products with block-quantized weights quantize their activations.
 public enum ActivationPrecision: String, CaseIterable, Sendable {
   /// 8 bits where that adds little to the error of the weights themselves, else 16.
   case auto
@@ -13,7 +13,7 @@ public enum ActivationPrecision: String, CaseIterable, Sendable {
 
 /// The arithmetic of one product.
 package enum ProductKind: String, Sendable {
-  /// Float32 times weights decoded to float32.
+  /// Float32 times weights dequantized to float32.
   case float = "float32"
   /// Weight codes times activations of 8 bits that share scales as the weight's do.
   case int8
@@ -45,8 +45,8 @@ package enum ProductKind: String, Sendable {
     }
   }
 
-  /// Whether rounding activations to 8 bits adds at most a tenth to the error that the weights' own
-  /// rounding makes.
+  /// Whether quantizing activations to 8 bits adds at most a tenth to the error of the weights' own
+  /// quantization.
   private static func toleratesInt8(_ type: ElementType) -> Bool { type != .q8_0 }
 
   /// Activations that share a scale.

@@ -4,17 +4,17 @@ import Kernels
 import Machine
 import Synchronization
 
-/// The CPU: kernels for its instructions on a pool of threads.
+/// The CPU: kernels for its instruction sets on a thread pool.
 package final class CPUDevice: Sendable {
   /// Threads to compute on; cancelling the pool ends the work.
   package let pool: ThreadPool
   /// Inner loops for this CPU.
   package let kernels: KernelSet
-  /// How products round their activations.
+  /// How products quantize their activations.
   package let activations: ActivationPrecision
   /// Who is told of the work; nil for nobody.
   let observer: (any WorkObserver)?
-  /// Memory of products and attention that ended, for the next: new memory would have to be cleared.
+  /// Buffers of products and attention that ended, for the next: new memory would have to be zeroed.
   private let spare = Mutex<[FloatBuffer]>([])
   /// Buffers of one product (codes, scales, sums, and of few rows sums of codes) and of attention
   /// (keys and values).
@@ -22,7 +22,7 @@ package final class CPUDevice: Sendable {
 
   /// - Parameters:
   ///   - pool: threads to compute on.
-  ///   - activations: how products with quantized weights round their activations.
+  ///   - activations: how products with quantized weights quantize their activations.
   ///   - kernels: inner loops that this CPU can run.
   ///   - observer: who is told of the work.
   package init(
@@ -61,7 +61,7 @@ package final class CPUDevice: Sendable {
     return try FloatBuffer(count: count)
   }
 
-  /// Takes memory back that `borrow` gave.
+  /// Takes back memory that `borrow` gave.
   func giveBack(_ buffer: FloatBuffer) {
     spare.withLock { spare in
       spare.append(buffer)

@@ -3,12 +3,12 @@ import Compute
 import Machine
 
 extension WeightMatrix {
-  /// Decodes all rows to float32 on many threads.
+  /// Dequantizes all rows to float32 on many threads.
   ///
   /// - Parameters:
   ///   - values: `[rows, columns]`, overwritten.
   ///   - device: where to compute.
-  /// - Throws: `ComputeError` if the bytes cannot be had any more or the work is cancelled.
+  /// - Throws: `ComputeError` if the bytes cannot be read any more or the work is cancelled.
   package func decode(into values: Matrix, on device: CPUDevice) throws(ComputeError) {
     precondition(values.rows == rows && values.columns == columns)
     var first = 0

@@ -18,7 +18,7 @@ private func rowsPerPass(_ products: [SegmentProduct], columns: Int) -> Int {
 /// way for every type that was measured, with two for none.
 private let fewRows = 2
 
-/// What the operations of a `CPUDevice` take beside their arguments.
+/// The workspace of the operations of a `CPUDevice`.
 struct CPUCosts: WorkspaceCosts {
   let threadCount: Int
   let kernels: KernelSet
@@ -37,7 +37,7 @@ struct CPUCosts: WorkspaceCosts {
 }
 
 extension CPUDevice {
-  /// Activations are packed (and rounded, see `ActivationPrecision`) once for all weights that take
+  /// Activations are packed (and quantized, see `ActivationPrecision`) once for all weights that take
   /// them alike, then each thread takes tiles of outputs: it unpacks a panel of the weight into its
   /// cache and uses it for all rows.
   package func multiply(
@@ -55,7 +55,7 @@ extension CPUDevice {
     }
   }
 
-  /// Calls `body` with the bytes of all segments, which are in memory together. So are all of a held
+  /// Calls `body` with the bytes of all segments, which are resident together. So are all of a held
   /// layer anyway.
   private func withBytes(
     of segments: ArraySlice<SegmentProduct>, _ found: [UnsafeRawPointer] = [],

@@ -30,7 +30,7 @@ struct ActivationPacking: Equatable {
   }
 }
 
-/// Activations in the order in which kernels read them, rounded if the product's kind asks for it:
+/// Activations in the order in which kernels read them, quantized if the product's kind asks for it:
 /// part by part of the columns, then tile by tile of `rowTile` rows, inside a tile by columns.
 ///
 /// One part of a weight's panel meets the same part of all tiles. Lying end to end they are read
@@ -46,7 +46,7 @@ struct PackedActivations: @unchecked Sendable {
   private let scales: FloatBuffer
   private let sums: FloatBuffer
 
-  /// Rounds and packs rows.
+  /// Quantizes and packs rows.
   ///
   /// - Parameters:
   ///   - x: `[rows, columns]`.
@@ -68,7 +68,7 @@ struct PackedActivations: @unchecked Sendable {
       count: packing.hasSums ? packedRows * columns / packing.groupWidth : 0)
     let packed = self
     let made = x.scratchCount(rows: min(tile, x.rows))
-    // Rounded codes of a part of one tile, before they are transposed.
+    // Quantized codes of a part of one tile, before they are transposed.
     let codes = isRounded ? (tile * packing.partWidth * kind.bytesPerElement + 3) / 4 : 0
     try device.run(tiles, scratchCount: made + codes) { index, scratch in
       let range = index * tile..<min(x.rows, (index + 1) * tile)
@@ -87,7 +87,7 @@ struct PackedActivations: @unchecked Sendable {
   private var groupWidth: Int { packing.groupWidth }
   private var hasSums: Bool { packing.hasSums }
 
-  /// Lets the next product have the memory. Not to be used afterwards.
+  /// Gives the memory to the next product. Not to be used afterwards.
   func giveBack(to device: CPUDevice) {
     for buffer in [elements, scales, sums] { device.giveBack(buffer) }
   }

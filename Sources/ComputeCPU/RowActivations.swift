@@ -3,7 +3,7 @@ import Compute
 import KernelInterface
 import Machine
 
-/// A few rows of rounded activations in the order of their columns, for products that go straight
+/// A few rows of quantized activations in the order of their columns, for products that go straight
 /// through a weight's blocks. See `RowProduct`.
 struct RowActivations: @unchecked Sendable {
   private let columns: Int
@@ -18,7 +18,7 @@ struct RowActivations: @unchecked Sendable {
   private let sums: FloatBuffer
   private let codeSums: FloatBuffer
 
-  /// Rounds rows of `x`.
+  /// Quantizes rows of `x`.
   ///
   /// - Parameters:
   ///   - x: `[rows, columns]`.
@@ -43,7 +43,7 @@ struct RowActivations: @unchecked Sendable {
     for row in 0..<x.rows { round(x, row, kind, device.kernels) }
   }
 
-  /// Lets the next product have the memory. Not to be used afterwards.
+  /// Gives the memory to the next product. Not to be used afterwards.
   func giveBack(to device: CPUDevice) {
     for buffer in [codes, scales, sums, codeSums] { device.giveBack(buffer) }
   }

@@ -6,7 +6,7 @@ import Machine
 /// The product with rows of a weight that lie together.
 struct SegmentProduct {
   private let segment: WeightMatrix.Segment
-  /// How the weight's blocks come apart; nil if they are decoded to float32.
+  /// How the weight's blocks are unpacked; nil if they are dequantized to float32.
   private let layout: CodeLayout?
   /// How it takes its activations.
   let packing: ActivationPacking
@@ -41,7 +41,7 @@ struct SegmentProduct {
     scale = weight.scale
     firstRow = outputs.lowerBound
     kernels = device.kernels
-    // Factors on elements fit into decoding only.
+    // Scales of elements can be applied only while dequantizing.
     let kind = scale == .one ? ProductKind(segment.type, device.activations, kernels) : .float
     rowBytes = segment.type.byteCount(elements: columns) ?? 0
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)

@@ -1,7 +1,7 @@
 import Compute
 import Machine
 
-/// Where rows of an image lie in memory.
+/// Where rows of an image are in memory.
 ///
 /// Rows may lie in different blocks of memory, which this keeps alive.
 struct StoredRows: @unchecked Sendable {

@@ -77,7 +77,7 @@ struct WeightPanel {
   ///   - rowBytes: bytes from row to row.
   ///   - count: rows; the missing ones of a tile count as zero.
   ///   - columns: whole blocks, at most `width`.
-  ///   - scale: factors on the weight's elements; none unless the kind is `.float`.
+  ///   - scale: scales of the weight's elements; none unless the kind is `.float`.
   ///   - firstRow: the first row's number in the weight.
   func fill(
     _ bytes: UnsafeRawPointer, rowBytes: Int, count: Int, columns: Range<Int>, scale: WeightScale,

@@ -16,7 +16,7 @@ package final class AllocationMeter: Sendable {
   /// The most bytes that were held at once.
   package var peakBytes: Int { live.withLock { $0.peak } }
 
-  /// Notes that bytes were allocated, or freed if negative.
+  /// Records that bytes were allocated, or freed if negative.
   func add(_ bytes: Int) {
     live.withLock { live in
       live.bytes += bytes

@@ -1,6 +1,6 @@
 /// Why a computation did not come to its end.
 public enum ComputeError: Error, Equatable, CustomStringConvertible {
-  /// Memory for activations could not be had.
+  /// Memory for activations could not be allocated.
   case outOfMemory(byteCount: Int)
   /// A weight's file was changed or cannot be read any more.
   case unreadable(path: String, fault: String)

@@ -15,8 +15,8 @@ package final class FloatBuffer: @unchecked Sendable {
 
   /// - Parameters:
   ///   - count: number of floats.
-  ///   - isTransient: whether rather small memory too is asked from the system, and given back to it as
-  ///     soon as it is freed. The allocator may keep what is freed, but need not be filled anew.
+  ///   - isTransient: whether smaller buffers too get a mapping of their own, which goes back to the system
+  ///     as soon as it is freed. The allocator may keep what is freed, but its pages need no zeroing again.
   /// - Throws: `ComputeError.outOfMemory`.
   package init(count: Int, isTransient: Bool = false) throws(ComputeError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)

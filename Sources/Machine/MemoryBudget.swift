@@ -4,7 +4,7 @@ import Foundation
 public enum MemoryBudget: Sendable, Equatable {
   /// What the machine has to spare now.
   case auto
-  /// As much as it likes: weights stay in memory.
+  /// As much as it likes: weights stay resident.
   case max
   /// Resident bytes of the process, mapped pages among them.
   case bytes(Int)
@@ -90,7 +90,7 @@ package enum ControlGroup {
         let used = (number("\(folder)/\(usage)") ?? 0) - max(0, free)
         result = min(result ?? .max, max(0, limit - max(0, used)))
       }
-      // Inside of a container the path may be that of the host; the root is the container's then.
+      // Inside a container the path may be that of the host; the root is the container's then.
       guard !components.isEmpty else { return result }
       components.removeLast()
     }

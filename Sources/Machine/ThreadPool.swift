@@ -24,7 +24,7 @@ package final class ThreadPool: Sendable {
   /// Whether `cancel` was called.
   package var isCancelled: Bool { cancellation.load(ordering: .relaxed) }
 
-  /// Gives scratch memory back to the system.
+  /// Frees the scratch memory.
   package func releaseMemory() {
     scratch.withLock { buffers in
       for index in buffers.indices { buffers[index] = nil }

@@ -3,7 +3,7 @@ import ModelFiles
 import Networks
 
 extension AuraFlow {
-  /// Models of the family whose weights can be made up.
+  /// Models of the family that can be synthesized with random weights.
   static let presets = [
     preset(
       "auraflow-v0.3", published(gridSide: 96), publishedTextEncoder, publishedAutoencoder,

@@ -32,7 +32,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
 
   /// Reads the sizes.
   ///
-  /// - Throws: `ModelFileError` if the tensors describe no transformer that could be run.
+  /// - Throws: `ModelFileError` if the tensors do not describe a transformer that can be run.
   package init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
     func shape(_ name: String, _ index: Int) -> Int? {
@@ -88,19 +88,19 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   private func check(_ weights: StoredWeights) throws(ModelFileError) {
     guard hiddenSize % headDimension == 0 else {
       throw weights.malformed(
-        "hidden size \(hiddenSize) is no multiple of the head dimension \(headDimension): "
+        "hidden size \(hiddenSize) is not a multiple of the head dimension \(headDimension): "
           + "set --head-dimension to this model's number")
     }
     guard gridSide * gridSide == positionCount else {
       guard weights.dimension("positional_encoding", 0, rank: 2) == positionCount else {
         throw weights.malformed(
-          "'pos_embed_max_size' \(positionCount) of its configuration is no square number")
+          "'pos_embed_max_size' \(positionCount) of its configuration is not a square number")
       }
       throw weights.unfit(
         "positional_encoding", expected: "[positions of a square grid, \(hiddenSize)]")
     }
     guard doubleLayerCount + singleLayerCount > 0, timeWidth % 2 == 0, timeWidth > 0 else {
-      throw weights.malformed("the transformer has no layers or an odd time embedding")
+      throw weights.malformed("the transformer has no layers or a time embedding of odd width")
     }
     guard max(hiddenSize, feedForwardWidth, textWidth) <= 1 << 20 else {
       throw weights.malformed("the transformer's sizes are beyond all known models")
@@ -133,7 +133,7 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
   }
 
   /// The error for a transformer that lacks a tensor from which sizes are read, or has it in a
-  /// shape that tells none.
+  /// shape that does not tell them.
   private static func firstMissing(_ weights: StoredWeights) -> ModelFileError {
     let sources = [
       ("positional_encoding", "[positions, hidden]"), ("register_tokens", "[registers, hidden]"),
@@ -143,6 +143,6 @@ package struct AuraFlowConfiguration: Equatable, Sendable {
     for (name, expected) in sources where weights.shape(of: name)?.count != 2 {
       return weights.unfit(name, expected: expected)
     }
-    return weights.malformed("the tensors describe no AuraFlow transformer")
+    return weights.malformed("the tensors do not describe an AuraFlow transformer")
   }
 }

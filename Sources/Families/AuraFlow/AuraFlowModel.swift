@@ -44,7 +44,7 @@ package struct AuraFlowModel: DiffusionModel {
     let encoder = conditioner.encoder.configuration
     guard encoder.width == sizes.textWidth else {
       throw text.weights.malformed(
-        "the text encoder gives \(encoder.width) features, the transformer's "
+        "the text encoder outputs \(encoder.width) features, the transformer's "
           + "tensor '\(transformer.weights.storedName("cond_seq_linear.weight"))' expects "
           + "\(sizes.textWidth): they belong to different models")
     }

@@ -30,7 +30,7 @@ package struct AuraFlowTransformer: Denoiser {
 
   /// Asks for every tensor in the shape that the configuration demands.
   ///
-  /// - Throws: `ModelFileError` for the first that is missing, misshapen, of no weight type, or
+  /// - Throws: `ModelFileError` for the first that is missing, misshapen, not of a weight type, or
   ///   superfluous.
   package init(
     _ weights: any WeightSource, _ configuration: AuraFlowConfiguration

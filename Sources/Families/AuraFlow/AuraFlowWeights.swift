@@ -49,7 +49,7 @@ struct AuraFlowWeights: Sendable {
 
   /// Asks for every tensor in the shape that the configuration demands.
   ///
-  /// - Throws: `ModelFileError` for the first that is missing, misshapen, of no weight type, or
+  /// - Throws: `ModelFileError` for the first that is missing, misshapen, not of a weight type, or
   ///   superfluous.
   init(_ weights: any WeightSource, _ sizes: AuraFlowConfiguration) throws(ModelFileError) {
     let hidden = sizes.hiddenSize

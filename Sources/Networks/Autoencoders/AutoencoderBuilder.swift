@@ -32,7 +32,7 @@ struct AutoencoderBuilder {
   func norm(_ name: String, channels: Int) throws(ModelFileError) -> AutoencoderDecoder.Norm {
     guard channels % configuration.groups == 0 else {
       throw weights.malformed(
-        "'\(weights.storedName("\(name).weight"))' has \(channels) channels, no multiple of "
+        "'\(weights.storedName("\(name).weight"))' has \(channels) channels, not a multiple of "
           + "\(configuration.groups) groups: set --vae-norm-groups to this model's number")
     }
     return AutoencoderDecoder.Norm(

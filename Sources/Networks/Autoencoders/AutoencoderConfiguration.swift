@@ -68,7 +68,7 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
 
   /// Reads the sizes of a decoder.
   ///
-  /// - Throws: `ModelFileError` if tensors or configuration describe no usable decoder.
+  /// - Throws: `ModelFileError` if tensors or configuration do not describe a usable decoder.
   package init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
     try source.requireConfigured("act_fn", only: "silu")
@@ -107,7 +107,7 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
 
   /// Reads the sizes of the encoder in a file; nil if it has none.
   ///
-  /// - Throws: `ModelFileError` if tensors or configuration describe no usable autoencoder.
+  /// - Throws: `ModelFileError` if tensors or configuration do not describe a usable autoencoder.
   static func ofEncoder(
     _ source: PartSource
   ) throws(ModelFileError) -> AutoencoderConfiguration? {

@@ -63,7 +63,7 @@ extension AutoencoderConfiguration {
       "scaling_factor": .double(scalingFactor), "up_block_types": kinds("UpDecoderBlock2D"),
       "use_post_quant_conv": .bool(hasPostQuant), "use_quant_conv": .bool(hasQuant),
     ]
-    // Of a made-up one the class's own defaults are true; of others the size of its training pictures is
+    // Of a synthetic one the class's own defaults are true; of others the size of its training pictures is
     // unknown.
     let left =
       context.isSynthetic

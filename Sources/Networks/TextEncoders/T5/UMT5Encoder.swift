@@ -5,7 +5,7 @@ import ModelFiles
 
 /// The encoder of a UMT5 text model: token ids to embeddings.
 ///
-/// As T5, but every layer has its own relative position bias. There is no scaling of scores.
+/// As T5, but every layer has its own relative position bias. Scores are not scaled.
 ///
 /// - SeeAlso: transformers `models/umt5/modeling_umt5.py`, version 5.23.
 package struct UMT5Encoder: Sendable {
@@ -48,7 +48,7 @@ package struct UMT5Encoder: Sendable {
 
   /// Asks for every tensor in the shape that the configuration demands.
   ///
-  /// - Throws: `ModelFileError` for the first that is missing, misshapen, of no weight type, or
+  /// - Throws: `ModelFileError` for the first that is missing, misshapen, not of a weight type, or
   ///   superfluous.
   package init(
     _ weights: any WeightSource, _ sizes: Configuration
