@@ -10,7 +10,7 @@ enum CommandLineArguments {
     "-n": "--negative-prompt",
   ]
 
-  /// The arguments after the program's name. Swift's own list repairs what is no UTF-8, so that files
+  /// The arguments after the program's name. Swift's own list repairs what is not UTF-8, so that files
   /// of such names could not be found.
   static func fromSystem() -> [String] {
     (1..<max(1, Int(CommandLine.argc))).compactMap { index in
@@ -37,7 +37,7 @@ enum CommandLineArguments {
   /// A prompt of two dashes is joined to its option: alone, the parser takes it for the end of the
   /// options, though it takes every other text that begins with dashes.
   ///
-  /// - Throws: `ValidationError` for a prompt that is no text.
+  /// - Throws: `ValidationError` for a prompt that is not text.
   static func prepared(_ arguments: [String]) throws(ValidationError) -> [String] {
     var result: [String] = []
     var rest = arguments[...]
@@ -59,7 +59,7 @@ enum CommandLineArguments {
     return result
   }
 
-  /// A value that is no path: bytes that are no text have no meaning in it.
+  /// A value that is not a path: bytes that are not text have no meaning in it.
   private static func text(_ value: String, of option: String) throws(ValidationError) -> String {
     guard let text = String(validating: FilePaths.bytes(value), as: UTF8.self) else {
       throw ValidationError("the \(option.dropFirst(2).replacing("-", with: " ")) is not UTF-8")

@@ -5,7 +5,7 @@ import StrictJSON
 struct Verb {
   /// From the program's own command to the innermost one.
   private let path: [any ParsableCommand.Type]
-  /// What stands where a verb is expected and is none.
+  /// What stands where a verb is expected, but is not one.
   private let unknown: String?
 
   /// Finds the verb as the parser does: verbs come first.
@@ -34,7 +34,7 @@ struct Verb {
 
   private var innermost: any ParsableCommand.Type { path[path.count - 1] }
 
-  /// Refuses what is no verb.
+  /// Refuses what is not a verb.
   ///
   /// - Throws: `ValidationError` with the verb that was meant and all that there are.
   func expectKnown() throws(ValidationError) {

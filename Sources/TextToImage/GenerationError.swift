@@ -10,7 +10,7 @@ public enum GenerationError: Error, CustomStringConvertible {
   case notFiniteImage
   /// The memory that may be used is too little; the text says what would fit.
   case overBudget(String)
-  /// Memory for activations could not be had.
+  /// Memory for activations could not be allocated.
   case outOfMemory(byteCount: Int)
   /// A model file was changed during the run or cannot be read any more.
   case unreadable(path: String, fault: String)

@@ -18,8 +18,8 @@ protocol PictureRun: Sendable {
 /// One generation from prompt to pictures, as a straight line:
 ///
 /// 1. tokens, sizes, levels (`PreparedRequest`)
-/// 2. plan (`MemoryPlan`): which weights stay in memory
-/// 3. conditions: prompts through the text encoders, which are let go
+/// 2. plan (`MemoryPlan`): which weights stay resident
+/// 3. conditions: prompts through the text encoders, whose weights may then be released
 /// 4. what depends on time alone, for all steps
 /// 5. start: noise, or given latents
 /// 6. session: memory for the steps of a group of pictures
@@ -117,7 +117,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     return velocities
   }
 
-  // MARK: 2. Weights that stay in memory
+  // MARK: 2. Weights that stay resident
 
   private func keepWeights() {
     for stage in model.stages {
@@ -128,7 +128,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
 
   private func endStages() { for stage in model.stages { end(stage) } }
 
-  /// Gives back what a stage kept, unless there is room for the weights of all stages.
+  /// Releases what a stage kept, unless there is room for the weights of all stages.
   private func end(_ stage: WeightStage) {
     if !plan.keepsEverything { stage.weights.drop() }
   }

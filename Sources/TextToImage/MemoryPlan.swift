@@ -10,9 +10,9 @@ public struct MemoryPlan: Sendable, Equatable {
     public let activationBytes: Int
     /// Weights that the stage reads.
     public let weightBytes: Int
-    /// Those of them that stay in memory.
+    /// Those of them that stay resident.
     public let keptBytes: Int
-    /// The largest layer that is in memory only while it is used; 0 if all are kept.
+    /// The largest layer that is resident only while it is used; 0 if all stay.
     public let passingBytes: Int
 
     /// What the stage adds to the program itself.
@@ -30,7 +30,7 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Pictures that go through the steps together: one, or all of the request if weights are read again
   /// at each step.
   public let picturesAtOnce: Int
-  /// Whether weights of earlier stages stay in memory.
+  /// Whether weights of earlier stages stay resident.
   public let keepsEverything: Bool
   /// What the image decoder's activations may take; nil for as much as they like.
   let decoderBytes: Int?
@@ -52,7 +52,7 @@ public struct MemoryPlan: Sendable, Equatable {
   /// Expected resident memory during a stage.
   public func peakBytes(of stage: Stage) -> Int {
     guard keepsEverything else { return baseBytes + stage.byteCount }
-    // What earlier stages kept is still there.
+    // What earlier stages kept is still resident.
     let earlier = stages.prefix { $0.name != stage.name }.reduce(0) { $0 + $1.keptBytes }
     return baseBytes + earlier + stage.byteCount
   }

@@ -27,7 +27,7 @@ struct ModelDefaults {
       guard let value = stored.decimal, range.contains(value) else {
         throw ModelFileError(
           path: gguf.file.path, kind: .malformed,
-          fault: "metadata '\(key)' is no number in \(range)")
+          fault: "metadata '\(key)' is not a number in \(range)")
       }
       return value
     }
@@ -75,13 +75,13 @@ struct ModelDefaults {
     }
     if let stored = file.json["shift"] {
       guard let shift = stored.doubleValue, (1e-3...1e3).contains(shift) else {
-        throw fail("'shift' is no number in 0.001...1000", .malformed)
+        throw fail("'shift' is not a number in 0.001...1000", .malformed)
       }
       generation.shift = shift
     }
     if let stored = file.json["num_train_timesteps"] {
       guard let count = stored.integerValue, (1...1_000_000).contains(count) else {
-        throw fail("'num_train_timesteps' is no whole number in 1...1000000", .malformed)
+        throw fail("'num_train_timesteps' is not an integer in 1...1000000", .malformed)
       }
       trainTimesteps = count
     }

@@ -35,7 +35,7 @@ public final class Pipeline: Sendable {
   public let files: [String]
   /// Most threads that each generation computes on at a time.
   public let threadCount: Int
-  /// How products with quantized weights round their activations.
+  /// How products with quantized weights quantize their activations.
   public let activations: ActivationPrecision
   /// Memory that generations may use.
   public let memory: MemoryBudget
@@ -66,7 +66,7 @@ public final class Pipeline: Sendable {
   ///   - paths: where the parts are.
   ///   - hints: facts that neither tensors nor files tell.
   ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
-  ///   - activations: how products with quantized weights round their activations.
+  ///   - activations: how products with quantized weights quantize their activations.
   ///   - memory: what generations may use; weights that do not fit are read at each use.
   ///   - waitingLimit: generations that may wait for their turn where memory is limited; one more is
   ///     refused with `GenerationError.busy`.

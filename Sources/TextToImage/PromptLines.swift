@@ -133,7 +133,7 @@ package enum PromptLines {
       value = try JSONValue(parsing: line)
     } catch {
       throw PromptFault(
-        message: "is no JSON object: \(error); a prompt that begins with { is written as "
+        message: "is not a JSON object: \(error); a prompt that begins with { is written as "
           + "{\"prompt\": \"{...\"}")
     }
     var prompt = PromptLine("")
@@ -141,7 +141,7 @@ package enum PromptLines {
     for member in value.members ?? [] {
       guard let key = PromptKey(spelled: member.key) else {
         throw PromptFault(
-          message: "'\(member.key)' is no setting; there are "
+          message: "'\(member.key)' is not a setting; settings are "
             + PromptKey.allCases.map(\.rawValue).joined(separator: ", "))
       }
       guard seen.insert(key).inserted else {
@@ -163,11 +163,11 @@ extension PromptLine {
         message: "'\(member.key)' is \(member.value.text()), expected \(expected)")
     }
     func text() throws(PromptLines.PromptFault) -> String {
-      guard let text = member.value.stringValue else { throw fault("a text") }
+      guard let text = member.value.stringValue else { throw fault("a string") }
       return text
     }
     func count() throws(PromptLines.PromptFault) -> Int {
-      guard let number = member.value.integerValue else { throw fault("a whole number") }
+      guard let number = member.value.integerValue else { throw fault("an integer") }
       return number
     }
     func number() throws(PromptLines.PromptFault) -> Double {
@@ -188,7 +188,7 @@ extension PromptLine {
       guard
         let seed = member.value.integerValue.flatMap({ UInt64(exactly: $0) })
           ?? member.value.stringValue.flatMap({ UInt64($0) })
-      else { throw fault("a whole number from 0") }
+      else { throw fault("an integer of at least 0") }
       self.seed = seed
     case .numImages:
       guard let count = member.value.integerValue, (1...256).contains(count) else {

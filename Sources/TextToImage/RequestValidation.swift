@@ -76,7 +76,7 @@ extension Pipeline {
       let nearest =
         side > below && side - below > sizeMultiple / 2 ? below + sizeMultiple : below
       throw .invalidRequest(
-        "\(name) \(side) is no positive multiple of \(sizeMultiple); the nearest is "
+        "\(name) \(side) is not a positive multiple of \(sizeMultiple); the nearest is "
           + "\(min(nearest, largestSide))")
     }
     guard side <= largestSide else {

@@ -1,9 +1,9 @@
 import Images
 
-/// Signs that a result is none: weights that are damaged, of the wrong scale or another model's still
-/// give finite numbers and a picture.
+/// Signs that a result is not a picture: weights that are damaged, of the wrong scale or another model's
+/// still give finite numbers and an image.
 public enum ResultWarnings {
-  /// Latents of larger magnitude are no picture's.
+  /// Latents of larger magnitude are not those of a picture.
   ///
   /// Noise has the variance 1, and behind an autoencoder's scaling factor the latents of pictures have
   /// it too: of millions of values hardly one is beyond 6. The shipped model's reach 4.7 in 32 pictures
@@ -54,7 +54,7 @@ public enum ResultWarnings {
 }
 
 extension GeneratedImage {
-  /// Signs that the picture is none, as lines.
+  /// Signs that this is not a picture, as lines.
   public var warnings: [String] {
     [
       ResultWarnings.note(latents: [latents], "at the end"), ResultWarnings.note(image: image),

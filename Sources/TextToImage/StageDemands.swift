@@ -80,7 +80,7 @@ struct StageDemands: Sendable {
   /// - Parameters:
   ///   - budget: bytes; nil for no limit.
   ///   - base: bytes that the program takes in any case.
-  ///   - keepsEverything: whether weights of earlier stages stay in memory.
+  ///   - keepsEverything: whether weights of earlier stages stay resident.
   ///   - decoderActivations: most bytes that decoding takes within a bound.
   /// - Returns: the plan, which may not fit.
   /// - Throws: what `decoderActivations` throws.

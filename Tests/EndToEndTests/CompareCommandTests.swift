@@ -144,7 +144,8 @@ struct CompareCommandTests {
   @Test(
     "wrong use is explained",
     arguments: [
-      (["--types", "q9"], Int32(64), "'q9' is none of"), (["--types", ","], 64, "names no type"),
+      (["--types", "q9"], Int32(64), "'q9' is not one of"),
+      (["--types", ","], 64, "names no type"),
       ([], 64, "nothing to compare"), (["--types", "q8_0", "--seeds", "x"], 64, "--seeds: 'x'"),
       (["--models", "absent.gguf"], 66, "absent.gguf"),
       (["--types", "q8_0", "--reference", "absent.gguf"], 66, "absent.gguf"),

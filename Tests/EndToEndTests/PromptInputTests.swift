@@ -73,7 +73,7 @@ struct PromptInputTests {
   func terminal() throws {
     let outcome = try shell(
       #"script -qec "'$1' generate -p x --steps 1 -o -" /dev/null < /dev/null"#)
-    #expect(outcome.status == 64 && outcome.output.contains("a terminal shows no such file"))
+    #expect(outcome.status == 64 && outcome.output.contains("a terminal cannot show this file"))
   }
 
   @Test("an importance matrix goes to standard output")
@@ -140,7 +140,7 @@ struct PromptInputTests {
     arguments: [
       ("a\n{\"prompt\": \"b\", \"width\": 100}", 64, "prompt 2 of p.txt: width 100"),
       ("a\n{\"prompt\": \"b\", \"steps\": 10000}", 71, "prompt 2 of p.txt: 128x128 needs"),
-      ("a\n{\"prompt\": \"b\", \"size\": 100}", 65, "p.txt: line 2: 'size' is no setting"),
+      ("a\n{\"prompt\": \"b\", \"size\": 100}", 65, "p.txt: line 2: 'size' is not a setting"),
       ("a\n{\"prompt\": \"b\", \"output\": \"p_000.png\"}", 64, "two outputs"),
       ("a\n{\"prompt\": \"b\", \"output\": \"no/b.png\"}", 73, "no/b.png"),
       ("", 65, "has no prompt"), ("{\"prompt\": \"a\", \"output\": \"a.txt\"}", 65, ".png"),

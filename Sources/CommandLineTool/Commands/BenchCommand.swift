@@ -68,7 +68,8 @@ struct BenchCommand: AsyncParsableCommand {
         for shape in shapes {
           if let type = types.first(where: { $0.byteCount(elements: shape.input) == nil }) {
             throw ValidationError(
-              "--shapes: \(shape.input) columns are no whole blocks of \(type.name)")
+              "--shapes: \(shape.input) columns are not a multiple of "
+                + "the block size of \(type.name)")
           }
           for count in rows {
             let benchmark = MatrixProductBenchmark(
@@ -99,7 +100,7 @@ struct BenchCommand: AsyncParsableCommand {
       try list.split(separator: ",").map { name in
         guard let type = allTypes.first(where: { $0.name.lowercased() == name.lowercased() }) else {
           throw ValidationError(
-            "--types: '\(name)' is none of " + allTypes.map(\.name).joined(separator: ", "))
+            "--types: '\(name)' is not one of " + allTypes.map(\.name).joined(separator: ", "))
         }
         return type
       }
@@ -107,7 +108,7 @@ struct BenchCommand: AsyncParsableCommand {
 
     static func number(_ text: Substring, _ option: String) throws -> Int {
       guard let number = Int(text), (1...1_000_000).contains(number) else {
-        throw ValidationError("\(option): '\(text)' is no number from 1 to 1000000")
+        throw ValidationError("\(option): '\(text)' is not an integer from 1 to 1000000")
       }
       return number
     }
@@ -178,7 +179,7 @@ struct BenchCommand: AsyncParsableCommand {
   struct Accuracy: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "accuracy",
-      abstract: "What rounding activations to 8 or 16 bits adds to each type's own error.",
+      abstract: "What quantizing activations to 8 or 16 bits adds to each type's own error.",
       discussion: """
         Errors are relative to the exact product; the total is the root of both squares' sum.
 

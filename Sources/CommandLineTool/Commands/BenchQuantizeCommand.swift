@@ -10,7 +10,7 @@ extension BenchCommand {
   struct Quantizers: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "quantize",
-      abstract: "Rounding of normally distributed rows to each type: speed and error.",
+      abstract: "Quantization of normally distributed rows to each type: speed and error.",
       discussion: """
         Speed counts the rows as float16. With --weighted errors are weighted by an importance of
         each column, as with an importance matrix.
@@ -24,7 +24,7 @@ extension BenchCommand {
       help: ArgumentHelp("A type; repeat it for more (default: all).", valueName: "type"))
     var type: [String] = []
 
-    @Option(name: .long, help: "Rows to round.")
+    @Option(name: .long, help: "Rows to quantize.")
     var rows = 512
 
     @Option(name: .long, help: "Elements of a row, a multiple of 256.")
@@ -55,7 +55,7 @@ extension BenchCommand {
         throw ValidationError("--rows \(rows) is outside of 1...100000")
       }
       guard (256...65536).contains(columns), columns % 256 == 0 else {
-        throw ValidationError("--columns \(columns) is no multiple of 256 up to 65536")
+        throw ValidationError("--columns \(columns) is not a multiple of 256 up to 65536")
       }
       guard rows * columns <= 1 << 28 else {
         throw ValidationError("--rows \(rows) of --columns \(columns) are more than 2^28 elements")
@@ -75,7 +75,7 @@ extension BenchCommand {
           })
         else {
           throw ValidationError(
-            "--type: '\(name)' is none of "
+            "--type: '\(name)' is not one of "
               + BlockQuantizer.types.map(\.name).joined(separator: ", "))
         }
         return type

@@ -162,7 +162,7 @@ struct BestTypesSession {
     _ draft: ConversionPlan, _ measurement: SensitivityMeasurement, _ errors: [Double],
     _ importance: ImportanceMatrix?
   ) throws -> BestTypes {
-    let progress = CountProgress(console, title: "rounding errors")
+    let progress = CountProgress(console, title: "quantization errors")
     let outcome = Result {
       try BestTypes(
         draft, measurement, errors,

@@ -33,7 +33,7 @@ struct CompareCommand: AsyncParsableCommand {
       the folder's cache/, which may be deleted when all is done.
 
       \(PromptOptions.fileHelp)
-      The last three have no effect here. Without prompts eight of our own are taken.
+      The last three have no effect here. Without prompts eight built-in ones are used.
 
       PSNR, SSIM and MS-SSIM compare pictures (higher is better), FLIP is what an
       eye would notice (lower is better). A level may lead to another picture that
@@ -242,7 +242,7 @@ struct CompareCommand: AsyncParsableCommand {
       let name = name.trimmingCharacters(in: .whitespaces)
       guard let mix = TypeMix(named: name) else {
         throw ValidationError(
-          "--types: '\(name)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
+          "--types: '\(name)' is not one of " + TypeMix.all.map(\.name).joined(separator: ", "))
       }
       if !mixes.contains(mix) { mixes.append(mix) }
     }
@@ -254,7 +254,7 @@ struct CompareCommand: AsyncParsableCommand {
     var seeds: [UInt64] = []
     for text in self.seeds.split(separator: ",") {
       guard let seed = UInt64(text.trimmingCharacters(in: .whitespaces)) else {
-        throw ValidationError("--seeds: '\(text)' is no whole number from 0")
+        throw ValidationError("--seeds: '\(text)' is not an integer of at least 0")
       }
       if !seeds.contains(seed) { seeds.append(seed) }
     }

@@ -23,7 +23,7 @@ extension ConvertCommand {
     let type = type ?? "q4_K"
     guard let mix = TypeMix(named: type) else {
       throw ValidationError(
-        "--type: '\(type)' is none of " + TypeMix.all.map(\.name).joined(separator: ", "))
+        "--type: '\(type)' is not one of " + TypeMix.all.map(\.name).joined(separator: ", "))
     }
     if preset == .pure, mix.size != nil {
       throw ValidationError("--preset pure makes no mix: name a type such as \(mix.base.name)")

@@ -17,8 +17,9 @@ struct ConvertCommand: AsyncParsableCommand {
     discussion: """
       IN is whatever generate opens: a diffusers folder, a single file, a GGUF, a
       part by itself. OUT is a file ending in .gguf or .safetensors, or a name ending
-      in / for a diffusers folder (f16, bf16 or f32); it appears only when it is whole; memory stays below 256 MiB whatever the size of the model (with a
-      target size: within --memory).
+      in / for a diffusers folder (f16, bf16 or f32); it appears only when it is complete.
+      Memory stays below 256 MiB whatever the size of the model (with a target size:
+      within --memory).
 
         auraflow convert aura_flow_0.3/ aura-Q4_K_M.gguf --type q4_K_M
         auraflow convert aura_flow_0.3/ aura.gguf --type q8_0 --part transformer
@@ -39,16 +40,16 @@ struct ConvertCommand: AsyncParsableCommand {
       \(ConvertText.presets)
       Whatever the type, vectors are F32, and what readers expect so is F16:
       positions, embeddings of time, patches and text, the final layer, the VAE.
-      Rows that are no whole blocks become F16.
+      Rows that are not a multiple of the block size become F16.
 
       With --target-size or --target-bpw the model itself is run on a few prompts to
       find out which matrices matter; each gets the type with which predictions
-      suffer least for that size, rounded with the importance matrix of the same run:
+      suffer least for that size, quantized with the importance matrix of the same run:
 
         auraflow convert IN OUT.gguf --target-size 3.5GB --prompts prompts.txt
 
       A file of prompts has one per line, as generate takes it; settings in it do not
-      count. Without prompts it is measured on two of our own.
+      count. Without prompts two built-in ones are used.
 
       Rules change that by name: --rule 'attn\\.w[12]o=q6_K' --rule 'vae=f32'. The
       last one that matches counts; 'keep' stands for the type in IN. Names are
@@ -114,7 +115,7 @@ struct ConvertCommand: AsyncParsableCommand {
   var allowNonfinite = false
 
   @Flag(
-    inversion: .prefixedNo, help: "Measure each tensor's error by reading its blocks back.")
+    inversion: .prefixedNo, help: "Measure each tensor's error by dequantizing its blocks.")
   var measure = true
 
   @OptionGroup(title: "Best types for a size") var size: SizeOptions
@@ -165,7 +166,8 @@ struct ConvertCommand: AsyncParsableCommand {
       console.detail(
         "\(plan.tensors.count) tensors, \(formattedBytes(plan.byteCount)) to write")
       if quality == .best, !plan.searches {
-        console.note("--quality best changes nothing: no tensor becomes a type with a search")
+        console.note(
+          "--quality best changes nothing: no tensor becomes a type whose scales are searched")
       }
       if let importance { try noteCoverage(of: plan, importance, console) }
       guard let output, !dryRun else {
@@ -218,7 +220,7 @@ struct ConvertCommand: AsyncParsableCommand {
       try importance.importance(of: $0.source.name, columns: $0.shape.last ?? 1) == nil
     }
     if rounded.isEmpty {
-      console.note("no tensor becomes a type that takes notice of \(importance.path)")
+      console.note("no tensor becomes a type that uses \(importance.path)")
     }
     guard let first = unknown.first else { return }
     console.note(

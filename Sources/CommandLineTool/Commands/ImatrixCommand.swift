@@ -15,15 +15,15 @@ struct ImatrixCommand: AsyncParsableCommand {
     discussion: """
       Runs every prompt of a file as generate does, all steps and both branches
       of guidance, and adds up the squared activations that enter each weight of
-      transformer and text encoder, column by column. Quantizers round columns
-      that see large activations with more care:
+      transformer and text encoder, column by column. Quantizers take more
+      care of columns that see large activations:
 
         auraflow imatrix aura_flow_0.3/ -f prompts.txt -o aura.imatrix
         auraflow convert aura_flow_0.3/ aura.gguf --type q3_K --imatrix aura.imatrix
 
       \(PromptOptions.fileHelp)
       Choose prompts like those that the model will be used with; without any,
-      eight of our own are taken. Prompt i, from 0, uses seed + i unless its line
+      eight built-in ones are used. Prompt i, from 0, uses seed + i unless its line
       has a seed. Smaller pictures (-W, -H) and fewer steps take less time.
 
       A row counts once each time it is multiplied: tokens at every step, all

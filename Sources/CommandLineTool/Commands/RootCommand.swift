@@ -24,7 +24,7 @@ struct RootCommand: AsyncParsableCommand {
       (inputOutput), 130 interrupted.
 
       Sizes: 8G, 600M, 4096K are powers of 1024, as for ulimit; so are GiB, MiB, KiB. GB, MB and KB
-      are powers of 1000. File names may be any bytes; a byte that is no UTF-8 is shown
+      are powers of 1000. File names may be any bytes; a byte that is not UTF-8 is shown
       as \\xE9, in JSON too.
 
       Completion of verbs, options, values and files, for each shell:

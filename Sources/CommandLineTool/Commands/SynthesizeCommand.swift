@@ -100,14 +100,14 @@ struct SynthesizeCommand: AsyncParsableCommand {
         .first(where: { $0.preset.name == preset.lowercased() })
     else {
       throw ValidationError(
-        "--preset: '\(preset)' is none of "
+        "--preset: '\(preset)' is not one of "
           + presetNames.joined(separator: ", "))
     }
     let name = type ?? (isFile ? "q4_K" : "f16")
     guard let type = RandomRows.types.first(where: { $0.name.lowercased() == name.lowercased() })
     else {
       throw ValidationError(
-        "--type: '\(name)' is none of " + RandomRows.types.map(\.name).joined(separator: ", "))
+        "--type: '\(name)' is not one of " + RandomRows.types.map(\.name).joined(separator: ", "))
     }
     try StandardStreams.expectName(output, "a model")
     if !isFile {

@@ -35,7 +35,7 @@ struct ByteCount: Equatable {
     return bytes >= 1 && bytes <= Double(largest) ? Int(bytes) : nil
   }
 
-  /// Bytes of a unit; nil if it is none.
+  /// Bytes of a unit; nil if it is not one.
   private static func unit(_ name: Substring) -> Double? {
     if name.isEmpty || name == "b" { return 1 }
     guard let prefix = name.first, let power = prefixes[prefix] else { return nil }

@@ -36,10 +36,10 @@ struct ModelOptions: ParsableArguments {
   /// - Parameters:
   ///   - path: the model where it is an argument by itself instead of `--model`.
   ///   - memory: how much memory to use, and how to get at files.
-  ///   - precision: how products round their activations.
+  ///   - precision: how products quantize their activations.
   ///   - threads: how many threads compute; one per core if nil.
   /// - Returns: the model, and its name without folders.
-  /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are no model.
+  /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are not a model.
   func open(
     path: String? = nil, memory: MemoryOptions, precision: PrecisionOptions, threads: Int?
   ) throws -> (pipeline: Pipeline, name: String) {
@@ -60,12 +60,12 @@ struct ModelOptions: ParsableArguments {
   }
 }
 
-/// How quantized products round their activations.
+/// How products with quantized weights quantize their activations.
 struct PrecisionOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "How products with quantized weights round activations: auto, int8 or exact.",
+      "Precision of activations in products with quantized weights: auto, int8 or exact.",
       valueName: "mode"))
   var activations = ActivationPrecision.auto
 }

@@ -12,7 +12,7 @@ struct OutputNames {
 
   /// One name for each image: the pattern itself for a single one, numbered names for several.
   ///
-  /// - Throws: `ValidationError` if the name cannot be numbered or is no PNG's.
+  /// - Throws: `ValidationError` if the name cannot be numbered or is not that of a PNG.
   func names(count: Int) throws -> [String] {
     guard !pattern.isEmpty else { throw ValidationError("--output is empty") }
     let path = StandardStreams.outputPath(pattern)

@@ -50,7 +50,7 @@ struct PromptOptions: ParsableArguments {
 
   /// The prompts that were named; nil if none was.
   ///
-  /// - Throws: `ModelFileError` if a file or standard input cannot be read or is no such text.
+  /// - Throws: `ModelFileError` if a file or standard input cannot be read or does not hold prompts.
   func lines() throws(ModelFileError) -> [PromptLine]? {
     if let prompts {
       return try PromptLines.parse(

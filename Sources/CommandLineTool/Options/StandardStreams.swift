@@ -20,11 +20,11 @@ enum StandardStreams {
     return file.st_dev == output.st_dev && file.st_ino == output.st_ino
   }
 
-  /// Refuses to write what is no text onto a terminal.
+  /// Refuses to write binary data to a terminal.
   static func expectNoTerminal(_ path: String, option: String) throws {
     guard path == outputPath, isatty(STDOUT_FILENO) == 1 else { return }
     throw ValidationError(
-      "\(option) -: a terminal shows no such file: redirect standard output, or name a file")
+      "\(option) -: a terminal cannot show this file: redirect standard output, or name a file")
   }
 
   /// Refuses `-` where a name is needed.
@@ -36,7 +36,7 @@ enum StandardStreams {
 
   /// A text from standard input, to its end.
   ///
-  /// - Throws: `ModelFileError` if it cannot be read, is no text or too large.
+  /// - Throws: `ModelFileError` if it cannot be read, is not text or is too large.
   static func text(_ what: String) throws(ModelFileError) -> String {
     try TextInput.read(STDIN_FILENO, inputName, what)
   }
@@ -53,7 +53,7 @@ enum TextInput {
   ///   - path: the file.
   ///   - what: what it should hold, for messages.
   /// - Returns: the text.
-  /// - Throws: `ModelFileError` if it cannot be read, is no text or too large.
+  /// - Throws: `ModelFileError` if it cannot be read, is not text or is too large.
   static func read(path: String, _ what: String) throws(ModelFileError) -> String {
     if path == "-" { return try StandardStreams.text(what) }
     let descriptor = FileSystem.open(path, O_RDONLY | O_CLOEXEC)

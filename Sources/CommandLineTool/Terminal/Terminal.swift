@@ -33,7 +33,7 @@ struct Terminal: Sendable {
     showsUnicode = encoding.contains("utf-8") || encoding.contains("utf8")
   }
 
-  /// Columns of a terminal at this moment; nil if it is none or does not tell.
+  /// Columns of a terminal at this moment; nil if it is not a terminal or does not tell.
   static func columns(of descriptor: Int32) -> Int? {
     var size = winsize()
     guard ioctl(descriptor, UInt(TIOCGWINSZ), &size) == 0, size.ws_col > 0 else { return nil }
