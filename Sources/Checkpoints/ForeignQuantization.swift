@@ -112,7 +112,7 @@ enum ForeignQuantization {
   static func error(_ path: String, _ library: String, _ evidence: String) -> ModelFileError {
     ModelFileError(
       path: path, kind: .unsupported,
-      fault: "is quantized by \(library), as \(evidence) shows, which is not read: take the fp16, "
-        + "bf16 or fp8 version of the model, or a GGUF")
+      fault: "is quantized by \(library), as \(evidence) shows, which is not supported: take "
+        + "the fp16, bf16 or fp8 version of the model, or a GGUF")
   }
 }

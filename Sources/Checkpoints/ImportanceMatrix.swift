@@ -108,7 +108,7 @@ package struct ImportanceMatrix: Sendable {
     guard (type?.stringLength ?? 0) <= 256, type?.string == "imatrix" else {
       throw ModelFileError(
         path: archive.path, kind: .malformed,
-        fault: "is no importance matrix: metadata 'general.type' is "
+        fault: "is not an importance matrix: metadata 'general.type' is "
           + (type?.textPrefix(40).map { "'\($0)'" } ?? "missing") + ", expected 'imatrix'")
     }
     var entries: [Entry] = []
@@ -117,7 +117,7 @@ package struct ImportanceMatrix: Sendable {
     where record.name.hasSuffix(sumsEnding) {
       valueCount += try expectRow(record, in: archive)
       guard valueCount <= maximumValues else {
-        throw malformed(archive, "has more than \(maximumValues) sums, no model needs so many")
+        throw malformed(archive, "has more than \(maximumValues) sums, which no model needs")
       }
       entries.append(try entry(index, of: archive))
     }

@@ -21,7 +21,7 @@ enum LegacyImportanceFile {
     // The smallest entry has 17 bytes.
     guard count > 0, count <= file.bytes.count / 17 else {
       throw file.malformed(
-        "is no importance matrix: neither GGUF, nor a list of tensors (\(count) entries in "
+        "is not an importance matrix: neither GGUF, nor a list of tensors (\(count) entries in "
           + "\(file.size) bytes)")
     }
     var entries: [ImportanceMatrix.Entry] = []
@@ -50,7 +50,7 @@ enum LegacyImportanceFile {
       guard count >= 0, count <= remaining else {
         throw file.malformed(
           "\(what) needs \(count) bytes at byte \(offset), only \(remaining) are left: the file is "
-            + "damaged, cut short or no importance matrix")
+            + "damaged, cut short or not an importance matrix")
       }
       defer { offset += count }
       return offset
@@ -67,7 +67,7 @@ enum LegacyImportanceFile {
       guard (1...maximumNameLength).contains(length) else {
         throw file.malformed(
           "entry \(index) has a name of \(length) bytes, expected 1 to \(maximumNameLength): the "
-            + "file is damaged or no importance matrix")
+            + "file is damaged or not an importance matrix")
       }
       let start = try skip(length, "name of entry \(index)")
       guard let name = String(validating: file.bytes[start..<start + length], as: UTF8.self) else {

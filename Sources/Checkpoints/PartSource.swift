@@ -31,7 +31,7 @@ package struct PartSource {
     if stored == nil { stored = try configurationValue(setting, range) }
     guard let hint = hints[key: setting.key] else { return stored ?? setting.published }
     guard range.contains(hint) else {
-      throw contradicted(setting, "\(hint) is outside of \(range)")
+      throw contradicted(setting, "\(hint) is not in \(range)")
     }
     if let stored, stored != hint {
       throw contradicted(setting, "\(hint) contradicts the model's own value \(stored)")
@@ -58,18 +58,19 @@ package struct PartSource {
   /// What the family's published model has.
   package func published(_ setting: Setting) -> Double { network.described(setting).published }
 
-  /// Looks up a whole number.
+  /// Looks up an integer.
   package func integer(
     _ setting: Setting, in range: ClosedRange<Int>
   ) throws(ModelFileError) -> Int {
     let value = try value(setting, in: Double(range.lowerBound)...Double(range.upperBound))
     guard let integer = Int(exactly: value) else {
-      throw weights.malformed("\(setting.configKey ?? setting.key) \(value) is not a whole number")
+      throw weights.malformed(
+        "\(setting.configKey ?? setting.key) is \(value), but must be an integer")
     }
     return integer
   }
 
-  /// A whole number of the part's configuration file; nil if the file or the key is missing.
+  /// An integer of the part's configuration file; nil if the file or the key is missing.
   ///
   /// - Parameters:
   ///   - key: the key in `config.json`.
@@ -85,7 +86,7 @@ package struct PartSource {
     guard let value = stored.integerValue, range.contains(value) else {
       throw ModelFileError(
         path: configuration.path, kind: .malformed,
-        fault: "'\(key)' is no whole number in \(range)")
+        fault: "'\(key)' must be an integer in \(range)")
     }
     return value
   }
@@ -113,7 +114,7 @@ package struct PartSource {
     for key in keys {
       guard let stored = gguf.value(for: key) else { continue }
       guard let value = stored.decimal, range.contains(value) else {
-        throw weights.malformed("metadata '\(key)' is no number in \(range)")
+        throw weights.malformed("metadata '\(key)' is not a number in \(range)")
       }
       return value
     }
@@ -129,7 +130,7 @@ package struct PartSource {
     guard let value = stored.doubleValue, range.contains(value) else {
       throw ModelFileError(
         path: configuration.path, kind: .malformed,
-        fault: "'\(key)' is no number in \(range)")
+        fault: "'\(key)' is not a number in \(range)")
     }
     return value
   }

@@ -57,7 +57,7 @@ package final class StoredTensor: WeightStorage {
   ) throws(ComputeError) {
     let place = range.lowerBound + part.lowerBound..<range.lowerBound + part.upperBound
     guard part.lowerBound >= 0, place.upperBound <= range.upperBound else {
-      throw .unreadable(path: file.path, fault: "rows outside of a tensor were asked for")
+      throw .unreadable(path: file.path, fault: "rows outside of the tensor were requested")
     }
     try reading { () throws(ModelFileError) in try file.checkUnchanged() }
     prefetchNext()

@@ -182,11 +182,11 @@ package final class StoredWeights: WeightSource {
     let record = archive.tensors.records[first]
     throw malformed(
       "tensor '\(record.name)' of shape \(record.shape) is unexpected: the \(slot.name) that "
-        + "the other tensors describe has none of this name")
+        + "the other tensors describe has no tensor of this name")
   }
 
   /// The error about a tensor without which the part's sizes cannot be told: it is missing, or its
-  /// shape is none that it could have.
+  /// shape is not one that it could have.
   package func unfit(_ name: String, expected: String) -> ModelFileError {
     guard let entry = names.entries[name] else { return missing(name, expected: expected) }
     return wrongShape(archive.tensors.records[entry.index], expected: expected)
@@ -268,15 +268,15 @@ package final class StoredWeights: WeightSource {
     return companions.types[index].map { record.retyped($0) } ?? record
   }
 
-  /// Refuses tensors that cannot be decoded or hold no weights.
+  /// Refuses tensors of types that cannot be read or hold no weights.
   func expectWeightType(_ record: TensorRecord) throws(ModelFileError) {
     guard !record.type.isWeightType else { return }
     let known = ElementType.allCases.filter(\.isWeightType).map(\.name)
     throw ModelFileError(
       path: path, kind: record.type.isBlockQuantized ? .unsupported : .malformed,
       fault:
-        "tensor '\(record.name)' has type \(record.type.name), which is not decoded: expected one "
-        + "of \(known.joined(separator: ", ")); take another version of the model")
+        "tensor '\(record.name)' has type \(record.type.name), which is not supported: expected "
+        + "one of \(known.joined(separator: ", ")); take another version of the model")
   }
 
   /// The factors of a scaled fp8 weight, in the order of our rows.

@@ -59,7 +59,9 @@ extension GGUFVocabulary {
       guard let stored = value(key) else { return nil }
       guard let count = stored.elementCount, count <= Self.maximumCount,
         let elements = stored.elements()
-      else { throw TokenizerError("metadata 'tokenizer.ggml.\(key)' is no array of usable size") }
+      else {
+        throw TokenizerError("metadata 'tokenizer.ggml.\(key)' is not an array of usable size")
+      }
       return elements
     }
     let tokens = try elements("tokens") ?? []

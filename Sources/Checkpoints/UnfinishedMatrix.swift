@@ -67,7 +67,7 @@ package struct UnfinishedMatrix: Sendable {
     let texts = archive.safetensorsMetadata
     guard let text = texts.first(where: { $0.key == Self.countKey })?.value,
       let count = Int(text), count > 0
-    else { throw malformed("does not tell its number of prompts") }
+    else { throw malformed("does not say its number of prompts") }
     var values: [String: [Double]] = [:]
     let hashes = try archive.tensorHashes()
     for (index, record) in archive.tensors.records.enumerated() {

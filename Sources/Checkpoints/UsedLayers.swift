@@ -64,7 +64,7 @@ struct UsedLayers {
       }
       return (
         index, part,
-        "it lies in a layer of the \(places[part].slot.name) that is used and has none of this name: the model is "
+        "it lies in a layer of the \(places[part].slot.name) that is used and has no tensor of this name: the model is "
           + "of another kind"
       )
     }

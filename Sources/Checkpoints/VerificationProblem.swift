@@ -131,8 +131,8 @@ extension PartSource {
     let extra = weights.superfluous.map { record in
       VerificationProblem(
         .warning, path: weights.path, tensor: record.name,
-        "of shape \(record.shape) is none that the \(slot.name) described by the other "
-          + "tensors has: generate refuses it")
+        "of shape \(record.shape) is not in the \(slot.name) that the other tensors "
+          + "describe: generate refuses it")
     }
     return (weights.faults + thrown).map { VerificationProblem($0) } + extra
   }

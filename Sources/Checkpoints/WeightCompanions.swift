@@ -180,7 +180,7 @@ struct WeightCompanions: Sendable {
       let json = bytes.withUnsafeBytes({ try? JSONValue(parsing: $0) })
     else {
       return refuse(
-        archive, record, of: weight, "describes a quantized weight, but is no JSON")
+        archive, record, of: weight, "describes a quantized weight, but is not JSON")
     }
     explained.insert(index)
     setFormat(json, of: weight, archive, evidence: evidence)

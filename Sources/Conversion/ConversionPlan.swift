@@ -111,7 +111,7 @@ package struct ConversionPlan {
     if request.container.isSafetensors, request.mix.base.isBlockQuantized {
       throw ConversionError.unusable(
         "--type \(request.mix.name): safetensors files hold F32, F16 or BF16; end the name in "
-          + ".gguf for blocks")
+          + ".gguf for quantized types")
     }
     let items = source.tensors.map { stored in
       let (tensor, name) = Self.placed(stored, in: request.container, source)
@@ -216,9 +216,9 @@ package struct ConversionPlan {
           + "the file a name ending in .gguf")
     }
     guard type.isBlockQuantized else { return nil }
-    guard shape.count == 2 else { return (shape.count < 2 ? .f32 : .f16, "no matrix") }
+    guard shape.count == 2 else { return (shape.count < 2 ? .f32 : .f16, "not a matrix") }
     if shape[1] % type.elementsPerBlock != 0 {
-      return (.f16, "rows of \(shape[1]) are no multiple of \(type.elementsPerBlock)")
+      return (.f16, "rows of \(shape[1]) are not a multiple of \(type.elementsPerBlock)")
     }
     return shape[1] <= longestRow ? nil : (.f16, "rows of \(shape[1])")
   }

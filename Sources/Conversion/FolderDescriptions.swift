@@ -142,7 +142,7 @@ struct FolderDescriptions {
     case .embeddedSentencePiece(let bytes, let path)?: return try pieceFiles(bytes, path)
     case .vocabulary?, nil:
       throw ConversionError.unusable(
-        "the tokenizer is a list in a GGUF file, which no such folder can have: name its "
+        "the tokenizer is a vocabulary in a GGUF file, which a folder cannot hold: name its "
           + "tokenizer.json or tokenizer.model with --tokenizer")
     }
   }

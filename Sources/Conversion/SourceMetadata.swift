@@ -49,7 +49,7 @@ extension ConversionSource {
       guard value.double != nil else {
         throw ModelFileError(
           path: defaults?.file.path ?? "", kind: .malformed,
-          fault: "metadata '\(key)' is no number")
+          fault: "metadata '\(key)' is not a number")
       }
       pairs.append((key, .copy(value)))
     }
@@ -87,7 +87,8 @@ extension ConversionSource {
 
   private var readsText: Bool { parts.contains { $0.slot.tokenizer != nil } }
 
-  /// Why a tokenizer does not come along; nil if it does.
+  /// Why the new file holds no tokenizer and what to do, as a note for the user; nil if it holds one or
+  /// its parts read no text.
   func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
     guard readsText else { return nil }
     if container == .folder { return nil }

@@ -16,7 +16,7 @@ package enum TypePreset: String, CaseIterable, Sendable {
   /// What the preset does, in a few words.
   package var summary: String {
     switch self {
-    case .published: "as in published files; the table of tokens at least Q8_0"
+    case .published: "as in published files; token embeddings at least Q8_0"
     case .pure: "every matrix of the type itself"
     case .careful: "v and o projections and the outer layers one step better"
     case .compact: "modulation, a quarter of the model, one step smaller"

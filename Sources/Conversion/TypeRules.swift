@@ -29,7 +29,7 @@ package struct TypeRule: Sendable {
     let name = text[text.index(after: sign)...].lowercased()
     pattern = String(text[..<sign])
     guard pattern.utf8.count <= Self.maximumLength else {
-      throw .unusable("--rule: a pattern of \(pattern.utf8.count) bytes, at most 1000 are taken")
+      throw .unusable("--rule: a pattern of \(pattern.utf8.count) bytes, at most 1000 are allowed")
     }
     if name == "keep" {
       target = .stored
@@ -109,7 +109,7 @@ package struct TypeRule: Sendable {
     do {
       return try Regex(pattern)
     } catch {
-      throw .unusable("--rule '\(text)' has no regular expression: \(error)")
+      throw .unusable("--rule '\(text)' does not begin with a regular expression: \(error)")
     }
   }
 }

@@ -52,7 +52,7 @@ package final class AtomicFileStream {
     guard code == ENOSPC || code == EDQUOT || code == EFBIG else { return }
     errno = code
     let error = AtomicFile.failure(
-      path, "cannot get \((byteCount + 999_999) / 1_000_000) MB on its disk")
+      path, "cannot allocate \((byteCount + 999_999) / 1_000_000) MB on its disk")
     discard()
     throw error
   }

@@ -26,7 +26,7 @@ package final class AtomicFolder {
     self.path = trimmed
     // The root stays as it is.
     guard !trimmed.isEmpty, trimmed != "/" else {
-      throw ModelFileError(path: path, kind: .unwritable, fault: "is no name for a new folder")
+      throw ModelFileError(path: path, kind: .unwritable, fault: "is not a name for a new folder")
     }
     replacesFormer = try !Self.isFree(trimmed)
     if replacesFormer, try !mayReplace() {
@@ -131,7 +131,7 @@ package final class AtomicFolder {
     }
     guard status.st_mode & S_IFMT == S_IFDIR else {
       throw ModelFileError(
-        path: path, kind: .unwritable, fault: "is there already and no folder")
+        path: path, kind: .unwritable, fault: "exists already and is not a folder")
     }
     return FileSystem.isEmptyFolder(path)
   }

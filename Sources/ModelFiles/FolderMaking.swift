@@ -17,6 +17,6 @@ package enum FolderMaking {
     guard status != 0, !FileSystem.isFolder(path) else { return }
     throw ModelFileError(
       path: path, kind: .unwritable,
-      fault: "cannot be made a folder: \(String(cString: strerror(code)))")
+      fault: "cannot create the folder: \(String(cString: strerror(code)))")
   }
 }

@@ -61,11 +61,11 @@ package struct BlockQuantizer: Sendable {
     into blocks: UnsafeMutableRawBufferPointer
   ) {
     guard let source = values.baseAddress, !values.isEmpty else { return }
-    precondition(columns > 0 && values.count % columns == 0, "rows are not whole")
-    precondition(columns % type.elementsPerBlock == 0, "rows are no whole blocks")
+    precondition(columns > 0 && values.count % columns == 0, "values do not fill whole rows")
+    precondition(columns % type.elementsPerBlock == 0, "rows are not whole blocks")
     precondition(importance.map { $0.count == columns } ?? true, "one importance for each column")
     let bytes = values.count / type.elementsPerBlock * type.bytesPerBlock
-    precondition(blocks.count >= bytes, "too little room for the blocks")
+    precondition(blocks.count >= bytes, "too little space for the blocks")
     guard let target = blocks.baseAddress else { return }
     withUnsafeTemporaryAllocation(byteCount: RowsToRound.scratchBytes, alignment: 32) { scratch in
       guard let scratch = scratch.baseAddress else { return }

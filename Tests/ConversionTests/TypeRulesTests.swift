@@ -46,10 +46,10 @@ struct TypeRulesTests {
       try ConversionFixture.request("q8_0", rules: ["init_x|norm|conv=q4_0"]))
     for tensor in plan.tensors where tensor.reason?.contains("rule") == false {
       if tensor.name.contains("init_x_linear.weight") {
-        #expect(tensor.type == .f16 && tensor.reason == "rows of 16 are no multiple of 32")
+        #expect(tensor.type == .f16 && tensor.reason == "rows of 16 are not a multiple of 32")
       } else if tensor.name.contains("conv") || tensor.name.contains("norm") {
         let expected: ElementType = tensor.shape.count < 2 ? .f32 : .f16
-        #expect(tensor.type == expected && tensor.reason == "no matrix", "\(tensor.name)")
+        #expect(tensor.type == expected && tensor.reason == "not a matrix", "\(tensor.name)")
       }
     }
   }

@@ -94,8 +94,8 @@ import Testing
       $0.add("t", [1], data: floatBytes([1]))
       $0.tensors[0].dimensionCount = .max
     },
-    tensor("impossible type", "has type number 4294967295, which no ggml has", [1], type: .max),
-    tensor("type beyond forks'", "has type number 65536, which no ggml has", [1], type: 1 << 16),
+    tensor("impossible type", "has type number 4294967295, which ggml never had", [1], type: .max),
+    tensor("type beyond forks'", "has type number 65536, which ggml never had", [1], type: 1 << 16),
     tensor(
       "rows of half a block", "rows of 48 elements, Q4_0 needs a multiple of 32", [48, 2],
       type: GGUFBuilder.q4_0),

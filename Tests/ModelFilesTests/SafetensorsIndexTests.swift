@@ -91,7 +91,7 @@ import Testing
   }
 
   private static func shard(_ name: String, _ shard: String) -> MalformedFile {
-    file(name, "which is no plain file name", #"{"weight_map":{"t":"\#(shard)"}}"#)
+    file(name, "which is not a plain file name", #"{"weight_map":{"t":"\#(shard)"}}"#)
   }
 
   static let malformed: [MalformedFile] = [

@@ -92,7 +92,7 @@ struct ArchiveOpening {
       let opened = try GGUFFile(file)
       guard splitCount(of: opened) == count, splitNumber(of: opened) == index else {
         throw opened.file.malformed(
-          "is no part \(index + 1) of \(count) by its metadata ('split.no', 'split.count'), as its "
+          "is not part \(index + 1) of \(count) by its metadata ('split.no', 'split.count'), as its "
             + "name says: it belongs to another model, download it again")
       }
       parts.append(opened)
@@ -136,7 +136,7 @@ struct ArchiveOpening {
     guard let set = sets.first(where: \.isComplete) ?? (numbered.isComplete ? numbered : nil) else {
       throw ModelFileError(
         path: file.path, kind: .notFound,
-        fault: "is one of \(numbered.fileNames.count) files of a model, of which are missing: "
+        fault: "is one of \(numbered.fileNames.count) files of a model, and some are missing: "
           + numbered.missing.prefix(8).joined(separator: ", ")
           + (numbered.missing.count > 8 ? ", ..." : "") + ": download them too")
     }

@@ -181,7 +181,7 @@ public struct GGUFFile: Sendable {
     // Forks of ggml number their own types by hundreds.
     guard number < 1 << 16 else {
       return file.malformed(
-        "tensor '\(name)' has type number \(number), which no ggml has: the file is damaged, "
+        "tensor '\(name)' has type number \(number), which ggml never had: the file is damaged, "
           + "download it again")
     }
     let known = ElementType.ggufTypes.map(\.name).joined(separator: ", ")

@@ -34,8 +34,8 @@ package struct SafetensorsIndex {
     }
     guard hasMap else {
       throw file.malformed(
-        "is a JSON text without 'weight_map', so no index of a model's files: name the weights, or "
-          + "their folder")
+        "is a JSON text without 'weight_map', so it is not an index of a model's files: name the "
+          + "weights, or their folder")
     }
   }
 
@@ -52,7 +52,7 @@ package struct SafetensorsIndex {
       }
       let shard = try scanner.readString(limit: 4096)
       guard Self.isPlainFileName(shard) else {
-        throw scanner.error("tensor '\(tensor)' lies in '\(shard)', which is no plain file name")
+        throw scanner.error("tensor '\(tensor)' lies in '\(shard)', which is not a plain file name")
       }
       // Each name is kept once, however many tensors lie there.
       let position = positions[ExactName(shard), default: shards.count]
