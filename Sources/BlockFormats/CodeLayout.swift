@@ -1,4 +1,4 @@
-/// What a product needs to know about a block format's codes.
+/// What a matmul needs to know about a block format's codes.
 package struct CodeLayout: Sendable, Equatable {
   /// Elements that share a scale: 16 or 32.
   package let groupWidth: Int

@@ -4,7 +4,7 @@
 @inline(__always)
 func float(half bits: UInt16) -> Float { Float16Bits.float(bits) }
 
-/// Eight whole numbers as floats.
+/// Eight integers as floats.
 @inline(__always)
 func floats(_ numbers: SIMD8<Int32>) -> SIMD8<Float> { SIMD8(numbers) }
 

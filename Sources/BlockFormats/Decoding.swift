@@ -31,7 +31,7 @@ extension ElementType {
   ///
   /// - Parameters:
   ///   - source: the first block; `byteCount(elements: count)` readable bytes, of any alignment.
-  ///   - count: elements, a whole number of blocks.
+  ///   - count: elements, whole blocks.
   ///   - values: room for `count` floats.
   /// - Precondition: `isDecodable`, and `count` is a multiple of `elementsPerBlock`.
   package func decode(
@@ -44,7 +44,7 @@ extension ElementType {
 }
 
 extension BlockFormat {
-  /// Decodes block by block, from codes and scales that stay in the nearest cache.
+  /// Dequantizes block by block, from codes and scales that stay in the nearest cache.
   static func decode(
     _ source: UnsafeRawPointer, count: Int, into values: UnsafeMutablePointer<Float>
   ) {

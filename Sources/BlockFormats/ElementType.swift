@@ -1,7 +1,7 @@
 /// How the elements of a stored tensor are encoded: plain numbers or ggml's quantized blocks.
 ///
 /// Every fact about a type stands in one row of `ElementType.table`, or in the block format that
-/// the row names; how floats are rounded to a type stands in the folder `Rounding` of the kernels.
+/// the row names; how floats are quantized to a type stands in the folder `Rounding` of the kernels.
 public enum ElementType: UInt8, CaseIterable, Sendable {
   case f32, f16, bf16, f64
   case i8, i16, i32, i64, u8, u16, u32, u64, bool, c64
@@ -50,16 +50,16 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
   /// How the type's elements are read; nil where nothing is known but their size.
   var decoder: (any ElementDecoder.Type)? { traits.decoder }
 
-  /// How the type's blocks come apart for products with their codes; nil for plain numbers, formats
-  /// that are decoded only, and types without a decoder.
+  /// How the type's blocks are unpacked for matmuls with their codes; nil for plain numbers, formats
+  /// that are only dequantized, and types without a decoder.
   package var codeLayout: CodeLayout? { traits.codeLayout }
 
   /// Where the half-precision scales of a block lie, in bytes from its start; empty for plain
-  /// numbers, types that this program cannot decode, and those whose scales are no such numbers or
+  /// numbers, types that this program cannot decode, and those whose scales are not such numbers or
   /// lie in pieces.
   package var scaleOffsets: [Int] { traits.scaleOffsets }
 
-  /// Bytes of a row of `count` elements; nil if the row is no whole number of blocks or the
+  /// Bytes of a row of `count` elements; nil if the row is not whole blocks or the
   /// product overflows.
   package func byteCount(elements count: Int) -> Int? {
     guard count >= 0, count % elementsPerBlock == 0 else { return nil }
@@ -89,7 +89,7 @@ extension ElementType {
   /// Types that files can be converted to, from the best to the smallest.
   package static let conversionTargets = table.filter { $0.target != nil }.map(\.type)
 
-  /// Whether files can be converted to the type, so that floats can be rounded to it.
+  /// Whether files can be converted to the type, so that floats can be quantized to it.
   package var isConversionTarget: Bool { traits.target != nil }
 
   /// llama.cpp's number of files that are mostly of the type (`enum llama_ftype`), without the

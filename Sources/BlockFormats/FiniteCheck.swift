@@ -9,7 +9,7 @@ extension ElementType {
   /// - Parameters:
   ///   - bytes: the first block, of any alignment.
   ///   - count: blocks.
-  /// - Returns: the answer; false for types that are no weights.
+  /// - Returns: the answer; false for types that hold no weights.
   package func hasNonFinite(_ bytes: UnsafeRawPointer, blocks count: Int) -> Bool {
     decoder?.hasNonFinite(bytes, blocks: count) ?? false
   }

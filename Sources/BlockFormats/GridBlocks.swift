@@ -2,7 +2,7 @@
 // magnitudes of several elements; their signs are stored apart. Super-blocks of 256 elements have
 // one float16 scale, each 16 or 32 elements a small integer one.
 //
-// These formats and those of 1 bit are decoded only: no kernel takes their blocks apart, so they
+// These formats and those of 1 bit are only dequantized: no kernel unpacks their blocks, so they
 // are not in the folder `Layouts`.
 
 /// `d f16 | 8 × (4 bytes of points, 4 × 7 signs, scale 4 bits)`;

@@ -62,7 +62,7 @@ enum Float8E5M2: ElementDecoder {
   }
 }
 
-/// Integers, which are no weights.
+/// Integers, which are not weights.
 enum Integers<Number: FixedWidthInteger & BitwiseCopyable>: ElementDecoder {
   static var holdsWeights: Bool { false }
 

@@ -1,4 +1,4 @@
-/// What random bits mean in the blocks of a type whose codes products are made with.
+/// What random bits mean in the blocks of a type whose codes matmuls use.
 package struct RandomBits: Sendable {
   /// Where the float16 scale lies, in bytes from the block's start; a float16 minimum follows it if
   /// there are minimums.
@@ -57,7 +57,7 @@ extension CodedFormat {
 }
 
 extension ElementType {
-  /// What random bits mean in the type's blocks; nil where no products are made with its codes.
+  /// What random bits mean in the type's blocks; nil where matmuls do not use its codes.
   package var randomBits: RandomBits? {
     guard let ggufID, let format = codedFormat(ggmlType: ggufID) else { return nil }
     return RandomBits(format)

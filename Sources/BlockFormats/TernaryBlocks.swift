@@ -1,6 +1,6 @@
 // ggml's formats of 1 to 2 bits: ternary ones, whose codes are -1, 0 and 1 (or 2, where a fourth
 // code is left), those of signs alone, and those whose codes are points of a ternary lattice. They
-// are decoded only (see GridBlocks.swift).
+// are only dequantized (see GridBlocks.swift).
 
 /// `32 + 16 bytes of 5 ternary digits | 4 bytes of 4 ternary digits | d f16`;
 /// value = d · (digit − 1).
@@ -127,7 +127,7 @@ enum IQ1_S: BlockFormat {
   static let bytesPerBlock = 50
   static let groupWidth = 32
 
-  /// Eight times the levels with δ = ⅛, so that codes are whole numbers, and 128 more.
+  /// Eight times the levels with δ = ⅛, so that codes are integers, and 128 more.
   static let grid = Grid<UInt64>(GridTables.iq1_s, bits: 2, levels: [121, 129, 137, 0])
 
   @inline(__always)

@@ -68,7 +68,7 @@ private func round(
   }
 }
 
-/// Taking rows apart for products, in each block format.
+/// Unpacking rows for matmuls, in each block format.
 protocol RowUnpacking {
   /// See `KernelSet.unpack`.
   static func unpack(_ row: UnpackedRow)

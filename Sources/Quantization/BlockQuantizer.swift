@@ -10,7 +10,7 @@ package enum QuantizationQuality: String, CaseIterable, Sendable {
   case best
 }
 
-/// Rounds rows of float32 values to blocks of one type.
+/// Quantizes rows of float32 values to one type.
 ///
 /// Without an importance, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 come out as gguf-py makes them,
 /// byte for byte, except that a scale beyond float16's range becomes its largest number where
@@ -18,7 +18,7 @@ package enum QuantizationQuality: String, CaseIterable, Sendable {
 /// or at `best`, get the scales for which a search finds the least sum of squared errors, each times
 /// its column's importance. Q8_0 and plain numbers take no notice of an importance.
 ///
-/// Bytes do not depend on the CPU, nor on which rows are rounded together. A block with a value that
+/// Bytes do not depend on the CPU, nor on which rows are quantized together. A block with a value that
 /// is NaN or infinite gets a NaN for its scale, so that all of it reads as NaN; plain numbers keep
 /// NaNs and infinities, and F16 makes infinities of magnitudes from 65520.
 package struct BlockQuantizer: Sendable {
@@ -30,7 +30,7 @@ package struct BlockQuantizer: Sendable {
   /// The types that can be made.
   package static let types = ElementType.allCases.filter(\.isConversionTarget)
 
-  /// Prepares rounding to a type; nil where there is no quantizer for it.
+  /// Prepares quantization to a type; nil where there is no quantizer for it.
   ///
   /// - Parameters:
   ///   - type: what rows become.
@@ -39,7 +39,7 @@ package struct BlockQuantizer: Sendable {
     self.init(type: type, quality: quality, kernels: KernelSelection.current)
   }
 
-  /// As above, with inner loops that this CPU can run.
+  /// As above, with kernels that this CPU can run.
   package init?(type: ElementType, quality: QuantizationQuality, kernels: KernelSet) {
     guard type.isConversionTarget else { return nil }
     self.type = type
@@ -47,7 +47,7 @@ package struct BlockQuantizer: Sendable {
     self.kernels = kernels
   }
 
-  /// Rounds whole rows, one after the other.
+  /// Quantizes whole rows, one after the other.
   ///
   /// - Parameters:
   ///   - values: `[rows, columns]`.
@@ -77,7 +77,7 @@ package struct BlockQuantizer: Sendable {
     }
   }
 
-  /// The importance, unless it says nothing: no column of it counts, or some are no numbers.
+  /// The importance, unless it says nothing: no column of it counts, or some are NaN, infinite or negative.
   private static func usable(_ importance: UnsafeBufferPointer<Float>) -> UnsafePointer<Float>? {
     var largest: Float = 0
     for value in importance {

@@ -17,17 +17,17 @@ protocol BlockFormat: FormatOperations {
   static var ggmlType: UInt32 { get }
   static var elementsPerBlock: Int { get }
   static var bytesPerBlock: Int { get }
-  /// Elements that share a scale: 16 or 32 where products are made with codes.
+  /// Elements that share a scale: 16 or 32 where matmuls use the codes.
   static var groupWidth: Int { get }
   /// Whether values have a minimum, which makes codes unsigned.
   static var hasMinimums: Bool { get }
   /// The middle of the range of codes: what lies half way between the least and the largest.
   static var center: Int8 { get }
   /// Where the block's float16 scale lies, in bytes from its start; a float16 minimum follows it
-  /// where there are minimums. Nil if the scale is no float16 number or lies in pieces.
+  /// where there are minimums. Nil if the scale is not a float16 number or lies in pieces.
   static var scaleOffset: Int? { get }
 
-  /// Takes one block apart.
+  /// Unpacks one block into codes, scales and minimums.
   ///
   /// - Parameters:
   ///   - block: `bytesPerBlock` readable bytes, of any alignment.
@@ -39,7 +39,7 @@ protocol BlockFormat: FormatOperations {
     scales: UnsafeMutablePointer<Float>, minimums: UnsafeMutablePointer<Float>)
 }
 
-/// A format whose codes products are made with: those of `codedFormat`.
+/// A format whose codes matmuls use: those of `codedFormat`.
 protocol CodedFormat: BlockFormat {
   /// Bound on the magnitude of the codes, after their middle is taken away in formats with
   /// minimums.

@@ -1,5 +1,5 @@
-/// The layout of a type whose codes products are made with, by ggml's number of the type; nil for
-/// all other types, whose products are made with decoded values.
+/// The layout of a type whose codes matmuls use, by ggml's number of the type; nil for all other
+/// types, which are dequantized first.
 ///
 /// A switch rather than a table: kernels may not call the standard library's generic functions,
 /// whose code targets for different CPUs would share.

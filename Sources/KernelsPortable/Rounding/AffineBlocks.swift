@@ -8,9 +8,9 @@ struct AffineBlocks {
   let top: Float
   /// The largest scale and minimum.
   let scaleTop: Float
-  /// The grid of `AffineGroups.search`, and rounds of fitting after it.
+  /// The grid of `AffineGroups.search`, and iterations of fitting after it.
   let first: Float, step: Float, steps: Int, phases: Int, sweeps: Int
-  /// Rounds of fitting the block's two scales.
+  /// Iterations of fitting the block's two scales.
   let blockSweeps: Int
   /// How many scales of the block are tried.
   let starts: Int
@@ -20,7 +20,7 @@ struct AffineBlocks {
   let wideRatio: Float
 }
 
-/// What a block of groups stores: the scales of all and of each group, as whole numbers.
+/// What a block of groups stores: the scales of all and of each group, as integers.
 struct AffineChoice {
   var d: Float = 0
   var dmin: Float = 0
@@ -44,7 +44,7 @@ extension AffineBlocks {
         block, (first, second), fits, divisor: divisor, isWide: false, bound: 1.02 * best.error)
       if other.error < best.error { best = other }
     }
-    // Where rounding the scales loses more than rounding the values, look at all scales.
+    // Where quantizing the scales loses more than quantizing the values, look at all scales.
     let margin = width == 16 ? first.margin + second.margin : first.margin
     let floor = (fits.0.error + fits.1.error + 0.01 * margin).total
     if best.error > wideRatio * floor { widen(&best, block, (first, second), fits) }
@@ -122,7 +122,7 @@ extension AffineBlocks {
     return choice
   }
 
-  /// The whole numbers for each group's scale and minimum that leave the least error.
+  /// The integers for each group's scale and minimum that leave the least error.
   @inline(never)
   private func choose(
     _ groups: AffineGroups, _ fit: AffineFit, d: Float, dmin: Float, isWide: Bool

@@ -61,13 +61,13 @@ struct AffineGroups {
     self.largest = largest
   }
 
-  /// Rounds to codes with a scale and an offset, and fits both to the codes by least squares.
+  /// Quantizes to codes with a scale and an offset, and fits both to the codes by least squares.
   @_transparent
   func fit(scale: Floats8, offset: Floats8) -> AffineFit {
     let zero = Floats8(repeating: 0)
     let limit = Floats8(repeating: top)
     let inverse = (1 / scale).zero(unless: scale .> 0)
-    // Sums over codes c and what rounding took, e = (x − offset) / scale − c.
+    // Sums over codes c and quantization errors e = (x − offset) / scale − c.
     var (sumC, sumCC, sumE, sumEE, sumCE) = (zero, zero, zero, zero, zero)
     for index in 0..<width {
       let w = weights[index]
@@ -102,7 +102,7 @@ struct AffineGroups {
       scale: scale + a * scale, offset: offset + b * scale, error: residual * (scale * scale))
   }
 
-  /// The best of a grid of scales, then improved by rounding with what was fitted.
+  /// The best of a grid of scales, then improved by quantizing with what was fitted.
   ///
   /// - Parameters:
   ///   - first: what is added to `top` to get the first number that the range of values is divided
@@ -111,7 +111,7 @@ struct AffineGroups {
   ///   - steps: how many scales are tried.
   ///   - phases: offsets to try within a step of what was best; if there are any, the ends of the
   ///     range of values are tried too.
-  ///   - sweeps: rounds of fitting after that.
+  ///   - sweeps: iterations of fitting after that.
   /// - Returns: the best of all.
   @_transparent
   func search(

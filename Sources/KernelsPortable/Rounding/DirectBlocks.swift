@@ -3,7 +3,7 @@ import KernelInterface
 
 /// Formats of 32 elements with scales of their own, for which the best ones are searched.
 protocol SearchedRounding: CodedFormat {
-  /// What codes stand for: whole numbers from 0 in formats with minimums.
+  /// What codes stand for: integers from 0 in formats with minimums.
   static var roundingLevels: Levels { get }
   /// Whether codes have fifth bits, which lie before the nibbles.
   static var hasFifthBits: Bool { get }
@@ -21,7 +21,7 @@ extension IQ4_NL: SearchedRounding {
   static var roundingLevels: Levels { .table }
 }
 
-/// Rounds to blocks of 32 with scales of their own, eight blocks of a row at once.
+/// Quantizes to blocks of 32 with scales of their own, eight blocks of a row at once.
 ///
 /// Each block is searched as a group of the others are, in a unit that the eight share.
 func roundToSearchedBlocks<Format: SearchedRounding>(_ rows: RowsToRound, as format: Format.Type) {
@@ -161,7 +161,7 @@ private func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool
   for step in -1...1 where step != 0 {
     best.improve(with: groups.storedFit(fit.scale, in: block, step: step), margin: none)
   }
-  // Where rounding the scale loses more than rounding the values, as in constant blocks, let each
+  // Where quantizing the scale loses more than quantizing the values, as in constant blocks, let each
   // level stand for the largest value.
   let limit = 1.5 * (fit.error + 0.01 * groups.margin)
   if best.error.zero(unless: best.error .> limit).total > 0 {

@@ -8,22 +8,22 @@ extension SIMD8<Float> {
     unsafeBitCast(unsafeBitCast(self, to: SIMD8<UInt32>.self) & 0x7FFF_FFFF, to: Floats8.self)
   }
 
-  /// The nearest whole numbers, even ones in the middle, of numbers within ±2^22.
+  /// The nearest integers, ties to even, of numbers within ±2^22.
   @_transparent
   var rounded: Floats8 {
-    // Near 1.5 · 2^23 float32 holds whole numbers only.
+    // Near 1.5 · 2^23 float32 holds integers only.
     let magic = Floats8(repeating: 12_582_912)
     return (self + magic) - magic
   }
 
-  /// Whole numbers within ±2^22 as integers.
+  /// Integral values within ±2^22 converted to integers.
   @_transparent
   var integers: SIMD8<Int32> {
     let shifted = self + Floats8(repeating: 12_582_912)
     return unsafeBitCast(shifted, to: SIMD8<Int32>.self) &- 0x4B40_0000
   }
 
-  /// Whole numbers from −2^15 to 2^16 − 1 as bytes, modulo 256.
+  /// Integral values from −2^15 to 2^16 − 1 as bytes, modulo 256.
   @_transparent
   var bytes: SIMD8<UInt8> {
     lowerBytes(integers)

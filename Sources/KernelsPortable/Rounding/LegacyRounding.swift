@@ -1,4 +1,4 @@
-// ggml's early block formats, rounded as its reference does, in one pass without a search. Codes
+// ggml's early block formats, quantized as its reference does, in one pass without a search. Codes
 // are made with the scale before it is rounded to float16 (gguf-py 0.19 `quants.py`).
 import BlockFormats
 import KernelInterface
@@ -79,7 +79,7 @@ extension Q8_0 {
   }
 }
 
-/// Formats that are rounded without a search unless errors count differently or it is to be
+/// Formats that are quantized without a search unless errors count differently or it is to be
 /// thorough.
 protocol DirectRounding: SearchedRounding {}
 
@@ -128,7 +128,7 @@ extension Q5_1: DirectRounding {
   static var roundingLevels: Levels { .integers(least: 0, top: 31) }
 }
 
-/// Rounds to signed bytes, halves away from zero.
+/// Quantizes to signed bytes, halves away from zero.
 @inline(never)
 private func roundToQ8_0(
   _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
@@ -144,7 +144,7 @@ private func roundToQ8_0(
   }
 }
 
-/// The nearest whole numbers within ±127, away from zero in the middle.
+/// The nearest integers within ±127, away from zero in the middle.
 @_transparent
 private func roundedAwayFromZero(_ x: Floats8) -> Floats8 {
   let magnitude = smaller(x.magnitudes, Floats8(repeating: 127))
@@ -205,7 +205,7 @@ private func least(_ x: Run, _ values: UnsafePointer<Float>) -> Float {
   return least
 }
 
-/// Whole numbers from 0, without what stands behind the point.
+/// Truncated to integers from 0 to less than `limit`.
 @_transparent
 private func truncated(_ x: Floats8, below limit: Float) -> Floats8 {
   let bounded = smaller(larger(x, Floats8(repeating: 0)), Floats8(repeating: limit - 0.5))
@@ -223,7 +223,7 @@ private func store(_ codes: Run, fiveBits: Bool, at block: UnsafeMutableRawPoint
     of: low & 15 | high &<< 4, toByteOffset: fiveBits ? 4 : 0, as: SIMD16<UInt8>.self)
 }
 
-/// Whole numbers as bytes, negative ones modulo 256.
+/// Integral values as bytes, negative ones modulo 256.
 @_transparent
 func bytes(_ first: Floats8, _ second: Floats8) -> SIMD16<UInt8> {
   SIMD16(lowHalf: first.bytes, highHalf: second.bytes)

@@ -1,6 +1,6 @@
 import BlockFormats
 
-/// Rounds to binary16, to even in the middle; magnitudes from 65520 become infinite.
+/// Rounds to binary16, ties to even; magnitudes from 65520 become infinite.
 func roundToFloat16(
   _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
 ) {
@@ -17,7 +17,7 @@ func roundToFloat16(
   }
 }
 
-/// Rounds to bfloat16, to even in the middle; NaNs become quiet.
+/// Rounds to bfloat16, ties to even; NaNs become quiet.
 func roundToBFloat16(
   _ values: UnsafePointer<Float>, count: Int, into blocks: UnsafeMutableRawPointer
 ) {

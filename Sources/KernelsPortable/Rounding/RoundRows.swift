@@ -1,4 +1,4 @@
-// The files of this folder round float32 rows to blocks. They are compiled into each target that
+// The files of this folder quantize float32 rows to blocks. They are compiled into each target that
 // holds kernels for one kind of CPU, so that they use that CPU's registers; as every operation is
 // rounded by itself, the blocks are the same in all of them. Vectors are of eight lanes throughout.
 //
@@ -8,7 +8,7 @@
 import BlockFormats
 import KernelInterface
 
-/// Rounding to blocks, in each format that floats can be rounded to.
+/// Quantization to blocks, in each format that floats can be quantized to.
 ///
 /// The files of this folder give each of those formats its `roundRows`, most through one of the
 /// protocols `DirectRounding`, `SearchedRounding`, `AffineRounding` and `ScaledRounding`.

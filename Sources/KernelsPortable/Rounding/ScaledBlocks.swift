@@ -1,7 +1,7 @@
 import BlockFormats
 import KernelInterface
 
-/// The types whose groups have a signed whole number for a scale, times one of the block.
+/// The types whose groups have a signed integer for a scale, times one of the block.
 struct ScaledBlocks {
   /// Elements of a group.
   let width: Int
@@ -9,7 +9,7 @@ struct ScaledBlocks {
   let grid: ScaleGrid
   /// The least number of a group; the largest is one less than its negative.
   let leastNumber: Float
-  /// Rounds of fitting the block's scale.
+  /// Iterations of fitting the block's scale.
   let blockSweeps: Int
   /// How many scales of the block are tried.
   let starts: Int
@@ -17,7 +17,7 @@ struct ScaledBlocks {
   let reach: Int
 }
 
-/// What a block of groups stores: the scale of all, and each group's as a whole number.
+/// What a block of groups stores: the scale of all, and each group's as an integer.
 struct ScaledChoice {
   var d: Float = 0
   /// One or two vectors.
@@ -43,7 +43,7 @@ extension ScaledBlocks {
     let isOneSided =
       smaller(first.least, second.least).least > 0
       || larger(first.largest, second.largest).largest < 0
-    // Where rounding the scales loses more than rounding the values, look at all scales.
+    // Where quantizing the scales loses more than quantizing the values, look at all scales.
     let margin = width == 16 ? first.margin + second.margin : first.margin
     let floor = (fits.0.error + fits.1.error + 0.01 * margin).total
     if isOneSided || best.error > 1.5 * floor { widen(&best, block, (first, second), fits) }
@@ -111,7 +111,7 @@ extension ScaledBlocks {
       d: d, numbers: (first.numbers, second.numbers), error: first.error + second.error)
   }
 
-  /// The whole numbers for each group that leave the least error.
+  /// The integers for each group that leave the least error.
   @inline(never)
   private func choose(
     _ groups: ScaledGroups, _ scale: Floats8, d: Float, isWide: Bool

@@ -16,7 +16,7 @@ struct ScaledFit {
 
 /// The numbers that a group's values are multiples of, times a scale.
 enum Levels {
-  /// Whole numbers between two.
+  /// The integers from `least` to `top`.
   case integers(least: Float, top: Float)
   /// The table of IQ4_NL.
   case table
@@ -28,7 +28,7 @@ struct ScaledGroups {
   let weights: UnsafePointer<Floats8>
   let width: Int
   private let isTable: Bool
-  /// Bounds of whole numbers.
+  /// Bounds of integer levels.
   private let bottom: Floats8
   private let limit: Floats8
   let least: Floats8
@@ -72,12 +72,12 @@ struct ScaledGroups {
     isTable ? nearestLevels(x, asIndices: false) : smaller(larger(x, bottom), limit).rounded
   }
 
-  /// Rounds to levels with a scale, and fits the scale to the levels by least squares.
+  /// Quantizes to levels with a scale, and fits the scale to the levels by least squares.
   @_transparent
   func fit(_ scale: Floats8) -> ScaledFit {
     let zero = Floats8(repeating: 0)
     let inverse = (1 / scale).zero(unless: scale .!= 0)
-    // Sums over levels c and what rounding took, e = x / scale − c.
+    // Sums over levels c and quantization errors e = x / scale − c.
     var (sumCC, sumCE, sumEE) = (zero, zero, zero)
     for index in 0..<width {
       let w = weights[index]
@@ -94,7 +94,7 @@ struct ScaledGroups {
       scale: scale + a * scale, error: (sumEE - a * sumCE) * (scale * scale))
   }
 
-  /// The best of a grid of scales, then improved by rounding with what was fitted.
+  /// The best of a grid of scales, then improved by quantizing with what was fitted.
   @_transparent
   func search(_ grid: ScaleGrid) -> ScaledFit {
     var best = fit(extreme / grid.start)
@@ -143,7 +143,7 @@ struct ScaleGrid {
   let first: Float, step: Float, steps: Int
   /// Scales of the other sign.
   var mirroredFirst: Float = 0, mirroredStep: Float = 0, mirroredSteps = 0
-  /// Rounds of fitting after that.
+  /// Iterations of fitting after that.
   let sweeps: Int
 }
 
