@@ -4,7 +4,7 @@ import Conversion
 
 /// The type of each matrix for which a model of a given size predicts velocities best.
 ///
-/// The relative squared error that rounding a matrix brings to the output is taken to be proportional
+/// The relative squared error that quantizing a matrix brings to the output is taken to be proportional
 /// to that of the matrix's products, with a factor for each group that was measured once, and errors
 /// of different matrices to add up.
 package struct BestTypes: Sendable {
@@ -22,7 +22,7 @@ package struct BestTypes: Sendable {
   ///   - plan: the conversion; its header and the tensors that are not free to choose stay.
   ///   - measurement: which groups there are.
   ///   - sensitivities: what `SensitivityMeasurement.measure()` returned as errors.
-  ///   - rounding: how much each type takes from a matrix.
+  ///   - rounding: the quantization error of each type on a matrix.
   ///   - onMatrix: told of matrices that are done and of all.
   /// - Throws: `ModelFileError`, `ComputeError`.
   package init(

@@ -8,7 +8,7 @@ import ModelFiles
 import Quantization
 import Synchronization
 
-/// How much each type takes from a matrix: the expected squared error of its products relative to the
+/// The quantization error of each type on a matrix: the expected squared error of its products relative to the
 /// products themselves, from a sample of its rows.
 ///
 /// With an importance matrix a column counts as much as the mean square of what enters it, which
@@ -16,17 +16,17 @@ import Synchronization
 /// because inputs of a group's matrices differ much in size (text and picture), and the next
 /// normalization takes that difference away.
 package struct RoundingErrors: Sendable {
-  /// Types to choose from, from the smallest: every whole number of bits, and what lies between two
-  /// to four. Where rows are no multiple of 256 the last five are left.
+  /// Types to choose from, from the smallest: every integer number of bits, and what lies between two
+  /// to four. Where rows are not a multiple of 256 the last five are left.
   package static let candidates = ElementType.allCases.filter(\.isSizeCandidate).sorted {
     ($1.elementsPerBlock, $0.bitsPerElement) < ($0.elementsPerBlock, $1.bitsPerElement)
   }
 
-  /// Quantized types that groups of matrices are rounded to while they are measured, from the
+  /// Types that groups of matrices are quantized to while they are measured, from the
   /// smallest: the ladder of the smallest candidate, without the top, which costs next to nothing.
   package static let probes = probes(elementsPerBlock: 256)
 
-  /// The same for rows that are no multiple of 256.
+  /// The same for rows that are not a multiple of 256.
   package static let narrowProbes = probes(elementsPerBlock: 32)
 
   private static func probes(elementsPerBlock: Int) -> [ElementType] {
@@ -34,7 +34,7 @@ package struct RoundingErrors: Sendable {
     return smallest?.ladder.dropLast() ?? []
   }
 
-  /// Rows that are rounded; they lie evenly in the matrix.
+  /// Rows that are quantized; they lie evenly in the matrix.
   private static let sampledRows = 48
 
   private let importance: ImportanceMatrix?

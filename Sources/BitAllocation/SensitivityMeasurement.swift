@@ -14,11 +14,11 @@ package struct SensitivitySettings: Sendable {
   /// What the model is to draw meanwhile.
   package var prompts: [String]
   package var width, height: Int
-  /// Steps from noise to picture of the paths on which it is measured.
+  /// Denoising steps of the paths (trajectories) on which it is measured.
   package var steps = 6
-  /// Passes through the transformer in all, about.
+  /// Forward passes of the transformer in all, about.
   package var passes = 60
-  /// What each group is rounded to.
+  /// The type that each group is quantized to.
   package var probe: ElementType
   package var quality = QuantizationQuality.fast
 
@@ -43,15 +43,15 @@ package struct SensitivitySettings: Sendable {
   }
 }
 
-/// Measures how much the model's output suffers when one group of matrices is rounded: the relative
+/// Measures how much the model's output suffers when one group of matrices is quantized: the relative
 /// squared error of predicted velocities on real steps.
 package struct SensitivityMeasurement: Sendable {
   /// How far it has come.
   package struct Progress: Sendable {
     package let stage: String
-    /// Passes that are done, of all.
+    /// Forward passes that are done, of all.
     package let done, total: Int
-    /// Passes that this run has made.
+    /// Forward passes that this run has made.
     package let computed: Int
   }
 
@@ -68,7 +68,7 @@ package struct SensitivityMeasurement: Sendable {
   ///   - settings: how to measure.
   ///   - plan: which matrices there are.
   ///   - store: where results are kept.
-  ///   - pool: threads for rounding; cancelling it ends the work.
+  ///   - pool: threads for quantization; cancelling it ends the work.
   ///   - open: opens the model with an overlay.
   ///   - onProgress: told of passes.
   package init(
@@ -100,7 +100,7 @@ package struct SensitivityMeasurement: Sendable {
   /// The least passes with which every group is measured once.
   package var leastPassCount: Int { settings.steps + groups.count + 1 }
 
-  /// Passes through the transformer that a run from the beginning takes.
+  /// Forward passes of the transformer that a run from the beginning takes.
   package var passCount: Int { pathPasses + (groups.count + 1) * pointCount }
 
   /// Passes that an earlier run, if there was one, left to do.
@@ -137,7 +137,7 @@ package struct SensitivityMeasurement: Sendable {
 
   /// Measures what is missing.
   ///
-  /// - Returns: for each group the relative squared error of velocities when it is rounded to the
+  /// - Returns: for each group the relative squared error of velocities when it is quantized to the
   ///   probe type, in the order of `groups`; and the importance matrix of the same steps.
   /// - Throws: `GenerationError`, `ModelFileError`, `ComputeError`.
   package func measure() async throws -> (errors: [Double], importance: ImportanceMatrix?) {
@@ -251,7 +251,7 @@ package struct SensitivityMeasurement: Sendable {
     }
   }
 
-  /// What a matrix is rounded to while its group is measured: what is stored in the probe type already
+  /// What a matrix is quantized to while its group is measured: what is stored in the probe type already
   /// would not change, and shows what the next smaller one does.
   package func probe(of tensor: ConversionPlan.Tensor) -> ElementType {
     let ladder =

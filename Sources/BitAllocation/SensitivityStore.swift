@@ -6,7 +6,7 @@ import StrictJSON
 import Synchronization
 
 /// The folder of what was measured of a model, so that a run after an interruption, or for another
-/// size that groups are rounded alike for, does not measure it again; any other size at least has
+/// size that groups are quantized alike for, does not measure it again; any other size at least has
 /// the paths. Names hold hashes of all that measurements depend on.
 ///
 /// ```
@@ -90,7 +90,7 @@ package final class SensitivityStore: Sendable {
 
   /// Lets `write` make the overlay.
   func writeOverlay(_ write: (_ path: String) throws -> Void) throws {
-    // What has nothing to do with files is no reason to try another folder.
+    // Errors that have nothing to do with files are not a reason to try another folder.
     var other: (any Error)?
     try keep(overlayName) { path throws(ModelFileError) in
       do {

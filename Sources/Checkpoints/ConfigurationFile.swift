@@ -11,7 +11,7 @@ package struct ConfigurationFile: Sendable {
 
   /// Reads a file.
   ///
-  /// - Throws: `ModelFileError` if it cannot be read, is too long or is no JSON object.
+  /// - Throws: `ModelFileError` if it cannot be read, is too long or is not a JSON object.
   package init(path: String) throws(ModelFileError) {
     json = try JSONDocument(path: path, limit: Self.maximumLength).parsed()
     self.path = path

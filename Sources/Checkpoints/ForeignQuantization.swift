@@ -108,7 +108,7 @@ enum ForeignQuantization {
     }
   }
 
-  /// The line about a checkpoint that cannot be read.
+  /// The error about a checkpoint that is not supported.
   static func error(_ path: String, _ library: String, _ evidence: String) -> ModelFileError {
     ModelFileError(
       path: path, kind: .unsupported,

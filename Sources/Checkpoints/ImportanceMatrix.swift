@@ -14,9 +14,9 @@ package struct ImportanceMatrix: Sendable {
   package static let sumsEnding = ".in_sum2"
   /// Ending of the tensor with the number of rows.
   package static let countsEnding = ".counts"
-  /// Most columns of a matrix; the widest known has 18,432.
+  /// Maximum number of columns of a matrix; the widest known has 18,432.
   static let maximumColumns = 1 << 20
-  /// Most values in all: a full-size transformer with its text encoder has 2 million.
+  /// Maximum number of values in all: a full-size transformer with its text encoder has 2 million.
   private static let maximumValues = 1 << 26
 
   /// The file.
@@ -45,7 +45,7 @@ package struct ImportanceMatrix: Sendable {
   /// - Parameters:
   ///   - path: the file.
   ///   - catalog: the families whose tensors it may be about.
-  /// - Throws: `ModelFileError` if it is no importance matrix, damaged, or of no known family.
+  /// - Throws: `ModelFileError` if it is not an importance matrix, damaged, or of no known family.
   package init(path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
     let file = try MappedFile(path: path)
     let found: [Entry]

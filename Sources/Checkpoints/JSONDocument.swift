@@ -13,7 +13,7 @@ package struct JSONDocument: Sendable {
   /// - Parameters:
   ///   - path: the file.
   ///   - limit: most bytes that it may have.
-  /// - Throws: `ModelFileError` if it cannot be read, is too long or is no JSON object.
+  /// - Throws: `ModelFileError` if it cannot be read, is too long or is not a JSON object.
   init(path: String, limit: Int) throws(ModelFileError) {
     let file = try MappedFile(path: path)
     try self.init(0..<file.bytes.count, of: file, what: "", limit: limit)
@@ -26,7 +26,7 @@ package struct JSONDocument: Sendable {
   ///   - file: the file that holds it.
   ///   - what: what the text is, for messages; empty for a whole file.
   ///   - limit: most bytes that it may have.
-  /// - Throws: `ModelFileError` if it is too long or no JSON object.
+  /// - Throws: `ModelFileError` if it is too long or not a JSON object.
   init(
     _ range: Range<Int>, of file: MappedFile, what: String, limit: Int
   ) throws(ModelFileError) {

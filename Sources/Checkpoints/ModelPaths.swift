@@ -11,10 +11,11 @@ public struct ModelPaths: Sendable, Equatable {
   public var tokenizer: String?
   /// A GGUF file with matrices, under our names, that take the place of the model's own.
   package var overlay: String?
-  /// How the tensors' bytes are got at.
+  /// How the tensors' bytes are accessed.
   public var access = FileAccess.mmap
 
-  /// Names the files of a model; at least `model` or all four parts are needed to generate.
+  /// Names the files of a model; to generate, at least `model` or every part and the tokenizer are
+  /// needed.
   public init(
     model: String? = nil, transformer: String? = nil, textEncoder: String? = nil,
     autoencoder: String? = nil, tokenizer: String? = nil

@@ -6,7 +6,7 @@
 struct NameMatcher: Sendable {
   /// Longest name that is looked at, in bytes; none of ours has half of it.
   private static let maximumNameLength = 512
-  /// Most digits of a number: no overflow, and no checkpoint has more blocks.
+  /// Maximum number of digits of a number: no overflow, and no checkpoint has more blocks.
   private static let maximumDigits = 9
 
   /// One naming of one network.

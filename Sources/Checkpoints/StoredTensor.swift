@@ -3,7 +3,7 @@ import Foundation
 import ModelFiles
 import Synchronization
 
-/// A tensor in a model file, as the networks get at its bytes.
+/// A tensor in a model file, as the networks access its bytes.
 ///
 /// Of a mapped file the pages are used in place and given back after use; of others, and of tensors
 /// that are kept beside others that are not, the bytes are read into memory of our own. The file is

@@ -22,7 +22,7 @@ package final class StoredWeights: WeightSource {
   package private(set) var superfluous: [TensorRecord] = []
   private var collectsFaults = false
 
-  /// Most faults that are collected.
+  /// Maximum number of faults that are collected.
   private static let maximumFaults = 1000
 
   /// How a part is stored, for messages and listings.

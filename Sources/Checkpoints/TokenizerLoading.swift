@@ -49,7 +49,7 @@ extension Tokenizer {
 }
 
 extension GGUFVocabulary {
-  /// Most pieces that a vocabulary may have.
+  /// Maximum number of pieces of a vocabulary.
   private static let maximumCount = 1 << 20
 
   /// Collects the `tokenizer.ggml.*` metadata of a file.

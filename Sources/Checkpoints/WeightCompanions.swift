@@ -19,7 +19,7 @@ struct WeightCompanions: Sendable {
   /// For each part, by its index, the first that can be neither; under nil for the whole archive.
   private(set) var faults: [Int?: ModelFileError] = [:]
   /// Matrices of fp8 without a scale, in parts where others have one. ComfyUI takes them as they are, so
-  /// it is no fault, but their scale may have been lost.
+  /// it is not a fault, but their scale may have been lost.
   private(set) var unscaled: [Int] = []
   /// Weights that must have a scale, with what says so. Others without one are as they are, as ComfyUI
   /// takes them.
@@ -30,7 +30,7 @@ struct WeightCompanions: Sendable {
 
   /// Scales of weights: ComfyUI's, and that of diffusers, ModelOpt and newer ComfyUI.
   private static let scaleNames = ["scale_weight", "weight_scale"]
-  /// Facts about activations, which are not rounded to fp8 here.
+  /// Facts about activations, which are not quantized to fp8 here.
   private static let harmlessNames = [
     "scale_input", "input_scale", "input_scale_ub", "output_scale", "scaled_fp8",
   ]
@@ -38,7 +38,7 @@ struct WeightCompanions: Sendable {
   private static let formats: [String: ElementType] = [
     "float8_e4m3fn": .f8_e4m3, "float8_e5m2": .f8_e5m2, "float8_e4m3": .f8_e4m3,
   ]
-  /// Most components of a name that are taken away to find the weight it lies beside.
+  /// Maximum number of components of a name that are taken away to find the weight it lies beside.
   private static let maximumDepth = 16
   /// Longest description of a layer, in bytes.
   private static let maximumDescription = 4096
@@ -89,7 +89,7 @@ struct WeightCompanions: Sendable {
       if let weight = modules[front] { return (weight, rest) }
       end = dot
     }
-    // Parameters that are no module's weight: 'register_tokens_scale'.
+    // Parameters that are not the weight of a module: 'register_tokens_scale'.
     end = name.endIndex
     while let line = name.utf8[..<end].lastIndex(of: UInt8(ascii: "_")), steps < 2 * maximumDepth {
       steps += 1

@@ -2,7 +2,7 @@ import Compute
 import ModelFiles
 
 /// Where a network's weights come from. What a network asks for, in the order in which it asks, is the one
-/// list of its tensors: files are read, checked, made up and written by it.
+/// list of its tensors: files are read, checked, synthesized and written by it.
 package protocol WeightSource: AnyObject {
   /// A weight of `[rows, columns]` in its stored type.
   ///
@@ -10,7 +10,7 @@ package protocol WeightSource: AnyObject {
   ///   - name: our name.
   ///   - rows: outputs.
   ///   - columns: inputs; trailing dimensions of the file (convolution kernels) are folded in.
-  /// - Returns: the weight where it lies; nothing is decoded.
+  /// - Returns: the weight where it lies; nothing is dequantized.
   /// - Throws: `ModelFileError` naming the tensor, what was expected and what was found.
   func matrix(_ name: String, rows: Int, columns: Int) throws(ModelFileError) -> WeightMatrix
 
@@ -19,10 +19,10 @@ package protocol WeightSource: AnyObject {
     _ name: String, outputs: Int, inputs: Int, kernel: Int
   ) throws(ModelFileError) -> WeightMatrix
 
-  /// A vector decoded to float32.
+  /// A vector as float32.
   func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float]
 
-  /// A small matrix decoded to float32, row by row.
+  /// A small matrix as float32, row by row.
   func values(_ name: String, rows: Int, columns: Int) throws(ModelFileError) -> [Float]
 
   /// Refuses tensors that the architecture has no use for.

@@ -53,9 +53,9 @@ package struct ConversionPlan {
       role.isQuantized && !isRuled && shape.count == 2
         && shape[1] % ElementType.q8_0.elementsPerBlock == 0
     }
-    /// Whether scales are searched for. Q8_0 rounds to nearest.
+    /// Whether scales are searched for. Q8_0 is rounded to nearest.
     var isSearched: Bool { type.isBlockQuantized && type != .q8_0 && !isCopied }
-    /// Whether the importance of columns counts. Tables of tokens are looked up, not multiplied.
+    /// Whether the importance of columns counts. Token embeddings are looked up, not multiplied.
     package var usesImportance: Bool { isSearched && role != .embedding }
     var declaration: TensorDeclaration { TensorDeclaration(name: name, type: type, shape: shape) }
   }
@@ -95,8 +95,7 @@ package struct ConversionPlan {
     return Double(8 * tensors.reduce(0) { $0 + $1.byteCount }) / Double(max(1, elements))
   }
 
-  /// Rows longer than this are not rounded to blocks: no model has them, and a row has to be in
-  /// memory.
+  /// Rows longer than this are not quantized: no model has them, and a row has to be in memory.
   private static let longestRow = 1 << 20
 
   /// Plans a conversion.
@@ -105,7 +104,7 @@ package struct ConversionPlan {
   ///   - source: the model.
   ///   - request: what to make of it.
   ///   - path: the new file, for messages.
-  /// - Throws: `ConversionError` for rules and types that cannot be, `ModelFileError` for a name that
+  /// - Throws: `ConversionError` for impossible rules and types, `ModelFileError` for a name that
   ///   the file cannot hold.
   package init(_ source: ConversionSource, _ request: Request, path: String) throws {
     if request.container.isSafetensors, request.mix.base.isBlockQuantized {

@@ -20,7 +20,7 @@ extension PartTensor {
     }
   }
 
-  /// Decodes elements that were read, the tensor's scale applied.
+  /// Dequantizes elements that were read, and applies the tensor's scale.
   func decode(
     _ range: Range<Int>, of bytes: UnsafeRawPointer, into values: UnsafeMutablePointer<Float>,
     _ kernels: KernelSet
@@ -46,7 +46,7 @@ extension PartTensor {
 }
 
 extension KernelSet {
-  /// Decodes whole blocks, with this CPU's instructions where there are such.
+  /// Dequantizes whole blocks, with this CPU's kernels where there are any.
   func decodeElements(
     _ type: ElementType, _ bytes: UnsafeRawPointer, count: Int,
     into values: UnsafeMutablePointer<Float>
@@ -64,7 +64,7 @@ extension PartTensor {
   /// - Parameters:
   ///   - row: its number.
   ///   - columns: elements of a row.
-  ///   - kernels: inner loops for this CPU.
+  ///   - kernels: the kernels for this CPU.
   /// - Returns: `[columns]`.
   /// - Throws: `ModelFileError` if it cannot be read.
   package func row(

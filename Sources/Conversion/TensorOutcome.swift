@@ -24,7 +24,7 @@ struct TileSums {
   var notFiniteCount = 0
   /// The first such element, counted from the beginning of the piece; -1 for none.
   var firstNotFinite = -1
-  /// Whether it was finite before it was rounded.
+  /// Whether it was finite before it was quantized.
   var isOverflow = false
   /// The value.
   var value: Float = 0

@@ -18,7 +18,7 @@ struct Tiles {
   ///   - batchBytes: about the bytes of a batch.
   init(_ tensor: ConversionPlan.Tensor, elements: Int, batchBytes: Int) {
     (source, target) = (tensor.source.type, tensor.type)
-    // Rounding to blocks wants whole rows.
+    // Quantization needs whole rows.
     let unit =
       target.isBlockQuantized ? max(1, tensor.shape.last ?? 1) : source.elementsPerBlock
     tileElements = max(1, elements / unit) * unit
@@ -37,7 +37,7 @@ struct Tiles {
   }
 }
 
-/// Reads, decodes, checks, rounds and measures tiles of one tensor.
+/// Reads, dequantizes, checks, quantizes and measures tiles of one tensor.
 struct TileTask: Sendable {
   private let tensor: ConversionPlan.Tensor
   private let kernels: KernelSet
@@ -78,7 +78,7 @@ struct TileTask: Sendable {
   ///   - range: elements, whole blocks of both types.
   ///   - layout: how the tensor is cut.
   ///   - scratch: `layout.scratchFloats` floats.
-  ///   - target: room for the new bytes.
+  ///   - target: space for the new bytes.
   /// - Returns: what was counted.
   /// - Throws: `ModelFileError` if the input cannot be read.
   func convert(

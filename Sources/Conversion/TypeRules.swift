@@ -51,7 +51,7 @@ package struct TypeRule: Sendable {
   ///   - rules: in the user's order.
   ///   - names: for each tensor the names under which it may be meant.
   /// - Returns: for each tensor the index of its rule, nil for none.
-  /// - Throws: `ConversionError` for a pattern that is no regular expression, that matches nothing or
+  /// - Throws: `ConversionError` for a pattern that is not a regular expression, that matches nothing or
   ///   that takes too long.
   static func matches(
     _ rules: [TypeRule], names: [[String]]

@@ -13,7 +13,7 @@ package final class AtomicFileStream {
   private var descriptor: Int32
   /// The same file after that, until it has a name.
   private var content: Int32 = -1
-  /// Whether the temporary name is no more.
+  /// Whether the temporary name is gone.
   private var isNamed = false
   private let mayReplace: Bool
   /// Bytes written, and how many of them the system was asked to bring to the disk.
@@ -45,7 +45,7 @@ package final class AtomicFileStream {
     }
   }
 
-  /// Takes the room on the disk, so that nobody else fills it meanwhile.
+  /// Allocates the space on the disk, so that nobody else fills it meanwhile.
   private func reserve(_ byteCount: Int) throws(ModelFileError) {
     let code = SystemCalls.reserve(descriptor, byteCount)
     // Not every file system can; then writing has to show.
@@ -144,7 +144,7 @@ package final class AtomicFileStream {
     }
     if let found { return RescuedFile(path: found, reason: reason) }
     guard let temporaryPath, FreePlaces.isThere(temporaryPath) else { throw reason.lost }
-    // It stays under the name that it has, and is no leftover.
+    // It stays under the name that it has, and is not a leftover.
     fchmod(content, 0o444)
     isNamed = true
     return RescuedFile(path: temporaryPath, reason: reason)

@@ -1,9 +1,9 @@
 import Foundation
 
 /// Paths as texts, whatever their bytes: file names on Linux are bytes, and old disks and archives
-/// hold names that are no UTF-8.
+/// hold names that are not UTF-8.
 ///
-/// A byte that is no part of valid UTF-8 becomes the private character U+10FF00 plus its value, and so
+/// A byte that is not part of valid UTF-8 becomes the private character U+10FF00 plus its value, and so
 /// does each byte of such a character itself; `withSystemPath` turns them back. Every call of the
 /// system goes through it, so that a text that came from here names the same file again.
 package enum FilePaths {
@@ -49,7 +49,7 @@ package enum FilePaths {
     }
   }
 
-  /// A path as people see it: a byte that is no UTF-8 is written as `\xE9`.
+  /// A path as people see it: a byte that is not UTF-8 is written as `\xE9`.
   package static func shown(_ path: String) -> String {
     // What begins an escape; nearly no text has it.
     guard path.utf8.contains(0xF4), path.unicodeScalars.contains(where: isEscape) else {

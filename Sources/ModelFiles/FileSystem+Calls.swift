@@ -39,7 +39,7 @@ extension FileSystem {
     }
   }
 
-  /// Where a link leads, as it is written in it; nil if the path is no link.
+  /// Where a link leads, as it is written in it; nil if the path is not a link.
   package static func linkTarget(_ path: String) -> String? {
     FilePaths.withSystemPath(path) { path in
       var buffer = [CChar](repeating: 0, count: Int(PATH_MAX))
@@ -88,7 +88,7 @@ extension FileSystem {
   /// - Parameters:
   ///   - path: the file.
   ///   - limit: most bytes that it may have.
-  /// - Returns: nil if it cannot be read, or is longer or no such file.
+  /// - Returns: nil if it cannot be read, is longer or is not a regular file.
   package static func content(of path: String, limit: Int = 256 << 20) -> [UInt8]? {
     // O_NONBLOCK: opening a FIFO must not wait for a writer.
     let descriptor = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK)
@@ -110,7 +110,7 @@ extension FileSystem {
     }
   }
 
-  /// The text of a file; nil if it cannot be read or is no UTF-8.
+  /// The text of a file; nil if it cannot be read or is not UTF-8.
   package static func text(of path: String) -> String? {
     content(of: path).flatMap { String(validating: $0, as: UTF8.self) }
   }

@@ -1,6 +1,6 @@
 import Foundation
 
-/// How the bytes of model files are got at.
+/// How the bytes of model files are accessed.
 public enum FileAccess: String, CaseIterable, Sendable {
   /// Map files into memory; pages come and go with the page cache.
   case mmap
@@ -36,7 +36,7 @@ package final class MappedFile: @unchecked Sendable {
   ///   - path: a regular file.
   ///   - access: whether to map all of it. Where the address space is too small (`ulimit -v`), only
   ///     its front is mapped too.
-  /// - Throws: `ModelFileError` if the path is missing, is no regular file or cannot be mapped.
+  /// - Throws: `ModelFileError` if the path is missing, is not a regular file or cannot be mapped.
   package init(path: String, access: FileAccess = .mmap) throws(ModelFileError) {
     self.path = path
     self.access = access
@@ -153,7 +153,7 @@ package final class MappedFile: @unchecked Sendable {
   ///
   /// - Parameter range: inside of the file.
   /// - Returns: the part, in memory as long as it is held.
-  /// - Throws: `ModelFileError` if there is no memory or the file cannot be read.
+  /// - Throws: `ModelFileError` if memory cannot be allocated or the file cannot be read.
   package func content(_ range: Range<Int>) throws(ModelFileError) -> FileContent {
     switch access {
     case .mmap: try FileContent(mapping: range, of: descriptor, path: path)
@@ -165,7 +165,7 @@ package final class MappedFile: @unchecked Sendable {
   ///
   /// - Parameter range: inside of the file.
   /// - Returns: the part, in memory as long as it is held.
-  /// - Throws: `ModelFileError` if there is no memory or the file cannot be read.
+  /// - Throws: `ModelFileError` if memory cannot be allocated or the file cannot be read.
   package func copy(_ range: Range<Int>) throws(ModelFileError) -> FileContent {
     try FileContent(reading: range, of: descriptor, path: path)
   }

@@ -10,7 +10,7 @@ public struct ModelFileError: Error, Equatable, CustomStringConvertible {
     case unsupported
     /// The operating system failed to read or map the file.
     case unreadable
-    /// There is no memory, or no address space, left for the file's content.
+    /// Memory or address space for the file's content could not be allocated.
     case outOfMemory
     /// The file cannot be created or opened for writing.
     case unwritable

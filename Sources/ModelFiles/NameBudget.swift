@@ -1,9 +1,9 @@
-/// Counts the bytes of the names that are kept in memory while a file is read.
+/// Counts the bytes of the names that stay resident while a file is read.
 ///
 /// Names are the only part of a file's structure that is copied; without a bound, a few hundred
 /// megabytes of distinct names would all be held at once.
 struct NameBudget {
-  /// Most bytes of all names of one kind; no known checkpoint has a hundredth of it.
+  /// Maximum number of bytes of all names of one kind; no known checkpoint has a hundredth of it.
   static let maximumBytes = 16 << 20
 
   private let what: String

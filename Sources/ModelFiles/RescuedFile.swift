@@ -84,7 +84,7 @@ struct FreePlaces {
   private let folders: [(path: String, first: Int)]
   private let name: String
 
-  /// Most numbers that are tried in a folder.
+  /// Maximum number of numbered names that are tried in a folder.
   private static let largestNumber = 9999
 
   /// - Parameters:

@@ -47,14 +47,14 @@ enum SystemCalls {
     return FileSystem.rename(old, new)
   }
 
-  /// Asks the system to begin to write part of a file to the disk. Failing is no loss.
+  /// Asks the system to begin to write part of a file to the disk. A failure does no harm.
   static func startWriteback(_ descriptor: Int32, _ range: Range<Int>) {
     /// `SYNC_FILE_RANGE_WRITE` of linux/fs.h.
     let start: UInt32 = 2
     _ = writebackFunction?(descriptor, Int64(range.lowerBound), Int64(range.count), start)
   }
 
-  /// Reserves room on the disk for the first bytes of a file, whose size stays as it is.
+  /// Allocates space on the disk for the first bytes of a file, whose size stays as it is.
   ///
   /// - Returns: 0 or the error's number.
   static func reserve(_ descriptor: Int32, _ byteCount: Int) -> Int32 {

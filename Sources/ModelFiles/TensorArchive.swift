@@ -39,7 +39,7 @@ public struct TensorArchive: Sendable {
   ///
   /// - Parameters:
   ///   - path: the file.
-  ///   - access: how the tensors' bytes are got at.
+  ///   - access: how the tensors' bytes are accessed.
   /// - Throws: `ModelFileError` with the first fault that was found.
   public init(path: String, access: FileAccess = .mmap) throws(ModelFileError) {
     try self.init(ArchiveOpening(path: path, access: access))

@@ -13,7 +13,7 @@ package struct TensorDeclaration: Sendable {
     self.shape = shape
   }
 
-  /// Bytes of the content; nil if rows are no whole blocks or the size overflows.
+  /// Bytes of the content; nil if rows are not whole blocks or the size overflows.
   package var byteCount: Int? {
     guard shape.allSatisfy({ $0 >= 0 }), (shape.last ?? 1) % type.elementsPerBlock == 0 else {
       return nil

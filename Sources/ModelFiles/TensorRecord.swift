@@ -32,7 +32,7 @@ public struct TensorRecord: Sendable {
 /// - Parameters:
 ///   - shape: dimensions in the order in which the file has them.
 ///   - type: how the elements are encoded.
-/// - Returns: elements and bytes, or nil where a product overflows or rows are no whole blocks.
+/// - Returns: elements and bytes, or nil where a product overflows or rows are not whole blocks.
 func tensorSize(shape: [UInt64], type: ElementType) -> (elements: Int, bytes: Int)? {
   var elements: UInt64 = 1
   // In order, as the reference does: after a zero nothing overflows, before it everything counts.
@@ -49,7 +49,7 @@ func tensorSize(shape: [UInt64], type: ElementType) -> (elements: Int, bytes: In
 
 /// The tensors of one file or sharded set, in file order, found by exact name.
 public struct TensorTable: Sendable {
-  /// Most tensors that a file may list; known checkpoints have a few thousand.
+  /// Maximum number of tensors that a file may list; known checkpoints have a few thousand.
   public static let maximumCount = 1 << 16
 
   /// All tensors, in the order of the file.

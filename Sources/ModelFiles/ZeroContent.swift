@@ -4,7 +4,7 @@ package struct StoredContent: Sendable {
   package let name: String
   /// Whether it has rows and columns.
   let isMatrix: Bool
-  /// Bytes of a row of a table of tokens, which may be padded with rows of zeros; 0 for others.
+  /// Bytes of a row of a token embedding, which may be padded with rows of zeros; 0 for others.
   let tableRowBytes: Int
   /// Where it lies in the file.
   let range: Range<Int>
@@ -40,13 +40,13 @@ package enum ZeroContent {
   package enum Finding: Sendable {
     /// A matrix without any other number.
     case matrix(StoredContent)
-    /// Rows of zeros at the end of a table of tokens, which ends the file: padding as a rule.
+    /// Rows of zeros at the end of a token embedding, which ends the file: padding as a rule.
     case padding(StoredContent, from: Int)
     /// From a byte on, which lies in or before the first of some tensors, a file holds nothing else.
     case tail(StoredContent, from: Int, tensorCount: Int)
   }
 
-  /// Zeros at the end of matrices that are no chance: a disk's sector.
+  /// Least run of zeros at the end of matrices that is not chance: a disk's sector.
   private static let fewestBytes = 512
 
   /// Looks through the tensors of one or more files.

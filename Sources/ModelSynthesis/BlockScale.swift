@@ -8,7 +8,7 @@ struct BlockScale: Sendable {
 
   /// - Parameters:
   ///   - bits: what random bits mean in the type's blocks.
-  ///   - standardDeviation: of the decoded values.
+  ///   - standardDeviation: of the dequantized values.
   init(_ bits: RandomBits, standardDeviation: Float) {
     self.bits = bits
     let rounded = Float16(standardDeviation / bits.deviation)

@@ -23,7 +23,7 @@ package struct RandomRows: Sendable {
 
   /// - Parameters:
   ///   - type: one of `types`.
-  ///   - standardDeviation: of the decoded values.
+  ///   - standardDeviation: of the dequantized values.
   package init(_ type: ElementType, standardDeviation: Float) {
     self.type = type
     switch type {

@@ -2,7 +2,7 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 
-/// A tensor to make up: one that a network asks for.
+/// A tensor to synthesize: one that a network asks for.
 struct SyntheticTensor: Sendable {
   enum Content: Sendable {
     case random(standardDeviation: Float)

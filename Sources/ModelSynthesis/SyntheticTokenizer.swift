@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// A made-up byte-pair tokenizer of the Llama kind: control pieces, bytes, ASCII characters, then
+/// A synthetic byte-pair tokenizer of the Llama kind: control pieces, bytes, ASCII characters, then
 /// syllables and words of syllables, so that a text gives about as many tokens as with a real one.
 package struct SyntheticTokenizer: Sendable {
   private static let space = "▁"
@@ -12,7 +12,7 @@ package struct SyntheticTokenizer: Sendable {
   /// Merges by rank; the result of each is a piece.
   package let merges: [(left: String, right: String)]
 
-  /// - Parameter pieceCount: pieces to make; at least the 354 that are no words are made.
+  /// - Parameter pieceCount: pieces to make; at least the 354 that are not words are made.
   package init(pieceCount: Int) {
     let hexadecimal = Array("0123456789ABCDEF")
     var pieces = Self.controls

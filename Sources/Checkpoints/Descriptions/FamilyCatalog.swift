@@ -53,7 +53,7 @@ package struct FamilyCatalog: Sendable {
     return families.flatMap(\.slots).compactMap(\.tokenizer).filter { seen.insert($0).inserted }
   }
 
-  /// Whether a stored name is that of a table of tokens of some network.
+  /// Whether a stored name is that of a token embedding of some network.
   package func isTokenTable(_ name: String) -> Bool {
     networks.contains { $0.isTokenTable(name) }
   }

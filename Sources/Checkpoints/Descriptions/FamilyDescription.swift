@@ -18,7 +18,7 @@ package struct FamilyDescription: Sendable {
   package let tokenizerPublished: String
   /// What the family reads prompts with, for people who name another encoder.
   package let promptAdvice: String
-  /// Models whose weights can be made up.
+  /// Models that can be synthesized with random weights.
   package let presets: [ModelPreset]
 
   /// Describes a family; what the parameters mean is said at the properties.
@@ -56,7 +56,7 @@ package struct SamplingDefaults: Sendable, Equatable {
   package let shift: Double
   /// Timesteps in training.
   package let trainTimesteps: Int
-  /// Most tokens of a prompt.
+  /// Maximum number of tokens of a prompt.
   package let maxSequenceLength: Int
 
   package init(

@@ -1,4 +1,4 @@
-/// The keys of a family's GGUF metadata, for those who read, write and make up files.
+/// The keys of a family's GGUF metadata, for those who read, write and synthesize files.
 package struct MetadataKeys: Sendable {
   private let prefix: String
 
@@ -13,7 +13,7 @@ package struct MetadataKeys: Sendable {
   package var steps: String { "\(prefix).default.steps" }
   /// Strength of classifier-free guidance.
   package var guidanceScale: String { "\(prefix).default.guidance_scale" }
-  /// Most tokens of a prompt.
+  /// Maximum number of tokens of a prompt.
   package var maxSequenceLength: String { "\(prefix).default.max_sequence_length" }
   /// Shift of the noise schedule.
   package var shift: String { "\(prefix).scheduler.shift" }

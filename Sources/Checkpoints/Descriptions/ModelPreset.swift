@@ -1,6 +1,6 @@
 import ModelFiles
 
-/// A model whose weights can be made up: the sizes of its networks.
+/// A model that can be synthesized with random weights: the sizes of its networks.
 package struct ModelPreset: Sendable {
   /// One of its networks.
   package struct Part: Sendable {
@@ -12,7 +12,7 @@ package struct ModelPreset: Sendable {
     private let open: @Sendable (RequestedWeights) throws(ModelFileError) -> Void
 
     /// - Parameters:
-    ///   - slot: the place in the family; its first network is made up.
+    ///   - slot: the place in the family; its first network is synthesized.
     ///   - network: the network.
     ///   - facts: what its files say about it.
     ///   - open: opens the network with the preset's sizes.

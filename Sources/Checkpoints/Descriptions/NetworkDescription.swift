@@ -34,7 +34,7 @@ package struct NetworkDescription: Sendable {
   package let convention: QuantizationConvention?
   /// What tensors do not tell.
   package private(set) var settings: [Setting]
-  /// Ends of the names that tables of tokens have in files: published models pad them with zeros.
+  /// Ends of the names that token embeddings have in files: published models pad them with zeros.
   package let tokenTables: [String]
   /// Ends of the names of all tables of which rows are looked up: tools do not scale them.
   package let lookupTables: [String]
@@ -108,7 +108,7 @@ package struct NetworkDescription: Sendable {
     tables.dropFirst().first?.levelCount(of: names) ?? 0
   }
 
-  /// Whether a stored name is that of a table of tokens.
+  /// Whether a stored name is that of a token embedding.
   package func isTokenTable(_ name: String) -> Bool {
     tokenTables.contains(where: name.hasSuffix)
   }

@@ -9,7 +9,7 @@ package struct NetworkFacts: Sendable {
   package let settings: [SettingValue]
   /// What other programs need to know of the network in a GGUF file by itself.
   package let standaloneMetadata: [(key: String, value: GGUFWriter.Value)]
-  /// Rows of the table of tokens; 0 for networks that have none.
+  /// Rows of the token embedding; 0 for networks that have none.
   package let vocabularySize: Int
   /// The members of `config.json`.
   package let configuration: @Sendable (ConfigurationContext) -> [JSONValue.Member]
@@ -33,7 +33,7 @@ package struct ConfigurationContext: Sendable {
   package let type: ElementType
   /// Pixels per side of pictures by default; nil if nobody tells.
   package let pictureSide: Int?
-  /// Whether the model is made up: no input has told the rest.
+  /// Whether the model is synthesized: no input has told the rest.
   package let isSynthetic: Bool
 
   package init(type: ElementType, pictureSide: Int?, isSynthetic: Bool) {

@@ -8,7 +8,7 @@ package struct RoleRule: Sendable {
   package let splitsStack: Bool
   /// Which shape readers of the formats expect.
   package let shape: ShapeRule
-  /// What a made-up tensor holds.
+  /// What a synthesized tensor holds.
   package let content: SyntheticContent
   private let pattern: [Substring]
   /// The components in front of `{i}`: the stack of layers that the tensor lies in; nil if in none.
@@ -21,7 +21,7 @@ package struct RoleRule: Sendable {
   ///   - group: the work that the matrix does.
   ///   - splitsStack: whether each half of the stack is a group of its own.
   ///   - shape: which shape readers expect.
-  ///   - content: what a made-up tensor holds.
+  ///   - content: what a synthesized tensor holds.
   package init(
     _ pattern: String, _ role: TensorRole, group: String = "other", splitsStack: Bool = false,
     shape: ShapeRule = .asStored, content: SyntheticContent = .weight()
@@ -105,7 +105,7 @@ package enum ShapeRule: Sendable {
   }
 }
 
-/// What a made-up tensor holds.
+/// What a synthesized tensor holds.
 package enum SyntheticContent: Sendable {
   /// Random numbers by which outputs vary as much as inputs, times a gain.
   case weight(gain: Float = 1)

@@ -19,7 +19,7 @@ package enum TensorRole: Equatable, Sendable {
   /// Any other matrix.
   case matrix
 
-  /// Whether quantizers round the tensor to blocks: these make up nearly all of a network.
+  /// Whether the tensor is quantized to blocks: such tensors are nearly all of a network.
   package var isQuantized: Bool {
     switch self {
     case .vector, .table, .sensitive: false

@@ -3,7 +3,7 @@ import Foundation
 /// Finds models in the cache of Hugging Face's hub, as its tools lay it out:
 /// `models--OWNER--NAME/{blobs,refs,snapshots}`, where a snapshot's files are links into `blobs`.
 package enum HubCache {
-  /// Most entries of a folder that are looked at.
+  /// Maximum number of entries of a folder that are looked at.
   private static let maximumEntries = 4096
 
   /// The folder or file to use for a path.

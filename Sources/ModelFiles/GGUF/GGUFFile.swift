@@ -7,13 +7,13 @@ import StrictJSON
 /// Format: ggml `docs/gguf.md`. Stricter than most readers: offsets are aligned, tensors do not
 /// overlap, names and keys are unique non-empty UTF-8.
 public struct GGUFFile: Sendable {
-  /// Most metadata pairs that a file may hold.
+  /// Maximum number of metadata pairs of a file.
   public static let maximumPairCount = 1 << 16
   /// Deepest nesting of metadata arrays.
   public static let maximumArrayDepth = 4
   /// Longest tensor name and metadata key, in bytes.
   public static let maximumNameLength = 65_535
-  /// Most dimensions of a tensor (ggml's limit).
+  /// Maximum number of dimensions of a tensor (ggml's limit).
   public static let maximumDimensions = 4
 
   /// 2 or 3.

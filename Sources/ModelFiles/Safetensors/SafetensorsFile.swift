@@ -8,16 +8,16 @@ import StrictJSON
 public struct SafetensorsFile: Sendable {
   /// Largest header, in bytes (the reference reader's limit).
   public static let maximumHeaderLength = 100_000_000
-  /// Most dimensions of a tensor.
+  /// Maximum number of dimensions of a tensor.
   public static let maximumDimensions = 64
-  /// Most `__metadata__` pairs.
+  /// Maximum number of `__metadata__` pairs.
   public static let maximumPairCount = 1 << 16
   /// Longest `__metadata__` text that is kept, in bytes; longer ones are checked and left out.
   public static let maximumTextLength = 1 << 20
   /// Texts that change what tensors mean, which are kept whatever their length (the header's limit
   /// holds).
   static let keptKeys: Set<String> = ["_quantization_metadata"]
-  /// Most bytes of `__metadata__` texts that are kept in all; the other texts are left out.
+  /// Maximum number of bytes of `__metadata__` texts that are kept in all; the other texts are left out.
   static let maximumMetadataBytes = 16 << 20
 
   /// The `__metadata__` texts, in file order.

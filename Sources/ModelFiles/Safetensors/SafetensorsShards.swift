@@ -1,6 +1,6 @@
 import StrictJSON
 
-/// How the tensors of one part of a model are spread over safetensors files, in the way of
+/// How the tensors of one part of a model are split into safetensors files, in the way of
 /// diffusers and transformers: `stem.safetensors`, or numbered files and an index.
 package struct SafetensorsShards: Sendable {
   /// One file.
@@ -16,7 +16,7 @@ package struct SafetensorsShards: Sendable {
   /// Bytes of all contents.
   package let contentByteCount: Int
 
-  /// Spreads tensors.
+  /// Splits tensors into shards.
   ///
   /// - Parameters:
   ///   - tensors: tensors in order; none is split.
