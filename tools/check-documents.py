@@ -14,7 +14,7 @@ import sys
 
 README_BYTES = 12_000
 TABLE_ROWS = 8
-COMMENT_WIDTH = 120
+COMMENT_WIDTH = 100
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)|<doc:([\w-]+)>")
 CODE = re.compile(r"^```.*?^```|`[^`\n]*`", re.MULTILINE | re.DOTALL)
 

@@ -90,7 +90,8 @@ package struct ActivationAccuracy: Sendable {
       growth: growth(ours), ggmlGrowth: growth(ggml))
   }
 
-  /// A row as ggml's CPU code quantizes it for this type (`quantize_row_q8_0`, `quantize_row_q8_K`).
+  /// A row as ggml's CPU code quantizes it for this type (`quantize_row_q8_0`,
+  /// `quantize_row_q8_K`).
   private func ggmlRounded(_ row: [Float]) -> [Double] {
     let isSuper = type.elementsPerBlock == 256
     var result: [Double] = []

@@ -33,8 +33,8 @@ package final class RandomBlocks: @unchecked Sendable {
 
   /// The bytes that decide about magnitudes: which of their bits stay random, and the others.
   ///
-  /// Scales get values from 2⁻⁷ to 2⁻⁶, those that are not float16 numbers others of such sizes; the
-  /// signs of plain floats stay as they are.
+  /// Scales get values from 2⁻⁷ to 2⁻⁶, those that are not float16 numbers others of such sizes;
+  /// the signs of plain floats stay as they are.
   private static func magnitudes(_ type: ElementType) -> [(offset: Int, kept: UInt8, value: UInt8)]
   {
     switch type {

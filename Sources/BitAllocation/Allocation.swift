@@ -94,8 +94,8 @@ package struct Allocation: Sendable, Equatable {
     }.map(\.element)
   }
 
-  /// The choices on the lower convex hull, from the smallest: each saves less for a byte than the one
-  /// before.
+  /// The choices on the lower convex hull, from the smallest: each saves less for a byte than the
+  /// one before.
   static func hull(_ choices: [Choice]) -> [Int] {
     let order = choices.indices.filter { choices[$0].error.isFinite }.sorted {
       (choices[$0].bytes, choices[$0].error) < (choices[$1].bytes, choices[$1].error)

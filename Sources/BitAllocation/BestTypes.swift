@@ -4,9 +4,9 @@ import Conversion
 
 /// The type of each matrix for which a model of a given size predicts velocities best.
 ///
-/// The relative squared error that quantizing a matrix brings to the output is taken to be proportional
-/// to that of the matrix's products, with a factor for each group that was measured once, and errors
-/// of different matrices to add up.
+/// The relative squared error that quantizing a matrix brings to the output is taken to be
+/// proportional to that of the matrix's products, with a factor for each group that was measured
+/// once, and errors of different matrices to add up.
 package struct BestTypes: Sendable {
   /// The matrices that are free to choose, as indices of the plan's tensors.
   private let matrices: [Int]

@@ -8,16 +8,16 @@ import ModelFiles
 import Quantization
 import Synchronization
 
-/// The quantization error of each type on a matrix: the expected squared error of its products relative to the
-/// products themselves, from a sample of its rows.
+/// The quantization error of each type on a matrix: the expected squared error of its products
+/// relative to the products themselves, from a sample of its rows.
 ///
 /// With an importance matrix a column counts as much as the mean square of what enters it, which
 /// gives the error of the product for inputs that do not depend on each other. Errors are relative
 /// because inputs of a group's matrices differ much in size (text and picture), and the next
 /// normalization takes that difference away.
 package struct RoundingErrors: Sendable {
-  /// Types to choose from, from the smallest: every integer number of bits, and what lies between two
-  /// to four. Where rows are not a multiple of 256 the last five are left.
+  /// Types to choose from, from the smallest: every integer number of bits, and what lies between
+  /// two to four. Where rows are not a multiple of 256 the last five are left.
   package static let candidates = ElementType.allCases.filter(\.isSizeCandidate).sorted {
     ($1.elementsPerBlock, $0.bitsPerElement) < ($0.elementsPerBlock, $1.bitsPerElement)
   }

@@ -43,8 +43,8 @@ package struct SensitivitySettings: Sendable {
   }
 }
 
-/// Measures how much the model's output suffers when one group of matrices is quantized: the relative
-/// squared error of predicted velocities on real steps.
+/// Measures how much the model's output suffers when one group of matrices is quantized: the
+/// relative squared error of predicted velocities on real steps.
 package struct SensitivityMeasurement: Sendable {
   /// How far it has come.
   package struct Progress: Sendable {
@@ -167,8 +167,8 @@ package struct SensitivityMeasurement: Sendable {
     return (groups.map { known[$0.name] ?? 0 }, measured)
   }
 
-  /// Points on the way from noise to each prompt's picture. The ways are those of an earlier run, if
-  /// it came that far.
+  /// Points on the way from noise to each prompt's picture. The ways are those of an earlier run,
+  /// if it came that far.
   private func points(_ pipeline: Pipeline, _ counter: PassCounter) async throws -> [Point] {
     let paths: [[[Float]]]
     let count = try pipeline.initialLatents(for: request(0)).count
@@ -251,8 +251,8 @@ package struct SensitivityMeasurement: Sendable {
     }
   }
 
-  /// What a matrix is quantized to while its group is measured: what is stored in the probe type already
-  /// would not change, and shows what the next smaller one does.
+  /// What a matrix is quantized to while its group is measured: what is stored in the probe type
+  /// already would not change, and shows what the next smaller one does.
   package func probe(of tensor: ConversionPlan.Tensor) -> ElementType {
     let ladder =
       RoundingErrors.types(for: tensor).contains(settings.probe)

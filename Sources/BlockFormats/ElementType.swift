@@ -1,7 +1,8 @@
 /// How the elements of a stored tensor are encoded: plain numbers or ggml's quantized blocks.
 ///
 /// Every fact about a type stands in one row of `ElementType.table`, or in the block format that
-/// the row names; how floats are quantized to a type stands in the folder `Rounding` of the kernels.
+/// the row names; how floats are quantized to a type stands in the folder `Rounding` of the
+/// kernels.
 public enum ElementType: UInt8, CaseIterable, Sendable {
   case f32, f16, bf16, f64
   case i8, i16, i32, i64, u8, u16, u32, u64, bool, c64
@@ -50,8 +51,8 @@ public enum ElementType: UInt8, CaseIterable, Sendable {
   /// How the type's elements are read; nil where nothing is known but their size.
   var decoder: (any ElementDecoder.Type)? { traits.decoder }
 
-  /// How the type's blocks are unpacked for matmuls with their codes; nil for plain numbers, formats
-  /// that are only dequantized, and types without a decoder.
+  /// How the type's blocks are unpacked for matmuls with their codes; nil for plain numbers,
+  /// formats that are only dequantized, and types without a decoder.
   package var codeLayout: CodeLayout? { traits.codeLayout }
 
   /// Where the half-precision scales of a block lie, in bytes from its start; empty for plain

@@ -1,8 +1,8 @@
 /// The points of a lattice, numbered, that codes of ggml's smallest formats stand for.
 ///
 /// `Point` holds the bytes of one point, the first element in the lowest: `UInt64` of eight,
-/// `UInt32` of four. Points stay in memory for as long as the program runs, so that dequantizing reads
-/// them without checks.
+/// `UInt32` of four. Points stay in memory for as long as the program runs, so that dequantizing
+/// reads them without checks.
 struct Grid<Point: FixedWidthInteger & UnsignedInteger>: @unchecked Sendable {
   // Written by the initializer only.
   private let points: UnsafePointer<Point>

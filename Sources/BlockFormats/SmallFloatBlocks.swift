@@ -1,10 +1,10 @@
-// Blocks of 4-bit floats (E2M1) with scales that are small floats themselves. They are only dequantized
-// (see GridBlocks.swift).
+// Blocks of 4-bit floats (E2M1) with scales that are small floats themselves. They are only
+// dequantized (see GridBlocks.swift).
 
 /// `e | 16 bytes of nibbles` in the order of Q4_0; value = 2^(e − 128) · level.
 ///
-/// As in ggml, the largest e is one power of two more and not a NaN; values beyond float32's range are
-/// infinite.
+/// As in ggml, the largest e is one power of two more and not a NaN; values beyond float32's range
+/// are infinite.
 enum MXFP4: BlockFormat {
   static let ggmlType: UInt32 = 39
   static let elementsPerBlock = 32

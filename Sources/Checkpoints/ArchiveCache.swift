@@ -30,8 +30,8 @@ final class ArchiveCache {
 }
 
 extension ArchiveCache {
-  /// The family of a model: the one whose denoiser is where the model is said to be, else the one that the
-  /// pipeline's index names, else that of which most parts are there.
+  /// The family of a model: the one whose denoiser is where the model is said to be, else the one
+  /// that the pipeline's index names, else that of which most parts are there.
   ///
   /// What cannot be opened tells nothing; it is reported when parts are looked for.
   ///

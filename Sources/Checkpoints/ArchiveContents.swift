@@ -13,8 +13,8 @@ package struct ArchiveContents: Sendable {
   let companions: WeightCompanions
   /// Tensors of no use, as indices.
   package let foreign: [Int]
-  /// Why parts, by their index, cannot be run as they are, whatever flags are given; under nil the whole
-  /// file.
+  /// Why parts, by their index, cannot be run as they are, whatever flags are given; under nil the
+  /// whole file.
   private let faults: [Int?: ModelFileError]
   /// For each tensor the index of the part that has it.
   private let owners: [Int?]
@@ -74,7 +74,8 @@ package struct ArchiveContents: Sendable {
     ]
   }
 
-  /// What the archive is, judged by names that parts of models do not have; nil if nothing shows it.
+  /// What the archive is, judged by names that parts of models do not have; nil if nothing shows
+  /// it.
   var kind: ModelKind? { ModelKind(archive, catalog) }
 
   /// Why a part cannot be run as it is.
@@ -87,8 +88,8 @@ package struct ArchiveContents: Sendable {
     faults[nil] ?? places.indices.lazy.compactMap { faults[$0] }.first
   }
 
-  /// Whether a denoiser is of the kind that its names say: some names of attention are those of other
-  /// families too.
+  /// Whether a denoiser is of the kind that its names say: some names of attention are those of
+  /// other families too.
   private static func isOurs(
     _ place: PartLocation, in archive: TensorArchive, _ catalog: FamilyCatalog
   ) -> Bool {

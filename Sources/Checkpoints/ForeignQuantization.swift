@@ -43,8 +43,8 @@ enum ForeignQuantization {
     signs[$0].component
   }
 
-  /// Tensors that show which library quantized a checkpoint: the clearest one of each group of names
-  /// with the same first component. None in files of plain numbers and ggml's types.
+  /// Tensors that show which library quantized a checkpoint: the clearest one of each group of
+  /// names with the same first component. None in files of plain numbers and ggml's types.
   ///
   /// - Parameters:
   ///   - archive: an opened checkpoint.

@@ -207,8 +207,8 @@ package struct ImportanceMatrix: Sendable {
 }
 
 extension FamilyCatalog {
-  /// Our name for a matrix of a network that is quantized, in whatever naming, behind whatever prefix;
-  /// nil for other names.
+  /// Our name for a matrix of a network that is quantized, in whatever naming, behind whatever
+  /// prefix; nil for other names.
   package func canonicalName(_ name: String) -> String? {
     var best: NameMatcher.Match?
     matcher.forEachMatch(of: name) { match in

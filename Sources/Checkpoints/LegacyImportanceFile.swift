@@ -2,9 +2,9 @@ import ModelFiles
 
 /// The binary form of importance matrices that llama.cpp wrote before July 2025 (`imatrix.dat`).
 ///
-/// Little-endian: int32 number of entries; for each int32 length of the name, the name, int32 number
-/// of calls, int32 number of values, float32 values (means times calls); then optionally int32
-/// number of chunks, int32 length and name of the text that was measured.
+/// Little-endian: int32 number of entries; for each int32 length of the name, the name, int32
+/// number of calls, int32 number of values, float32 values (means times calls); then optionally
+/// int32 number of chunks, int32 length and name of the text that was measured.
 enum LegacyImportanceFile {
   /// Names longer than ggml's own are none.
   private static let maximumNameLength = 512

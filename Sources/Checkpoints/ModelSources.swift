@@ -48,7 +48,8 @@ package struct ModelSources {
   }
 }
 
-/// Some parts of a model, found and opened in whatever layout they came, with what lies beside them.
+/// Some parts of a model, found and opened in whatever layout they came, with what lies beside
+/// them.
 package struct PartSources {
   /// The family of the model.
   package let family: FamilyDescription
@@ -71,9 +72,11 @@ package struct PartSources {
   ///   - paths: where they are; `model` may also be a file or folder with nothing but one part.
   ///   - hints: facts that neither tensors nor files tell.
   ///   - catalog: the families that they may be of.
-  ///   - alternative: what could be done instead where parts are missing, given those that are there.
+  ///   - alternative: what could be done instead where parts are missing, given those that are
+  ///     there.
   ///   - slots: which parts of a family to open.
-  /// - Throws: `ModelFileError` naming all missing parts or the first faulty file; what `slots` throws.
+  /// - Throws: `ModelFileError` naming all missing parts or the first faulty file; what `slots`
+  ///   throws.
   package init(
     _ paths: ModelPaths, hints: ArchitectureHints, in catalog: FamilyCatalog,
     alternative: ([Slot]) -> String? = { _ in nil },

@@ -1,7 +1,8 @@
 import BlockFormats
 import StrictJSON
 
-/// The small files that say what the parts of a diffusers folder are, for every verb that writes one.
+/// The small files that say what the parts of a diffusers folder are, for every verb that writes
+/// one.
 package enum PipelineDescription {
   /// `model_index.json`.
   ///

@@ -2,7 +2,8 @@ import BlockFormats
 import Compute
 import ModelFiles
 
-/// The tensors of one part of a model in a file, asked for by our names whatever the file calls them.
+/// The tensors of one part of a model in a file, asked for by our names whatever the file calls
+/// them.
 ///
 /// Every request states the shape that the architecture demands; what was not asked for in the end
 /// is reported as unexpected. So a checkpoint either fits in full or is refused by name.
@@ -152,8 +153,9 @@ package final class StoredWeights: WeightSource {
     }
   }
 
-  /// Makes every request for a tensor that is missing or unfit come back empty-handed, with the fault
-  /// in `faults`, so that one pass finds all of them. What was opened like that must not be run.
+  /// Makes every request for a tensor that is missing or unfit come back empty-handed, with the
+  /// fault in `faults`, so that one pass finds all of them. What was opened like that must not be
+  /// run.
   package func collectFaults() { collectsFaults = true }
 
   private func collecting<Value>(

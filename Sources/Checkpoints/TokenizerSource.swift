@@ -111,8 +111,8 @@ package enum TokenizerSource {
     return .sentencePiece(file)
   }
 
-  /// The tokenizer that lies around a model's file or folder: in it, in its folder `tokenizer`, or in
-  /// that beside a part's folder of a pipeline.
+  /// The tokenizer that lies around a model's file or folder: in it, in its folder `tokenizer`, or
+  /// in that beside a part's folder of a pipeline.
   static func around(
     _ path: String, className: String?, _ catalog: FamilyCatalog
   ) throws(ModelFileError) -> TokenizerSource? {

@@ -2,11 +2,12 @@ import ComputeCPU
 import Foundation
 import ModelFiles
 
-/// The sums of an importance matrix that is being measured, in a file beside it, so that an interrupted
-/// run goes on where it was.
+/// The sums of an importance matrix that is being measured, in a file beside it, so that an
+/// interrupted run goes on where it was.
 ///
-/// The file is called NAME.KEY.partial, KEY being a hash of all that the sums depend on: what belongs
-/// to other settings is another file, which stays. It holds float64 sums exactly, and their hashes.
+/// The file is called NAME.KEY.partial, KEY being a hash of all that the sums depend on: what
+/// belongs to other settings is another file, which stays. It holds float64 sums exactly, and their
+/// hashes.
 package struct UnfinishedMatrix: Sendable {
   /// Sums of the first prompts.
   package struct Sums: Sendable {

@@ -1,8 +1,8 @@
 import BlockFormats
 import ModelFiles
 
-/// The layers of an archive's parts, where nothing unknown may lie: an unknown tensor in a layer that
-/// is used, or a scale that belongs to no weight, changes what the model draws.
+/// The layers of an archive's parts, where nothing unknown may lie: an unknown tensor in a layer
+/// that is used, or a scale that belongs to no weight, changes what the model draws.
 struct UsedLayers {
   private let archive: TensorArchive
   /// Names of the modules that hold modules with weights, with the index of their part.

@@ -54,8 +54,8 @@ extension ModelInspection {
     }
   }
 
-  /// What stands in the way of the path as a whole: files that cannot be used, several for one part,
-  /// or a file of something else.
+  /// What stands in the way of the path as a whole: files that cannot be used, several for one
+  /// part, or a file of something else.
   package var obstacles: [VerificationProblem] {
     // A broken file beside a whole model is in nobody's way.
     let isWhole = missing.isEmpty

@@ -5,8 +5,8 @@ import StrictJSON
 /// What lies beside the weights of a checkpoint and changes what they mean: scales, zero points,
 /// biases that the architecture does not have, adapters that were never merged.
 ///
-/// Each is applied, or the checkpoint is refused with its name; none is ever skipped. Companions are
-/// known by their place: their names go on where that of a weight's module ends.
+/// Each is applied, or the checkpoint is refused with its name; none is ever skipped. Companions
+/// are known by their place: their names go on where that of a weight's module ends.
 struct WeightCompanions: Sendable {
   /// By the place of a weight, that of its scale.
   private(set) var scales: [Int: Int] = [:]
@@ -18,11 +18,11 @@ struct WeightCompanions: Sendable {
   private(set) var refused: Set<Int> = []
   /// For each part, by its index, the first that can be neither; under nil for the whole archive.
   private(set) var faults: [Int?: ModelFileError] = [:]
-  /// Matrices of fp8 without a scale, in parts where others have one. ComfyUI takes them as they are, so
-  /// it is not a fault, but their scale may have been lost.
+  /// Matrices of fp8 without a scale, in parts where others have one. ComfyUI takes them as they
+  /// are, so it is not a fault, but their scale may have been lost.
   private(set) var unscaled: [Int] = []
-  /// Weights that must have a scale, with what says so. Others without one are as they are, as ComfyUI
-  /// takes them.
+  /// Weights that must have a scale, with what says so. Others without one are as they are, as
+  /// ComfyUI takes them.
   private var described: [(weight: Int, evidence: String)] = []
 
   /// For each tensor the index of the part that has it.

@@ -1,8 +1,8 @@
 import Compute
 import ModelFiles
 
-/// Where a network's weights come from. What a network asks for, in the order in which it asks, is the one
-/// list of its tensors: files are read, checked, synthesized and written by it.
+/// Where a network's weights come from. What a network asks for, in the order in which it asks, is
+/// the one list of its tensors: files are read, checked, synthesized and written by it.
 package protocol WeightSource: AnyObject {
   /// A weight of `[rows, columns]` in its stored type.
   ///
@@ -51,7 +51,8 @@ package struct WeightRequest: Sendable, Equatable {
   package let shape: [Int]
 }
 
-/// Records what a network of given sizes asks for, and gives empty weights, with which it must not be run.
+/// Records what a network of given sizes asks for, and gives empty weights, with which it must not
+/// be run.
 package final class RequestedWeights: WeightSource {
   /// In the order in which they were asked for.
   package private(set) var requests: [WeightRequest] = []

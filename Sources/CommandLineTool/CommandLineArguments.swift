@@ -10,8 +10,8 @@ enum CommandLineArguments {
     "-n": "--negative-prompt",
   ]
 
-  /// The arguments after the program's name. Swift's own list repairs what is not UTF-8, so that files
-  /// of such names could not be found.
+  /// The arguments after the program's name. Swift's own list repairs what is not UTF-8, so that
+  /// files of such names could not be found.
   static func fromSystem() -> [String] {
     (1..<max(1, Int(CommandLine.argc))).compactMap { index in
       CommandLine.unsafeArgv[index].map { argument in
@@ -21,8 +21,8 @@ enum CommandLineArguments {
     }
   }
 
-  /// Whether results, and so errors, are to be JSON. Told before the arguments are parsed, since that
-  /// may fail already.
+  /// Whether results, and so errors, are to be JSON. Told before the arguments are parsed, since
+  /// that may fail already.
   static func asksForJSON(_ arguments: [String]) -> Bool {
     var rest = arguments[...]
     while let argument = rest.popFirst(), argument != "--" {

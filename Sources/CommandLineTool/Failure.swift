@@ -35,7 +35,8 @@ enum ExitStatus {
   }
 }
 
-/// How errors are told: a line for people, or with `--json` an object on one line, always on stderr.
+/// How errors are told: a line for people, or with `--json` an object on one line, always on
+/// stderr.
 enum ErrorReport {
   private static let isJSON = Atomic(false)
 

@@ -3,8 +3,8 @@ import Foundation
 /// Help as the parser makes it, wrapped for any width.
 ///
 /// Paragraphs become as wide as there is room, wherever their lines ended; a line of options wraps
-/// below its own text. Indented lines that are commands, JSON or rows of a table stay as they are, so
-/// that they can be copied.
+/// below its own text. Indented lines that are commands, JSON or rows of a table stay as they are,
+/// so that they can be copied.
 struct HelpText {
   /// The whole text.
   let text: String

@@ -3,8 +3,8 @@ import Foundation
 import ModelFiles
 import Synchronization
 
-/// Writes what a run has made, each file to the first place that takes it: one that cannot be written
-/// under its name keeps no other from being written, and the exit code tells in the end.
+/// Writes what a run has made, each file to the first place that takes it: one that cannot be
+/// written under its name keeps no other from being written, and the exit code tells in the end.
 final class ResultWriter: Sendable {
   private let console: Console
   private let overwrite: Bool

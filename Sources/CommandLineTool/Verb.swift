@@ -90,8 +90,8 @@ struct Verb {
 
 /// What people may have meant.
 enum Spelling {
-  /// The word that differs least, if one is near: a third of the letters may be wrong, or the end may
-  /// be missing.
+  /// The word that differs least, if one is near: a third of the letters may be wrong, or the end
+  /// may be missing.
   static func nearest(to word: String, in words: [String]) -> String? {
     let letters = Array(word.lowercased().drop { $0 == "-" })
     guard letters.count > 1 else { return nil }

@@ -71,8 +71,8 @@ package struct ComparisonReport: Sendable {
 
   // MARK: results.json
 
-  /// `levels`, `cells` and `settings`; prompts are counted from 1. Numbers that are infinite, such as
-  /// the PSNR of pictures that are the same, are null.
+  /// `levels`, `cells` and `settings`; prompts are counted from 1. Numbers that are infinite, such
+  /// as the PSNR of pictures that are the same, are null.
   func json(_ store: ComparisonStore) -> JSONValue {
     let prompts: [JSONValue] = settings.prompts.indices.map { index in
       let settings = settings(ofPrompt: index)

@@ -58,7 +58,8 @@ package struct LevelFacts: Sendable {
     Array(differences.sorted { $0.relativeError > $1.relativeError }.prefix(count))
   }
 
-  /// The relative error of a weight: root of the mean over elements of their tensors' squared errors.
+  /// The relative error of a weight: root of the mean over elements of their tensors' squared
+  /// errors.
   package var relativeError: Double {
     let count = differences.reduce(0) { $0 + $1.elementCount }
     let sum = differences.reduce(0) {

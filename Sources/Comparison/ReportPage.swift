@@ -5,7 +5,8 @@ import ModelFiles
 import StrictJSON
 import Synchronization
 
-/// The report as one HTML file that needs nothing else: style, script, data and pictures are inside.
+/// The report as one HTML file that needs nothing else: style, script, data and pictures are
+/// inside.
 struct ReportPage {
   /// Bytes of pictures in the page, before they are encoded as text; larger ones are reduced.
   private static let pictureBytes = 64 << 20

@@ -22,13 +22,13 @@ package struct Attention: Sendable {
   package let sequences: [AttentionSequence]
   /// Elements of one head.
   package let headDimension: Int
-  /// What is added to variances, if each head of queries and keys is first brought to mean 0 and variance 1;
-  /// nil to take them as they are.
+  /// What is added to variances, if each head of queries and keys is first brought to mean 0 and
+  /// variance 1; nil to take them as they are.
   package let epsilon: Float?
   /// Factor on the scores.
   package let scale: Float
-  /// `[heads, 2 · keys − 1]` for a single sequence: what is added to the score of a key by its place minus
-  /// the query's, from `−(keys − 1)` to `keys − 1`; or nil.
+  /// `[heads, 2 · keys − 1]` for a single sequence: what is added to the score of a key by its
+  /// place minus the query's, from `−(keys − 1)` to `keys − 1`; or nil.
   package let distanceBias: Matrix?
 
   package init(

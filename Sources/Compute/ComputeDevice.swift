@@ -1,8 +1,9 @@
 /// Where arithmetic runs: a CPU, a GPU, or nowhere (`RehearsalDevice`).
 ///
-/// Operations are as large as their fusion allows, so that one dynamic call costs nothing beside the work.
-/// Networks know nothing of memory: the elements of a `Matrix` are reached only through these operations.
-/// All of them throw `ComputeError` if memory runs out, a weight cannot be read or the work is cancelled.
+/// Operations are as large as their fusion allows, so that one dynamic call costs nothing beside
+/// the work. Networks know nothing of memory: the elements of a `Matrix` are reached only through
+/// these operations. All of them throw `ComputeError` if memory runs out, a weight cannot be read
+/// or the work is cancelled.
 package protocol ComputeDevice: AnyObject, Sendable {
   // MARK: Memory
 
@@ -28,7 +29,8 @@ package protocol ComputeDevice: AnyObject, Sendable {
   func gather(
     _ rows: [Range<Int>], of table: WeightMatrix, into target: Matrix
   ) throws(ComputeError)
-  /// Runs `body`, which uses the weights of one layer of a stream, and keeps them resident until it returns.
+  /// Runs `body`, which uses the weights of one layer of a stream, and keeps them resident until it
+  /// returns.
   func holding(
     _ stream: WeightStream, layer: Int, _ body: () throws(ComputeError) -> Void
   ) throws(ComputeError)
@@ -39,14 +41,17 @@ package protocol ComputeDevice: AnyObject, Sendable {
 
   // MARK: Rows
 
-  /// Multiplies activations by stored weights of equal width: `result = input · weightᵀ + bias` for each.
+  /// Multiplies activations by stored weights of equal width: `result = input · weightᵀ + bias` for
+  /// each.
   ///
-  /// What the input is made from (norm, modulation, gate) is made while it is read. The result depends
-  /// neither on the number of threads, nor a row on the rows beside it, nor a product on the others.
+  /// What the input is made from (norm, modulation, gate) is made while it is read. The result
+  /// depends neither on the number of threads, nor a row on the rows beside it, nor a product on
+  /// the others.
   func multiply(_ input: ProductInput, by products: [Product]) throws(ComputeError)
   /// Writes the rows of an input; the target may be what they are made from.
   func store(_ input: ProductInput, into target: Matrix) throws(ComputeError)
-  /// Multi-head softmax attention, `softmax(scale · q kᵀ + bias) v`; the target is none of the inputs.
+  /// Multi-head softmax attention, `softmax(scale · q kᵀ + bias) v`; the target is none of the
+  /// inputs.
   func attend(_ attention: Attention, into target: Matrix) throws(ComputeError)
   /// `target += gate · values`.
   func add(_ update: GatedUpdate, to target: Matrix) throws(ComputeError)
@@ -59,7 +64,8 @@ package protocol ComputeDevice: AnyObject, Sendable {
 
   /// Dequantizes a convolution's filters into the order in which they are read.
   func pack(_ convolution: Convolution) throws(ComputeError) -> PackedConvolution
-  /// Computes some rows of a convolution's result; a pixel is the same bits whatever rows come with it.
+  /// Computes some rows of a convolution's result; a pixel is the same bits whatever rows come with
+  /// it.
   ///
   /// - Parameters:
   ///   - input: the rows that the result depends on; beyond the image they count as zero.
@@ -131,7 +137,8 @@ extension ComputeDevice {
 
 /// Bytes that a device's operations allocate beside their arguments.
 ///
-/// A device may keep such memory from one operation to the next: plans count the largest of each kind.
+/// A device may keep such memory from one operation to the next: plans count the largest of each
+/// kind.
 package protocol WorkspaceCosts: Sendable {
   /// A product's packed activations and panels, at most.
   func product(rows: Int, columns: Int) -> Int

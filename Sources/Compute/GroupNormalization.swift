@@ -1,7 +1,8 @@
 /// What is gathered row by row of an image for its group normalization.
 ///
-/// Every row of every channel is summed up by itself, around its own mean, and put together in a fixed order:
-/// the result depends neither on how an image is cut into bands nor on the number of threads.
+/// Every row of every channel is summed up by itself, around its own mean, and put together in a
+/// fixed order: the result depends neither on how an image is cut into bands nor on the number of
+/// threads.
 package struct GroupStatistics: Sendable {
   /// Number of groups; divides the channels.
   package let groups: Int
@@ -43,7 +44,8 @@ package struct ChannelScaling: Sendable {
     isActivated = false
   }
 
-  /// Group normalization: brings groups of channels to mean 0 and variance 1, then scales and shifts each.
+  /// Group normalization: brings groups of channels to mean 0 and variance 1, then scales and
+  /// shifts each.
   ///
   /// - Parameters:
   ///   - moments: of each group.

@@ -12,7 +12,8 @@ package struct ImageRows: Sendable {
   package let rows: Range<Int>
 
   /// - Parameters:
-  ///   - pieces: rows in order, without gaps: the first one's number and `[channels, rows · width]`.
+  ///   - pieces: rows in order, without gaps: the first one's number and `[channels, rows ·
+  ///     width]`.
   ///   - channels: of every piece.
   ///   - height: rows of the whole image.
   ///   - width: pixels of a row.

@@ -1,8 +1,8 @@
-/// A row-major matrix of float32 activations in the memory of a device, or a view of some rows and columns
-/// of one.
+/// A row-major matrix of float32 activations in the memory of a device, or a view of some rows and
+/// columns of one.
 ///
-/// A handle: its elements are reached through the device that allocated it. Copies share memory, and whoever
-/// holds a `Matrix` keeps its memory alive.
+/// A handle: its elements are reached through the device that allocated it. Copies share memory,
+/// and whoever holds a `Matrix` keeps its memory alive.
 package struct Matrix: Sendable {
   /// The device's memory; only the device knows what it is.
   package let storage: any AnyObject & Sendable

@@ -31,8 +31,8 @@ package struct ProductInput: Sendable {
   package enum Source: Sendable {
     /// As it is stored.
     case stored
-    /// With something added, normalized, then scaled by one more than `scale` and shifted; `[1, columns]`
-    /// each.
+    /// With something added, normalized, then scaled by one more than `scale` and shifted; `[1,
+    /// columns]` each.
     case modulated(
       RowStatistics, adding: GatedUpdate?, epsilon: Float, scale: Matrix, shift: Matrix)
     /// Divided by its root mean square and scaled.

@@ -1,7 +1,7 @@
 import Synchronization
 
-/// A device that computes nothing and allocates nothing: it keeps account of what another one would hold and
-/// do. A plan made by running the real code on it cannot drift from what the code does.
+/// A device that computes nothing and allocates nothing: it keeps account of what another one would
+/// hold and do. A plan made by running the real code on it cannot drift from what the code does.
 package final class RehearsalDevice: ComputeDevice {
   /// Multiplications and additions of operations.
   package struct Work: Sendable {

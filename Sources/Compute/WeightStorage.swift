@@ -4,15 +4,15 @@ package enum WeightKeeping: UInt8, Sendable {
   case none
   /// They stay resident where they are: pages of a mapped file, or a copy where there is none.
   case inPlace
-  /// They are copied into allocated memory at their first use. Pages of a file are the first that the
-  /// system evicts where memory is short, however often they are used.
+  /// They are copied into allocated memory at their first use. Pages of a file are the first that
+  /// the system evicts where memory is short, however often they are used.
   case copied
 }
 
 /// Where the bytes of a stored weight come from, and whether they stay resident after use.
 ///
-/// A weight's bytes are resident while a product uses them. Afterwards they are released, unless there
-/// is memory to keep them.
+/// A weight's bytes are resident while a product uses them. Afterwards they are released, unless
+/// there is memory to keep them.
 package protocol WeightStorage: AnyObject, Sendable {
   /// Size of the whole tensor.
   var byteCount: Int { get }

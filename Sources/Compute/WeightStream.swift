@@ -3,8 +3,8 @@
 package struct WeightStream: Sendable {
   /// What is used together, perhaps several times, before the rest.
   private let layers: [[any WeightStorage]]
-  /// Weights that are asked for while one is used, or several are together. More would only push each
-  /// other out of a page cache that is as small as the budget.
+  /// Weights that are asked for while one is used, or several are together. More would only push
+  /// each other out of a page cache that is as small as the budget.
   private static let ahead = 2
 
   /// - Parameters:
@@ -47,8 +47,8 @@ package struct WeightStream: Sendable {
 
   /// Keeps the first weights that fit into a budget resident, and no others.
   ///
-  /// Every step uses all weights in the same order; the first ones are as good as any. Where others do
-  /// not fit, the first are copied: what passes through would push their pages out.
+  /// Every step uses all weights in the same order; the first ones are as good as any. Where others
+  /// do not fit, the first are copied: what passes through would push their pages out.
   ///
   /// - Returns: the bytes that are kept.
   @discardableResult
@@ -90,9 +90,9 @@ package struct WeightStream: Sendable {
     storages.map(\.byteCount).sorted().suffix(Self.ahead).reduce(0, +)
   }
 
-  /// The most that can stay resident if everything else has to pass through the same memory. What is
-  /// prefetched needs memory too, as far as there is any: otherwise it would be evicted before its use and
-  /// be read again.
+  /// The most that can stay resident if everything else has to pass through the same memory. What
+  /// is prefetched needs memory too, as far as there is any: otherwise it would be evicted before
+  /// its use and be read again.
   package func residence(within bytes: Int) -> (kept: Int, passing: Int) {
     if byteCount <= bytes { return (byteCount, 0) }
     let bytes = max(0, bytes - aheadBytes)

@@ -5,9 +5,9 @@ import Synchronization
 /// Adds up the squares of what enters products with stored weights, column by column: how much each
 /// column of a weight matters.
 ///
-/// A device that it observes measures every product with a named weight. Each row that is multiplied
-/// counts once. Sums are in float64 and in the order of the rows, so that they do not depend on the
-/// number of threads.
+/// A device that it observes measures every product with a named weight. Each row that is
+/// multiplied counts once. Sums are in float64 and in the order of the rows, so that they do not
+/// depend on the number of threads.
 package final class ActivationSums: WorkObserver {
   /// What entered the products with one weight.
   package struct Entry: Sendable {

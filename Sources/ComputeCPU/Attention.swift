@@ -7,8 +7,8 @@ private let packedFloats = 8 << 20
 
 extension CPUDevice {
   /// Blocks of queries meet blocks of keys, so that scores exist only for one such pair; each row's
-  /// softmax goes on from block to block (online softmax: Milakov and Gimelshein, "Online normalizer
-  /// calculation for softmax", 2018). Keys and values are packed once for all queries.
+  /// softmax goes on from block to block (online softmax: Milakov and Gimelshein, "Online
+  /// normalizer calculation for softmax", 2018). Keys and values are packed once for all queries.
   package func attend(_ attention: Attention, into target: Matrix) throws(ComputeError) {
     precondition(attention.q.rows == target.rows && attention.q.columns == target.columns)
     for sequence in attention.sequences where sequence.count > 0 {

@@ -14,7 +14,8 @@ package final class CPUDevice: Sendable {
   package let activations: ActivationPrecision
   /// Who is told of the work; nil for nobody.
   let observer: (any WorkObserver)?
-  /// Buffers of products and attention that ended, for the next: new memory would have to be zeroed.
+  /// Buffers of products and attention that ended, for the next: new memory would have to be
+  /// zeroed.
   private let spare = Mutex<[FloatBuffer]>([])
   /// Buffers of one product (codes, scales, sums, and of few rows sums of codes) and of attention
   /// (keys and values).

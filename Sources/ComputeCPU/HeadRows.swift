@@ -22,8 +22,8 @@ struct HeadRows {
     epsilon == nil ? 0 : rows * headDimension
   }
 
-  /// Packs the rows of some places of a sequence in tiles of `width`, `[headDimension, width]` each; what
-  /// the last one lacks is zero.
+  /// Packs the rows of some places of a sequence in tiles of `width`, `[headDimension, width]`
+  /// each; what the last one lacks is zero.
   func pack(
     _ places: Range<Int>, of sequence: SequenceRows, into target: UnsafeMutablePointer<Float>,
     width: Int, scratch: UnsafeMutablePointer<Float>

@@ -1,8 +1,8 @@
 import Compute
 import Machine
 
-/// Elements of matrices that a `CPUDevice` allocated: none but its operations, tests and measurements know
-/// that they are memory.
+/// Elements of matrices that a `CPUDevice` allocated: none but its operations, tests and
+/// measurements know that they are memory.
 extension Matrix {
   /// Allocates a matrix with undefined content; see `FloatBuffer` for `isTransient`.
   package init(rows: Int, columns: Int, isTransient: Bool = false) throws(ComputeError) {

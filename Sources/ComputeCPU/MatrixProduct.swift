@@ -14,8 +14,8 @@ private func rowsPerPass(_ products: [SegmentProduct], columns: Int) -> Int {
   return min(1152, max(288, packedBytes / bytes / 48 * 48))
 }
 
-/// Most rows that go straight through a weight's blocks, one by one. With three a panel is the faster
-/// way for every type that was measured, with two for none.
+/// Most rows that go straight through a weight's blocks, one by one. With three a panel is the
+/// faster way for every type that was measured, with two for none.
 private let fewRows = 2
 
 /// The workspace of the operations of a `CPUDevice`.
@@ -37,9 +37,9 @@ struct CPUCosts: WorkspaceCosts {
 }
 
 extension CPUDevice {
-  /// Activations are packed (and quantized, see `ActivationPrecision`) once for all weights that take
-  /// them alike, then each thread takes tiles of outputs: it unpacks a panel of the weight into its
-  /// cache and uses it for all rows.
+  /// Activations are packed (and quantized, see `ActivationPrecision`) once for all weights that
+  /// take them alike, then each thread takes tiles of outputs: it unpacks a panel of the weight
+  /// into its cache and uses it for all rows.
   package func multiply(
     _ input: ProductInput, by products: [Product]
   ) throws(ComputeError) {

@@ -30,8 +30,8 @@ struct ActivationPacking: Equatable {
   }
 }
 
-/// Activations in the order in which kernels read them, quantized if the product's kind asks for it:
-/// part by part of the columns, then tile by tile of `rowTile` rows, inside a tile by columns.
+/// Activations in the order in which kernels read them, quantized if the product's kind asks for
+/// it: part by part of the columns, then tile by tile of `rowTile` rows, inside a tile by columns.
 ///
 /// One part of a weight's panel meets the same part of all tiles. Lying end to end they are read
 /// ahead by the CPU; with other parts between them it waited for each (float products a quarter
@@ -97,7 +97,8 @@ struct PackedActivations: @unchecked Sendable {
     UnsafeRawPointer(elements.pointer) + place(tile, column) * kind.bytesPerElement
   }
 
-  /// `[width / scaleWidth, rowTile]` scales of a tile from a column on, up to the end of the column's part.
+  /// `[width / scaleWidth, rowTile]` scales of a tile from a column on, up to the end of the
+  /// column's part.
   func scales(tile: Int, column: Int) -> UnsafeMutablePointer<Float> {
     scales.pointer + place(tile, column) / scaleWidth
   }

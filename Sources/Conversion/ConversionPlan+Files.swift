@@ -25,7 +25,8 @@ extension ConversionPlan {
     return ([File(name: "", layout: layout, tensorCount: tensors.count)], [])
   }
 
-  /// The files of a diffusers folder: each part's in its own, with an index where there are several.
+  /// The files of a diffusers folder: each part's in its own, with an index where there are
+  /// several.
   private static func folderFiles(
     _ tensors: [Tensor], _ source: ConversionSource, _ type: ElementType, path: String
   ) throws -> (files: [File], texts: [(name: String, bytes: [UInt8])]) {
@@ -57,8 +58,8 @@ extension ConversionPlan {
     (source.selection == .all ? tensor.part.ggufPrefix : "") + tensor.name
   }
 
-  /// A tensor with its rows in the order of the new file, and its name there. Safetensors files have the
-  /// names and prefixes that ComfyUI expects of whole checkpoints and of single parts.
+  /// A tensor with its rows in the order of the new file, and its name there. Safetensors files
+  /// have the names and prefixes that ComfyUI expects of whole checkpoints and of single parts.
   static func placed(
     _ tensor: PartTensor, in container: Container, _ source: ConversionSource
   ) -> (tensor: PartTensor, name: String) {

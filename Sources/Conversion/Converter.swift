@@ -40,8 +40,8 @@ package enum Converter {
   ///   - options: how to convert.
   ///   - pool: threads to work on; cancelling it ends the work and leaves nothing.
   ///   - progress: told about bytes.
-  ///   - onRescue: told if the file had to have another name in the end; where it is nil, the file is
-  ///     discarded then.
+  ///   - onRescue: told if the file had to have another name in the end; where it is nil, the file
+  ///     is discarded then.
   /// - Returns: what became of each tensor, in file order.
   /// - Throws: `ModelFileError` if a file cannot be read or written, `ConversionError` for weights
   ///   that are not finite, `ComputeError` if cancelled.

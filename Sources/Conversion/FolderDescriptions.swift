@@ -53,8 +53,8 @@ struct FolderDescriptions {
     if side == nil, stated.contains(where: { $0.key == "sample_size" }) {
       own.removeAll { $0.key == "sample_size" }
     }
-    // What was found while the part was opened is true; of the rest the input knows more, but for how
-    // its own weights were stored and who wrote it.
+    // What was found while the part was opened is true; of the rest the input knows more, but for
+    // how its own weights were stored and who wrote it.
     let replaced =
       Set(own.map(\.key)).union([maker.key, "quantization_config", "compression_config"])
     return .object(own + stated.filter { !replaced.contains($0.key) })

@@ -87,8 +87,8 @@ extension ConversionSource {
 
   private var readsText: Bool { parts.contains { $0.slot.tokenizer != nil } }
 
-  /// Why the new file holds no tokenizer and what to do, as a note for the user; nil if it holds one or
-  /// its parts read no text.
+  /// Why the new file holds no tokenizer and what to do, as a note for the user; nil if it holds
+  /// one or its parts read no text.
   func otherTokenizerNote(_ container: ConversionPlan.Container) -> String? {
     guard readsText else { return nil }
     if container == .folder { return nil }
@@ -167,7 +167,8 @@ extension ConversionSource {
     }
   }
 
-  /// A vocabulary as llama.cpp has it, which wants a piece for each of the embedding's `count` rows.
+  /// A vocabulary as llama.cpp has it, which wants a piece for each of the embedding's `count`
+  /// rows.
   private static func pairs(
     _ vocabulary: GGUFVocabulary, count: Int, _ path: String
   ) throws(ModelFileError) -> [Pair] {

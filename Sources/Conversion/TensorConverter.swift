@@ -7,8 +7,8 @@ import ModelFiles
 import Quantization
 import Synchronization
 
-/// Converts tensors one after the other, in tiles of rows on many threads: memory does not depend on
-/// the size of a tensor. The next tiles are read ahead and the last ones written behind.
+/// Converts tensors one after the other, in tiles of rows on many threads: memory does not depend
+/// on the size of a tensor. The next tiles are read ahead and the last ones written behind.
 ///
 /// Which elements form a tile depends on the tensor alone, so bytes and errors are the same for any
 /// number of threads.
@@ -47,8 +47,8 @@ final class TensorConverter {
   ///   - tensor: the tensor.
   ///   - next: what comes after it, to be read ahead.
   /// - Returns: its error and oddities.
-  /// - Throws: `ModelFileError`, `ConversionError` for weights that are not finite, `ComputeError` if
-  ///   the pool is cancelled.
+  /// - Throws: `ModelFileError`, `ConversionError` for weights that are not finite, `ComputeError`
+  ///   if the pool is cancelled.
   func convert(_ tensor: ConversionPlan.Tensor, next: PartTensor?) throws -> TensorOutcome {
     let task = try TileTask(tensor, options, kernels: KernelSelection.current)
     let layout = Tiles(tensor, elements: Self.tileElements, batchBytes: Self.batchBytes)

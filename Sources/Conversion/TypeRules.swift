@@ -51,8 +51,8 @@ package struct TypeRule: Sendable {
   ///   - rules: in the user's order.
   ///   - names: for each tensor the names under which it may be meant.
   /// - Returns: for each tensor the index of its rule, nil for none.
-  /// - Throws: `ConversionError` for a pattern that is not a regular expression, that matches nothing or
-  ///   that takes too long.
+  /// - Throws: `ConversionError` for a pattern that is not a regular expression, that matches
+  ///   nothing or that takes too long.
   static func matches(
     _ rules: [TypeRule], names: [[String]]
   ) throws(ConversionError) -> [Int?] {
@@ -60,8 +60,8 @@ package struct TypeRule: Sendable {
     let result = Mutex<Result<[Int?], ConversionError>?>(nil)
     let box = Box(result)
     let isDone = DispatchSemaphore(value: 0)
-    // A regular expression can take longer than the universe is old; nothing can stop it but the end
-    // of the program. And its parser may need a deep stack.
+    // A regular expression can take longer than the universe is old; nothing can stop it but the
+    // end of the program. And its parser may need a deep stack.
     let thread = Thread {
       let found = Result { () throws(ConversionError) in try search(rules, names) }
       box.result.withLock { $0 = found }

@@ -2,8 +2,8 @@ import Compute
 
 /// Predicts, from noisy latents, a prompt and a time, where the picture lies.
 ///
-/// A run calls `prepare` once, `session` for each group of pictures that go through the steps together, and
-/// `predict` at each step.
+/// A run calls `prepare` once, `session` for each group of pictures that go through the steps
+/// together, and `predict` at each step.
 package protocol Denoiser: Sendable {
   associatedtype Conditioning: Sendable
   /// What all pictures of a run have in common: prompts, and everything that depends on time alone.
@@ -58,7 +58,7 @@ package protocol Denoiser: Sendable {
   func blankConditioning(
     textTokens: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> Conditioning
-  /// Passes a few tokens through one of the layers that most of a step's time goes to, so that the time of a
-  /// step can be told from that of a layer. Called several times with equal work.
+  /// Passes a few tokens through one of the layers that most of a step's time goes to, so that the
+  /// time of a step can be told from that of a layer. Called several times with equal work.
   func passTrialLayer(on device: any ComputeDevice) throws(ComputeError)
 }

@@ -10,7 +10,8 @@ package enum Guidance: Sendable, Equatable {
 
   /// One prediction for each picture.
   ///
-  /// - Parameter predictions: of all pictures for the unconditional prompt, then for the conditional one.
+  /// - Parameter predictions: of all pictures for the unconditional prompt, then for the
+  ///   conditional one.
   /// - Returns: the guided predictions, in the pictures' order.
   package func combine(_ predictions: [Latents]) -> [Latents] {
     guard case .classifierFree(let scale) = self else { return predictions }

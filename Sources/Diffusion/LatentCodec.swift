@@ -15,8 +15,8 @@ package protocol LatentCodec: Sendable {
   ///
   /// - Parameters:
   ///   - latents: as the denoiser leaves them.
-  ///   - bytes: bytes of activations to stay within, at the cost of time; nil for the fastest way. Where even
-  ///     the smallest way needs more, that way is taken.
+  ///   - bytes: bytes of activations to stay within, at the cost of time; nil for the fastest way.
+  ///     Where even the smallest way needs more, that way is taken.
   ///   - device: where to compute.
   /// - Returns: red, green and blue planes in about −1...1.
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
@@ -26,8 +26,8 @@ package protocol LatentCodec: Sendable {
 }
 
 extension LatentCodec {
-  /// The most bytes of activations that decoding holds at once, without the mapped weights: decoding on a
-  /// device that only keeps account.
+  /// The most bytes of activations that decoding holds at once, without the mapped weights:
+  /// decoding on a device that only keeps account.
   ///
   /// - Parameters:
   ///   - size: of the latents.

@@ -3,10 +3,10 @@ import Images
 
 /// Colors for errors, from black over violet, red and orange to a pale yellow.
 ///
-/// Lightness L\* rises in equal steps, so a greater error is always brighter, in print without color
-/// and to color-blind eyes too. The hue turns at an even rate from violet to yellow, with the most
-/// chroma halfway; at t in 0...1 the color is L\* = 97 t, chroma 66 · 4 t (1 − t), hue −70° + 170° t,
-/// which stays inside what a screen can show.
+/// Lightness L\* rises in equal steps, so a greater error is always brighter, in print without
+/// color and to color-blind eyes too. The hue turns at an even rate from violet to yellow, with the
+/// most chroma halfway; at t in 0...1 the color is L\* = 97 t, chroma 66 · 4 t (1 − t), hue −70° +
+/// 170° t, which stays inside what a screen can show.
 enum DifferenceColors {
   /// Red, green and blue for 256 errors from none to the greatest.
   static let table: [SIMD3<UInt8>] = {

@@ -8,8 +8,8 @@ struct FLIPColors {
   private let linear = SRGB.linear
   private let greatest: Double
 
-  // The paper's section 4.1.3: differences of color to this power; this part of the greatest becomes
-  // this error, so that what is beyond it shares the rest.
+  // The paper's section 4.1.3: differences of color to this power; this part of the greatest
+  // becomes this error, so that what is beyond it shares the rest.
   private static var colorExponent: Double { 0.7 }
   private static var bend: (distance: Double, error: Double) { (0.4, 0.95) }
 

@@ -35,11 +35,11 @@ extension RGBImage {
   /// five from 176 pixels on, four from 88, three from 44, two from 22. With fewer than five the
   /// paper's weights are divided by their sum.
   ///
-  /// Windows and constants are those of `structuralSimilarity(to:)`. In all details the paper leaves
-  /// open this is torchmetrics' `MultiScaleStructuralSimilarityIndexMeasure`: red, green and blue
-  /// count together at each scale; contrast and structure are means over the places where the whole
-  /// window fits, while the index of the coarsest scale is a mean over all places with the picture
-  /// mirrored at its edges; negative means count as 0.
+  /// Windows and constants are those of `structuralSimilarity(to:)`. In all details the paper
+  /// leaves open this is torchmetrics' `MultiScaleStructuralSimilarityIndexMeasure`: red, green and
+  /// blue count together at each scale; contrast and structure are means over the places where the
+  /// whole window fits, while the index of the coarsest scale is a mean over all places with the
+  /// picture mirrored at its edges; negative means count as 0.
   ///
   /// - Parameter reference: the picture that counts as right.
   /// - Returns: nil where not even two scales fit, that is with a side shorter than 22 pixels.

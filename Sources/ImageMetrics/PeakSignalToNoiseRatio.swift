@@ -9,7 +9,8 @@ extension RGBImage {
   /// rounding of one division and one logarithm.
   ///
   /// - Parameter reference: the picture that counts as right.
-  /// - Returns: decibels; infinity for pictures that are the same (also for pictures without pixels).
+  /// - Returns: decibels; infinity for pictures that are the same (also for pictures without
+  ///   pixels).
   /// - Throws: `ImageMetricError.sizes` if the pictures differ in size.
   public func peakSignalToNoiseRatio(
     to reference: RGBImage

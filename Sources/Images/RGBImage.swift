@@ -24,7 +24,8 @@ public struct RGBImage: Equatable, Sendable {
   /// - Parameters:
   ///   - width: pixels per row.
   ///   - height: number of rows.
-  ///   - rowsAtOnce: rows that are asked for together, so that the planes need not be copied as a whole.
+  ///   - rowsAtOnce: rows that are asked for together, so that the planes need not be copied as a
+  ///     whole.
   ///   - planes: red, green and blue plane of some rows, `[3, rows · width]`.
   /// - Throws: what `planes` throws.
   package init<Failure: Error>(

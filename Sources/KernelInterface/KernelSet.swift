@@ -24,9 +24,9 @@ package struct KernelSet: Sendable {
   package let multiplyFloats: @Sendable (UnsafePointer<FloatTile>) -> Void
   /// Multiplies one tile of weight codes by 8-bit activations.
   package let multiplyInt8: @Sendable (UnsafePointer<IntegerTile>) -> Void
-  /// Multiplies one tile of weight codes with integer scales by 8-bit activations that share a scale
-  /// in each block of 256; nil where `multiplyInt8` is as fast. Takes sums of codes up to half of
-  /// `largestInt8Sum`.
+  /// Multiplies one tile of weight codes with integer scales by 8-bit activations that share a
+  /// scale in each block of 256; nil where `multiplyInt8` is as fast. Takes sums of codes up to
+  /// half of `largestInt8Sum`.
   package let multiplyInt8Blocks: (@Sendable (UnsafePointer<IntegerTile>) -> Void)?
   /// Multiplies one tile of weight codes by 16-bit activations.
   package let multiplyInt16: @Sendable (UnsafePointer<IntegerTile>) -> Void

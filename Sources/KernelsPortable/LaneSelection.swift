@@ -1,5 +1,5 @@
-// What `Rounding` needs beyond arithmetic; each target that compiles that folder has its own version
-// of these functions, with the same results.
+// What `Rounding` needs beyond arithmetic; each target that compiles that folder has its own
+// version of these functions, with the same results.
 
 /// The lesser of each two lanes; the second where one is NaN or both are equal.
 @_transparent

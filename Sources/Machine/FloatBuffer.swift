@@ -15,8 +15,9 @@ package final class FloatBuffer: @unchecked Sendable {
 
   /// - Parameters:
   ///   - count: number of floats.
-  ///   - isTransient: whether smaller buffers too get a mapping of their own, which goes back to the system
-  ///     as soon as it is freed. The allocator may keep what is freed, but its pages need no zeroing again.
+  ///   - isTransient: whether smaller buffers too get a mapping of their own, which goes back to
+  ///     the system as soon as it is freed. The allocator may keep what is freed, but its pages
+  ///     need no zeroing again.
   /// - Throws: `ComputeError.outOfMemory`.
   package init(count: Int, isTransient: Bool = false) throws(ComputeError) {
     let (bytes, overflow) = count.multipliedReportingOverflow(by: MemoryLayout<Float>.stride)

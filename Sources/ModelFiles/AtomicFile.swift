@@ -93,8 +93,8 @@ package enum AtomicFile {
     return descriptor
   }
 
-  /// Whether a path names no place of a folder where files can lie: a device, a pipe, or something that
-  /// is open already.
+  /// Whether a path names no place of a folder where files can lie: a device, a pipe, or something
+  /// that is open already.
   package static func isDevice(_ path: String) -> Bool {
     isDescriptor(path)
       || FileSystem.status(path).map { ![S_IFREG, S_IFDIR].contains($0.st_mode & S_IFMT) } ?? false

@@ -122,16 +122,16 @@ package final class AtomicFileStream {
 
   /// Flushes, and gives the file its name.
   ///
-  /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched, also one
-  ///   that came meanwhile if none may be replaced.
+  /// - Throws: `ModelFileError`; then the temporary file is gone and an old file untouched, also
+  ///   one that came meanwhile if none may be replaced.
   package func commit() throws(ModelFileError) {
     guard let failure = try close() else { return }
     discard()
     throw failure
   }
 
-  /// Flushes, and gives the file its name, or another one where it cannot have that: what is finished
-  /// is not thrown away.
+  /// Flushes, and gives the file its name, or another one where it cannot have that: what is
+  /// finished is not thrown away.
   ///
   /// - Returns: where the file is instead; nil if it has its name.
   /// - Throws: `ModelFileError` if the content is not whole, or no place takes it.

@@ -33,8 +33,8 @@ enum FileKind: Equatable {
     }
   }
 
-  /// A header length, then a JSON object. A length beyond the limit is for the reader to refuse, but
-  /// for one that is text itself.
+  /// A header length, then a JSON object. A length beyond the limit is for the reader to refuse,
+  /// but for one that is text itself.
   private static func looksLikeSafetensors(_ bytes: UnsafeRawBufferPointer) -> Bool {
     guard bytes.count > 8, bytes[8] == UInt8(ascii: "{") else { return false }
     return !bytes.prefix(8).allSatisfy { $0 >= 0x09 && $0 < 0x7F }

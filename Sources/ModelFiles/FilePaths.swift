@@ -3,9 +3,9 @@ import Foundation
 /// Paths as texts, whatever their bytes: file names on Linux are bytes, and old disks and archives
 /// hold names that are not UTF-8.
 ///
-/// A byte that is not part of valid UTF-8 becomes the private character U+10FF00 plus its value, and so
-/// does each byte of such a character itself; `withSystemPath` turns them back. Every call of the
-/// system goes through it, so that a text that came from here names the same file again.
+/// A byte that is not part of valid UTF-8 becomes the private character U+10FF00 plus its value,
+/// and so does each byte of such a character itself; `withSystemPath` turns them back. Every call
+/// of the system goes through it, so that a text that came from here names the same file again.
 package enum FilePaths {
   /// What stands for byte 0; the bytes that are escaped are 0x80 to 0xFF.
   private static let firstEscape: UInt32 = 0x10_FF00

@@ -213,7 +213,8 @@ package final class MappedFile: @unchecked Sendable {
       bytes.count, (range.upperBound + Self.faultAround - 1) / Self.faultAround * Self.faultAround)
     guard end > start else { return }
     let pages = UnsafeMutableRawPointer(mutating: base + start)
-    // What was used is to leave the page cache before what was read ahead. Older kernels than 5.4 refuse.
+    // What was used is to leave the page cache before what was read ahead. Older kernels than 5.4
+    // refuse.
     madvise(pages, end - start, Self.cold)
     madvise(pages, end - start, MADV_DONTNEED)
   }

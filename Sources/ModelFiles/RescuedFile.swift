@@ -2,9 +2,9 @@ import Foundation
 
 /// A finished file that could not have the name that it was meant for, and where it is instead.
 ///
-/// What hours of work made is never thrown away: a name may be taken meanwhile, its folder gone, the
-/// disk full. Then the file goes beside its place under a free name, else into the working folder,
-/// else into the folder for temporary files.
+/// What hours of work made is never thrown away: a name may be taken meanwhile, its folder gone,
+/// the disk full. Then the file goes beside its place under a free name, else into the working
+/// folder, else into the folder for temporary files.
 package struct RescuedFile: Sendable, Equatable {
   /// Where the file is.
   package let path: String

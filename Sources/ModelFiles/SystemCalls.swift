@@ -67,8 +67,8 @@ enum SystemCalls {
     return 0
   }
 
-  /// Writes to what may be a pipe whose reader has gone: that is an error here, while the signal that
-  /// comes with it would end the program.
+  /// Writes to what may be a pipe whose reader has gone: that is an error here, while the signal
+  /// that comes with it would end the program.
   ///
   /// - Returns: bytes that were written, or -1 with `errno`.
   static func writeToPipe(_ descriptor: Int32, _ bytes: UnsafeRawPointer, _ count: Int) -> Int {

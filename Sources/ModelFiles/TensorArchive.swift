@@ -16,7 +16,8 @@ public struct TensorArchive: Sendable {
   public let format: Format
   /// Every tensor with its place in its own file.
   public let tensors: TensorTable
-  /// The opened GGUF file, where the archive is one; of a split one the first, which has the metadata.
+  /// The opened GGUF file, where the archive is one; of a split one the first, which has the
+  /// metadata.
   public var gguf: GGUFFile? { ggufs.first }
   /// The `__metadata__` texts of a safetensors file (of all shards together).
   public let safetensorsMetadata: [(key: String, value: String)]

@@ -86,9 +86,9 @@ package struct TensorFileLayout: Sendable {
 /// Writes a file of tensors as a stream: the layout first, then contents in its order, in pieces of
 /// any size. Nothing but the header is held in memory.
 ///
-/// Where the layout asks for it, contents are hashed on their way, and the hashes put into the header
-/// at the end. The file appears under its name only when `finish` has returned; an object that goes
-/// before leaves nothing behind.
+/// Where the layout asks for it, contents are hashed on their way, and the hashes put into the
+/// header at the end. The file appears under its name only when `finish` has returned; an object
+/// that goes before leaves nothing behind.
 package final class TensorFileWriter {
   private static let zeros = [UInt8](repeating: 0, count: 64)
 

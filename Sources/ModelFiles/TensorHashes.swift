@@ -4,8 +4,8 @@ import StrictJSON
 /// --verify` finds a single flipped bit years later.
 ///
 /// Under `key`, GGUF files hold an array of uint64 in the order of the tensors; safetensors files a
-/// text in `__metadata__`, 16 hexadecimal digits for each tensor in the order of the header. Each is
-/// the XXH64 (seed 0) of a tensor's bytes as stored, without padding. Zero means that none was
+/// text in `__metadata__`, 16 hexadecimal digits for each tensor in the order of the header. Each
+/// is the XXH64 (seed 0) of a tensor's bytes as stored, without padding. Zero means that none was
 /// recorded (a file that was written into a pipe).
 ///
 /// A tool that changes tensors must drop the key: `convert` never copies it from its input.

@@ -33,8 +33,8 @@ package struct StoredContent: Sendable {
   }
 }
 
-/// Finds zeros that stand where weights should be: tools that reserve the room of a download before it
-/// comes, and failing disks, leave them.
+/// Finds zeros that stand where weights should be: tools that reserve the room of a download before
+/// it comes, and failing disks, leave them.
 package enum ZeroContent {
   /// Something found.
   package enum Finding: Sendable {
@@ -42,7 +42,8 @@ package enum ZeroContent {
     case matrix(StoredContent)
     /// Rows of zeros at the end of a token embedding, which ends the file: padding as a rule.
     case padding(StoredContent, from: Int)
-    /// From a byte on, which lies in or before the first of some tensors, a file holds nothing else.
+    /// From a byte on, which lies in or before the first of some tensors, a file holds nothing
+    /// else.
     case tail(StoredContent, from: Int, tensorCount: Int)
   }
 

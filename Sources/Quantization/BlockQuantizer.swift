@@ -12,15 +12,16 @@ package enum QuantizationQuality: String, CaseIterable, Sendable {
 
 /// Quantizes rows of float32 values to one type.
 ///
-/// Without an importance, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 come out as gguf-py makes them,
-/// byte for byte, except that a scale beyond float16's range becomes its largest number where
-/// gguf-py stores an infinity. All other types, and these four- and five-bit ones with an importance
-/// or at `best`, get the scales for which a search finds the least sum of squared errors, each times
-/// its column's importance. Q8_0 and plain numbers take no notice of an importance.
+/// Without an importance, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 come out as gguf-py makes
+/// them, byte for byte, except that a scale beyond float16's range becomes its largest number where
+/// gguf-py stores an infinity. All other types, and these four- and five-bit ones with an
+/// importance or at `best`, get the scales for which a search finds the least sum of squared
+/// errors, each times its column's importance. Q8_0 and plain numbers take no notice of an
+/// importance.
 ///
-/// Bytes do not depend on the CPU, nor on which rows are quantized together. A block with a value that
-/// is NaN or infinite gets a NaN for its scale, so that all of it reads as NaN; plain numbers keep
-/// NaNs and infinities, and F16 makes infinities of magnitudes from 65520.
+/// Bytes do not depend on the CPU, nor on which rows are quantized together. A block with a value
+/// that is NaN or infinite gets a NaN for its scale, so that all of it reads as NaN; plain numbers
+/// keep NaNs and infinities, and F16 makes infinities of magnitudes from 65520.
 package struct BlockQuantizer: Sendable {
   /// What rows become.
   package let type: ElementType
@@ -77,7 +78,8 @@ package struct BlockQuantizer: Sendable {
     }
   }
 
-  /// The importance, unless it says nothing: no column of it counts, or some are NaN, infinite or negative.
+  /// The importance, unless it says nothing: no column of it counts, or some are NaN, infinite or
+  /// negative.
   private static func usable(_ importance: UnsafeBufferPointer<Float>) -> UnsafePointer<Float>? {
     var largest: Float = 0
     for value in importance {

@@ -14,8 +14,8 @@ public struct GenerationProgress: Sendable {
 
   /// The stage that has begun or, for `denoising`, the step that has ended.
   public let stage: Stage
-  /// The pictures of the request that are being made: one, or all if they are made together. The first
-  /// where a stage is for all.
+  /// The pictures of the request that are being made: one, or all if they are made together. The
+  /// first where a stage is for all.
   public let images: Range<Int>
   /// Steps that have ended.
   public let step: Int

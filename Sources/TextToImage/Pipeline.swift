@@ -68,8 +68,8 @@ public final class Pipeline: Sendable {
   ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
   ///   - activations: how products with quantized weights quantize their activations.
   ///   - memory: what generations may use; weights that do not fit are read at each use.
-  ///   - waitingLimit: generations that may wait for their turn where memory is limited; one more is
-  ///     refused with `GenerationError.busy`.
+  ///   - waitingLimit: generations that may wait for their turn where memory is limited; one more
+  ///     is refused with `GenerationError.busy`.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   public init(
     _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil,
@@ -112,7 +112,8 @@ public final class Pipeline: Sendable {
   /// - Parameters:
   ///   - request: what to generate.
   ///   - onProgress: called when a stage begins and when a step ends, on a working thread.
-  ///   - onImage: called when a picture is finished, on a working thread; the next one waits for it.
+  ///   - onImage: called when a picture is finished, on a working thread; the next one waits for
+  ///     it.
   /// - Returns: pictures, final latents, and what was really done.
   /// - Throws: `GenerationError`; pictures that were finished before have been handed over.
   @discardableResult
@@ -135,7 +136,8 @@ public final class Pipeline: Sendable {
   ///   - onProgress: told of stages and steps.
   ///   - body: what to do.
   /// - Returns: what `body` returns.
-  /// - Throws: what `body` throws, or `GenerationError` for a request that cannot be met or had no turn.
+  /// - Throws: what `body` throws, or `GenerationError` for a request that cannot be met or had no
+  ///   turn.
   func run<Value: Sendable>(
     _ request: GenerationRequest, reserving reserved: Int = 0,
     observer: (any WorkObserver)? = nil,

@@ -69,8 +69,8 @@ package enum PromptKey: String, Sendable, CaseIterable {
   }
 }
 
-/// Prompts as people write them into files: one per line, as text or as a JSON object with settings of
-/// its own. Empty lines and lines that begin with `#` do not count.
+/// Prompts as people write them into files: one per line, as text or as a JSON object with settings
+/// of its own. Empty lines and lines that begin with `#` do not count.
 package enum PromptLines {
   /// Most prompts of a file.
   private static let maximumCount = 100_000

@@ -1,7 +1,8 @@
 import Diffusion
 
 extension Pipeline {
-  /// What is known of the model's files and of requests before the work begins, and their user should know.
+  /// What is known of the model's files and of requests before the work begins, and their user
+  /// should know.
   ///
   /// - Parameter requests: all of a run, in order.
   /// - Returns: one line each.

@@ -1,13 +1,13 @@
 import Images
 
-/// Signs that a result is not a picture: weights that are damaged, of the wrong scale or another model's
-/// still give finite numbers and an image.
+/// Signs that a result is not a picture: weights that are damaged, of the wrong scale or another
+/// model's still give finite numbers and an image.
 public enum ResultWarnings {
   /// Latents of larger magnitude are not those of a picture.
   ///
-  /// Noise has the variance 1, and behind an autoencoder's scaling factor the latents of pictures have
-  /// it too: of millions of values hardly one is beyond 6. The shipped model's reach 4.7 in 32 pictures
-  /// with guidance of 3.5, and 8.9 with one of 30. Ten times that leaves no doubt.
+  /// Noise has the variance 1, and behind an autoencoder's scaling factor the latents of pictures
+  /// have it too: of millions of values hardly one is beyond 6. The shipped model's reach 4.7 in 32
+  /// pictures with guidance of 3.5, and 8.9 with one of 30. Ten times that leaves no doubt.
   public static let largestLatent: Float = 100
 
   /// Says whether latents are beyond what pictures have.

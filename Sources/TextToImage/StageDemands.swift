@@ -1,8 +1,8 @@
 import Compute
 import Diffusion
 
-/// What the stages of a request need, whatever the budget: found by running the stages themselves on a
-/// device that only keeps account.
+/// What the stages of a request need, whatever the budget: found by running the stages themselves
+/// on a device that only keeps account.
 struct StageDemands: Sendable {
   /// One stage that comes before the pictures are decoded.
   struct Demand: Sendable {

@@ -5,8 +5,8 @@ import Diffusion
 extension Pipeline {
   /// How long a step of one picture will take, judged by a short trial of one layer.
   ///
-  /// Of a step and of the trial the multiplications of products and of attention are counted; the trial's time
-  /// of each is scaled by them.
+  /// Of a step and of the trial the multiplications of products and of attention are counted; the
+  /// trial's time of each is scaled by them.
   ///
   /// - Throws: `GenerationError` if the weights cannot be read or memory runs out.
   public func expectedSecondsPerStep(
@@ -29,8 +29,8 @@ extension Pipeline {
     }
   }
 
-  /// The best of three trials after a first one that reads the weights. What is neither products nor attention
-  /// grows with the tokens, as products do.
+  /// The best of three trials after a first one that reads the weights. What is neither products
+  /// nor attention grows with the tokens, as products do.
   private func trialSeconds(
     of denoiser: some Denoiser
   ) throws(ComputeError) -> (products: Double, attention: Double) {

@@ -37,7 +37,8 @@ struct ComparisonReportTests {
     try expectPage(try text("report.html"), tiny, pictures)
   }
 
-  /// Nothing ends a script early or stands where a part of the page belongs, and every picture is in.
+  /// Nothing ends a script early or stands where a part of the page belongs, and every picture is
+  /// in.
   private func expectPage(
     _ page: String, _ tiny: TinyComparison, _ pictures: [JSONValue]
   ) throws {

@@ -6,8 +6,8 @@ import Testing
 
 /// Numbers at the ends of what formats and float32 can hold.
 @Suite("Products of extreme weights and activations") struct ExtremeProductTests {
-  /// For each type: a block of zeros with a scale of 1 and integer scales as large as they come, where
-  /// its codes are, and the bytes that stand for the least and the largest code.
+  /// For each type: a block of zeros with a scale of 1 and integer scales as large as they come,
+  /// where its codes are, and the bytes that stand for the least and the largest code.
   private struct Extreme {
     let type: ElementType
     let fields: [Int: [UInt8]]
@@ -79,8 +79,8 @@ import Testing
     }
   }
 
-  /// Zeros, the least and the largest subnormals, the largest numbers of both signs, and one: each in
-  /// a block of its own, with random codes.
+  /// Zeros, the least and the largest subnormals, the largest numbers of both signs, and one: each
+  /// in a block of its own, with random codes.
   @Test("Scales of weights may be zero, subnormal or huge")
   func extremeScales() throws {
     let scales: [UInt16] = [0x0000, 0x0001, 0x8001, 0x03FF, 0x7BFF, 0xFBFF, 0x8000, 0x3C00]

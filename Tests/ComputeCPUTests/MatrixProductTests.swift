@@ -37,8 +37,8 @@ import Testing
     }
   }
 
-  /// Columns of real matrices are many parts and panels; their rows are shared out over threads, and
-  /// 4200 of them go through in several passes.
+  /// Columns of real matrices are many parts and panels; their rows are shared out over threads,
+  /// and 4200 of them go through in several passes.
   @Test(
     "Shapes of full-size models are as exact, for any number of threads",
     arguments: types, KernelSelection.available.map(\.name))

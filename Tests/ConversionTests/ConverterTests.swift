@@ -15,8 +15,8 @@ struct ConverterTests {
 
   init() throws { fixture = try ConversionFixture() }
 
-  /// Root mean squared errors of normally distributed weights, relative to their size, as ggml's own
-  /// quantizers leave them. Evenly distributed ones have smaller.
+  /// Root mean squared errors of normally distributed weights, relative to their size, as ggml's
+  /// own quantizers leave them. Evenly distributed ones have smaller.
   private static let bounds: [(name: String, bound: Double)] = [
     ("f32", 0), ("f16", 0), ("bf16", 0.003), ("q8_0", 0.00533), ("q6_K", 0.0177),
     ("q5_K", 0.0362), ("q5_1", 0.0379), ("q5_0", 0.0427), ("q4_K", 0.0710), ("q4_1", 0.0778),

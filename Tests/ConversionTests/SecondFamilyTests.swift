@@ -10,8 +10,9 @@ import Networks
 import TestSupport
 import Testing
 
-/// A family that exists in tests only: a denoiser of its own, T5 in a second text encoder's place, and the
-/// autoencoder with another scale. Nothing but this description and a list makes it a family.
+/// A family that exists in tests only: a denoiser of its own, T5 in a second text encoder's place,
+/// and the autoencoder with another scale. Nothing but this description and a list makes it a
+/// family.
 private enum Painter {
   static let width = 256
 

@@ -18,7 +18,8 @@ struct CommandLine {
   /// The executable beside the test bundle.
   static let executable: URL = {
     var folder = URL(fileURLWithPath: "/proc/self/exe").resolvingSymlinksInPath()
-    // swift test runs the bundle itself or a helper of the toolchain; the arguments name the bundle.
+    // swift test runs the bundle itself or a helper of the toolchain; the arguments name the
+    // bundle.
     for argument in ProcessInfo.processInfo.arguments where argument.hasSuffix(".xctest") {
       folder = URL(fileURLWithPath: argument)
     }

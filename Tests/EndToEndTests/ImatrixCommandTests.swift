@@ -9,8 +9,8 @@ import Testing
 
 import TextToImage
 
-/// Bound on the difference from diffusers, relative to a layer's largest sum: activations agree like
-/// latents (see `PipelineGoldenTests`), and squaring doubles a relative error.
+/// Bound on the difference from diffusers, relative to a layer's largest sum: activations agree
+/// like latents (see `PipelineGoldenTests`), and squaring doubles a relative error.
 private let sumTolerance: Float = 2e-4
 
 @Suite("auraflow imatrix")

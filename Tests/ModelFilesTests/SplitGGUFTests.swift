@@ -77,7 +77,7 @@ struct SplitGGUFTests {
     let other = #expect(throws: ModelFileError.self) {
       try TensorArchive(path: folder.path("x-00001-of-00002.gguf"))
     }
-    #expect(other?.fault.contains("no part 2 of 2") == true)
+    #expect(other?.fault.contains("not part 2 of 2") == true)
     try folder.write(part(0, of: 2, tensors: ["a"], total: 3), to: "y-00001-of-00002.gguf")
     try folder.write(part(1, of: 2, tensors: ["b"]), to: "y-00002-of-00002.gguf")
     let short = #expect(throws: ModelFileError.self) {

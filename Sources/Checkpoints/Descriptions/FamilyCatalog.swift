@@ -6,7 +6,8 @@ package struct FamilyCatalog: Sendable {
   /// Recognizes the tensors of all networks at once.
   let matcher: NameMatcher
 
-  /// A list of one family at least; the first is what messages are about where nothing tells the family.
+  /// A list of one family at least; the first is what messages are about where nothing tells the
+  /// family.
   package init(_ first: FamilyDescription, _ others: [FamilyDescription] = []) {
     families = [first] + others
     fallback = first
@@ -71,8 +72,8 @@ extension FamilyCatalog {
 
   /// Says which family an archive shows and which of the networks found in it are parts.
   ///
-  /// The family is the one whose denoiser was found; where there is none, the one of which most places
-  /// are filled.
+  /// The family is the one whose denoiser was found; where there is none, the one of which most
+  /// places are filled.
   ///
   /// - Parameters:
   ///   - found: networks by their names; several may have been found in the same ones.

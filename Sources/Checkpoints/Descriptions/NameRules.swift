@@ -93,8 +93,8 @@ package struct NameTable: Sendable {
     self.rules = rules
   }
 
-  /// The stored name for one of ours, and the order of the rows there; nil if the scheme has no such
-  /// tensor.
+  /// The stored name for one of ours, and the order of the rows there; nil if the scheme has no
+  /// such tensor.
   package func foreign(
     of canonical: String, levels: Int
   ) -> (name: String, rowOrder: NameRule.RowOrder)? {
@@ -111,8 +111,8 @@ package struct NameTable: Sendable {
     return nil
   }
 
-  /// One more than the highest number of ours that the scheme counts from the other end; bounded, so
-  /// that a stray number cannot make work.
+  /// One more than the highest number of ours that the scheme counts from the other end; bounded,
+  /// so that a stray number cannot make work.
   func levelCount(of names: some Sequence<String>) -> Int {
     let rules = rules.filter(\.countsDown)
     guard !rules.isEmpty else { return 0 }

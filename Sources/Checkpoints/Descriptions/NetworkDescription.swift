@@ -25,8 +25,8 @@ package struct NetworkDescription: Sendable {
   package let tables: [NameTable]
   /// The only prefixes under which it is looked for, since its names are short; nil for any.
   package let prefixes: [String]?
-  /// Tensors that networks with similar names do not have, of which every file of it has one; empty where
-  /// the names themselves are enough.
+  /// Tensors that networks with similar names do not have, of which every file of it has one; empty
+  /// where the names themselves are enough.
   package let distinguishing: [String]
   /// What tensors are for; the first rule that fits counts.
   package let roles: [RoleRule]

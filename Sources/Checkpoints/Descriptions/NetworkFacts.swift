@@ -2,8 +2,8 @@ import BlockFormats
 import ModelFiles
 import StrictJSON
 
-/// What is known of one network's sizes, in the words of the files that describe it: stated once, for
-/// those who convert models and those who make them up.
+/// What is known of one network's sizes, in the words of the files that describe it: stated once,
+/// for those who convert models and those who make them up.
 package struct NetworkFacts: Sendable {
   /// What tensors do not tell, in the order of GGUF metadata.
   package let settings: [SettingValue]

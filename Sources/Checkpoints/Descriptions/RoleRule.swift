@@ -1,8 +1,8 @@
 /// What is known of the tensors whose names fit a pattern.
 package struct RoleRule: Sendable {
   package let role: TensorRole
-  /// The work that the matrix does, such as `double.value`: errors of matrices of one group are assumed
-  /// to do alike.
+  /// The work that the matrix does, such as `double.value`: errors of matrices of one group are
+  /// assumed to do alike.
   package let group: String
   /// Whether the first and second half of the stack of layers are groups of their own.
   package let splitsStack: Bool
@@ -15,8 +15,8 @@ package struct RoleRule: Sendable {
   private let stack: String?
 
   /// - Parameters:
-  ///   - pattern: our name with `{i}` and `{j}` in place of numbers; the first component may be `**`,
-  ///     which stands for any beginning or none.
+  ///   - pattern: our name with `{i}` and `{j}` in place of numbers; the first component may be
+  ///     `**`, which stands for any beginning or none.
   ///   - role: what the tensor is for.
   ///   - group: the work that the matrix does.
   ///   - splitsStack: whether each half of the stack is a group of its own.

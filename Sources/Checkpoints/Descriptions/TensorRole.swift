@@ -2,7 +2,8 @@
 package enum TensorRole: Equatable, Sendable {
   /// Norm weights and biases, and small tables that are kept as float32.
   case vector
-  /// Tables that networks add as they are, not through a product: readers take them as numbers only.
+  /// Tables that networks add as they are, not through a product: readers take them as numbers
+  /// only.
   case table
   /// Small layers at the borders of the network, convolutions: every quantizer leaves them alone.
   case sensitive

@@ -32,8 +32,8 @@ struct BestTypesSession {
   ///   - importance: the user's importance matrix, if there is one.
   ///   - path: the new file, for messages.
   /// - Returns: the plan, and the importance matrix to convert with.
-  /// - Throws: `ExitCode` after a signal, `ConversionError` for a size that cannot be, and what opening
-  ///   and running the model may throw.
+  /// - Throws: `ExitCode` after a signal, `ConversionError` for a size that cannot be, and what
+  ///   opening and running the model may throw.
   func plan(
     _ source: ConversionSource, _ request: ConversionPlan.Request,
     _ importance: ImportanceMatrix?, path: String

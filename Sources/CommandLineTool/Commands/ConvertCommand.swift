@@ -195,8 +195,8 @@ struct ConvertCommand: AsyncParsableCommand {
       folder: folder)
   }
 
-  /// Refuses to replace a file that was named or lies in a folder that was named, whether or not this
-  /// conversion reads it.
+  /// Refuses to replace a file that was named or lies in a folder that was named, whether or not
+  /// this conversion reads it.
   private func expectApart(_ output: String, from source: ConversionSource) throws {
     guard FileSystem.exists(output) else { return }
     let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]

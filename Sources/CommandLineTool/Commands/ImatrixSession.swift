@@ -6,8 +6,8 @@ import ModelFiles
 import Synchronization
 import TextToImage
 
-/// The measuring of `imatrix`, with progress, answers to signals, and a file of what was measured so
-/// far.
+/// The measuring of `imatrix`, with progress, answers to signals, and a file of what was measured
+/// so far.
 final class ImatrixSession: Sendable {
   private let pipeline: Pipeline
   private let requests: [GenerationRequest]

@@ -2,8 +2,8 @@ import BlockFormats
 import ModelFiles
 import TextToImage
 
-/// Latents in a safetensors file, as `--save-latents` or ComfyUI's SaveLatent writes and `--latents`
-/// reads them.
+/// Latents in a safetensors file, as `--save-latents` or ComfyUI's SaveLatent writes and
+/// `--latents` reads them.
 ///
 /// Ours are the transformer's, `latents`. ComfyUI's, `latent_tensor` or `samples`, are the
 /// autoencoder's own: not multiplied by its scaling factor. Files without the marker

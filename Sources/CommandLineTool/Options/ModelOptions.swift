@@ -39,7 +39,8 @@ struct ModelOptions: ParsableArguments {
   ///   - precision: how products quantize their activations.
   ///   - threads: how many threads compute; one per core if nil.
   /// - Returns: the model, and its name without folders.
-  /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are not a model.
+  /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are not a
+  ///   model.
   func open(
     path: String? = nil, memory: MemoryOptions, precision: PrecisionOptions, threads: Int?
   ) throws -> (pipeline: Pipeline, name: String) {

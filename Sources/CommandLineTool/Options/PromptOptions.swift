@@ -50,7 +50,8 @@ struct PromptOptions: ParsableArguments {
 
   /// The prompts that were named; nil if none was.
   ///
-  /// - Throws: `ModelFileError` if a file or standard input cannot be read or does not hold prompts.
+  /// - Throws: `ModelFileError` if a file or standard input cannot be read or does not hold
+  ///   prompts.
   func lines() throws(ModelFileError) -> [PromptLine]? {
     if let prompts {
       return try PromptLines.parse(

@@ -93,8 +93,8 @@ struct SizeOptions: ParsableArguments {
     return header + Int(Double(elements) * (targetBpw ?? 0) / 8)
   }
 
-  /// The quantized type whose size is nearest to the target: groups are quantized to it while they are
-  /// measured, so that errors are about as large as they will be.
+  /// The quantized type whose size is nearest to the target: groups are quantized to it while they
+  /// are measured, so that errors are about as large as they will be.
   func probe(for plan: ConversionPlan) -> ElementType {
     let elements = plan.tensors.filter(\.isChoosable).reduce(0) { $0 + $1.elementCount }
     let fixed = plan.tensors.filter { !$0.isChoosable }.reduce(0) { $0 + $1.byteCount }

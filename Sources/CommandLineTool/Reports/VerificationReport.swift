@@ -17,7 +17,8 @@ struct VerificationReport {
     self.seconds = seconds
   }
 
-  /// Prints a line for each problem, and one for what was checked. A single error is left to stderr.
+  /// Prints a line for each problem, and one for what was checked. A single error is left to
+  /// stderr.
   func print() {
     var output = BufferedOutput()
     let isAlone = verification.errors.count == 1

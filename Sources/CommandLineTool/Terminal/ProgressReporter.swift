@@ -2,8 +2,8 @@ import Foundation
 import Synchronization
 import TextToImage
 
-/// Shows the steps of one generation, or of several that follow each other, with speed and remaining
-/// time of all of them.
+/// Shows the steps of one generation, or of several that follow each other, with speed and
+/// remaining time of all of them.
 final class ProgressReporter: Sendable {
   private let console: Console
   private let display: ProgressDisplay

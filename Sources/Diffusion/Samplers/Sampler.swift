@@ -1,7 +1,7 @@
 /// Takes latents from one noise level to the next.
 package protocol Sampler: Sendable {
-  /// Every level at which the model will be asked: what depends on time alone is computed for them before the
-  /// first step.
+  /// Every level at which the model will be asked: what depends on time alone is computed for them
+  /// before the first step.
   func levels(for sigmas: [Float]) -> [Float]
 
   /// Makes one step.

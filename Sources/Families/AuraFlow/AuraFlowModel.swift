@@ -4,8 +4,8 @@ import ModelFiles
 import Networks
 import Tokenizers
 
-/// An AuraFlow model: Pile-T5-XL, the transformer, SDXL's autoencoder or a tiny one, and the flow-matching
-/// schedule with Euler steps.
+/// An AuraFlow model: Pile-T5-XL, the transformer, SDXL's autoencoder or a tiny one, and the
+/// flow-matching schedule with Euler steps.
 package struct AuraFlowModel: DiffusionModel {
   package let conditioner: AuraFlowConditioner
   package let denoiser: AuraFlowTransformer

@@ -130,8 +130,8 @@ struct AuraFlowState {
       let result = q.rows(tile)
       try device.multiply(
         .gated(.silu, inner, times: values), by: [Product(weights.down, into: result)])
-      // A pass of its own: as the end of each output tile it strides through both matrices, which was
-      // slower (3.9 % of a step).
+      // A pass of its own: as the end of each output tile it strides through both matrices, which
+      // was slower (3.9 % of a step).
       try device.add(GatedUpdate(result, gate: modulation.feedForwardGate), to: stored)
     }
   }

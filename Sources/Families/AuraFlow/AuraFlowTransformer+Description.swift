@@ -53,8 +53,8 @@ extension AuraFlowTransformer {
 }
 
 extension AuraFlowConfiguration {
-  /// A transformer of given sizes, with what all published ones have; `gridSide` is the side of the square
-  /// grid of positions, in tokens.
+  /// A transformer of given sizes, with what all published ones have; `gridSide` is the side of the
+  /// square grid of positions, in tokens.
   init(
     hiddenSize: Int, headDimension: Int, doubleLayerCount: Int, singleLayerCount: Int,
     textWidth: Int, gridSide: Int

@@ -1,7 +1,7 @@
 import CIntrinsics
 
-// What `Layouts` needs beyond arithmetic, as in the target of block formats. Swift's own conversions
-// of vectors are calls.
+// What `Layouts` needs beyond arithmetic, as in the target of block formats. Swift's own
+// conversions of vectors are calls.
 
 /// The value of a float16.
 @inline(__always)

@@ -161,8 +161,8 @@ private func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool
   for step in -1...1 where step != 0 {
     best.improve(with: groups.storedFit(fit.scale, in: block, step: step), margin: none)
   }
-  // Where quantizing the scale loses more than quantizing the values, as in constant blocks, let each
-  // level stand for the largest value.
+  // Where quantizing the scale loses more than quantizing the values, as in constant blocks, let
+  // each level stand for the largest value.
   let limit = 1.5 * (fit.error + 0.01 * groups.margin)
   if best.error.zero(unless: best.error .> limit).total > 0 {
     for index in 0..<levels.count where levels.level(index) != 0 {

@@ -12,8 +12,8 @@ struct CheckpointName: Equatable {
   private static let endings: [(text: String, container: Container)] = [
     (".safetensors", .safetensors), (".sft", .safetensors), (".gguf", .gguf),
   ]
-  /// Names that diffusers and transformers give to weights, best first. Whatever follows one after a
-  /// dot is a variant, such as `fp16`.
+  /// Names that diffusers and transformers give to weights, best first. Whatever follows one after
+  /// a dot is a variant, such as `fp16`.
   static let knownStems = ["diffusion_pytorch_model", "model", "pytorch_model"]
   /// Variants in the order in which they are taken where nobody says which; others follow.
   private static let variants = ["", "fp32", "bf16", "fp16"]

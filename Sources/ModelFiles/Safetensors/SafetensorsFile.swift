@@ -17,7 +17,8 @@ public struct SafetensorsFile: Sendable {
   /// Texts that change what tensors mean, which are kept whatever their length (the header's limit
   /// holds).
   static let keptKeys: Set<String> = ["_quantization_metadata"]
-  /// Maximum number of bytes of `__metadata__` texts that are kept in all; the other texts are left out.
+  /// Maximum number of bytes of `__metadata__` texts that are kept in all; the other texts are left
+  /// out.
   static let maximumMetadataBytes = 16 << 20
 
   /// The `__metadata__` texts, in file order.

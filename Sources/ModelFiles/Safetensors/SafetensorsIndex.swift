@@ -4,7 +4,8 @@ import StrictJSON
 package struct SafetensorsIndex {
   /// Largest index file, in bytes.
   static let maximumLength = 100_000_000
-  /// Maximum number of files that an index may name; the largest known checkpoints have a few hundred.
+  /// Maximum number of files that an index may name; the largest known checkpoints have a few
+  /// hundred.
   static let maximumShardCount = 4096
 
   /// Names of the shards, in the order in which they are first named.
@@ -14,7 +15,8 @@ package struct SafetensorsIndex {
 
   /// Parses an index.
   ///
-  /// - Throws: `ModelFileError` if the JSON is malformed or a shard's name is not a plain file name.
+  /// - Throws: `ModelFileError` if the JSON is malformed or a shard's name is not a plain file
+  ///   name.
   package init(_ file: MappedFile) throws(ModelFileError) {
     guard file.bytes.count <= Self.maximumLength else {
       throw file.malformed("index of \(file.bytes.count) bytes, the limit is \(Self.maximumLength)")

@@ -136,8 +136,8 @@ extension StoredWeights {
   }
 }
 
-/// Reads sizes off the tensors of one half of an autoencoder. One of them may be damaged: each size is
-/// what most tensors say.
+/// Reads sizes off the tensors of one half of an autoencoder. One of them may be damaged: each size
+/// is what most tensors say.
 private struct HalfReader {
   let weights: StoredWeights
   /// `encoder` or `decoder`.

@@ -63,8 +63,8 @@ extension AutoencoderConfiguration {
       "scaling_factor": .double(scalingFactor), "up_block_types": kinds("UpDecoderBlock2D"),
       "use_post_quant_conv": .bool(hasPostQuant), "use_quant_conv": .bool(hasQuant),
     ]
-    // Of a synthetic one the class's own defaults are true; of others the size of its training pictures is
-    // unknown.
+    // Of a synthetic one the class's own defaults are true; of others the size of its training
+    // pictures is unknown.
     let left =
       context.isSynthetic
       ? ["mid_block_add_attention", "use_post_quant_conv", "use_quant_conv"] : ["sample_size"]

@@ -2,8 +2,8 @@ import Checkpoints
 import Compute
 import ModelFiles
 
-/// The weights of an autoencoder's encoder, in the order of the data. There is no forward pass yet: they
-/// are checked, copied and synthesized.
+/// The weights of an autoencoder's encoder, in the order of the data. There is no forward pass yet:
+/// they are checked, copied and synthesized.
 struct AutoencoderEncoder: Sendable {
   /// Blocks of one size, and what makes the map smaller behind them.
   struct Level: Sendable {

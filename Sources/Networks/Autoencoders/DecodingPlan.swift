@@ -32,8 +32,8 @@ struct DecodingPlan {
   /// - Parameters:
   ///   - decoder: what decodes.
   ///   - size: of the latents.
-  ///   - bytes: to stay within; nil for no bound. A bound that cannot be kept gives the plan with the
-  ///     smallest peak.
+  ///   - bytes: to stay within; nil for no bound. A bound that cannot be kept gives the plan with
+  ///     the smallest peak.
   ///   - device: where it will run.
   /// - Throws: `ComputeError` if the sizes are beyond all memory.
   init(

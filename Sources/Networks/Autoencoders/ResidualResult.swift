@@ -16,8 +16,8 @@ struct ResidualResult {
 
   /// - Parameters:
   ///   - run: the block's.
-  ///   - storesHidden: whether `write` has to make rows of x that is not stored; otherwise `keep` is
-  ///     called with them.
+  ///   - storesHidden: whether `write` has to make rows of x that is not stored; otherwise `keep`
+  ///     is called with them.
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   init(_ run: ResidualBlockRun, storesHidden: Bool) throws(ComputeError) {
     self.run = run

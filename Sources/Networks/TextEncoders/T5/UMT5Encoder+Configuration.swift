@@ -7,7 +7,8 @@ extension UMT5Encoder.Configuration {
 
   /// Reads the sizes.
   ///
-  /// - Throws: `ModelFileError` if the tensors or the configuration do not describe a usable encoder.
+  /// - Throws: `ModelFileError` if the tensors or the configuration do not describe a usable
+  ///   encoder.
   init(_ source: PartSource) throws(ModelFileError) {
     let weights = source.weights
     try source.requireConfigured("feed_forward_proj", only: "gated-gelu")

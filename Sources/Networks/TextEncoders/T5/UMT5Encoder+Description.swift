@@ -65,7 +65,8 @@ extension UMT5Encoder.Configuration {
 
   /// What files say about the encoder.
   ///
-  /// - Parameter epsilon: added to mean squares, as precise as it was written; nil for the published one.
+  /// - Parameter epsilon: added to mean squares, as precise as it was written; nil for the
+  ///   published one.
   /// - Returns: settings, metadata and configuration.
   package func facts(epsilon: Double? = nil) -> NetworkFacts {
     let epsilon = epsilon ?? UMT5Encoder.epsilon.published
