@@ -14,7 +14,7 @@ package struct PartTensor: Sendable {
   /// The file's name for it.
   package let storedName: String
   package let type: ElementType
-  /// Row-major, as the file has it.
+  /// Row-major, as the network asks for it; as the file has it for what is not run.
   package let shape: [Int]
   /// Where the bytes lie, in the order of our rows.
   package let ranges: [Range<Int>]
@@ -50,7 +50,8 @@ package struct PartTensor: Sendable {
 }
 
 extension StoredWeights {
-  /// Every tensor of the part, in file order; second names of the same tensor are left out.
+  /// Every tensor of the part, in file order; second names of the same tensor are left out. Shapes
+  /// are those that the network asked for when it was opened.
   ///
   /// - Throws: `ModelFileError` for a tensor that is empty or of a type that holds no weights.
   package func tensors() throws(ModelFileError) -> [PartTensor] {
@@ -66,7 +67,7 @@ extension StoredWeights {
         PartTensor(
           part: slot, match: network.roles.match(name), convention: network.convention, name: name,
           storedName: record.name,
-          type: record.type, shape: record.shape,
+          type: record.type, shape: requestedShape(name) ?? record.shape,
           ranges: try ranges(record, range, rowOrder), file: archive.file(of: index),
           scale: try scale(of: index, rowOrder: rowOrder),
           isTokenTable: network.isTokenTable(record.name)))

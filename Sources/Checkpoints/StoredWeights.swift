@@ -16,7 +16,8 @@ package final class StoredWeights: WeightSource {
   /// Matrices by our names that are used instead of the archive's.
   private let overlay: TensorArchive?
   package let location: Location
-  private var used: Set<String> = []
+  /// The shapes in which tensors were asked for, by our names.
+  private var requests: [String: [Int]] = [:]
   /// What was found wrong, where that is collected instead of thrown.
   package private(set) var faults: [ModelFileError] = []
   /// Tensors that nobody asked for, where they are collected instead of refused.
@@ -85,6 +86,9 @@ package final class StoredWeights: WeightSource {
   /// Whether the file has a tensor.
   package func has(_ name: String) -> Bool { names.entries[name] != nil }
 
+  /// The shape in which the network asked for a tensor; nil if it did not.
+  package func requestedShape(_ name: String) -> [Int]? { requests[name] }
+
   /// Our names with the places of the tensors in the archive, in file order.
   var storedTensors: [(name: String, index: Int, rowOrder: NameRule.RowOrder)] {
     names.entries.map { ($0.key, $0.value.index, $0.value.rowOrder) }.sorted { $0.index < $1.index }
@@ -97,7 +101,7 @@ package final class StoredWeights: WeightSource {
   ) throws(ModelFileError) -> WeightMatrix {
     try collecting(or: WeightMatrix(segments: [], columns: columns)) {
       () throws(ModelFileError) in
-      let entry = try entry(name, expected: "[\(rows), \(columns)]")
+      let entry = try entry(name, shape: [rows, columns])
       let record = record(of: entry.index)
       let shape = Self.trimmed(record.shape)
       let inner = shape.dropFirst().reduce(1, *)
@@ -117,7 +121,7 @@ package final class StoredWeights: WeightSource {
     try collecting(or: WeightMatrix(segments: [], columns: inputs * kernel * kernel)) {
       () throws(ModelFileError) in
       let expected = [outputs, inputs, kernel, kernel]
-      let entry = try entry(name, expected: "\(expected)")
+      let entry = try entry(name, shape: expected)
       let record = record(of: entry.index)
       guard record.shape == expected || kernel == 1 && record.shape == [outputs, inputs] else {
         throw wrongShape(record, expected: "\(expected)")
@@ -129,7 +133,7 @@ package final class StoredWeights: WeightSource {
 
   package func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float] {
     try collecting(or: []) { () throws(ModelFileError) in
-      let entry = try entry(name, expected: "[\(count)]")
+      let entry = try entry(name, shape: [count])
       let record = record(of: entry.index)
       guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
         throw wrongShape(record, expected: "[\(count)]")
@@ -172,7 +176,7 @@ package final class StoredWeights: WeightSource {
 
   package func expectNothingElse(ignoring: [String]) throws(ModelFileError) {
     let unused = names.entries.filter { name, _ in
-      !used.contains(name) && !ignoring.contains { name.hasPrefix($0) }
+      requests[name] == nil && !ignoring.contains { name.hasPrefix($0) }
     }
     // The first in file order, so that the message does not depend on hashing.
     let places = unused.values.map(\.index).sorted()
@@ -202,14 +206,13 @@ package final class StoredWeights: WeightSource {
 
   // MARK: Parts
 
-  private func entry(_ name: String, expected: String) throws(ModelFileError)
-    -> TensorNames.Entry
-  {
+  private func entry(_ name: String, shape: [Int]) throws(ModelFileError) -> TensorNames.Entry {
+    let expected = "\(shape)"
     guard let entry = names.entries[name] else { throw missing(name, expected: expected) }
     let record = record(of: entry.index)
     // An empty tensor may have huge dimensions beside its zero; none is of use.
     guard record.elementCount > 0 else { throw wrongShape(record, expected: expected) }
-    used.insert(name)
+    requests[name] = shape
     return entry
   }
 

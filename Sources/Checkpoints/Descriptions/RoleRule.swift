@@ -24,7 +24,7 @@ package struct RoleRule: Sendable {
   ///   - content: what a synthesized tensor holds.
   package init(
     _ pattern: String, _ role: TensorRole, group: String = "other", splitsStack: Bool = false,
-    shape: ShapeRule = .asStored, content: SyntheticContent = .weight()
+    shape: ShapeRule = .asRequested, content: SyntheticContent = .weight()
   ) {
     let components = pattern.split(separator: ".")
     self.pattern = components
@@ -78,10 +78,10 @@ extension [RoleRule] {
   }
 }
 
-/// The shape that readers of the formats expect of a tensor, however an input has it.
+/// The shape that readers of the formats expect of a tensor, where the network's own would not do.
 package enum ShapeRule: Sendable {
-  /// As it is.
-  case asStored
+  /// As the network asks for it.
+  case asRequested
   /// `[1, rows, columns]` for a table of rows.
   case leadingOne
   /// A matrix in diffusers, a 1×1 convolution elsewhere.
@@ -90,12 +90,12 @@ package enum ShapeRule: Sendable {
   /// The shape for a file.
   ///
   /// - Parameters:
-  ///   - shape: the shape in the input.
+  ///   - shape: the shape in which the network asks for it.
   ///   - isFolder: whether it is for a diffusers folder.
   /// - Returns: the shape to write.
   package func shape(of shape: [Int], inFolder isFolder: Bool) -> [Int] {
     switch self {
-    case .asStored: return shape
+    case .asRequested: return shape
     case .leadingOne:
       let inner = Array(shape.drop { $0 == 1 })
       return inner.count == 2 ? [1] + inner : shape
