@@ -205,7 +205,10 @@ let package = Package(
       ]),
     .testTarget(
       name: "TextToImageTests",
-      dependencies: ["Checkpoints", "TestSupport", "TextToImage"]),
+      dependencies: [
+        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Machine", "ModelCatalog",
+        "TestSupport", "TextToImage",
+      ]),
     .testTarget(
       name: "AuraFlowFamilyTests",
       dependencies: [
@@ -240,12 +243,16 @@ let package = Package(
         "Checkpoints", "Comparison", "Conversion", "Images", "ModelFiles", "ModelSynthesis",
         "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport", "TextToImage",
       ]),
+    // A program that uses the library as other packages do: what has package access is hidden from it.
+    .executableTarget(
+      name: "LibraryConsumer", dependencies: ["TextToImage"], path: "Tests/LibraryConsumer",
+      swiftSettings: [.unsafeFlags(["-package-name", "consumer"])]),
     .testTarget(
       name: "EndToEndTests",
       dependencies: [
-        "BlockFormats", "Checkpoints", "CommandLineTool", "Conversion", "Images", "Kernels",
-        "ModelFiles", "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport",
-        "TextToImage",
+        "BlockFormats", "Checkpoints", "CommandLineTool", "Compute", "ComputeCPU", "Conversion",
+        "Images", "Kernels", "LibraryConsumer", "Machine", "ModelFiles", "StrictJSON",
+        "TestSupport", "TextToImage",
       ]),
   ] + vectorTargets + fuzzer
 )

@@ -23,12 +23,8 @@ struct CheckpointLayoutTests {
     return try await pipeline.generate(request).latents
   }
 
-  /// What 16-bit activations may change at quantized weights: at most √32 / (32767 · √12) = 5e-5
-  /// in each product, and guidance of 3.5 can amplify the difference of two branches sixfold.
-  private let roundedTolerance: Float = 3e-4
-
   private func expectGolden(
-    _ paths: ModelPaths, _ tensor: String? = nil, tolerance: Float = 1e-4
+    _ paths: ModelPaths, _ tensor: String? = nil, tolerance: Float = Tolerance.latents
   ) async throws {
     let golden = try tensor.map { name in
       try Golden("checkpoints/expected.safetensors").floats(name)
@@ -78,7 +74,7 @@ struct CheckpointLayoutTests {
     try await expectGolden(
       ModelPaths(
         model: folder.path, transformer: Fixtures.path("checkpoints/transformer_\(type).gguf")),
-      "transformer_\(type)", tolerance: type == "F16" ? 1e-4 : roundedTolerance)
+      "transformer_\(type)", tolerance: type == "F16" ? Tolerance.latents : Tolerance.roundedActivations)
   }
 
   @Test("GGUF text encoders under llama.cpp's names", arguments: ["F16", "Q8_0"])
@@ -87,7 +83,7 @@ struct CheckpointLayoutTests {
       ModelPaths(
         model: folder.path,
         textEncoder: Fixtures.path("checkpoints/text_encoder_llamacpp_\(type).gguf")),
-      "text_encoder_\(type)", tolerance: type == "F16" ? 1e-4 : roundedTolerance)
+      "text_encoder_\(type)", tolerance: type == "F16" ? Tolerance.latents : Tolerance.roundedActivations)
   }
 
   @Test("separate files only, with the tokenizer from the text encoder's metadata")
@@ -97,7 +93,7 @@ struct CheckpointLayoutTests {
         transformer: Fixtures.path("checkpoints/transformer_Q8_0.gguf"),
         textEncoder: Fixtures.path("checkpoints/text_encoder_llamacpp_Q8_0.gguf"),
         autoencoder: Fixtures.path("checkpoints/vae_ldm.safetensors")),
-      "both_Q8_0", tolerance: roundedTolerance)
+      "both_Q8_0", tolerance: Tolerance.roundedActivations)
   }
 
   /// The parts of the folder by themselves.

@@ -33,7 +33,7 @@ struct ComfyLatentTests {
       .init(name: name, shape: shape, values: ours.map { $0 * factor })
     }
     let expected = try latents([tensor("latents", 1)], "ours.safetensors")
-    #expect(relativeError(expected, ours) < 1e-4)
+    #expect(relativeError(expected, ours) < Tolerance.latents)
     for (name, tensors) in [
       ("new.latent", [tensor("latent_tensor", 1 / scale), marker]),
       ("old.latent", [tensor("latent_tensor", 0.18215 / scale)]),

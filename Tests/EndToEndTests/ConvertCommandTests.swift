@@ -6,7 +6,7 @@ import TestSupport
 import Testing
 
 @Suite("auraflow convert")
-struct ConvertCommandTests: ConversionFixture {
+struct ConvertCommandTests: ConvertSuite {
   let folder: TemporaryFolder
 
   init() throws { folder = try Self.makeFolder() }

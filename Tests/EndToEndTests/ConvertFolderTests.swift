@@ -6,7 +6,7 @@ import Testing
 
 /// `convert IN OUT/`: a model as a diffusers folder.
 @Suite("Converting to diffusers folders")
-struct ConvertFolderTests: ConversionFixture {
+struct ConvertFolderTests: ConvertSuite {
   let folder: TemporaryFolder
 
   init() throws { folder = try Self.makeFolder() }

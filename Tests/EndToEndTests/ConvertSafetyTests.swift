@@ -4,7 +4,7 @@ import TestSupport
 import Testing
 
 @Suite("what auraflow convert refuses and keeps")
-struct ConvertSafetyTests: ConversionFixture {
+struct ConvertSafetyTests: ConvertSuite {
   let folder: TemporaryFolder
 
   init() throws { folder = try Self.makeFolder() }

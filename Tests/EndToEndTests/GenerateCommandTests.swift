@@ -120,7 +120,8 @@ struct GenerateCommandTests {
         ]
       ).status == 0)
     let again = try Golden(path: folder.path("b.safetensors"))
-    #expect(relativeError(try again.floats("latents"), try saved.floats("latents")) < 1e-4)
+    #expect(relativeError(try again.floats("latents"), try saved.floats("latents"))
+        < Tolerance.latents)
   }
 
   @Test("existing files are kept unless --force is given")

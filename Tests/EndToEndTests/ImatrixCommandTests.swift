@@ -6,12 +6,7 @@ import ModelFiles
 import StrictJSON
 import TestSupport
 import Testing
-
 import TextToImage
-
-/// Bound on the difference from diffusers, relative to a layer's largest sum: activations agree
-/// like latents (see `PipelineGoldenTests`), and squaring doubles a relative error.
-private let sumTolerance: Float = 2e-4
 
 @Suite("auraflow imatrix")
 struct ImatrixCommandTests {
@@ -52,7 +47,7 @@ struct ImatrixCommandTests {
       let rows = try golden.floats(layer + ImportanceMatrix.countsEnding)[0]
       #expect(Float(entry.rows) == rows, "\(ours)")
       let error = relativeError(entry.squares.map { Float($0) }, try golden.floats(stored))
-      #expect(error < sumTolerance, "\(ours): \(error)")
+      #expect(error < Tolerance.activationSums, "\(ours): \(error)")
       seen.insert(ours)
     }
     #expect(seen.count > 40)

@@ -25,14 +25,6 @@ struct GoldenRequest {
   }
 }
 
-/// Bounds of the comparison with diffusers: float32 latents, 8-bit pixels.
-///
-/// Measured noise floor of the reference itself (float32 against float64): 2e-5 in latents and 1 in
-/// pixels.
-private let latentTolerance: Float = 1e-4
-private let pixelSignalToNoise = 60.0
-private let pixelDifference = 1
-
 @Suite("Whole pipelines against diffusers")
 struct PipelineGoldenTests {
   static let names = [
@@ -47,7 +39,7 @@ struct PipelineGoldenTests {
     let result = try await pipeline.generate(try GoldenRequest(name).request)
     let golden = try Golden("pipelines/\(name)/golden.safetensors")
     #expect(result.latentShape == (try golden.shape("latents")))
-    #expect(relativeError(result.latents, try golden.floats("latents")) < latentTolerance)
+    #expect(relativeError(result.latents, try golden.floats("latents")) < Tolerance.latents)
     for (index, image) in result.images.enumerated() {
       let file = Fixtures.folder.appendingPathComponent("pipelines/\(name)/image-\(index).png")
       try expectEqual(image, try RGBImage(pngData: [UInt8](Data(contentsOf: file))))
@@ -63,7 +55,7 @@ struct PipelineGoldenTests {
     let pipeline = try Pipeline(path: try ShippedModel.path())
     let result = try await pipeline.generate(request)
     let golden = try Golden("demo-model/golden.safetensors")
-    #expect(relativeError(result.latents, try golden.floats("latents.\(index)")) < latentTolerance)
+    #expect(relativeError(result.latents, try golden.floats("latents.\(index)")) < Tolerance.latents)
     let file = Fixtures.folder.appendingPathComponent("demo-model/image-\(index).png")
     try expectEqual(result.images[0], try RGBImage(pngData: [UInt8](Data(contentsOf: file))))
   }
@@ -71,7 +63,7 @@ struct PipelineGoldenTests {
   private func expectEqual(_ image: RGBImage, _ reference: RGBImage) throws {
     #expect(image.width == reference.width && image.height == reference.height)
     let largest = zip(image.pixels, reference.pixels).map { abs(Int($0) - Int($1)) }.max() ?? 255
-    #expect(largest <= pixelDifference)
-    #expect(peakSignalToNoiseRatio(image.pixels, reference.pixels) >= pixelSignalToNoise)
+    #expect(largest <= Tolerance.pixelDifference)
+    #expect(peakSignalToNoiseRatio(image.pixels, reference.pixels) >= Tolerance.pixelSignalToNoise)
   }
 }

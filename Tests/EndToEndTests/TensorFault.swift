@@ -54,19 +54,3 @@ enum TensorFault: String, CaseIterable {
     return withUnsafeBytes(of: UInt64(header.count).littleEndian) { Array($0) } + header + data
   }
 }
-
-extension SeededWeights {
-  /// What the configurations of a pipeline fixture say, for files that have none.
-  static func hints(_ pipeline: String) throws -> ArchitectureHints {
-    func configuration(_ part: String) throws -> JSONValue {
-      try Fixtures.json("pipelines/\(pipeline)/\(part)/config.json")
-    }
-    var hints = ArchitectureHints()
-    hints.headDimension = try configuration("transformer")["attention_head_dim"]?.integerValue
-    hints.normGroups = try configuration("vae")["norm_num_groups"]?.integerValue
-    hints.scalingFactor = try configuration("vae")["scaling_factor"]?.doubleValue
-    hints.relativeMaxDistance =
-      try configuration("text_encoder")["relative_attention_max_distance"]?.integerValue
-    return hints
-  }
-}

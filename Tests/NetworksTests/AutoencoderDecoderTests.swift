@@ -37,7 +37,7 @@ struct AutoencoderDecoderTests {
         decoder,
         latents(fixture.golden, "\(run).latents", times: decoder.scalingFactor))
       let expected = try fixture.golden.floats("\(run).decoded")
-      #expect(relativeError(decoded, expected) < networkTolerance)
+      #expect(relativeError(decoded, expected) < Tolerance.network)
     }
   }
 
@@ -50,7 +50,7 @@ struct AutoencoderDecoderTests {
     for run in fixture.runs {
       let decoded = try pixels(decoder, latents(fixture.golden, "\(run).latents"))
       let expected = try fixture.golden.floats("\(run).decoded").map { $0 * 2 - 1 }
-      #expect(relativeError(decoded, expected) < networkTolerance)
+      #expect(relativeError(decoded, expected) < Tolerance.network)
     }
   }
 
@@ -112,6 +112,6 @@ struct AutoencoderDecoderTests {
     let golden = try Golden(path: folder.appendingPathComponent("golden_\(name).safetensors").path)
     let decoded = try pixels(TinyDecoder(source), latents(golden, "z"))
     let expected = try golden.floats("decoded_0_1").map { $0 * 2 - 1 }
-    #expect(relativeError(decoded, expected) < networkTolerance)
+    #expect(relativeError(decoded, expected) < Tolerance.network)
   }
 }

@@ -18,7 +18,7 @@ struct UMT5EncoderTests {
     let states = try encoder([real], on: CPUDevice(threadCount: 2))[0]
     #expect(
       relativeError(states.values, try fixture.golden.floats("last_hidden_state"))
-        < networkTolerance)
+        < Tolerance.network)
   }
 
   @Test("relative positions fall into T5's buckets")

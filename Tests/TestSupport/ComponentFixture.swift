@@ -22,11 +22,3 @@ package struct ComponentFixture {
       .filter { $0.hasPrefix("run") }.sorted()
   }
 }
-
-/// Bound on the error of a float32 network against its float32 reference, relative to the largest
-/// value.
-///
-/// Rounding differs in order only: both carry a relative error of about √(width · layers) units of
-/// 2^-24, and widths here are below 256 with fewer than 20 sums on end (√(256 · 20) · 2^-24 ≈
-/// 4e-6); normalizations of small differences may raise it by one order.
-package let networkTolerance: Float = 4e-5

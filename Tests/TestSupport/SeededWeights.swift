@@ -1,3 +1,4 @@
+import Checkpoints
 import Foundation
 import ModelFiles
 import StrictJSON
@@ -60,5 +61,21 @@ package enum SeededWeights {
         "pipelines/\(name)/\(part)/weights.json", to: folder.path("\(part)/\(file)"))
     }
     return folder
+  }
+}
+
+extension SeededWeights {
+  /// What the configurations of a pipeline fixture say, for files that have none.
+  package static func hints(_ pipeline: String) throws -> ArchitectureHints {
+    func configuration(_ part: String) throws -> JSONValue {
+      try Fixtures.json("pipelines/\(pipeline)/\(part)/config.json")
+    }
+    var hints = ArchitectureHints()
+    hints.headDimension = try configuration("transformer")["attention_head_dim"]?.integerValue
+    hints.normGroups = try configuration("vae")["norm_num_groups"]?.integerValue
+    hints.scalingFactor = try configuration("vae")["scaling_factor"]?.doubleValue
+    hints.relativeMaxDistance =
+      try configuration("text_encoder")["relative_attention_max_distance"]?.integerValue
+    return hints
   }
 }

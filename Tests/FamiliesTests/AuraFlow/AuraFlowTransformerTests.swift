@@ -68,7 +68,7 @@ struct AuraFlowTransformerTests {
     #expect(!fixture.runs.isEmpty)
     for name in fixture.runs {
       let run = try Run(fixture.golden, name)
-      #expect(relativeError(try velocity(transformer, run), run.output) < networkTolerance)
+      #expect(relativeError(try velocity(transformer, run), run.output) < Tolerance.network)
     }
   }
 
@@ -81,7 +81,7 @@ struct AuraFlowTransformerTests {
       let run = try Run(fixture.golden, name)
       collapsed += run.padding > 1 ? 1 : 0
       let plain = try velocity(transformer, run, collapsingPadding: false)
-      #expect(relativeError(try velocity(transformer, run), plain) < networkTolerance)
+      #expect(relativeError(try velocity(transformer, run), plain) < Tolerance.network)
     }
     #expect(collapsed > 0)
   }
@@ -100,7 +100,7 @@ struct AuraFlowTransformerTests {
       let (expected, found) = (
         try velocity([time], step: 0), try velocity(times, step: step)
       )
-      #expect(relativeError(found, expected) < networkTolerance)
+      #expect(relativeError(found, expected) < Tolerance.network)
     }
   }
 

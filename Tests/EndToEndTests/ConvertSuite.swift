@@ -3,11 +3,11 @@ import TestSupport
 import Testing
 
 /// A folder with the small model `in.gguf`, in which a suite runs `auraflow convert`.
-protocol ConversionFixture {
+protocol ConvertSuite {
   var folder: TemporaryFolder { get }
 }
 
-extension ConversionFixture {
+extension ConvertSuite {
   /// A new folder with the model.
   static func makeFolder() throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
