@@ -150,7 +150,7 @@ struct MemoryTests {
     #expect(pictures.count == 1)
   }
 
-  @Test("plans are within a tenth of the measured peak, whatever the size and the budget")
+  @Test("plans are never below the measured peak, and above it by little more than their slack")
   func plansAreTrue() throws {
     let folder = try TemporaryFolder()
     let model = try syntheticModel(in: folder)
@@ -176,8 +176,9 @@ struct MemoryTests {
       let peak = try #require(
         try JSONValue(parsing: run.output)["peakResidentBytes"]?.integerValue)
       let planned = try #require(expected?["peakBytes"]?.integerValue)
-      let difference = Double(planned - peak) / Double(peak)
-      #expect(abs(difference) < 0.1, "\(side) \(steps) \(budget): \(planned >> 20) \(peak >> 20)")
+      #expect(
+        planned >= peak && planned < peak + peak / 20 + (8 << 20),
+        "\(side) \(steps) \(budget): \(planned) \(peak)")
     }
   }
 
