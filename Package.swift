@@ -10,7 +10,8 @@ func instructions(_ features: String...) -> [SwiftSetting] {
 
 /// Networks know devices and handles, never memory: the compiler refuses pointers there.
 let withoutPointers: [SwiftSetting] = [
-  .strictMemorySafety(), .treatWarning("StrictMemorySafety", as: .error),
+  .strictMemorySafety(),
+  .treatWarning("StrictMemorySafety", as: .error),
 ]
 
 // Kernels for the CPUs of the architecture that is built for.
@@ -82,8 +83,7 @@ let package = Package(
     .target(
       name: "Checkpoints",
       dependencies: [
-        "BlockFormats", "Compute", "ComputeCPU", "Machine", "ModelFiles", "StrictJSON",
-        "Tokenizers",
+        "BlockFormats", "Compute", "Machine", "ModelFiles", "StrictJSON", "Tokenizers",
       ]),
     // What a text-to-image model is made of, whatever its family.
     .target(
@@ -243,7 +243,7 @@ let package = Package(
         "Checkpoints", "Comparison", "Conversion", "Images", "ModelFiles", "ModelSynthesis",
         "StrictJSON", "Compute", "ComputeCPU", "Machine", "TestSupport", "TextToImage",
       ]),
-    // A program that uses the library as other packages do: what has package access is hidden from it.
+    // A program that uses the library as other packages do: package access is hidden from it.
     .executableTarget(
       name: "LibraryConsumer", dependencies: ["TextToImage"], path: "Tests/LibraryConsumer",
       swiftSettings: [.unsafeFlags(["-package-name", "consumer"])]),

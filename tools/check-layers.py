@@ -34,7 +34,11 @@ FAMILY_WORDS = {
 NAMING_PLACES = ["Sources/ModelCatalog/", "Sources/CommandLineTool/Commands/", "Sources/CommandLineTool/Options/"]
 # Networks know a device and handles of its memory: neither memory itself nor what computes with it.
 DEVICE_TARGETS = {"Machine", "KernelInterface", "Kernels", "ComputeCPU"}
+# What would be visible to a network through what it imports.
+HIDDEN_TARGETS = {"Kernels", "ComputeCPU"}
 NETWORK_TARGETS = {"Diffusion", "Networks", "ModelCatalog"}
+# Words that silence the compiler's strict memory safety.
+UNSAFE = re.compile(r"\bunsafe\b|@safe\b|@unchecked\b", re.MULTILINE)
 
 
 def family_faults(root: pathlib.Path) -> list[str]:
@@ -56,28 +60,46 @@ def family_faults(root: pathlib.Path) -> list[str]:
     return faults
 
 
+def below(name: str, targets: dict[str, set[str]]) -> set[str]:
+    """All targets that a target depends on, directly or not."""
+    found = set()
+    waiting = [name]
+    while waiting:
+        new = targets.get(waiting.pop(), set()) - found
+        found |= new
+        waiting += new
+    return found
+
+
 def main() -> int:
     root = pathlib.Path(__file__).resolve().parent.parent
     dump = subprocess.run(
         ["swift", "package", "dump-package"], cwd=root, check=True, capture_output=True, text=True).stdout
     faults = family_faults(root)
-    for target in json.loads(dump)["targets"]:
+    targets = json.loads(dump)["targets"]
+    dependencies = {
+        target["name"]: {next(iter(d.values()))[0] for d in target["dependencies"]} & set(LAYERS) for target in targets}
+    for target in targets:
         name = target["name"]
         if target["type"] in ("test", "system") or (target.get("path") or "").startswith("Tests/"):
             continue
         if name not in LAYERS:
             faults.append(f"{name}: has no place in LAYERS of tools/check-layers.py")
             continue
-        declared = {next(iter(d.values()))[0] for d in target["dependencies"]} & set(LAYERS)
+        declared = dependencies[name]
         folder = root / (target.get("path") or f"Sources/{name}")
-        if name in NETWORK_TARGETS or "Sources/Families/" in (target.get("path") or ""):
-            for module in sorted(declared & DEVICE_TARGETS):
+        is_network = name in NETWORK_TARGETS or "Sources/Families/" in (target.get("path") or "")
+        if is_network:
+            for module in sorted(declared & DEVICE_TARGETS | below(name, dependencies) & HIDDEN_TARGETS):
                 faults.append(f"Package.swift: {name} depends on {module}, which networks must not know")
         imported = set()
         # Targets for single kinds of CPU link to folders that they share.
         files = [pathlib.Path(top) / name for top, _, names in os.walk(folder, followlinks=True) for name in names]
         for source in sorted(file for file in files if file.suffix == ".swift"):
-            for module in IMPORT.findall(source.read_text()):
+            text = source.read_text()
+            if is_network and UNSAFE.search(text):
+                faults.append(f"{source.relative_to(root)}: calls something safe that the compiler holds unsafe")
+            for module in IMPORT.findall(text):
                 if module not in LAYERS or module == name:
                     continue
                 imported.add(module)

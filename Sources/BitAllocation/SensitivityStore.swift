@@ -1,5 +1,5 @@
 import Checkpoints
-import ComputeCPU
+import Compute
 import Foundation
 import ModelFiles
 import StrictJSON
@@ -106,7 +106,7 @@ package final class SensitivityStore: Sendable {
 
   /// Keeps the importance matrix of the paths.
   package func keep(
-    importance entries: [String: ActivationSums.Entry], prompts: Int
+    importance entries: [String: ColumnSquares], prompts: Int
   ) throws(ModelFileError) {
     try keep("imatrix-\(pathKey).gguf") { path throws(ModelFileError) in
       try ImportanceMatrix.write(

@@ -1,4 +1,4 @@
-import ComputeCPU
+import Compute
 import ModelFiles
 
 extension ImportanceMatrix {
@@ -28,7 +28,7 @@ extension ImportanceMatrix {
   /// - Throws: `ModelFileError` if a sum is not finite or the file cannot be written; then an old
   ///   file is untouched.
   package static func write(
-    _ entries: [String: ActivationSums.Entry], origin: Origin, to path: String, overwrite: Bool
+    _ entries: [String: ColumnSquares], origin: Origin, to path: String, overwrite: Bool
   ) throws(ModelFileError) {
     let names = entries.keys.sorted()
     var tensors: [TensorDeclaration] = []

@@ -6,7 +6,7 @@ import ModelFiles
 /// number of calls, int32 number of values, float32 values (means times calls); then optionally
 /// int32 number of chunks, int32 length and name of the text that was measured.
 enum LegacyImportanceFile {
-  /// Names longer than ggml's own are none.
+  /// Longer names than ggml's own are refused.
   private static let maximumNameLength = 512
 
   /// Reads all entries.

@@ -38,7 +38,7 @@ package enum PipelineDescription {
   /// `scheduler_config.json`.
   ///
   /// - Parameters:
-  ///   - shift: of the timesteps , as in diffusers' `FlowMatchEulerDiscreteScheduler`.
+  ///   - shift: of the timesteps, as in diffusers' `FlowMatchEulerDiscreteScheduler`.
   ///   - trainTimesteps: timesteps in training.
   /// - Returns: the file's content.
   package static func scheduler(shift: Double, trainTimesteps: Int) -> JSONValue {

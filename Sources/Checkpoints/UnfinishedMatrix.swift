@@ -1,4 +1,4 @@
-import ComputeCPU
+import Compute
 import Foundation
 import ModelFiles
 
@@ -12,11 +12,11 @@ package struct UnfinishedMatrix: Sendable {
   /// Sums of the first prompts.
   package struct Sums: Sendable {
     /// By our names of the tensors.
-    package let entries: [String: ActivationSums.Entry]
+    package let entries: [String: ColumnSquares]
     /// Prompts that they are of.
     package let promptCount: Int
 
-    package init(entries: [String: ActivationSums.Entry], promptCount: Int) {
+    package init(entries: [String: ColumnSquares], promptCount: Int) {
       self.entries = entries
       self.promptCount = promptCount
     }
@@ -80,13 +80,13 @@ package struct UnfinishedMatrix: Sendable {
         bytes.loadUnaligned(fromByteOffset: 8 * $0, as: Double.self)
       }
     }
-    var entries: [String: ActivationSums.Entry] = [:]
+    var entries: [String: ColumnSquares] = [:]
     for (name, squares) in values where name.hasSuffix(Self.squaresEnding) {
       let tensor = String(name.dropLast(Self.squaresEnding.count))
       guard let rows = values[tensor + Self.rowsEnding]?.first.flatMap({ Int(exactly: $0) }),
         rows > 0, squares.allSatisfy({ $0 >= 0 && $0.isFinite })
       else { throw malformed("tensor '\(tensor)' has impossible sums") }
-      entries[tensor] = ActivationSums.Entry(squares: squares, rows: rows)
+      entries[tensor] = ColumnSquares(squares: squares, rows: rows)
     }
     return Sums(entries: entries, promptCount: count)
   }

@@ -108,7 +108,7 @@ extension ModelInspection {
       guard rest >= gguf.alignment else { return nil }
       return VerificationProblem(
         .warning, path: file.path, tensor: nil,
-        "\(decimalSize(UInt64(rest))) after the last tensor belong to none")
+        "\(decimalSize(UInt64(rest))) after the last tensor are not part of any")
     }
   }
 }

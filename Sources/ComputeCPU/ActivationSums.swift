@@ -9,19 +9,6 @@ import Synchronization
 /// multiplied counts once. Sums are in float64 and in the order of the rows, so that they do not
 /// depend on the number of threads.
 package final class ActivationSums: WorkObserver {
-  /// What entered the products with one weight.
-  package struct Entry: Sendable {
-    /// Sum of squares of each input column.
-    package let squares: [Double]
-    /// Rows that were added up.
-    package let rows: Int
-
-    package init(squares: [Double], rows: Int) {
-      self.squares = squares
-      self.rows = rows
-    }
-  }
-
   /// Memory of one weight's sums.
   private final class Accumulator {
     let squares: UnsafeMutableBufferPointer<Double>
@@ -41,7 +28,7 @@ package final class ActivationSums: WorkObserver {
   package init() {}
 
   /// Goes on from sums of before; the result is the same bits as without a break.
-  package init(_ entries: [String: Entry]) {
+  package init(_ entries: [String: ColumnSquares]) {
     accumulators.withLock { accumulators in
       for (name, entry) in entries {
         let accumulator = Accumulator(columns: entry.squares.count)
@@ -53,9 +40,9 @@ package final class ActivationSums: WorkObserver {
   }
 
   /// Everything so far, by the weights' names.
-  package var entries: [String: Entry] {
+  package var entries: [String: ColumnSquares] {
     accumulators.withLock {
-      $0.mapValues { Entry(squares: Array($0.squares), rows: $0.rows) }
+      $0.mapValues { ColumnSquares(squares: Array($0.squares), rows: $0.rows) }
     }
   }
 

@@ -23,8 +23,11 @@ extension Matrix {
   }
 
   /// The first element. Valid while the matrix is held.
+  ///
+  /// - Precondition: a `CPUDevice` allocated it.
   package var pointer: UnsafeMutablePointer<Float> {
-    unsafeDowncast(storage, to: FloatBuffer.self).pointer + offset
+    precondition(type(of: storage) == FloatBuffer.self, "a matrix of another device")
+    return unsafeDowncast(storage, to: FloatBuffer.self).pointer + offset
   }
 
   /// The first element of a row. Valid while the matrix is held.

@@ -1,6 +1,6 @@
 import Checkpoints
 import Comparison
-import ComputeCPU
+import Compute
 import Conversion
 import Foundation
 import ModelFiles
@@ -59,7 +59,7 @@ struct ComparisonTests {
     let tensor = try #require(
       tiny.reference.weights().tensors.first { $0.name == "double_layers.0.attn.w1q.weight" })
     let columns = try #require(tensor.shape.last)
-    let entry = ActivationSums.Entry(
+    let entry = ColumnSquares(
       squares: (0..<columns).map { Double($0 % 7 + 1) }, rows: 1)
     let path = tiny.folder.path("imatrix.gguf")
     try ImportanceMatrix.write(

@@ -1,4 +1,5 @@
 import Checkpoints
+import Compute
 import ComputeCPU
 import Foundation
 import Machine
@@ -24,7 +25,7 @@ struct ImatrixCommandTests {
 
   private func measure(
     _ name: String, threads: Int, memory: MemoryBudget = .max
-  ) async throws -> [String: ActivationSums.Entry] {
+  ) async throws -> [String: ColumnSquares] {
     let model = try SeededWeights.pipelineFolder(name)
     let pipeline = try Pipeline(
       ModelPaths(model: model.path), threadCount: threads, activations: .exact, memory: memory)

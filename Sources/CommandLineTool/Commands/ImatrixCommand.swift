@@ -1,6 +1,6 @@
 import ArgumentParser
 import Checkpoints
-import ComputeCPU
+import Compute
 import Foundation
 import Machine
 import ModelFiles
@@ -121,7 +121,7 @@ struct ImatrixCommand: AsyncParsableCommand {
   }
 
   private func report(
-    _ entries: [String: ActivationSums.Entry], at place: String, prompts: Int, seconds: Double,
+    _ entries: [String: ColumnSquares], at place: String, prompts: Int, seconds: Double,
     _ files: OutputOptions.Files, _ console: Console
   ) {
     let rows = entries.values.reduce(0) { $0 + $1.rows }

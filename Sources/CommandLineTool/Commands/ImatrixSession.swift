@@ -1,5 +1,6 @@
 import ArgumentParser
 import Checkpoints
+import Compute
 import ComputeCPU
 import Foundation
 import ModelFiles
@@ -55,7 +56,7 @@ final class ImatrixSession: Sendable {
   ///
   /// - Returns: the sums of all.
   /// - Throws: `GenerationError`, or `ExitCode` after a signal; what was measured is kept then.
-  func run() async throws -> [String: ActivationSums.Entry] {
+  func run() async throws -> [String: ColumnSquares] {
     let start = earlier()
     let first = start?.promptCount ?? 0
     let sums = ActivationSums(start?.entries ?? [:])
