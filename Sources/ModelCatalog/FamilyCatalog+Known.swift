@@ -25,7 +25,8 @@ extension FamilyCatalog {
   package func open(
     _ sources: ModelSources, trainTimesteps: Int
   ) throws(ModelFileError) -> any DiffusionModel {
-    try Self.opener(of: sources.family).open(sources, trainTimesteps: trainTimesteps)
+    try Self.opener(of: sources.family, sources.files.first).open(
+      sources, trainTimesteps: trainTimesteps)
   }
 
   /// Opens a denoiser by itself.
@@ -35,11 +36,17 @@ extension FamilyCatalog {
   /// - Throws: `ModelFileError` if the file holds none, or one that cannot be run.
   package func denoiser(at path: String) throws(ModelFileError) -> any Denoiser {
     let source = try PartSource(denoiserAt: path, in: self)
-    return try Self.opener(of: source.family).openDenoiser(source)
+    return try Self.opener(of: source.family, path).openDenoiser(source)
   }
 
   /// The family that a description is of.
-  private static func opener(of description: FamilyDescription) -> any ModelFamily.Type {
-    KnownFamilies.others.first { $0.family.name == description.name } ?? KnownFamilies.first
+  private static func opener(
+    of description: FamilyDescription, _ path: String?
+  ) throws(ModelFileError) -> any ModelFamily.Type {
+    for family in [KnownFamilies.first] + KnownFamilies.others
+    where family.family.name == description.name { return family }
+    throw ModelFileError(
+      path: path ?? "model", kind: .unsupported,
+      fault: "is \(description.modelPhrase), which cannot be run")
   }
 }

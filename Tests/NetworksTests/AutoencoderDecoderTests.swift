@@ -44,7 +44,7 @@ struct AutoencoderDecoderTests {
   @Test("the tiny decoder equals diffusers' under the original names")
   func tiny() throws {
     let fixture = try ComponentFixture(.autoencoder, "vae/tiny")
-    #expect(TinyDecoder.describes(fixture.source))
+    #expect(fixture.source.network.id == TinyDecoder.description.id)
     let decoder = try TinyDecoder(fixture.source)
     #expect(decoder.upscaling == 8)
     for run in fixture.runs {

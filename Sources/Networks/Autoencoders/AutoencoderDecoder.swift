@@ -8,7 +8,7 @@ import ModelFiles
 ///
 /// - SeeAlso: diffusers `models/autoencoders/vae.py` `Decoder`, commit 58eb52c0; the latent
 ///   diffusion release's `ldm/modules/diffusionmodules/model.py`.
-package struct AutoencoderDecoder: LatentCodec {
+package struct AutoencoderDecoder: StoredLatentCodec {
   /// Added to variances by every group normalization.
   static let epsilon: Float = 1e-6
 

@@ -11,7 +11,7 @@ import ModelFiles
 ///
 /// - SeeAlso: TAESD `taesd.py`; diffusers `models/autoencoders/vae.py` `DecoderTiny`, commit
 ///   58eb52c0.
-package struct TinyDecoder: LatentCodec {
+package struct TinyDecoder: StoredLatentCodec {
   private enum Layer: Sendable {
     case convolution(Convolution)
     case rectify
@@ -28,11 +28,6 @@ package struct TinyDecoder: LatentCodec {
   /// It takes the place of an autoencoder, whose scaling factor counts.
   package let latentScale: Float
   private let layers: [Layer]
-
-  /// Whether a VAE part is a tiny decoder.
-  package static func describes(_ source: PartSource) -> Bool {
-    source.network.id == description.id
-  }
 
   /// Opens the weights; the chain is read off their numbers.
   ///
