@@ -56,7 +56,12 @@ package final class CPUDevice: Sendable {
     let found = spare.withLock { spare -> FloatBuffer? in
       let index = spare.indices.filter { spare[$0].count >= count }
         .min { spare[$0].count < spare[$1].count }
-      return index.map { spare.remove(at: $0) }
+      if let index { return spare.remove(at: index) }
+      // What is allocated now will stand in for the largest that is too small.
+      if let largest = spare.indices.max(by: { spare[$0].count < spare[$1].count }) {
+        spare.remove(at: largest)
+      }
+      return nil
     }
     if let found { return found }
     return try FloatBuffer(count: count)

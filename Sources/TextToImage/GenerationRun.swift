@@ -53,10 +53,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     var images: [GeneratedImage] = []
     for group in groups {
-      guard let present = conditions else { break }
-      let latents = try denoise(group, present, clock, &statistics)
-      // Before the last pictures are decoded, nothing else is needed any more.
-      if group.upperBound == settings.seeds.count { conditions = nil }
+      let latents = try denoise(group, &conditions, clock, &statistics)
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
         let image = try picture(of: latents)
@@ -85,8 +82,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     let clock = StageClock()
     keepWeights()
     defer { endStages() }
-    let conditions = try conditions(clock, &statistics)
-    for group in groups { _ = try denoise(group, conditions, clock, &statistics) }
+    var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
+    for group in groups { _ = try denoise(group, &conditions, clock, &statistics) }
     return MeasuredGeneration(settings: settings, droppedTokens: prepared.droppedTokens)
   }
 
@@ -120,9 +117,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   // MARK: 2. Weights that stay resident
 
   private func keepWeights() {
-    for stage in model.stages {
-      let planned = plan.stages.first { $0.name == stage.name }
-      stage.weights.keep(atMost: planned?.keptBytes ?? 0)
+    for (stage, planned) in zip(model.stages, plan.stages) {
+      stage.weights.keep(atMost: planned.keptBytes)
     }
   }
 
@@ -175,13 +171,16 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     }
   }
 
-  /// Takes some pictures together from noise to latents.
+  /// Takes some pictures together from noise to latents. With the last ones the conditions go:
+  /// while these are decoded, nothing else is needed any more.
   private func denoise(
-    _ group: Range<Int>, _ conditions: Model.Network.Prepared, _ clock: StageClock,
+    _ group: Range<Int>, _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
     _ statistics: inout GenerationStatistics
   ) throws(GenerationError) -> [Latents] {
+    defer { if group.upperBound == settings.seeds.count { conditions = nil } }
     var latents = start(group)
-    let session = try session(conditions, pictures: group.count)
+    guard let present = conditions else { return latents }
+    let session = try session(present, pictures: group.count)
     for step in 0..<settings.steps {
       try model.sampler.step(&latents, step, sigmas: settings.sigmas) {
         latents, level throws(GenerationError) in try predict(latents, session, time: level)

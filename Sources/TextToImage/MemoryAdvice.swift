@@ -7,8 +7,9 @@ struct MemoryAdvice: Sendable {
   /// The largest picture of about the same proportions that the budget can do; nil if none.
   let size: (width: Int, height: Int)?
 
-  init(_ pipeline: Pipeline, _ settings: GenerationSettings, _ plan: MemoryPlan) {
-    leastBytes = pipeline.leastMemory(for: settings)
+  init<Model>(_ pipeline: Pipeline, _ request: PreparedRequest<Model>, _ plan: MemoryPlan) {
+    leastBytes = pipeline.memoryPlan(for: request, limit: 0).peakBytes
+    let settings = request.settings
     let multiple = pipeline.sizeMultiple
     func scaled(_ side: Int, _ twentieths: Int) -> Int {
       max(multiple, side * twentieths / 20 / multiple * multiple)
@@ -17,7 +18,7 @@ struct MemoryAdvice: Sendable {
       .map { (width: scaled(settings.width, $0), height: scaled(settings.height, $0)) }
       .first { size in
         pipeline.memoryPlan(
-          for: settings.resized(width: size.width, height: size.height), limit: plan.budget
+          for: request.resized(width: size.width, height: size.height), limit: plan.budget
         ).fits
       }
   }

@@ -53,7 +53,7 @@ public struct MemoryPlan: Sendable, Equatable {
   public func peakBytes(of stage: Stage) -> Int {
     guard keepsEverything else { return baseBytes + stage.byteCount }
     // What earlier stages kept is still resident.
-    let earlier = stages.prefix { $0.name != stage.name }.reduce(0) { $0 + $1.keptBytes }
+    let earlier = stages.prefix { $0 != stage }.reduce(0) { $0 + $1.keptBytes }
     return baseBytes + earlier + stage.byteCount
   }
 }

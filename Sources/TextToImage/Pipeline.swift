@@ -9,8 +9,8 @@ import ModelFiles
 /// A text-to-image model, opened and checked, that turns prompts into pictures.
 ///
 /// Opening maps the files and checks every tensor against the architecture; weights are read while
-/// they are used. One pipeline may serve several tasks at once: with a limit on memory they take
-/// turns, without one they share the threads of the system's dispatch pool.
+/// they are used. One pipeline may serve several tasks at once: they take turns, first come, first
+/// served, since each plans with all of the memory and computes on all threads.
 ///
 /// ```swift
 /// let pipeline = try Pipeline(path: "aura_flow_0.3.gguf")
@@ -47,7 +47,7 @@ public final class Pipeline: Sendable {
   let baseBytes: Int
   /// What requests of this model need.
   let rehearsals = RehearsalCache()
-  /// With a limit on memory, generations take turns: each plans with all of it.
+  /// Generations take turns: each plans with all of the memory and computes on all threads.
   private let queue: GenerationQueue
 
   /// Opens a model from one path: a diffusers folder or a file with all parts.
@@ -68,8 +68,8 @@ public final class Pipeline: Sendable {
   ///   - threadCount: threads to compute on; nil uses every core that the process may run on.
   ///   - activations: how products with quantized weights quantize their activations.
   ///   - memory: what generations may use; weights that do not fit are read at each use.
-  ///   - waitingLimit: generations that may wait for their turn where memory is limited; one more
-  ///     is refused with `GenerationError.busy`.
+  ///   - waitingLimit: generations that may wait for their turn; one more is refused with
+  ///     `GenerationError.busy`.
   /// - Throws: `ModelFileError` naming the first missing part or faulty file.
   public init(
     _ paths: ModelPaths, hints: ArchitectureHints = ArchitectureHints(), threadCount: Int? = nil,
@@ -146,9 +146,8 @@ public final class Pipeline: Sendable {
   ) async throws(GenerationError) -> Value {
     let settings = try settings(for: request)
     let device = device(observer: observer)
-    let takesTurns = memory != .max
-    if takesTurns { try await enterQueue() }
-    defer { if takesTurns { queue.leave() } }
+    try await enterQueue()
+    defer { queue.leave() }
     let result: Result<Value, GenerationError> = await withTaskCancellationHandler {
       await withCheckedContinuation { continuation in
         // Hours of arithmetic do not belong on the cooperative pool.
@@ -185,7 +184,7 @@ public final class Pipeline: Sendable {
   ) throws(GenerationError) -> any PictureRun {
     let prepared = PreparedRequest(model, settings)
     let plan = memoryPlan(for: prepared, limit: limit)
-    try expectFit(plan, settings)
+    try expectFit(plan, prepared)
     return GenerationRun(
       prepared: prepared, plan: plan, device: device, initialLatents: request.latents,
       onProgress: onProgress)

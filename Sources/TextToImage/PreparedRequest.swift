@@ -13,13 +13,18 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   let times: [Float]
 
   init(_ model: Model, _ settings: GenerationSettings) {
-    self.model = model
-    self.settings = settings
     let prompts =
       settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    tokens = prompts.map {
+    let tokens = prompts.map {
       model.conditioner.tokens(of: $0, maximumLength: settings.maxSequenceLength)
     }
+    self.init(model, settings, tokens)
+  }
+
+  private init(_ model: Model, _ settings: GenerationSettings, _ tokens: [Model.Text.Tokens]) {
+    self.model = model
+    self.settings = settings
+    self.tokens = tokens
     size = LatentSize(
       height: settings.height / model.codec.upscaling, width: settings.width / model.codec.upscaling
     )
@@ -27,6 +32,11 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
       settings.usesGuidance ? .classifierFree(scale: Float(settings.guidanceScale)) : .none
     let schedule = model.schedule(shift: settings.shift, size: size)
     times = model.sampler.levels(for: settings.sigmas).map(schedule.modelTime)
+  }
+
+  /// The same prompts for pictures of another size.
+  func resized(width: Int, height: Int) -> PreparedRequest {
+    PreparedRequest(model, settings.resized(width: width, height: height), tokens)
   }
 
   /// Tokens of prompt and negative prompt that are cut off.

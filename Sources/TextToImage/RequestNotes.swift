@@ -13,7 +13,7 @@ extension Pipeline {
     for (index, request) in requests.enumerated() {
       let settings = try settings(for: request)
       let length = settings.maxSequenceLength
-      let dropped = droppedTokens(of: settings)
+      let (dropped, picturesAtOnce) = facts(settings)
       prompts.add(index, dropped.prompt, length)
       if settings.usesGuidance {
         negativePrompts.add(index, dropped.negativePrompt, length)
@@ -21,8 +21,7 @@ extension Pipeline {
         idle.add(index, 1, length)
       }
       let count = settings.seeds.count
-      // The plan of one picture says nothing.
-      if count > 1, memoryPlan(for: settings, limit: memory.limit).picturesAtOnce > 1 {
+      if picturesAtOnce > 1 {
         together = (together.prompts + 1, max(together.count, count))
       }
     }
@@ -41,13 +40,19 @@ extension Pipeline {
     return notes
   }
 
-  private func droppedTokens(
-    of settings: GenerationSettings
-  ) -> (prompt: Int, negativePrompt: Int) {
-    func dropped<Model: DiffusionModel>(_ model: Model) -> (Int, Int) {
-      PreparedRequest(model, settings).droppedTokens
+  /// Tokens that are cut off, and how many pictures go through the steps together.
+  private func facts(
+    _ settings: GenerationSettings
+  ) -> (dropped: (prompt: Int, negativePrompt: Int), picturesAtOnce: Int) {
+    func facts<Model: DiffusionModel>(_ model: Model) -> ((Int, Int), Int) {
+      let request = PreparedRequest(model, settings)
+      // The plan of one picture says nothing.
+      let picturesAtOnce =
+        settings.seeds.count > 1
+        ? memoryPlan(for: request, limit: memory.limit).picturesAtOnce : 1
+      return (request.droppedTokens, picturesAtOnce)
     }
-    return dropped(model)
+    return facts(model)
   }
 }
 

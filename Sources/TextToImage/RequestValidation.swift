@@ -1,4 +1,3 @@
-import Foundation
 import Diffusion
 
 extension Pipeline {
@@ -42,11 +41,11 @@ extension Pipeline {
   }
 
   /// Refuses what memory does not suffice for.
-  func expectFit(
-    _ plan: MemoryPlan, _ settings: GenerationSettings
+  func expectFit<Model>(
+    _ plan: MemoryPlan, _ request: PreparedRequest<Model>
   ) throws(GenerationError) {
     guard !plan.fits else { return }
-    throw .overBudget(MemoryAdvice(self, settings, plan).message(settings, plan))
+    throw .overBudget(MemoryAdvice(self, request, plan).message(request.settings, plan))
   }
 
   /// Checks that a request can be met, before any work is done for it or others.
@@ -57,7 +56,11 @@ extension Pipeline {
     for request: GenerationRequest
   ) throws(GenerationError) -> GenerationSettings {
     let settings = try settings(for: request)
-    try expectFit(memoryPlan(for: settings, limit: memory.limit), settings)
+    func check<Model: DiffusionModel>(_ model: Model) throws(GenerationError) {
+      let request = PreparedRequest(model, settings)
+      try expectFit(memoryPlan(for: request, limit: memory.limit), request)
+    }
+    try check(model)
     return settings
   }
 

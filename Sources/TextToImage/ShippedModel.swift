@@ -22,7 +22,8 @@ public enum ShippedModel {
     }
     throw ModelFileError(
       path: fileName, kind: .notFound,
-      fault: "the shipped model is in none of \(folders.prefix(3).joined(separator: ", ")), ...: "
+      fault:
+        "the shipped model was not found in \(folders.prefix(3).joined(separator: ", ")), ...: "
         + "name a model with --model, or its folder with \(folderVariable)")
   }
 

@@ -57,9 +57,12 @@ struct StageDemands: Sendable {
     stepWork = rehearsal.work - before
     inputs = rehearsal.inputs
     rehearsal.releaseMemory()
+    // Latents before and after a step, and the predictions of all branches, are the line's own.
+    let latentBytes =
+      4 * request.latentCount * picturesAtOnce * (3 + 2 * request.guidance.branchCount)
     let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
-    let isRepeated = picturesAtOnce < settings.seeds.count
-    if !isRepeated { prepared = nil }
+    let hasLaterGroups = picturesAtOnce < settings.seeds.count
+    if !hasLaterGroups { prepared = nil }
     pictureBytes = finishedBytes + (try rehearsal.peakBytes {})
     demands =
       model.conditioner.stages.map { Demand(stage: $0, activationBytes: textBytes) }
@@ -67,7 +70,7 @@ struct StageDemands: Sendable {
       + [
         Demand(
           stage: model.denoiser.stepStage,
-          activationBytes: stepBytes + (isRepeated ? finishedBytes : 0))
+          activationBytes: stepBytes + latentBytes + (hasLaterGroups ? finishedBytes : 0))
       ]
     decoder = model.decoderStage
     self.picturesAtOnce = picturesAtOnce
@@ -105,13 +108,23 @@ struct StageDemands: Sendable {
     }
     let decoderLimit =
       keepsEverything
-      ? nil : left.map { max(0, $0 - decoder.weights.largestLayerBytes - pictureBytes) }
+      ? nil
+      : left.map { Self.rounded(max(0, $0 - decoder.weights.largestLayerBytes - pictureBytes)) }
     let decoding = pictureBytes + (try decoderActivations(decoderLimit))
     return MemoryPlan(
       budget: budget, baseBytes: base,
       stages: demands.map { planned($0.stage, activations: $0.activationBytes) }
         + [planned(decoder, activations: decoding)],
       picturesAtOnce: picturesAtOnce, keepsEverything: keepsEverything, decoderBytes: decoderLimit)
+  }
+}
+
+extension StageDemands {
+  /// The seven leading bits of a number. What the machine has to spare differs from one moment to
+  /// the next: so nearly the same limits are one, whose plan is known.
+  fileprivate static func rounded(_ bytes: Int) -> Int {
+    let shift = max(0, Int.bitWidth - bytes.leadingZeroBitCount - 7)
+    return (bytes >> shift) << shift
   }
 }
 

@@ -75,7 +75,8 @@ import Testing
 
   @Test("options that are off or null change nothing")
   func off() throws {
-    let json = #"{"use_dynamic_shifting": false, "use_karras_sigmas": null, "shift_terminal": null}"#
+    let json =
+      #"{"use_dynamic_shifting": false, "use_karras_sigmas": null, "shift_terminal": null}"#
     #expect(try scheduled(json).defaults.shift == 1.73)
   }
 }

@@ -102,7 +102,8 @@ import Testing
       self.fault { ($0.width, $0.height, $0.latents) = (128, 128, latents) }
     }
     #expect(fault([Float](repeating: 0, count: count)) == nil)
-    #expect(fault([Float](repeating: 0, count: count - 1))?.contains("expected shape [1, 4") == true)
+    #expect(
+      fault([Float](repeating: 0, count: count - 1))?.contains("expected shape [1, 4") == true)
     #expect(
       fault([Float](repeating: .nan, count: count))
         == "the initial latents hold NaN or infinite values")
