@@ -3,7 +3,7 @@ import Conversion
 
 /// Matrices that do the same work at a similar depth: their errors are assumed to do alike.
 package struct MatrixGroup: Sendable, Equatable {
-  /// Such as `double.v` or `single.proj.1`, the last being the half of the stack.
+  /// Such as `double.value` or `single.output.1`, the last being the half of the stack.
   package let name: String
   /// Indices of the plan's tensors.
   package let tensors: [Int]
@@ -11,7 +11,7 @@ package struct MatrixGroup: Sendable, Equatable {
   /// Groups the matrices of a plan whose type is free to choose.
   ///
   /// - Parameter plan: a conversion.
-  /// - Returns: at most 22 groups for the known architectures, in the plan's order.
+  /// - Returns: the groups, in the plan's order.
   package static func groups(of plan: ConversionPlan) -> [MatrixGroup] {
     var counts: [String: Int] = [:]
     for case let (stack, number)? in plan.tensors.map(\.source.match.layer) {

@@ -17,7 +17,7 @@ import Synchronization
 /// normalization takes that difference away.
 package struct RoundingErrors: Sendable {
   /// Types to choose from, from the smallest: every integer number of bits, and what lies between
-  /// two to four. Where rows are not a multiple of 256 the last five are left.
+  /// two to four. Where rows are not a multiple of 256 those with smaller blocks are left.
   package static let candidates = ElementType.allCases.filter(\.isSizeCandidate).sorted {
     ($1.elementsPerBlock, $0.bitsPerElement) < ($0.elementsPerBlock, $1.bitsPerElement)
   }

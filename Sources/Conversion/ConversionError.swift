@@ -1,6 +1,6 @@
 /// Why a conversion cannot be done as it was asked for.
 package enum ConversionError: Error, Equatable, CustomStringConvertible {
-  /// The request makes no sense.
+  /// The request cannot be met.
   case unusable(String)
   /// A weight is NaN or infinite, or would become so.
   case notFinite(path: String, fault: String)

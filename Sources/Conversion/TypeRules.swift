@@ -37,7 +37,7 @@ package struct TypeRule: Sendable {
       let types = ElementType.conversionTargets
       guard let type = types.first(where: { $0.name.lowercased() == name }) else {
         throw .unusable(
-          "--rule '\(shown)': '\(name.prefix(40))' is none of "
+          "--rule '\(shown)': '\(name.prefix(40))' is not one of "
             + types.map(\.name).joined(separator: ", ") + ", keep")
       }
       target = .type(type)

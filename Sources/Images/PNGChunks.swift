@@ -15,7 +15,7 @@ package enum PNGChunks {
   ///
   /// - Parameter file: any bytes.
   /// - Returns: signature, critical chunks and those that change colors, in their order; bytes that
-  ///   are no PNG as they are.
+  ///   are not a PNG file, unchanged.
   package static func withoutOthers(_ file: [UInt8]) -> [UInt8] {
     guard file.starts(with: signature) else { return file }
     var result = signature

@@ -97,7 +97,8 @@ struct ConvolutionTests {
       }
       let whole = try result(bandRows: height * factor)
       #expect(
-        relativeError(whole, convolution.exact(image, doubled: layer.doubled)) < Tolerance.convolution)
+        relativeError(whole, convolution.exact(image, doubled: layer.doubled))
+          < Tolerance.convolution)
       for bandRows in [1, 2, 3, 5] {
         let cut = try result(bandRows: bandRows)
         #expect(cut == whole)

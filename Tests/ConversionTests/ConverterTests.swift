@@ -45,7 +45,9 @@ struct ConverterTests {
         squares += Double(old) * Double(old)
       }
       let error = squares > 0 ? (errors / squares).squareRoot() : 0
-      #expect(abs((outcome.relativeError ?? 1) - error) <= Tolerance.averagedError * error, "\(outcome.name)")
+      #expect(
+        abs((outcome.relativeError ?? 1) - error) <= Tolerance.averagedError * error,
+        "\(outcome.name)")
       #expect(outcome.relativeError ?? 1 <= (outcome.type == base ? bound : 0), "\(outcome.name)")
     }
     #expect(outcomes.contains { $0.type == base })

@@ -64,9 +64,9 @@ struct TypeRulesTests {
   @Test(
     "wrong rules are refused",
     arguments: [
-      ("attn", "REGEX=TYPE"), ("=f16", "REGEX=TYPE"), ("attn=q9", "none of"),
-      ("attn=q4_K_M", "none of"), ("(attn=f16", "regular expression"),
-      ("nothing_like_this=f16", "matches no tensor"), ("attn=", "none of"),
+      ("attn", "REGEX=TYPE"), ("=f16", "REGEX=TYPE"), ("attn=q9", "not one of"),
+      ("attn=q4_K_M", "not one of"), ("(attn=f16", "regular expression"),
+      ("nothing_like_this=f16", "matches no tensor"), ("attn=", "not one of"),
     ])
   func faults(_ rule: String, _ message: String) throws {
     let error = #expect(throws: ConversionError.self) { _ = try types(rule) }

@@ -38,7 +38,9 @@ struct WeightComparisonTests {
     for difference in differences[0] {
       let expected = try #require(measured[difference.name]?.relativeError, "\(difference.name)")
       // The converter adds squares of float32 differences.
-      #expect(abs(difference.relativeError - expected) <= Tolerance.averagedError * expected, "\(difference.name)")
+      #expect(
+        abs(difference.relativeError - expected) <= Tolerance.averagedError * expected,
+        "\(difference.name)")
       #expect(difference.cosine <= 1 && difference.cosine >= 1 - expected * expected)
     }
   }

@@ -74,7 +74,8 @@ struct CheckpointLayoutTests {
     try await expectGolden(
       ModelPaths(
         model: folder.path, transformer: Fixtures.path("checkpoints/transformer_\(type).gguf")),
-      "transformer_\(type)", tolerance: type == "F16" ? Tolerance.latents : Tolerance.roundedActivations)
+      "transformer_\(type)",
+      tolerance: type == "F16" ? Tolerance.latents : Tolerance.roundedActivations)
   }
 
   @Test("GGUF text encoders under llama.cpp's names", arguments: ["F16", "Q8_0"])
@@ -83,7 +84,8 @@ struct CheckpointLayoutTests {
       ModelPaths(
         model: folder.path,
         textEncoder: Fixtures.path("checkpoints/text_encoder_llamacpp_\(type).gguf")),
-      "text_encoder_\(type)", tolerance: type == "F16" ? Tolerance.latents : Tolerance.roundedActivations)
+      "text_encoder_\(type)",
+      tolerance: type == "F16" ? Tolerance.latents : Tolerance.roundedActivations)
   }
 
   @Test("separate files only, with the tokenizer from the text encoder's metadata")

@@ -120,7 +120,8 @@ struct GenerateCommandTests {
         ]
       ).status == 0)
     let again = try Golden(path: folder.path("b.safetensors"))
-    #expect(relativeError(try again.floats("latents"), try saved.floats("latents"))
+    #expect(
+      relativeError(try again.floats("latents"), try saved.floats("latents"))
         < Tolerance.latents)
   }
 

@@ -55,7 +55,8 @@ struct PipelineGoldenTests {
     let pipeline = try Pipeline(path: try ShippedModel.path())
     let result = try await pipeline.generate(request)
     let golden = try Golden("demo-model/golden.safetensors")
-    #expect(relativeError(result.latents, try golden.floats("latents.\(index)")) < Tolerance.latents)
+    #expect(
+      relativeError(result.latents, try golden.floats("latents.\(index)")) < Tolerance.latents)
     let file = Fixtures.folder.appendingPathComponent("demo-model/image-\(index).png")
     try expectEqual(result.images[0], try RGBImage(pngData: [UInt8](Data(contentsOf: file))))
   }

@@ -133,7 +133,8 @@ import Testing
     tiles("empty tensor inside", "must not overlap", [("a", 0, 4), ("b", 2, 2)], data: 4),
     tiles("data cut short", "the data ends 1 bytes early", [("a", 0, 4)], data: 3),
     tiles(
-      "bytes left over", "1 bytes after the last tensor belong to none", [("a", 0, 4)], data: 5),
+      "bytes left over", "1 bytes after the last tensor are not part of any", [("a", 0, 4)], data: 5
+    ),
     tiles("bytes of no tensor", "2 bytes after the last tensor", [], data: 2),
     tiles("name twice", "tensor 'a' occurs twice", [("a", 0, 2), ("a", 2, 4)], data: 4),
   ]

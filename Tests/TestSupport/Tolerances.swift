@@ -12,8 +12,8 @@ package enum Tolerance {
   package static let latents: Float = 1e-4
 
   /// Final latents of a run with quantized weights, whose products round activations to 16 bits: at
-  /// most √32 / (32767 · √12) = 5e-5 of each product, and guidance of 3.5 can amplify the difference
-  /// of two branches sixfold.
+  /// most √32 / (32767 · √12) = 5e-5 of each product, and guidance of 3.5 can amplify the
+  /// difference of two branches sixfold.
   package static let roundedActivations: Float = 3e-4
 
   /// Sums of squares of activations, which double the relative error of what they are of (twice

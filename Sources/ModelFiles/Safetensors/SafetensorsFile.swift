@@ -227,7 +227,7 @@ public struct SafetensorsFile: Sendable {
         end > dataCount
           ? "the data ends \(decimalSize(UInt64(end - dataCount))) early: the file is cut short, "
             + "download it again"
-          : "\(dataCount - end) bytes after the last tensor belong to none")
+          : "\(dataCount - end) bytes after the last tensor are not part of any")
     }
   }
 }
