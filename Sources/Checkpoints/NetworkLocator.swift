@@ -30,6 +30,7 @@ enum NetworkLocator {
     let matcher = catalog.matcher
     var votes = [[NamePrefix: Int]](repeating: [:], count: matcher.schemes.count)
     var seen: [(scheme: Int, prefixLength: Int)] = []
+    let prefixes = matcher.schemes.map { catalog.networks[$0.network].prefixes }
     for record in tensors.records {
       // Each name votes once per prefix, even where two rules match it.
       seen.removeAll(keepingCapacity: true)
@@ -37,8 +38,7 @@ enum NetworkLocator {
         guard !seen.contains(where: { $0 == (match.scheme, match.prefixLength) }) else { return }
         seen.append((match.scheme, match.prefixLength))
         let prefix = NamePrefix(name: record.name, length: match.prefixLength)
-        let network = catalog.networks[matcher.schemes[match.scheme].network]
-        guard network.prefixes.map(prefix.isOne(of:)) ?? true else { return }
+        guard prefixes[match.scheme].map(prefix.isOne(of:)) ?? true else { return }
         votes[match.scheme][prefix, default: 0] += 1
       }
     }

@@ -23,12 +23,13 @@ struct TensorNames {
   init(_ archive: TensorArchive, at place: PartLocation, _ matcher: NameMatcher) {
     self.archive = archive
     self.place = place
-    levels = Self.levelCount(archive.tensors, at: place, matcher)
+    let naming = Naming(place)
+    levels = naming.levelCount(archive.tensors, matcher)
     var entries: [String: Entry] = [:]
     var claimed: [Int] = []
     for (index, record) in archive.tensors.records.enumerated() {
       var first: (rule: NameRule, name: String)?
-      Self.forEachMatch(of: record.name, at: place, matcher) { [levels] rule, numbers in
+      naming.forEachMatch(of: record.name, matcher) { [levels] rule, numbers in
         guard first == nil, let name = rule.canonicalName(numbers, levels: levels) else { return }
         first = (rule, name)
       }
@@ -41,33 +42,6 @@ struct TensorNames {
     }
     self.entries = entries
     self.claimed = claimed
-  }
-
-  /// The rules of a place's scheme that fit the whole of a name behind the prefix.
-  private static func forEachMatch(
-    of name: String, at place: PartLocation, _ matcher: NameMatcher,
-    _ body: (NameRule, NameMatcher.BoundNumbers) -> Void
-  ) {
-    guard name.utf8.starts(with: place.prefix.utf8) else { return }
-    matcher.forEachMatch(of: name) { match in
-      guard match.scheme == place.scheme, match.prefixLength == place.prefix.utf8.count else {
-        return
-      }
-      body(place.table.rules[match.rule], match.numbers)
-    }
-  }
-
-  private static func levelCount(
-    _ tensors: TensorTable, at place: PartLocation, _ matcher: NameMatcher
-  ) -> Int {
-    guard place.table.rules.contains(where: \.countsDown) else { return 0 }
-    var highest = -1
-    for record in tensors.records {
-      forEachMatch(of: record.name, at: place, matcher) { rule, numbers in
-        highest = max(highest, rule.levelNumber(numbers) ?? -1)
-      }
-    }
-    return highest + 1
   }
 
   /// One more than the highest number in place of `{i}` after a prefix such as `single_layers.`.
@@ -84,5 +58,41 @@ struct TensorNames {
   func storedName(_ name: String) -> String {
     if let entry = entries[name] { return archive.tensors.records[entry.index].name }
     return place.prefix + (place.table.foreign(of: name, levels: levels)?.name ?? name)
+  }
+}
+
+/// What of a place tells its names from others. Little, for it is copied for each of thousands.
+private struct Naming {
+  private let scheme: Int
+  private let prefix: String
+  private let rules: [NameRule]
+
+  init(_ place: PartLocation) {
+    scheme = place.scheme
+    prefix = place.prefix
+    rules = place.table.rules
+  }
+
+  /// The rules of the scheme that fit the whole of a name behind the prefix.
+  func forEachMatch(
+    of name: String, _ matcher: NameMatcher, _ body: (NameRule, NameMatcher.BoundNumbers) -> Void
+  ) {
+    guard name.utf8.starts(with: prefix.utf8) else { return }
+    matcher.forEachMatch(of: name) { match in
+      guard match.scheme == scheme, match.prefixLength == prefix.utf8.count else { return }
+      body(rules[match.rule], match.numbers)
+    }
+  }
+
+  /// One more than the highest level in some names; 0 for schemes that all count alike.
+  func levelCount(_ tensors: TensorTable, _ matcher: NameMatcher) -> Int {
+    guard rules.contains(where: \.countsDown) else { return 0 }
+    var highest = -1
+    for record in tensors.records {
+      forEachMatch(of: record.name, matcher) { rule, numbers in
+        highest = max(highest, rule.levelNumber(numbers) ?? -1)
+      }
+    }
+    return highest + 1
   }
 }
