@@ -61,9 +61,11 @@ private struct BlockBenchmark<Network: Denoiser> {
     let times = (0..<steps).map { 1 - Float($0) / Float(steps) }
     let size = LatentSize(height: side, width: side)
     let prompt = try denoiser.blankConditioning(textTokens: textTokens, on: device)
-    var prepared = try denoiser.prepare([prompt], times: times, size: size, on: device)
+    var prepared = try denoiser.prepare(
+      [prompt], times: times, guidance: 3.5, size: size, on: device)
     let modulationSeconds = try medianSeconds(repetitions) { () throws(ComputeError) in
-      prepared = try denoiser.prepare([prompt], times: times, size: size, on: device)
+      prepared = try denoiser.prepare(
+        [prompt], times: times, guidance: 3.5, size: size, on: device)
     }
     let latents = try normalLatents(channels: denoiser.geometry.channels, size)
     let session = try denoiser.session(prepared, pictures: 1, on: device)

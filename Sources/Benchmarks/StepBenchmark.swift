@@ -52,7 +52,7 @@ private struct StepBenchmark<Network: Denoiser> {
     let measured = CPUDevice(pool, activations: activations, observer: profile)
     let prompt = try denoiser.blankConditioning(textTokens: textTokens, on: device)
     let prepared = try denoiser.prepare(
-      [prompt, prompt], times: [0.5], size: size, on: device)
+      [prompt, prompt], times: [0.5], guidance: 3.5, size: size, on: device)
     let latents = try normalLatents(channels: denoiser.geometry.channels, size)
     let session = try denoiser.session(prepared, pictures: 1, on: device)
     let start = ContinuousClock.now

@@ -48,6 +48,19 @@ package struct ModelSources {
   }
 }
 
+extension ModelSources {
+  /// How pictures are made with a published model of this kind.
+  ///
+  /// - Throws: `ModelFileError` for a family that says nothing.
+  package func publishedDefaults() throws(ModelFileError) -> SamplingDefaults {
+    let denoiser = try part(family.denoiser)
+    guard let defaults = family.defaults(having: denoiser.weights.has) else {
+      throw denoiser.weights.malformed("is \(family.modelPhrase), of which no settings are known")
+    }
+    return defaults
+  }
+}
+
 /// Some parts of a model, found and opened in whatever layout they came, with what lies beside
 /// them.
 package struct PartSources {

@@ -91,6 +91,29 @@ package struct PartSource {
     return value
   }
 
+  /// A list of integers of the part's configuration file; nil if the file or the key is missing.
+  ///
+  /// - Parameters:
+  ///   - key: the key in `config.json`.
+  ///   - count: how many there must be.
+  ///   - range: what is acceptable.
+  /// - Returns: the numbers.
+  /// - Throws: `ModelFileError` if the value is anything else.
+  package func configuredIntegers(
+    _ key: String, count: Int, in range: ClosedRange<Int>
+  ) throws(ModelFileError) -> [Int]? {
+    guard let configuration, let stored = configuration.json[key], !stored.isNull else {
+      return nil
+    }
+    let numbers = stored.arrayValue?.compactMap(\.integerValue).filter(range.contains) ?? []
+    guard numbers.count == count, stored.arrayValue?.count == count else {
+      throw ModelFileError(
+        path: configuration.path, kind: .malformed,
+        fault: "'\(key)' must be a list of \(count) integers in \(range)")
+    }
+    return numbers
+  }
+
   /// Refuses a configuration that asks for another variant than the one that is built in.
   ///
   /// - Parameters:

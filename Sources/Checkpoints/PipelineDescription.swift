@@ -38,15 +38,26 @@ package enum PipelineDescription {
   /// `scheduler_config.json`.
   ///
   /// - Parameters:
-  ///   - shift: of the timesteps, as in diffusers' `FlowMatchEulerDiscreteScheduler`.
+  ///   - shift: of the levels, as in diffusers' `FlowMatchEulerDiscreteScheduler`.
   ///   - trainTimesteps: timesteps in training.
   /// - Returns: the file's content.
-  package static func scheduler(shift: Double, trainTimesteps: Int) -> JSONValue {
-    [
-      "_class_name": "FlowMatchEulerDiscreteScheduler",
-      "num_train_timesteps": .integer(trainTimesteps), "shift": .double(shift),
-      "use_dynamic_shifting": false,
-    ]
+  package static func scheduler(shift: LevelShift, trainTimesteps: Int) -> JSONValue {
+    switch shift {
+    case .fixed(let shift):
+      [
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "num_train_timesteps": .integer(trainTimesteps), "shift": .double(shift),
+        "use_dynamic_shifting": false,
+      ]
+    case .dynamic(let rule):
+      [
+        "_class_name": "FlowMatchEulerDiscreteScheduler",
+        "base_image_seq_len": .integer(rule.baseTokens), "base_shift": .double(rule.base),
+        "max_image_seq_len": .integer(rule.maximumTokens), "max_shift": .double(rule.maximum),
+        "num_train_timesteps": .integer(trainTimesteps), "shift": 1.0,
+        "use_dynamic_shifting": true,
+      ]
+    }
   }
 
   /// PyTorch's name of a plain type.

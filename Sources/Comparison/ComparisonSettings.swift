@@ -49,6 +49,7 @@ struct ComparisonSubject: Sendable {
     request.height = settings.height
     request.steps = settings.steps
     request.guidanceScale = settings.guidanceScale
+    request.guidance = settings.guidance
     request.shift = settings.shift
     request.maxSequenceLength = settings.maxSequenceLength
     self.request = request
@@ -58,7 +59,7 @@ struct ComparisonSubject: Sendable {
 
   /// All that a cell of this subject depends on beside weights.
   var description: String {
-    let settings: JSONValue = [
+    var json: JSONValue = [
       "prompt": .string(settings.prompt), "negative": .string(settings.negativePrompt),
       "size": [.integer(settings.width), .integer(settings.height)],
       "sigmas": .array(settings.sigmas.map { .double(Double($0)) }),
@@ -66,6 +67,9 @@ struct ComparisonSubject: Sendable {
       "tokens": .integer(settings.maxSequenceLength), "seed": .string("\(seed)"),
       "points": .array(velocitySteps.map { .integer($0) }),
     ]
-    return settings.text()
+    if let guidance = settings.guidance, let members = json.members {
+      json = .object(members + [.init(key: "distilled", value: .double(guidance))])
+    }
+    return json.text()
   }
 }

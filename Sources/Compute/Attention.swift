@@ -14,6 +14,43 @@ package struct AttentionSequence: Sendable {
   package var count: Int { ranges.reduce(0) { $0 + $1.count } }
 }
 
+/// What each head of some queries and keys goes through on its way into attention.
+package struct HeadPreparation: Sendable {
+  /// The normalization of a head.
+  package struct Normalization: Sendable {
+    package let statistics: RowStatistics
+    /// Added to the variance or the mean square.
+    package let epsilon: Float
+    /// `[headDimension]`, of queries and of keys; nil for ones.
+    package let queryWeight, keyWeight: [Float]?
+
+    package init(
+      _ statistics: RowStatistics, epsilon: Float, queryWeight: [Float]? = nil,
+      keyWeight: [Float]? = nil
+    ) {
+      self.statistics = statistics
+      self.epsilon = epsilon
+      self.queryWeight = queryWeight
+      self.keyWeight = keyWeight
+    }
+  }
+
+  /// Rows of the query and key matrices.
+  package let rows: Range<Int>
+  /// What comes first; nil for nothing.
+  package let normalization: Normalization?
+  /// `[rows, headDimension]`: cosine and sine of the angle by which each pair of neighbours in a
+  /// head is turned (rotary embedding: Su et al., "RoFormer", 2021); nil for none.
+  package let rotation: Matrix?
+
+  package init(rows: Range<Int>, _ normalization: Normalization?, rotation: Matrix? = nil) {
+    precondition(rotation.map { $0.rows == rows.count } ?? true)
+    self.rows = rows
+    self.normalization = normalization
+    self.rotation = rotation
+  }
+}
+
 /// Multi-head softmax attention, `softmax(scale · q kᵀ + bias) v`, for several sequences at once.
 package struct Attention: Sendable {
   /// Queries, keys and values `[rows, heads · headDimension]`.
@@ -22,9 +59,10 @@ package struct Attention: Sendable {
   package let sequences: [AttentionSequence]
   /// Elements of one head.
   package let headDimension: Int
-  /// What is added to variances, if each head of queries and keys is first brought to mean 0 and
-  /// variance 1; nil to take them as they are.
-  package let epsilon: Float?
+  /// What becomes of heads first, for rows that do not overlap; others are taken as they are.
+  package let preparations: [HeadPreparation]
+  /// Whether keys are seen only from their own place and later ones.
+  package let isCausal: Bool
   /// Factor on the scores.
   package let scale: Float
   /// `[heads, 2 · keys − 1]` for a single sequence: what is added to the score of a key by its
@@ -33,7 +71,8 @@ package struct Attention: Sendable {
 
   package init(
     _ q: Matrix, _ k: Matrix, _ v: Matrix, sequences: [AttentionSequence], headDimension: Int,
-    normalizing epsilon: Float? = nil, scale: Float, distanceBias: Matrix? = nil
+    preparing preparations: [HeadPreparation] = [], isCausal: Bool = false, scale: Float,
+    distanceBias: Matrix? = nil
   ) {
     precondition(q.columns % headDimension == 0 && q.columns == v.columns)
     precondition(distanceBias == nil || sequences.count == 1)
@@ -42,7 +81,8 @@ package struct Attention: Sendable {
     self.v = v
     self.sequences = sequences
     self.headDimension = headDimension
-    self.epsilon = epsilon
+    self.preparations = preparations
+    self.isCausal = isCausal
     self.scale = scale
     self.distanceBias = distanceBias
   }

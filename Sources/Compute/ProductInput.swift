@@ -35,10 +35,16 @@ package struct ProductInput: Sendable {
     /// columns]` each.
     case modulated(
       RowStatistics, adding: GatedUpdate?, epsilon: Float, scale: Matrix, shift: Matrix)
+    /// Brought to mean 0 and variance 1, scaled and shifted.
+    case normalized(epsilon: Float, weight: [Float], bias: [Float])
     /// Divided by its root mean square and scaled.
     case rootMeanSquare(epsilon: Float, weight: [Float])
     /// An activation of it, times the same row of another matrix.
     case gated(Activation, values: Matrix)
+    /// An activation of it.
+    case activated(Activation)
+    /// As it is stored, and behind it an activation of the same row of another matrix.
+    case joined(Activation, Matrix)
   }
 
   /// What rows are made from.
@@ -46,7 +52,10 @@ package struct ProductInput: Sendable {
   package let source: Source
 
   package var rows: Int { x.rows }
-  package var columns: Int { x.columns }
+  package var columns: Int {
+    guard case .joined(_, let other) = source else { return x.columns }
+    return x.columns + other.columns
+  }
 
   /// Rows as they are stored.
   package init(_ x: Matrix) { self.init(x, .stored) }
@@ -105,10 +114,43 @@ package struct ProductInput: Sendable {
     return ProductInput(gate, .gated(activation, values: values))
   }
 
+  /// Layer normalization, `LayerNorm(x) · weight + bias`.
+  ///
+  /// - Parameters:
+  ///   - x: `[rows, columns]`.
+  ///   - weight: `[columns]`.
+  ///   - bias: `[columns]`.
+  ///   - epsilon: added to the variance.
+  /// - Returns: rows that are made from `x` when they are packed.
+  package static func normalized(
+    _ x: Matrix, weight: [Float], bias: [Float], epsilon: Float
+  ) -> ProductInput {
+    precondition(weight.count == x.columns && bias.count == x.columns)
+    return ProductInput(x, .normalized(epsilon: epsilon, weight: weight, bias: bias))
+  }
+
+  /// An activation of every element.
+  package static func activated(_ activation: Activation, _ x: Matrix) -> ProductInput {
+    ProductInput(x, .activated(activation))
+  }
+
+  /// The rows of one matrix, and behind each an activation of the same row of another.
+  ///
+  /// - Parameters:
+  ///   - x: `[rows, columns]`.
+  ///   - activation: the function on `other`.
+  ///   - other: `[rows, others]`.
+  /// - Returns: rows `[rows, columns + others]` that are made from both when they are packed.
+  package static func joined(_ x: Matrix, _ activation: Activation, _ other: Matrix) -> ProductInput
+  {
+    precondition(x.rows == other.rows)
+    return ProductInput(x, .joined(activation, other))
+  }
+
   /// Some of the rows.
   package func rows(_ range: Range<Int>) -> ProductInput {
     switch source {
-    case .stored, .rootMeanSquare: ProductInput(x.rows(range), source)
+    case .stored, .normalized, .rootMeanSquare, .activated: ProductInput(x.rows(range), source)
     case .modulated(let statistics, let update, let epsilon, let scale, let shift):
       ProductInput(
         x.rows(range),
@@ -116,6 +158,8 @@ package struct ProductInput: Sendable {
           statistics, adding: update?.rows(range), epsilon: epsilon, scale: scale, shift: shift))
     case .gated(let activation, let values):
       ProductInput(x.rows(range), .gated(activation, values: values.rows(range)))
+    case .joined(let activation, let other):
+      ProductInput(x.rows(range), .joined(activation, other.rows(range)))
     }
   }
 

@@ -55,6 +55,25 @@ package struct WeightMatrix: Sendable {
     rows = segments.reduce(0) { $0 + $1.rows }
   }
 
+  /// Some of the rows as a weight of the same name.
+  package func rows(_ range: Range<Int>) -> WeightMatrix {
+    precondition(range.lowerBound >= 0 && range.upperBound <= rows)
+    var first = 0
+    var parts: [Segment] = []
+    for segment in segments {
+      let part = range.clamped(to: first..<first + segment.rows)
+      if !part.isEmpty {
+        let rowBytes = segment.type.byteCount(elements: columns) ?? 0
+        parts.append(
+          Segment(
+            storage: segment.storage, offset: segment.offset + (part.lowerBound - first) * rowBytes,
+            type: segment.type, rows: part.count))
+      }
+      first += segment.rows
+    }
+    return WeightMatrix(segments: parts, columns: columns, scale: scale.rows(range), name: name)
+  }
+
   /// Dequantizes rows to float32.
   ///
   /// - Parameters:

@@ -16,6 +16,12 @@ package enum WeightScale: Sendable, Equatable {
     }
   }
 
+  /// The scales of some rows.
+  package func rows(_ range: Range<Int>) -> WeightScale {
+    guard case .rows(let factors) = self else { return self }
+    return .rows(Array(factors[range]))
+  }
+
   /// The scales with the second half of the rows first.
   package var halvesSwapped: WeightScale {
     guard case .rows(let factors) = self else { return self }

@@ -57,7 +57,10 @@ package final class ActivationSums: WorkObserver {
   package func willMultiply(
     _ input: ProductInput, by weights: [WeightMatrix], on device: CPUDevice
   ) throws(ComputeError) {
-    try add(input, of: weights.map(\.name), on: device)
+    // Rows of one weight may be multiplied by parts of it.
+    var names: [String] = []
+    for weight in weights where !names.contains(weight.name) { names.append(weight.name) }
+    try add(input, of: names, on: device)
   }
 
   package func did(_ kind: WorkKind, in time: Duration) {}

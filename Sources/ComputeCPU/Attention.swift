@@ -34,13 +34,15 @@ extension CPUDevice {
         return PackedHead(
           head: head, rows: SequenceRows(sequence),
           keys: HeadRows(
-            attention.k.columns(columns), epsilon: attention.epsilon, kernels: kernels),
+            attention.k.columns(columns), .keys, preparing: attention.preparations,
+            kernels: kernels),
           values: attention.v.columns(columns),
           memory: memory.pointer + (head - first) * headFloats, kernels: kernels)
       }
       let tiles = packed[0].tileCount
       let made = HeadRows.scratchCount(
-        rows: kernels.columnTile, headDimension: headDimension, epsilon: attention.epsilon)
+        rows: kernels.columnTile, headDimension: headDimension,
+        preparing: attention.preparations)
       try run(packed.count * tiles, scratchCount: made) { index, scratch in
         packed[index / tiles].pack(tile: index % tiles, scratch: scratch)
       }

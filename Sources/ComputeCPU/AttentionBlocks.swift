@@ -85,11 +85,12 @@ struct PackedHead: @unchecked Sendable {
 /// Blocks of queries of one head, each against all keys.
 struct QueryBlock: @unchecked Sendable {
   private let q: Matrix
-  private let epsilon: Float?
+  private let preparations: [HeadPreparation]
   private let result: Matrix
   private let rows: SequenceRows
   private let keyBias: (position: Int, value: Float)?
   private let scale: Float
+  private let isCausal: Bool
   private let distanceBias: Matrix?
   private let headDimension: Int
   private let kernels: KernelSet
@@ -103,7 +104,8 @@ struct QueryBlock: @unchecked Sendable {
     _ attention: Attention, _ sequence: AttentionSequence, result: Matrix, kernels: KernelSet
   ) {
     q = attention.q
-    epsilon = attention.epsilon
+    preparations = attention.preparations
+    isCausal = attention.isCausal
     self.result = result
     scale = attention.scale
     distanceBias = attention.distanceBias
@@ -143,9 +145,9 @@ struct QueryBlock: @unchecked Sendable {
     let sums = queries + size * headDimension
     let scores = sums + size * width
     let probabilities = scores + size * keyCount
-    // Rows that are normalized lie where sums will be.
+    // Rows that are prepared lie where sums will be.
     let columns = head.head * headDimension..<(head.head + 1) * headDimension
-    HeadRows(q.columns(columns), epsilon: epsilon, kernels: kernels).pack(
+    HeadRows(q.columns(columns), .queries, preparing: preparations, kernels: kernels).pack(
       places, of: rows, into: queries, width: kernels.rowTile, scratch: sums)
     sums.update(repeating: 0, count: size * width)
     var softmax = (0..<places.count).map { row in
@@ -153,10 +155,12 @@ struct QueryBlock: @unchecked Sendable {
     }
     for keyBlock in 0..<head.tileCount {
       let keys = head.places(block: keyBlock)
+      if isCausal, keys.lowerBound >= places.upperBound { break }
       score(places.count, queries, head, keys, into: scores)
       for row in 0..<places.count {
         bias(softmax[row].scores, place: places.lowerBound + row, head: head.head, keys)
-        softmax[row].count = keys.count
+        softmax[row].count = visible(keys, from: places.lowerBound + row, softmax[row].scores)
+        if softmax[row].count == 0 { continue }
         kernels.continueSoftmax(&softmax[row])
         if softmax[row].correction != 1 {
           let (sums, factor) = (sums + row * width, softmax[row].correction)
@@ -166,6 +170,16 @@ struct QueryBlock: @unchecked Sendable {
       gather(places.count, scores, probabilities, head, keyBlock, into: sums)
     }
     write(places, sums, softmax, head: head.head)
+  }
+
+  /// How many of a block's keys a place sees. The probabilities of the others become 0.
+  private func visible(
+    _ keys: Range<Int>, from place: Int, _ scores: UnsafeMutablePointer<Float>
+  ) -> Int {
+    guard isCausal else { return keys.count }
+    let count = max(0, min(keys.count, place + 1 - keys.lowerBound))
+    (scores + count).update(repeating: 0, count: keys.count - count)
+    return count
   }
 
   /// `scores = q kᵀ` for one block of keys.

@@ -49,6 +49,15 @@ extension ProductInput {
         arguments.source = UnsafePointer(result)
       }
       kernels.normalize(&arguments)
+    case .normalized(let epsilon, let weight, let bias):
+      weight.withUnsafeBufferPointer { weight in
+        bias.withUnsafeBufferPointer { bias in
+          var arguments = NormalizedRow(
+            .meanAndVariance, source: x.row(row), epsilon: epsilon, weight: weight.baseAddress,
+            shift: bias.baseAddress, result: result, count: columns)
+          kernels.normalize(&arguments)
+        }
+      }
     case .rootMeanSquare(let epsilon, let weight):
       weight.withUnsafeBufferPointer { weight in
         var arguments = NormalizedRow(
@@ -59,6 +68,15 @@ extension ProductInput {
     case .gated(let activation, let values):
       var arguments = ActivatedRow(
         activation, source: x.row(row), factor: values.row(row), result: result, count: columns)
+      kernels.activate(&arguments)
+    case .activated(let activation):
+      var arguments = ActivatedRow(
+        activation, source: x.row(row), result: result, count: columns)
+      kernels.activate(&arguments)
+    case .joined(let activation, let other):
+      result.update(from: x.row(row), count: x.columns)
+      var arguments = ActivatedRow(
+        activation, source: other.row(row), result: result + x.columns, count: other.columns)
       kernels.activate(&arguments)
     }
   }

@@ -53,6 +53,8 @@ package struct ConversionSource {
   package let tensors: [PartTensor]
   package let tokenizer: TokenizerSource?
   let scheduler: ConfigurationFile?
+  /// How pictures are made with a published model of this kind; nil without a denoiser.
+  private let published: SamplingDefaults?
   /// A GGUF file whose metadata may hold defaults.
   let defaults: GGUFFile?
   /// Every file that was opened.
@@ -94,6 +96,9 @@ package struct ConversionSource {
       tensors += found
     }
     (self.parts, self.tensors) = (parts, tensors)
+    published = sources.parts.first { $0.slot == sources.family.denoiser }.flatMap {
+      sources.family.defaults(having: $0.weights.has)
+    }
     tokenizer = sources.tokenizer
     scheduler = sources.scheduler
     defaults = sources.defaults
@@ -111,6 +116,17 @@ package struct ConversionSource {
   ) -> String? {
     guard selection == .all, there.count == 1, let part = there.first else { return nil }
     return "to convert the \(part.name) alone, pass --part \(part.option)"
+  }
+
+  /// The noise schedule that the files ask for.
+  ///
+  /// - Throws: `ModelFileError` if a value is of the wrong kind, or nothing tells.
+  func schedule() throws(ModelFileError) -> ScheduleFacts {
+    guard let published else {
+      throw ModelFileError(
+        path: files.first ?? "model", kind: .unsupported, fault: "has no noise schedule")
+    }
+    return try ScheduleFacts(scheduler, defaults, of: family, published: published)
   }
 
   /// An opened part by its place.

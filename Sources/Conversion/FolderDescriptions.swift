@@ -25,7 +25,7 @@ struct FolderDescriptions {
       )
     }
     guard isWhole else { return files }
-    files.append(("scheduler/scheduler_config.json", Self.bytes(scheduler)))
+    files.append(("scheduler/scheduler_config.json", try Self.bytes(scheduler)))
     for folder in source.family.slots.compactMap(\.tokenizer) {
       files += try tokenizerFiles().map { ("\(folder)/\($0.name)", $0.bytes) }
     }
@@ -71,12 +71,12 @@ struct FolderDescriptions {
   }
 
   private var scheduler: JSONValue {
-    if let stated = source.scheduler?.json { return stated }
-    let (keys, published) = (source.family.metadata, source.family.defaults)
-    let shift = source.defaults?.value(for: keys.shift)?.decimal
-    let count = source.defaults?.value(for: keys.trainTimesteps)?.integer
-    return PipelineDescription.scheduler(
-      shift: shift ?? published.shift, trainTimesteps: count ?? published.trainTimesteps)
+    get throws(ModelFileError) {
+      if let stated = source.scheduler?.json { return stated }
+      let schedule = try source.schedule()
+      return PipelineDescription.scheduler(
+        shift: schedule.shift, trainTimesteps: schedule.trainTimesteps)
+    }
   }
 
   // MARK: Tokenizer

@@ -43,7 +43,7 @@ extension ConversionSource {
   private func defaultPairs() throws(ModelFileError) -> [Pair] {
     var pairs: [Pair] = []
     let keys = family.metadata
-    let schedule = [keys.shift, keys.trainTimesteps]
+    let schedule = keys.schedule
     for key in keys.flags.map(\.key) + schedule {
       guard let value = defaults?.value(for: key) else { continue }
       guard value.double != nil else {
@@ -55,10 +55,11 @@ extension ConversionSource {
     }
     guard let scheduler else { return pairs }
     pairs.removeAll { schedule.contains($0.key) }
-    if let shift = scheduler.json["shift"]?.doubleValue {
-      pairs.append((keys.shift, .float32(Float(shift))))
-    }
-    if let count = scheduler.json["num_train_timesteps"]?.integerValue {
+    let isDynamic = scheduler.json["use_dynamic_shifting"]?.boolValue == true
+    let count = scheduler.json["num_train_timesteps"]?.integerValue
+    if isDynamic || scheduler.json["shift"]?.doubleValue != nil {
+      pairs += keys.pairs(try self.schedule().shift, trainTimesteps: count)
+    } else if let count {
       pairs.append((keys.trainTimesteps, .uint32(UInt32(clamping: count))))
     }
     return pairs

@@ -89,7 +89,7 @@ struct TypePolicy {
     case .vector: return (.f32, mix.base == .f32 ? nil : "vector")
     case .table: return (mix.base == .f32 || mix.base == .bf16 ? .f32 : .f16, kept)
     case .sensitive: return (mix.base.isBlockQuantized ? .f16 : mix.base, kept)
-    case .embedding, .value, .output, .textDown, .modulation, .matrix: break
+    case .embedding, .value, .fusedValue, .output, .textDown, .modulation, .matrix: break
     }
     // Counted in any case, since the count decides about those that follow.
     let published = publishedType(tensor)
@@ -98,7 +98,7 @@ struct TypePolicy {
     if preset == .compact, role == .modulation {
       return choose(published.stepSmaller, insteadOf: published)
     }
-    if preset == .careful, role == .value || role == .output || isBorder(tensor) {
+    if preset == .careful, [.value, .fusedValue, .output].contains(role) || isBorder(tensor) {
       return choose(published.stepBetter, insteadOf: published)
     }
     return (published, published == mix.base ? nil : "mix")
@@ -129,6 +129,7 @@ struct TypePolicy {
       let index = valuesSeen[tensor.part, default: 0]
       valuesSeen[tensor.part] = index + 1
       return valueType(tensor, index)
+    case .fusedValue: return fusedValueType
     case .textDown:
       let index = downsSeen[tensor.part, default: 0]
       downsSeen[tensor.part] = index + 1
@@ -151,6 +152,16 @@ struct TypePolicy {
       tensor.convention == .languageModel
         && !Self.usesMoreBits(index, of: valueCounts[tensor.part] ?? 0)
         ? mix.base : .q6_K
+    default: mix.base
+    }
+  }
+
+  /// Values share their rows with queries and keys, which need less.
+  private var fusedValueType: ElementType {
+    switch (mix.base, mix.size) {
+    case (.q3_K, .medium), (.q3_K, .large): .q4_K
+    case (.q4_K, .medium): .q5_K
+    case (.q5_K, .medium): .q6_K
     default: mix.base
     }
   }

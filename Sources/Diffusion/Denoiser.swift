@@ -12,6 +12,9 @@ package protocol Denoiser: Sendable {
   associatedtype Session: Sendable
 
   var geometry: LatentGeometry { get }
+  /// Whether the strength of guidance is an input of the network: it was distilled from one that
+  /// needs a second prediction for it.
+  var isGuidanceDistilled: Bool { get }
   /// What is read once for a schedule.
   var scheduleStages: [WeightStage] { get }
   /// What each step reads.
@@ -22,12 +25,14 @@ package protocol Denoiser: Sendable {
   /// - Parameters:
   ///   - prompts: one for each branch of guidance.
   ///   - times: the network's times of all steps, 1 (noise) to 0.
+  ///   - guidance: strength of the distilled guidance; nil where there is none.
   ///   - size: of the latents.
   ///   - device: where to compute.
   /// - Returns: what `session` takes.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   func prepare(
-    _ prompts: [Conditioning], times: [Float], size: LatentSize, on device: any ComputeDevice
+    _ prompts: [Conditioning], times: [Float], guidance: Float?, size: LatentSize,
+    on device: any ComputeDevice
   ) throws(ComputeError) -> Prepared
 
   /// Allocates memory for the steps of some pictures.

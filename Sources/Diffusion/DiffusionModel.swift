@@ -1,3 +1,5 @@
+import Checkpoints
+
 /// What makes a picture: a model's parts, opened and typed.
 package protocol DiffusionModel: Sendable {
   associatedtype Text: Conditioner
@@ -13,7 +15,7 @@ package protocol DiffusionModel: Sendable {
   ///   - shift: as the user or the model wants it.
   ///   - size: of the latents.
   /// - Returns: the schedule.
-  func schedule(shift: Double, size: LatentSize) -> any NoiseSchedule
+  func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule
   /// Takes latents from level to level.
   var sampler: any Sampler { get }
 }

@@ -6,8 +6,8 @@ package protocol LatentCodec: Sendable {
   var latentChannels: Int { get }
   /// Picture pixels per latent pixel and side.
   var upscaling: Int { get }
-  /// What the autoencoder's own latents are multiplied by to become the denoiser's.
-  var latentScale: Float { get }
+  /// How the autoencoder's own latents become the denoiser's.
+  var latentScaling: LatentScaling { get }
   /// What each picture reads.
   var weights: WeightStream { get }
 
@@ -23,6 +23,20 @@ package protocol LatentCodec: Sendable {
   func decode(
     _ latents: Latents, within bytes: Int?, on device: any ComputeDevice
   ) throws(ComputeError) -> ImagePlanes
+}
+
+/// How an autoencoder's own latents become a denoiser's: `(own − shift) · scale`.
+package struct LatentScaling: Sendable, Equatable {
+  package let scale: Float
+  package let shift: Float
+
+  package init(scale: Float, shift: Float = 0) {
+    self.scale = scale
+    self.shift = shift
+  }
+
+  /// The autoencoder's own value of a denoiser's.
+  package func own(_ value: Float) -> Float { value / scale + shift }
 }
 
 extension LatentCodec {

@@ -11,19 +11,23 @@ package struct ElementwiseKernels: Sendable {
   package let normalize: @Sendable (UnsafePointer<NormalizedRow>) -> Void
   /// Mean and sum of squared deviations of a number of elements.
   package let moments: @Sendable (UnsafePointer<Float>, Int) -> RowMoments
+  /// Turns pairs of neighbours by angles.
+  package let rotate: @Sendable (UnsafePointer<RotatedRow>) -> Void
 
   package init(
     activate: @escaping @Sendable (UnsafePointer<ActivatedRow>) -> Void,
     scale: @escaping @Sendable (UnsafePointer<ScaledRow>) -> Void,
     addGated: @escaping @Sendable (UnsafePointer<GatedSumRow>) -> Void,
     normalize: @escaping @Sendable (UnsafePointer<NormalizedRow>) -> Void,
-    moments: @escaping @Sendable (UnsafePointer<Float>, Int) -> RowMoments
+    moments: @escaping @Sendable (UnsafePointer<Float>, Int) -> RowMoments,
+    rotate: @escaping @Sendable (UnsafePointer<RotatedRow>) -> Void
   ) {
     self.activate = activate
     self.scale = scale
     self.addGated = addGated
     self.normalize = normalize
     self.moments = moments
+    self.rotate = rotate
   }
 }
 
@@ -33,6 +37,8 @@ package enum Activation: Sendable {
   case silu
   /// GELU, tanh approximation: `x · σ(2 √(2/π) (x + 0.044715 x³))`.
   case geluTanh
+  /// GELU, sigmoid approximation: `x · σ(1.702 x)`.
+  case geluQuick
   /// `max(x, 0)`; NaN stays NaN.
   case rectifier
 }
@@ -147,6 +153,28 @@ package struct NormalizedRow {
     self.weight = weight
     self.weightOffset = weightOffset
     self.shift = shift
+    self.result = result
+    self.count = count
+  }
+}
+
+/// Arguments of `ElementwiseKernels.rotate`: for each pair of neighbours,
+/// `(x, y) → (x · cos − y · sin, x · sin + y · cos)`.
+package struct RotatedRow {
+  /// `[count]`, an even number.
+  package var source: UnsafePointer<Float>
+  /// `[count]`: cosine and sine of each pair's angle.
+  package var angles: UnsafePointer<Float>
+  /// `[count]`; may be the source.
+  package var result: UnsafeMutablePointer<Float>
+  package var count: Int
+
+  package init(
+    source: UnsafePointer<Float>, angles: UnsafePointer<Float>,
+    result: UnsafeMutablePointer<Float>, count: Int
+  ) {
+    self.source = source
+    self.angles = angles
     self.result = result
     self.count = count
   }

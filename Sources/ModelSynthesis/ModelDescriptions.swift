@@ -20,6 +20,7 @@ struct ModelDescriptions {
     let settings = preset.parts.flatMap(\.facts.settings).compactMap { value in
       keys.key(of: value.setting).map { (key: $0, value: value.metadataValue) }
     }
+    let guidance = defaults.guidance.map { [(keys.guidance, GGUFWriter.Value.float32(Float($0)))] }
     return [
       ("general.architecture", .string(family.architecture)),
       ("general.name", .string("\(preset.name) with random weights")),
@@ -29,10 +30,11 @@ struct ModelDescriptions {
       (keys.height, .uint32(UInt32(clamping: defaults.height))),
       (keys.steps, .uint32(UInt32(clamping: defaults.steps))),
       (keys.guidanceScale, .float32(Float(defaults.guidanceScale))),
-      (keys.maxSequenceLength, .uint32(UInt32(clamping: defaults.maxSequenceLength))),
-      (keys.shift, .float32(Float(defaults.shift))),
-      (keys.trainTimesteps, .uint32(UInt32(clamping: defaults.trainTimesteps))),
-    ] + settings + [("tokenizer.huggingface.json", .string(tokenizer.text()))]
+    ] + (guidance ?? []) + [
+      (keys.maxSequenceLength, .uint32(UInt32(clamping: defaults.maxSequenceLength)))
+    ] + keys.pairs(defaults.shift, trainTimesteps: defaults.trainTimesteps) + settings + [
+      ("tokenizer.huggingface.json", .string(tokenizer.text()))
+    ]
   }
 
   // MARK: Folder

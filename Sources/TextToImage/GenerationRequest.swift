@@ -14,6 +14,9 @@ public struct GenerationRequest: Sendable, Equatable {
   public var steps: Int?
   /// Strength of classifier-free guidance; 1 and below switch it off.
   public var guidanceScale: Double?
+  /// Strength of the distilled guidance, for models whose network takes it as an input; others
+  /// refuse it.
+  public var guidance: Double?
   /// Seed of the first image's noise; image i uses `seed + i`.
   public var seed: UInt64 = 0
   /// Pictures to make from the prompt.
@@ -42,8 +45,10 @@ public struct GenerationDefaults: Sendable, Equatable {
   public var steps: Int
   /// Strength of classifier-free guidance.
   public var guidanceScale: Double
-  /// Shift of the noise schedule.
-  public var shift: Double
+  /// Strength of the distilled guidance; nil for models without one.
+  public var guidance: Double?
+  /// Shift of the noise schedule; nil where it depends on the picture's size.
+  public var shift: Double?
   /// Most tokens of a prompt.
   public var maxSequenceLength: Int
 
@@ -52,7 +57,8 @@ public struct GenerationDefaults: Sendable, Equatable {
     height = defaults.height
     steps = defaults.steps
     guidanceScale = defaults.guidanceScale
-    shift = defaults.shift
+    guidance = defaults.guidance
+    shift = defaults.shift.fixed
     maxSequenceLength = defaults.maxSequenceLength
   }
 }
@@ -71,6 +77,8 @@ public struct GenerationSettings: Sendable, Equatable {
   public let steps: Int
   /// Strength of classifier-free guidance.
   public let guidanceScale: Double
+  /// Strength of the distilled guidance; nil for models without one.
+  public let guidance: Double?
   /// Seed of each image.
   public let seeds: [UInt64]
   /// Shift of the noise schedule.

@@ -152,7 +152,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     report(.preparingSchedule)
     let conditions = try computing { () throws(ComputeError) in
       try model.denoiser.prepare(
-        prompts, times: prepared.times, size: prepared.size, on: device)
+        prompts, times: prepared.times, guidance: prepared.distilledGuidance,
+        size: prepared.size, on: device)
     }
     for stage in model.denoiser.scheduleStages { end(stage) }
     statistics.scheduleSeconds = clock.lap()

@@ -48,7 +48,7 @@ extension GenerationSettings {
   func resized(width: Int, height: Int) -> GenerationSettings {
     GenerationSettings(
       prompt: prompt, negativePrompt: negativePrompt, width: width, height: height, steps: steps,
-      guidanceScale: guidanceScale, seeds: seeds, shift: shift,
+      guidanceScale: guidanceScale, guidance: guidance, seeds: seeds, shift: shift,
       maxSequenceLength: maxSequenceLength, sigmas: sigmas)
   }
 }

@@ -29,6 +29,8 @@ public final class Pipeline: Sendable {
   /// What an autoencoder's own latents, as ComfyUI keeps them, are multiplied by to become those of
   /// requests and results.
   public let latentScale: Float
+  /// What is taken from an autoencoder's own latents before.
+  public let latentShift: Float
   /// Largest width and height that the model has positions for.
   public let largestSide: Int
   /// The files that the model consists of.
@@ -43,6 +45,8 @@ public final class Pipeline: Sendable {
   /// What is strange about the files without being a fault: lines.
   let fileNotes: [String]
   let model: any DiffusionModel
+  /// How strongly noise levels are pulled towards 1, unless a request says otherwise.
+  let shift: LevelShift
   /// Resident memory of the program with the opened model, before any weights were used.
   let baseBytes: Int
   /// What requests of this model need.
@@ -80,11 +84,13 @@ public final class Pipeline: Sendable {
     let sources = try ModelSources(paths, hints: hints, in: .known)
     let modelDefaults = try ModelDefaults(sources)
     let model = try FamilyCatalog.known.open(
-      sources, trainTimesteps: modelDefaults.trainTimesteps)
+      sources, trainTimesteps: modelDefaults.schedule.trainTimesteps)
     self.model = model
+    shift = modelDefaults.schedule.shift
     let geometry = model.denoiser.geometry
     upscaling = model.codec.upscaling
-    latentScale = model.codec.latentScale
+    latentScale = model.codec.latentScaling.scale
+    latentShift = model.codec.latentScaling.shift
     sizeMultiple = upscaling * geometry.sideMultiple
     largestSide = upscaling * geometry.largestSide
     self.threadCount = threadCount ?? availableCoreCount()

@@ -9,6 +9,8 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   /// Of the latents.
   let size: LatentSize
   let guidance: Guidance
+  /// Strength of the distilled guidance; nil for models without one.
+  let distilledGuidance: Float?
   /// Every time at which the network will be asked.
   let times: [Float]
 
@@ -30,7 +32,8 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
     )
     guidance =
       settings.usesGuidance ? .classifierFree(scale: Float(settings.guidanceScale)) : .none
-    let schedule = model.schedule(shift: settings.shift, size: size)
+    distilledGuidance = settings.guidance.map { Float($0) }
+    let schedule = model.schedule(shift: .fixed(settings.shift), size: size)
     times = model.sampler.levels(for: settings.sigmas).map(schedule.modelTime)
   }
 

@@ -9,7 +9,7 @@ package struct PromptLine: Sendable, Equatable {
   /// What it should not show.
   package var negativePrompt: String?
   package var width, height, steps, maxSequenceLength, imageCount: Int?
-  package var guidanceScale, shift: Double?
+  package var guidanceScale, guidance, shift: Double?
   package var seed: UInt64?
   /// The picture's file.
   package var output: String?
@@ -26,6 +26,7 @@ package struct PromptLine: Sendable, Equatable {
     request.height = height ?? request.height
     request.steps = steps ?? request.steps
     request.guidanceScale = guidanceScale ?? request.guidanceScale
+    request.guidance = guidance ?? request.guidance
     request.shift = shift ?? request.shift
     request.maxSequenceLength = maxSequenceLength ?? request.maxSequenceLength
     request.seed = seed ?? request.seed
@@ -40,8 +41,8 @@ package struct PromptLine: Sendable, Equatable {
 
 /// What a line of JSON may say.
 package enum PromptKey: String, Sendable, CaseIterable {
-  case prompt, negativePrompt, width, height, steps, guidanceScale, shift, maxSequenceLength, seed
-  case numImages, output
+  case prompt, negativePrompt, width, height, steps, guidanceScale, guidance, shift
+  case maxSequenceLength, seed, numImages, output
 
   /// Either spelling is taken: guidanceScale and guidance_scale.
   init?(spelled name: String) {
@@ -60,6 +61,7 @@ package enum PromptKey: String, Sendable, CaseIterable {
     case .height: line.height != nil
     case .steps: line.steps != nil
     case .guidanceScale: line.guidanceScale != nil
+    case .guidance: line.guidance != nil
     case .shift: line.shift != nil
     case .maxSequenceLength: line.maxSequenceLength != nil
     case .seed: line.seed != nil
@@ -182,6 +184,7 @@ extension PromptLine {
     case .steps: steps = try count()
     case .maxSequenceLength: maxSequenceLength = try count()
     case .guidanceScale: guidanceScale = try number()
+    case .guidance: guidance = try number()
     case .shift: shift = try number()
     case .seed:
       // Metadata of pictures has seeds as texts where they are beyond what JSON readers keep.

@@ -25,16 +25,17 @@ extension Pipeline {
     guard scale.isFinite, abs(scale) <= 1000 else {
       throw .invalidRequest("guidance scale \(scale) is outside of -1000...1000")
     }
-    let shift = request.shift ?? defaults.shift
-    guard shift.isFinite, (1e-3...1e3).contains(shift) else {
+    if let shift = request.shift, !shift.isFinite || !(1e-3...1e3).contains(shift) {
       throw .invalidRequest("shift \(shift) is outside of 0.001...1000")
     }
-    let size = LatentSize(height: height / upscaling, width: width / upscaling)
-    let sigmas = try sigmas(of: request, model.schedule(shift: shift, size: size))
+    let schedule = model.schedule(
+      shift: request.shift.map { .fixed($0) } ?? shift,
+      size: LatentSize(height: height / upscaling, width: width / upscaling))
+    let sigmas = try sigmas(of: request, schedule)
     let settings = GenerationSettings(
       prompt: request.prompt, negativePrompt: request.negativePrompt, width: width, height: height,
-      steps: sigmas.count - 1, guidanceScale: scale,
-      seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: shift,
+      steps: sigmas.count - 1, guidanceScale: scale, guidance: try guidance(of: request),
+      seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: schedule.shift,
       maxSequenceLength: length, sigmas: sigmas)
     try checkLatents(request.latents, settings)
     return settings
@@ -104,6 +105,20 @@ extension Pipeline {
     guard range.contains(value) else {
       throw .invalidRequest("\(name) \(value) is outside of \(range)")
     }
+  }
+
+  private func guidance(of request: GenerationRequest) throws(GenerationError) -> Double? {
+    guard let guidance = request.guidance else { return defaults.guidance }
+    guard model.denoiser.isGuidanceDistilled else {
+      throw .invalidRequest(
+        "guidance \(guidance) has no meaning for this model, whose network does not take it as an "
+          + "input: the strength of classifier-free guidance is the guidance scale "
+          + "(--guidance-scale)")
+    }
+    guard guidance.isFinite, (0...1000).contains(guidance) else {
+      throw .invalidRequest("guidance \(guidance) is outside of 0...1000")
+    }
+    return guidance
   }
 
   private func sigmas(

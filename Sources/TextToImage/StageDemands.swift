@@ -42,7 +42,8 @@ struct StageDemands: Sendable {
     var prepared: Model.Network.Prepared?
     let scheduleBytes = try rehearsal.peakBytes { () throws(ComputeError) in
       prepared = try model.denoiser.prepare(
-        conditions, times: request.times, size: request.size, on: rehearsal)
+        conditions, times: request.times, guidance: request.distilledGuidance, size: request.size,
+        on: rehearsal)
     }
     conditions = []
     let before = rehearsal.work

@@ -36,7 +36,8 @@ struct PartSourceTests {
     #expect(try source().value(Self.setting, in: 1...99) == 32)
     let other = Setting("other", published: 7)
     #expect(try source().value(other, in: 1...99) == 7)
-    let scale = try #require(AuraFlow.autoencoder.networks[0].settings.last)
+    let scale = try #require(
+      AuraFlow.autoencoder.networks[0].settings.first { $0.key == "scaling_factor" })
     #expect(try source().published(scale) == 0.13025)
   }
 

@@ -113,7 +113,9 @@ struct AttentionTests {
         try device.attend(
           Attention(
             q, k, v, sequences: [sequence], headDimension: shape.headDimension,
-            normalizing: epsilon, scale: 0.2), into: result)
+            preparing: epsilon.map {
+              [HeadPreparation(rows: 0..<shape.tokens, .init(.meanAndVariance, epsilon: $0))]
+            } ?? [], scale: 0.2), into: result)
         return result.values
       }
       let expected = try run(normalized[0], normalized[1], normalizing: nil)

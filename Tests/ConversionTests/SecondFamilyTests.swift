@@ -62,7 +62,7 @@ private enum Painter {
     singleFilePrefix: "model.", published: "nowhere", example: "canvas.weight")
   static let text = Slot(
     "text_encoder_2", name: "second text encoder", option: "text-encoder-2",
-    networks: [UMT5Encoder.description], singleFilePrefix: "t5.", keepsFolderNames: true,
+    networks: [T5Encoder.umt5Description], singleFilePrefix: "t5.", keepsFolderNames: true,
     tokenizer: "tokenizer", published: "nowhere", example: "enc.blk.0.attn_q.weight")
   static let image = Slot(
     "vae", name: "VAE", option: "vae",
@@ -75,7 +75,8 @@ private enum Painter {
   static let family = FamilyDescription(
     name: "Painter", modelPhrase: "a Painter model", pipelineClass: "PainterPipeline",
     denoiser: denoiser, otherSlots: [text, image], metadata: MetadataKeys(prefix: "painter"),
-    defaults: tiny.defaults, tokenizerPublished: "nowhere", promptAdvice: "Painter reads nothing",
+    variants: [FamilyVariant(tiny.defaults)], tokenizerPublished: "nowhere",
+    promptAdvice: "Painter reads nothing",
     presets: [
       ModelPreset(
         name: "painting", defaults: tiny.defaults, pieceCount: tiny.pieceCount,
@@ -170,7 +171,7 @@ struct SecondFamilyTests {
     for (slot, family) in [(AuraFlow.textEncoder, AuraFlow.family), (Painter.text, Painter.family)]
     {
       let source = try PartSource(slot, of: family, path: text, in: catalog)
-      #expect(source.slot == slot && source.network.id == UMT5Encoder.description.id)
+      #expect(source.slot == slot && source.network.id == T5Encoder.umt5Description.id)
     }
     let image = folder.path("image.safetensors")
     try model(Painter.family, .f32).write(Painter.image, to: image, on: pool)
@@ -180,7 +181,7 @@ struct SecondFamilyTests {
       var hints = ArchitectureHints()
       hints.normGroups = 8
       let source = try PartSource(slot, of: family, path: image, hints: hints, in: catalog)
-      #expect(try AutoencoderDecoder(source).latentScale == factor)
+      #expect(try AutoencoderDecoder(source).latentScaling.scale == factor)
     }
   }
 

@@ -35,7 +35,7 @@ struct AutoencoderDecoderTests {
       // Goldens are in the autoencoder's own scale.
       let decoded = try pixels(
         decoder,
-        latents(fixture.golden, "\(run).latents", times: decoder.scalingFactor))
+        latents(fixture.golden, "\(run).latents", times: decoder.latentScaling.scale))
       let expected = try fixture.golden.floats("\(run).decoded")
       #expect(relativeError(decoded, expected) < Tolerance.network)
     }

@@ -129,7 +129,7 @@ import Testing
     }
     device.releaseMemory()
     let prepared = try meters[1].measure { () throws(ComputeError) in
-      try model.denoiser.prepare(conditions, times: times, size: size, on: device)
+      try model.denoiser.prepare(conditions, times: times, guidance: nil, size: size, on: device)
     }
     device.releaseMemory()
     try meters[2].measure { () throws(ComputeError) in

@@ -12,8 +12,8 @@ package struct FamilyDescription: Sendable {
   package let denoiser: Slot
   /// Keys of GGUF metadata.
   package let metadata: MetadataKeys
-  /// How pictures are made with the published model.
-  package let defaults: SamplingDefaults
+  /// Its kinds, of which each has defaults of its own: the first whose mark a model has.
+  package let variants: [FamilyVariant]
   /// Where the tokenizer is published.
   package let tokenizerPublished: String
   /// What the family reads prompts with, for people who name another encoder.
@@ -24,7 +24,7 @@ package struct FamilyDescription: Sendable {
   /// Describes a family; what the parameters mean is said at the properties.
   package init(
     name: String, modelPhrase: String, pipelineClass: String, denoiser: Slot, otherSlots: [Slot],
-    metadata: MetadataKeys, defaults: SamplingDefaults, tokenizerPublished: String,
+    metadata: MetadataKeys, variants: [FamilyVariant], tokenizerPublished: String,
     promptAdvice: String, presets: [ModelPreset] = []
   ) {
     self.name = name
@@ -33,7 +33,7 @@ package struct FamilyDescription: Sendable {
     slots = [denoiser] + otherSlots
     self.denoiser = denoiser
     self.metadata = metadata
-    self.defaults = defaults
+    self.variants = variants
     self.tokenizerPublished = tokenizerPublished
     self.promptAdvice = promptAdvice
     self.presets = presets
@@ -41,6 +41,29 @@ package struct FamilyDescription: Sendable {
 
   /// `general.architecture` of a GGUF file of the whole model.
   package var architecture: String { denoiser.architecture }
+}
+
+extension FamilyDescription {
+  /// How pictures are made with a model of the family.
+  ///
+  /// - Parameter hasTensor: whether the denoiser has a tensor of one of our names.
+  /// - Returns: the defaults of the first kind that it is.
+  package func defaults(having hasTensor: (String) -> Bool) -> SamplingDefaults? {
+    (variants.first { $0.mark.map(hasTensor) ?? true } ?? variants.last)?.defaults
+  }
+}
+
+/// A kind of model of a family.
+package struct FamilyVariant: Sendable {
+  /// A tensor of the denoiser, by our name, that other kinds do not have; nil for the kind that is
+  /// left.
+  package let mark: String?
+  package let defaults: SamplingDefaults
+
+  package init(mark: String? = nil, _ defaults: SamplingDefaults) {
+    self.mark = mark
+    self.defaults = defaults
+  }
 }
 
 /// How pictures are made with a model unless somebody says otherwise.
@@ -52,20 +75,23 @@ package struct SamplingDefaults: Sendable, Equatable {
   package let steps: Int
   /// Strength of classifier-free guidance.
   package let guidanceScale: Double
+  /// Strength of the distilled guidance; nil where there is none.
+  package let guidance: Double?
   /// Shift of the noise schedule.
-  package let shift: Double
+  package let shift: LevelShift
   /// Timesteps in training.
   package let trainTimesteps: Int
   /// Maximum number of tokens of a prompt.
   package let maxSequenceLength: Int
 
   package init(
-    side: Int, steps: Int, guidanceScale: Double, shift: Double, trainTimesteps: Int,
-    maxSequenceLength: Int
+    side: Int, steps: Int, guidanceScale: Double, guidance: Double? = nil, shift: LevelShift,
+    trainTimesteps: Int, maxSequenceLength: Int
   ) {
     (width, height) = (side, side)
     self.steps = steps
     self.guidanceScale = guidanceScale
+    self.guidance = guidance
     self.shift = shift
     self.trainTimesteps = trainTimesteps
     self.maxSequenceLength = maxSequenceLength

@@ -13,10 +13,18 @@ package struct MetadataKeys: Sendable {
   package var steps: String { "\(prefix).default.steps" }
   /// Strength of classifier-free guidance.
   package var guidanceScale: String { "\(prefix).default.guidance_scale" }
+  /// Strength of distilled guidance.
+  package var guidance: String { "\(prefix).default.guidance" }
   /// Maximum number of tokens of a prompt.
   package var maxSequenceLength: String { "\(prefix).default.max_sequence_length" }
   /// Shift of the noise schedule.
   package var shift: String { "\(prefix).scheduler.shift" }
+  /// A shift that depends on the picture's size: exponents of a small and a large picture, and
+  /// their image tokens. They take the place of a fixed one.
+  package var baseShift: String { "\(prefix).scheduler.base_shift" }
+  package var maximumShift: String { "\(prefix).scheduler.max_shift" }
+  package var baseTokens: String { "\(prefix).scheduler.base_image_seq_len" }
+  package var maximumTokens: String { "\(prefix).scheduler.max_image_seq_len" }
   /// Timesteps in training.
   package var trainTimesteps: String { "\(prefix).scheduler.train_timesteps" }
 
@@ -24,7 +32,7 @@ package struct MetadataKeys: Sendable {
   package var flags: [(key: String, flag: String)] {
     [
       (width, "-W"), (height, "-H"), (steps, "--steps"), (guidanceScale, "--guidance-scale"),
-      (maxSequenceLength, "--max-sequence-length"),
+      (guidance, "--guidance"), (maxSequenceLength, "--max-sequence-length"),
     ]
   }
 

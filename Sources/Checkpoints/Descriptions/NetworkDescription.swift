@@ -21,8 +21,10 @@ package struct NetworkDescription: Sendable {
   package let modelTypes: [String]
   /// `general.architecture` of a GGUF file with this network by itself.
   package let architecture: String
-  /// Its namings: ours first, that of folders second, then others.
+  /// Its namings: ours first.
   package let tables: [NameTable]
+  /// Index of the naming that folders have.
+  private let folderTable: Int
   /// The only prefixes under which it is looked for, since its names are short; nil for any.
   package let prefixes: [String]?
   /// Tensors that networks with similar names do not have, of which every file of it has one; empty
@@ -47,7 +49,7 @@ package struct NetworkDescription: Sendable {
 
   package init(
     id: String, library: Library, className: String, modelTypes: [String] = [],
-    architecture: String, tables: [NameTable], prefixes: [String]? = nil,
+    architecture: String, tables: [NameTable], folderTable: Int = 1, prefixes: [String]? = nil,
     distinguishing: [String] = [], roles: [RoleRule], convention: QuantizationConvention? = nil,
     settings: [Setting] = [], tokenTables: [String] = [], lookupTables: [String] = [],
     idleParts: [String] = [],
@@ -60,6 +62,7 @@ package struct NetworkDescription: Sendable {
     self.modelTypes = modelTypes
     self.architecture = architecture
     self.tables = tables
+    self.folderTable = folderTable
     self.prefixes = prefixes
     self.distinguishing = distinguishing
     self.roles = roles
@@ -98,14 +101,13 @@ package struct NetworkDescription: Sendable {
   package func inFolder(
     _ name: String, levels: Int = 0
   ) -> (name: String, rowOrder: NameRule.RowOrder) {
-    // Our own names come first in every list of tables, those of folders second.
-    let found = tables.dropFirst().first?.foreign(of: name, levels: levels)
+    let found = tables[folderTable].foreign(of: name, levels: levels)
     return found ?? (name, .asStored)
   }
 
   /// Levels that folders count from the other end, judged by our names of all tensors.
   package func levelCount(of names: some Sequence<String>) -> Int {
-    tables.dropFirst().first?.levelCount(of: names) ?? 0
+    tables[folderTable].levelCount(of: names)
   }
 
   /// Whether a stored name is that of a token embedding.

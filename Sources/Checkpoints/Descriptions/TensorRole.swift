@@ -11,6 +11,8 @@ package enum TensorRole: Equatable, Sendable {
   case embedding
   /// A value projection.
   case value
+  /// Projections of queries, keys and values in one matrix.
+  case fusedValue
   /// The projection of attention's result.
   case output
   /// The last projection of a text encoder's feed-forward network.
@@ -24,7 +26,7 @@ package enum TensorRole: Equatable, Sendable {
   package var isQuantized: Bool {
     switch self {
     case .vector, .table, .sensitive: false
-    case .embedding, .value, .output, .textDown, .modulation, .matrix: true
+    case .embedding, .value, .fusedValue, .output, .textDown, .modulation, .matrix: true
     }
   }
 }

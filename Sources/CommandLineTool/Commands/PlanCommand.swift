@@ -57,6 +57,11 @@ struct PlanCommand: AsyncParsableCommand {
   var guidanceScale: Double?
 
   @Option(
+    name: [.long, .customLong("distilled-guidance")],
+    help: ArgumentHelp("Guidance that FLUX.1-dev was distilled with.", valueName: "strength"))
+  var guidance: Double?
+
+  @Option(
     name: [.long, .customShort("b"), .customLong("batch-count")],
     help: ArgumentHelp("Pictures to make of the prompt.", valueName: "count"))
   var numImages = 1
@@ -86,6 +91,7 @@ struct PlanCommand: AsyncParsableCommand {
     request.height = height
     request.steps = steps
     request.guidanceScale = guidanceScale
+    request.guidance = guidance
     request.imageCount = numImages
     request.negativePrompt = negativePrompt
     request.maxSequenceLength = maxSequenceLength

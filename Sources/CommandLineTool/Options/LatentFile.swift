@@ -48,14 +48,18 @@ struct LatentFile {
   }
 
   /// The values as a model's transformer has them.
-  func values(for pipeline: Pipeline) -> [Float] { values(scale: pipeline.latentScale) }
+  func values(for pipeline: Pipeline) -> [Float] {
+    values(scale: pipeline.latentScale, shift: pipeline.latentShift)
+  }
 
   /// The values as a transformer has them.
   ///
-  /// - Parameter scale: what the autoencoder's own latents are multiplied by.
+  /// - Parameters:
+  ///   - scale: what the autoencoder's own latents are multiplied by.
+  ///   - shift: what is taken from them before.
   /// - Returns: as many as the shape says.
-  func values(scale: Float) -> [Float] {
-    factor.map { factor in stored.map { $0 * factor * scale } } ?? stored
+  func values(scale: Float, shift: Float) -> [Float] {
+    factor.map { factor in stored.map { ($0 * factor - shift) * scale } } ?? stored
   }
 
   /// The bytes of a file with latents.

@@ -31,6 +31,13 @@ struct SamplingOptions: ParsableArguments {
   var guidanceScale: Double?
 
   @Option(
+    name: [.long, .customLong("distilled-guidance")], parsing: .unconditional,
+    help: ArgumentHelp(
+      "Strength of the guidance that FLUX.1-dev was distilled with (3.5 if not given); no other "
+        + "model takes it.", valueName: "strength"))
+  var guidance: Double?
+
+  @Option(
     name: [.long, .customShort("s")], parsing: .unconditional,
     help: ArgumentHelp(
       "Seed of the noise; the same seed gives the same picture. Negative: a random one.",
@@ -61,6 +68,7 @@ struct SamplingOptions: ParsableArguments {
     request.height = height
     request.steps = steps
     request.guidanceScale = guidanceScale
+    request.guidance = guidance
     request.seed = seed.value
     request.sigmas = sigmas?.values
     request.shift = shift

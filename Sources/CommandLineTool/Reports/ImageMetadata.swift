@@ -19,12 +19,15 @@ struct ImageMetadata {
   private var parameters: String {
     var lines = [settings.prompt]
     if !negativePrompt.isEmpty { lines.append("Negative prompt: \(negativePrompt)") }
-    lines.append(
+    let guidance = settings.guidance.map { ["Distilled CFG Scale: \($0)"] } ?? []
+    let facts =
       [
         "Steps: \(settings.steps)", "Sampler: Euler", "CFG scale: \(settings.guidanceScale)",
+      ] + guidance + [
         "Seed: \(seed)", "Size: \(settings.width)x\(settings.height)", "Model: \(model)",
         "Shift: \(settings.shift)", "Version: \(RootCommand.configuration.version)",
-      ].joined(separator: ", "))
+      ]
+    lines.append(facts.joined(separator: ", "))
     return lines.joined(separator: "\n")
   }
 

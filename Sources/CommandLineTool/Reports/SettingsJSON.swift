@@ -4,10 +4,13 @@ import TextToImage
 extension GenerationSettings {
   /// What reports and metadata both say of the settings.
   var commonMembers: [JSONValue.Member] {
-    [
+    let guidance: [JSONValue.Member] =
+      guidance.map { [.init(key: "guidance", value: .double($0))] } ?? []
+    return [
       .init(key: "width", value: .integer(width)), .init(key: "height", value: .integer(height)),
       .init(key: "steps", value: .integer(steps)),
       .init(key: "guidanceScale", value: .double(guidanceScale)),
+    ] + guidance + [
       .init(key: "shift", value: .double(shift)),
       .init(key: "maxSequenceLength", value: .integer(maxSequenceLength)),
     ]

@@ -16,8 +16,9 @@ extension AuraFlow {
       AuraFlowConfiguration(
         hiddenSize: 1024, headDimension: 256, doubleLayerCount: 2, singleLayerCount: 14,
         textWidth: 768, gridSide: 64),
-      UMT5Encoder.Configuration(
-        width: 768, layerCount: 6, headCount: 12, feedForwardWidth: 2048, vocabularySize: 32_128),
+      T5Encoder.Configuration(
+        width: 768, layerCount: 6, headCount: 12, feedForwardWidth: 2048, vocabularySize: 32_128,
+        sharesPositionBias: false),
       autoencoder(channels: [64, 64, 128, 128], blocksPerLevel: 2, groups: 32),
       defaults(side: 512, steps: 20, maxSequenceLength: 256)),
     preset(
@@ -25,8 +26,9 @@ extension AuraFlow {
       AuraFlowConfiguration(
         hiddenSize: 256, headDimension: 256, doubleLayerCount: 1, singleLayerCount: 2,
         textWidth: 256, gridSide: 16),
-      UMT5Encoder.Configuration(
-        width: 256, layerCount: 2, headCount: 4, feedForwardWidth: 512, vocabularySize: 1024),
+      T5Encoder.Configuration(
+        width: 256, layerCount: 2, headCount: 4, feedForwardWidth: 512, vocabularySize: 1024,
+        sharesPositionBias: false),
       autoencoder(channels: [16, 16, 32, 32], blocksPerLevel: 1, groups: 8),
       defaults(side: 128, steps: 4, maxSequenceLength: 64), pieceCount: 1000),
   ]
@@ -37,8 +39,9 @@ extension AuraFlow {
       textWidth: publishedTextEncoder.width, gridSide: gridSide)
   }
 
-  private static let publishedTextEncoder = UMT5Encoder.Configuration(
-    width: 2048, layerCount: 24, headCount: 32, feedForwardWidth: 5120, vocabularySize: 32_128)
+  private static let publishedTextEncoder = T5Encoder.Configuration(
+    width: 2048, layerCount: 24, headCount: 32, feedForwardWidth: 5120, vocabularySize: 32_128,
+    sharesPositionBias: false)
 
   private static let publishedAutoencoder = autoencoder(
     channels: [128, 256, 512, 512], blocksPerLevel: 2, groups: 32)
@@ -52,7 +55,7 @@ extension AuraFlow {
   }
 
   private static func preset(
-    _ name: String, _ transformer: AuraFlowConfiguration, _ text: UMT5Encoder.Configuration,
+    _ name: String, _ transformer: AuraFlowConfiguration, _ text: T5Encoder.Configuration,
     _ image: AutoencoderConfiguration, _ defaults: SamplingDefaults, pieceCount: Int = 32_000
   ) -> ModelPreset {
     ModelPreset(
@@ -61,8 +64,8 @@ extension AuraFlow {
         ModelPreset.Part(Self.transformer, AuraFlowTransformer.description, transformer.facts) {
           weights throws(ModelFileError) in _ = try AuraFlowTransformer(weights, transformer)
         },
-        ModelPreset.Part(textEncoder, UMT5Encoder.description, text.facts()) {
-          weights throws(ModelFileError) in _ = try UMT5Encoder(weights, text)
+        ModelPreset.Part(textEncoder, T5Encoder.umt5Description, text.facts()) {
+          weights throws(ModelFileError) in _ = try T5Encoder(weights, text)
         },
         ModelPreset.Part(Self.autoencoder, AutoencoderDecoder.description, image.facts) {
           weights throws(ModelFileError) in try AutoencoderDecoder.request(image, from: weights)

@@ -14,7 +14,7 @@ package enum AuraFlow {
   /// The place of the text encoder.
   package static let textEncoder = Slot(
     "text_encoder", name: "text encoder", option: "text-encoder",
-    networks: [UMT5Encoder.description],
+    networks: [T5Encoder.umt5Description],
     singleFilePrefix: "text_encoders.pile_t5xl.transformer.", keepsFolderNames: true,
     tokenizer: "tokenizer",
     published: "Pile-T5-XL: text_encoder/ of huggingface.co/fal/AuraFlow-v0.3",
@@ -37,7 +37,7 @@ package enum AuraFlow {
     name: "AuraFlow", modelPhrase: "an AuraFlow model", pipelineClass: "AuraFlowPipeline",
     denoiser: transformer, otherSlots: [textEncoder, autoencoder],
     metadata: MetadataKeys(prefix: AuraFlowTransformer.description.architecture),
-    defaults: defaults(side: 1024, steps: 50, maxSequenceLength: 256),
+    variants: [FamilyVariant(defaults(side: 1024, steps: 50, maxSequenceLength: 256))],
     tokenizerPublished: "tokenizer/ of huggingface.co/fal/AuraFlow-v0.3, or its tokenizer.json or "
       + "tokenizer.model",
     promptAdvice: "AuraFlow reads its prompts with Pile-T5-XL", presets: presets)
@@ -45,10 +45,13 @@ package enum AuraFlow {
   /// What SDXL's autoencoder multiplies its latents by.
   static let scalingFactor = 0.13025
 
+  /// Shift of the noise levels of all published models.
+  static let shift = 1.73
+
   /// How pictures are made with one of the family's models.
   static func defaults(side: Int, steps: Int, maxSequenceLength: Int) -> SamplingDefaults {
     SamplingDefaults(
-      side: side, steps: steps, guidanceScale: 3.5, shift: 1.73, trainTimesteps: 1000,
+      side: side, steps: steps, guidanceScale: 3.5, shift: .fixed(shift), trainTimesteps: 1000,
       maxSequenceLength: maxSequenceLength)
   }
 }

@@ -17,7 +17,7 @@ package struct AuraFlowConditioner: Conditioner {
   }
 
   let tokenizer: Tokenizer
-  let encoder: UMT5Encoder
+  let encoder: T5Encoder
   let transformer: AuraFlowTransformer
 
   package var stages: [WeightStage] { [WeightStage("text encoder", encoder.layerWeights)] }

@@ -22,7 +22,7 @@ package struct AuraFlowModel: DiffusionModel {
       try sources.part(AuraFlow.autoencoder)
     )
     let tokenizer = try Tokenizer(sources.tokenizer)
-    let encoder = try UMT5Encoder(text)
+    let encoder = try T5Encoder(text)
     denoiser = try AuraFlowTransformer(transformer)
     codec = try openLatentCodec(image)
     conditioner = AuraFlowConditioner(
@@ -31,8 +31,9 @@ package struct AuraFlowModel: DiffusionModel {
     try checkFit(text, transformer, image, tokenizerPath: sources.tokenizer.path)
   }
 
-  package func schedule(shift: Double, size: LatentSize) -> any NoiseSchedule {
-    FlowMatchSchedule(shift: shift, trainTimesteps: trainTimesteps)
+  package func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule {
+    FlowMatchSchedule(
+      shift: shift.fixed ?? AuraFlow.shift, trainTimesteps: trainTimesteps)
   }
 
   package var sampler: any Sampler { EulerSampler() }

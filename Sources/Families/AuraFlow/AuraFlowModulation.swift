@@ -1,5 +1,5 @@
 import Compute
-import Foundation
+import Networks
 
 /// Everything in an AuraFlow transformer that depends on the time alone, for a whole schedule.
 ///
@@ -50,7 +50,9 @@ extension AuraFlowTransformer {
   ) throws(ComputeError) -> AuraFlowModulation {
     let hidden = configuration.hiddenSize
     let embedding = try device.matrix(
-      times.flatMap { Self.sinusoids(time: $0, width: configuration.timeWidth) },
+      times.flatMap { time in
+        Sinusoids.embedding(width: configuration.timeWidth) { 1000 * (time * $0) }
+      },
       rows: times.count, columns: configuration.timeWidth)
     let inner = try device.matrix(rows: times.count, columns: hidden)
     let time = try device.matrix(rows: times.count, columns: hidden)
@@ -76,30 +78,5 @@ extension AuraFlowTransformer {
     return AuraFlowModulation(
       doubleLayers: doubleLayers, singleLayers: singleLayers,
       final: try vectors(weights.finalModulation))
-  }
-
-  /// Cosines, then sines, of 1000 · time at geometrically falling frequencies.
-  ///
-  /// Angles reach 1000, so one unit in the last place of a frequency shows in the latents (1e-4
-  /// at strong guidance): frequencies must have the very bits of the reference.
-  ///
-  /// - SeeAlso: diffusers `models/embeddings.py` `get_timestep_embedding`, commit 58eb52c0
-  ///   (`scale` 1000, `flip_sin_to_cos`, `downscale_freq_shift` 0).
-  static func sinusoids(time: Float, width: Int) -> [Float] {
-    let angles = frequencies(count: width / 2).map { 1000 * (time * $0) }
-    return angles.map { cosf($0) } + angles.map { sinf($0) }
-  }
-
-  /// `exp(−ln(10000) · i / count)` in float32, as PyTorch's CPU build computes it.
-  ///
-  /// Its exponential (MKL's) errs by up to 0.52 units in the last place: of the 128 frequencies of
-  /// every published model, the two that lie closest to the middle between two floats come out one
-  /// unit higher than correct rounding gives.
-  package static func frequencies(count: Int) -> [Float] {
-    (0..<count).map { index in
-      let exponent = Float(-log(10_000.0)) * Float(index) / Float(count)
-      let rounded = Float(exp(Double(exponent)))
-      return count == 128 && (index == 12 || index == 106) ? rounded.nextUp : rounded
-    }
   }
 }

@@ -1,31 +1,5 @@
 import Compute
-
-/// Which rows of the token matrix belong to which branch: the first branch's context and image,
-/// then the next one's.
-struct TokenLayout {
-  /// Context tokens of each branch.
-  let contexts: [Int]
-  /// Image tokens of every branch.
-  let imageTokens: Int
-
-  var rowCount: Int { contexts.reduce(0, +) + contexts.count * imageTokens }
-  /// Tokens of the branch that has most.
-  var largestBranch: Int { (contexts.max() ?? 0) + imageTokens }
-
-  func contextRows(of branch: Int) -> Range<Int> {
-    let start = contexts[..<branch].reduce(0, +) + branch * imageTokens
-    return start..<start + contexts[branch]
-  }
-
-  func imageRows(of branch: Int) -> Range<Int> {
-    let start = contextRows(of: branch).upperBound
-    return start..<start + imageTokens
-  }
-
-  func rows(of branch: Int) -> Range<Int> {
-    contextRows(of: branch).lowerBound..<imageRows(of: branch).upperBound
-  }
-}
+import Networks
 
 /// The activations of a generation, and what a layer does to them.
 ///
@@ -82,12 +56,14 @@ struct AuraFlowState {
     let first = layout.rows(of: branch).lowerBound
     for stream in streams { try projectHeads(stream, first: first, on: device) }
     let headDimension = configuration.headDimension
-    let sequence = AttentionSequence(
-      ranges: [0..<layout.rows(of: branch).count], keyBias: keyBiases[branch])
+    let rows = 0..<layout.rows(of: branch).count
+    let sequence = AttentionSequence(ranges: [rows], keyBias: keyBiases[branch])
+    let heads = HeadPreparation(
+      rows: rows, .init(.meanAndVariance, epsilon: AuraFlowTransformer.epsilon))
     try device.attend(
       Attention(
         q, k, v, sequences: [sequence], headDimension: headDimension,
-        normalizing: AuraFlowTransformer.epsilon, scale: 1 / Float(headDimension).squareRoot()),
+        preparing: [heads], scale: 1 / Float(headDimension).squareRoot()),
       into: attended)
     for stream in streams { try feedForward(stream, first: first, on: device) }
   }

@@ -1,5 +1,6 @@
 import Compute
 import Diffusion
+import Networks
 
 extension AuraFlowTransformer {
   package var layerCounts: [Int] {

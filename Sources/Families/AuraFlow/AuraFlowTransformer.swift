@@ -3,6 +3,7 @@ import Compute
 import Diffusion
 import Foundation
 import ModelFiles
+import Networks
 
 /// The AuraFlow diffusion transformer: noisy latents, text and time to a velocity.
 ///
@@ -52,6 +53,7 @@ package struct AuraFlowTransformer: Denoiser {
       largestSide: configuration.gridSide * configuration.patchSize)
   }
 
+  package var isGuidanceDistilled: Bool { false }
   package var scheduleStages: [WeightStage] { [WeightStage("schedule", scheduleWeights)] }
   package var stepStage: WeightStage { WeightStage("steps", stepWeights, isRepeated: true) }
 
@@ -103,7 +105,8 @@ package struct AuraFlowTransformer: Denoiser {
   }
 
   package func prepare(
-    _ prompts: [Context], times: [Float], size: LatentSize, on device: any ComputeDevice
+    _ prompts: [Context], times: [Float], guidance: Float?, size: LatentSize,
+    on device: any ComputeDevice
   ) throws(ComputeError) -> Prepared {
     Prepared(
       contexts: prompts, modulation: try modulation(times: times, on: device), size: size)
@@ -183,7 +186,7 @@ package struct AuraFlowTransformer: Denoiser {
     let (state, patches) = (session.state, session.patches)
     for (branch, latents) in latents.enumerated() {
       let features = try device.matrix(
-        patches.inputFeatures(of: latents.values), rows: patches.count,
+        patches.features(of: latents.values, .channelFirst), rows: patches.count,
         columns: patches.featureCount)
       try device.multiply(
         features, by: weights.imageInput.weight, bias: weights.imageInput.bias,
@@ -223,6 +226,7 @@ package struct AuraFlowTransformer: Denoiser {
       image, .none, scale: modulation.columns(hidden..<2 * hidden),
       shift: modulation.columns(0..<hidden), epsilon: 0)
     try device.multiply(input, by: [Product(weights.output, into: features)])
-    return patches.latents(fromOutput: try device.read(features))
+    // Unlike the input, the output has the channel last.
+    return patches.latents(of: try device.read(features), .channelLast)
   }
 }

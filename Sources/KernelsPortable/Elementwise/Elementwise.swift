@@ -2,7 +2,8 @@ import KernelInterface
 
 /// The functions of this folder.
 let elementwiseKernels = ElementwiseKernels(
-  activate: activate, scale: scale, addGated: addGated, normalize: normalize, moments: moments)
+  activate: activate, scale: scale, addGated: addGated, normalize: normalize, moments: moments,
+  rotate: rotate)
 
 /// See `ElementwiseKernels.activate`.
 func activate(_ arguments: UnsafePointer<ActivatedRow>) {
@@ -14,6 +15,7 @@ func activate(_ arguments: UnsafePointer<ActivatedRow>) {
       let inner = x + 0.044_715 * x * x * x
       return x / (1 + clampedExponential(-1.595_769_121_6 * inner))
     }
+  case .geluQuick: activate(row) { x in x / (1 + clampedExponential(-1.702 * x)) }
   case .rectifier: activate(row) { $0.replacing(with: 0, where: $0 .< 0) }
   }
 }
@@ -93,6 +95,28 @@ func normalize(_ arguments: UnsafePointer<NormalizedRow>) {
       (x - mean) * factor * (one + weight)
     }
   }
+}
+
+/// See `ElementwiseKernels.rotate`.
+func rotate(_ arguments: UnsafePointer<RotatedRow>) {
+  let row = arguments.pointee
+  let swapped = SIMD8<Float>(-1, 1, -1, 1, -1, 1, -1, 1)
+  mapLanes(row.source, row.angles, row.angles, into: row.result, count: row.count) {
+    pairs, angles, _ in
+    let (cosines, sines) = (angles.evenHalf, angles.oddHalf)
+    let (x, y) = (pairs.evenHalf, pairs.oddHalf)
+    return pairs * interleave(cosines, cosines) + swapped * interleave(y, x)
+      * interleave(sines, sines)
+  }
+}
+
+/// Lanes of two vectors in turns.
+@inline(__always)
+private func interleave(_ even: SIMD4<Float>, _ odd: SIMD4<Float>) -> Floats8 {
+  var result = Floats8()
+  result.evenHalf = even
+  result.oddHalf = odd
+  return result
 }
 
 extension NormalizedRow {

@@ -9,6 +9,8 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
   package let groups: Int
   /// What the autoencoder's own latents are multiplied by.
   package let scalingFactor: Double
+  /// What is taken from them before.
+  package let shiftFactor: Double
   /// Channels behind the first convolution.
   let firstChannels: Int
   /// Channels behind each of the two blocks in the middle.
@@ -22,13 +24,15 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
   let hasQuant: Bool
 
   private init(
-    latentChannels: Int, groups: Int, scalingFactor: Double, firstChannels: Int,
-    middleChannels: [Int], levels: [[Int]], hasAttention: Bool = true, hasPostQuant: Bool = true,
+    latentChannels: Int, groups: Int, scalingFactor: Double, shiftFactor: Double,
+    firstChannels: Int, middleChannels: [Int], levels: [[Int]], hasAttention: Bool = true,
+    hasPostQuant: Bool = true,
     hasQuant: Bool = true
   ) {
     self.latentChannels = latentChannels
     self.groups = groups
     self.scalingFactor = scalingFactor
+    self.shiftFactor = shiftFactor
     self.firstChannels = firstChannels
     self.middleChannels = middleChannels
     self.levels = levels
@@ -45,21 +49,26 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
   ///   - latentChannels: channels of the latents.
   ///   - groups: groups of the normalizations.
   ///   - scalingFactor: what latents are multiplied by.
+  ///   - shiftFactor: what is taken from them before.
+  ///   - hasQuant: whether there are convolutions between latents and both halves.
   package init(
-    channels: [Int], blocksPerLevel: Int, latentChannels: Int, groups: Int, scalingFactor: Double
+    channels: [Int], blocksPerLevel: Int, latentChannels: Int, groups: Int, scalingFactor: Double,
+    shiftFactor: Double = 0, hasQuant: Bool = true
   ) {
     let last = channels.last ?? 0
     self.init(
       latentChannels: latentChannels, groups: groups, scalingFactor: scalingFactor,
-      firstChannels: last, middleChannels: [last, last],
-      levels: channels.map { Array(repeating: $0, count: blocksPerLevel + 1) })
+      shiftFactor: shiftFactor, firstChannels: last, middleChannels: [last, last],
+      levels: channels.map { Array(repeating: $0, count: blocksPerLevel + 1) },
+      hasPostQuant: hasQuant, hasQuant: hasQuant)
   }
 
   /// The encoder that belongs to such a decoder.
   package var encoder: AutoencoderConfiguration {
     AutoencoderConfiguration(
       latentChannels: latentChannels, groups: groups, scalingFactor: scalingFactor,
-      firstChannels: levels.first?.first ?? 0, middleChannels: middleChannels,
+      shiftFactor: shiftFactor, firstChannels: levels.first?.first ?? 0,
+      middleChannels: middleChannels,
       levels: levels.map { Array($0.dropLast()) }, hasAttention: hasAttention,
       hasPostQuant: hasPostQuant, hasQuant: hasQuant)
   }
@@ -100,6 +109,7 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
     self.init(
       latentChannels: latentChannels, groups: groups,
       scalingFactor: try source.value(AutoencoderDecoder.scale, in: 1e-6...1e6),
+      shiftFactor: try source.value(AutoencoderDecoder.shift, in: -1e6...1e6),
       firstChannels: channels, middleChannels: middle, levels: levels,
       hasAttention: half.hasAttention, hasPostQuant: weights.hasModule("post_quant_conv"),
       hasQuant: weights.hasModule("quant_conv"))
@@ -123,7 +133,8 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
     let levels = (0..<half.levelCount).map { half.level($0, &place) }
     return AutoencoderConfiguration(
       latentChannels: decoder.latentChannels, groups: decoder.groups,
-      scalingFactor: decoder.scalingFactor, firstChannels: channels,
+      scalingFactor: decoder.scalingFactor, shiftFactor: decoder.shiftFactor,
+      firstChannels: channels,
       middleChannels: half.middle(&place), levels: levels, hasAttention: half.hasAttention,
       hasPostQuant: decoder.hasPostQuant, hasQuant: decoder.hasQuant)
   }

@@ -6,7 +6,7 @@ extension AutoencoderDecoder {
   /// What is known of autoencoders with KL regularization as data.
   package static let description = NetworkDescription(
     id: "AutoencoderKL", library: .diffusers, className: "AutoencoderKL", architecture: "vae",
-    tables: AutoencoderNames.tables, roles: roles, settings: [normGroups, scale],
+    tables: AutoencoderNames.tables, roles: roles, settings: [normGroups, scale, shift],
     idleParts: idleParts,
     open: { source throws(ModelFileError) in
       try AutoencoderDecoder(source).configuration.facts
@@ -23,6 +23,9 @@ extension AutoencoderDecoder {
   static let scale = Setting(
     "scaling_factor", metadata: "vae.scaling_factor", config: "scaling_factor",
     flag: "--vae-scaling-factor", published: 1)
+  /// What is added to latents after that; families have their own.
+  static let shift = Setting(
+    "shift_factor", metadata: "vae.shift_factor", config: "shift_factor", published: 0)
   /// The half that makes latents of pictures.
   static let idleParts = ["encoder.", "quant_conv."]
 
@@ -44,7 +47,7 @@ extension AutoencoderConfiguration {
       settings: [
         SettingValue(AutoencoderDecoder.normGroups, groups),
         SettingValue(AutoencoderDecoder.scale, scalingFactor),
-      ]
+      ] + (shiftFactor == 0 ? [] : [SettingValue(AutoencoderDecoder.shift, shiftFactor)])
     ) { context in members(context) }
   }
 
@@ -67,8 +70,11 @@ extension AutoencoderConfiguration {
     // pictures is unknown.
     let left =
       context.isSynthetic
-      ? ["mid_block_add_attention", "use_post_quant_conv", "use_quant_conv"] : ["sample_size"]
-    return (json.members ?? []).filter { !left.contains($0.key) }
+      ? ["mid_block_add_attention"]
+        + (hasQuant ? ["use_post_quant_conv", "use_quant_conv"] : []) : ["sample_size"]
+    let shift: [JSONValue.Member] =
+      shiftFactor == 0 ? [] : [.init(key: "shift_factor", value: .double(shiftFactor))]
+    return (json.members ?? []).filter { !left.contains($0.key) } + shift
   }
 }
 

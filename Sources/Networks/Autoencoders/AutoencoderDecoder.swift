@@ -41,9 +41,7 @@ package struct AutoencoderDecoder: StoredLatentCodec {
   package let latentChannels: Int
   package let upscaling: Int
   package let weights: WeightStream
-  /// What latents are divided by before decoding.
-  package let scalingFactor: Float
-  package var latentScale: Float { scalingFactor }
+  package let latentScaling: LatentScaling
   let groups: Int
   let postQuant: Convolution?
   let input: Convolution
@@ -69,7 +67,8 @@ package struct AutoencoderDecoder: StoredLatentCodec {
     var builder = AutoencoderBuilder(weights, configuration)
     self.configuration = configuration
     groups = configuration.groups
-    scalingFactor = Float(configuration.scalingFactor)
+    latentScaling = LatentScaling(
+      scale: Float(configuration.scalingFactor), shift: Float(configuration.shiftFactor))
     latentChannels = configuration.latentChannels
     postQuant =
       configuration.hasPostQuant
@@ -124,7 +123,7 @@ package struct AutoencoderDecoder: StoredLatentCodec {
     let (height, width) = (latents.size.height, latents.size.width)
     let z = ImagePlanes(
       planes: try device.matrix(
-        latents.values.map { $0 / scalingFactor }, rows: latents.channels,
+        latents.values.map(latentScaling.own), rows: latents.channels,
         columns: height * width), height: height, width: width)
     let plan = try DecodingPlan(self, latents.size, within: bytes, on: device)
     return try BandedDecoding(self, plan, on: device)(z)

@@ -7,7 +7,7 @@ extension TinyDecoder {
   package static let description = NetworkDescription(
     id: "AutoencoderTiny", library: .diffusers, className: "AutoencoderTiny", architecture: "vae",
     tables: AutoencoderNames.tinyTables, prefixes: ["", "taesd_decoder.", "decoder.", "vae."],
-    roles: [RoleRule("**", .sensitive)], settings: [scale, replacedScale]
+    roles: [RoleRule("**", .sensitive)], settings: [scale, replacedScale, replacedShift]
   ) { source throws(ModelFileError) in
     _ = try TinyDecoder(source)
     let factor = try source.value(scale, in: 1e-6...1e6)
@@ -25,4 +25,6 @@ extension TinyDecoder {
     flag: "--vae-scaling-factor", published: 1)
   /// The scaling factor of the autoencoder that it takes the place of, which families say.
   static let replacedScale = Setting("replaced_scaling_factor", published: 1)
+  /// Its shift.
+  static let replacedShift = Setting("replaced_shift_factor", published: 0)
 }

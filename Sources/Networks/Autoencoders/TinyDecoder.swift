@@ -25,8 +25,8 @@ package struct TinyDecoder: StoredLatentCodec {
   package let weights: WeightStream
   /// What latents are divided by before decoding; 1 for all published ones.
   private let scalingFactor: Float
-  /// It takes the place of an autoencoder, whose scaling factor counts.
-  package let latentScale: Float
+  /// It takes the place of an autoencoder, whose scaling counts.
+  package let latentScaling: LatentScaling
   private let layers: [Layer]
 
   /// Opens the weights; the chain is read off their numbers.
@@ -36,7 +36,9 @@ package struct TinyDecoder: StoredLatentCodec {
     let weights = source.weights
     try source.refuseHint(AutoencoderDecoder.normGroups, "a tiny VAE has no normalizations")
     scalingFactor = Float(try source.value(Self.scale, in: 1e-6...1e6))
-    latentScale = scalingFactor * Float(source.published(Self.replacedScale))
+    latentScaling = LatentScaling(
+      scale: scalingFactor * Float(source.published(Self.replacedScale)),
+      shift: Float(source.published(Self.replacedShift)))
     guard let shape = weights.shape(of: "1.weight"), shape.count == 4 else {
       throw weights.unfit("1.weight", expected: "[channels, latent channels, 3, 3]")
     }

@@ -55,7 +55,7 @@ struct AuraFlowTransformerTests {
     times: [Float], step: Int
   ) throws -> [Latents] {
     let prepared = try transformer.prepare(
-      contexts, times: times, size: run.latents.size, on: device)
+      contexts, times: times, guidance: nil, size: run.latents.size, on: device)
     let session = try transformer.session(prepared, pictures: 1, on: device)
     return try transformer.predict(
       contexts.map { _ in run.latents }, session, time: step, on: device)
@@ -129,7 +129,8 @@ struct AuraFlowTransformerTests {
     let run = try Run(fixture.golden, "run0")
     let context = try transformer.context(text: run.text, padding: run.padding, on: device)
     let prepared = try transformer.prepare(
-      [context, context], times: [run.time, run.time], size: run.latents.size, on: device)
+      [context, context], times: [run.time, run.time], guidance: nil, size: run.latents.size,
+      on: device)
     let session = try transformer.session(prepared, pictures: 1, on: device)
     let meters = (AllocationMeter(), AllocationMeter())
     var velocities: [[Latents]] = []
@@ -150,15 +151,6 @@ struct AuraFlowTransformerTests {
     #expect(meters.0.peakBytes > meters.1.peakBytes)
   }
 
-  @Test("frequencies of the time embedding have the reference's bits")
-  func frequencies() throws {
-    let golden = try #require(
-      try Fixtures.json("time-embedding/frequencies.json").arrayValue
-    ).compactMap(\.integerValue)
-    let bits = AuraFlowTransformer.frequencies(count: 128).map { Int($0.bitPattern) }
-    #expect(bits == golden)
-  }
-
   @Test("cancelling ends a pass with an error")
   func cancellation() throws {
     let fixture = try ComponentFixture(.transformer, "transformer/heads-8")
@@ -167,7 +159,7 @@ struct AuraFlowTransformerTests {
     device.pool.cancel()
     #expect(throws: ComputeError.cancelled) {
       let size = LatentSize(height: 2, width: 2)
-      _ = try transformer.prepare([], times: [1], size: size, on: device)
+      _ = try transformer.prepare([], times: [1], guidance: nil, size: size, on: device)
     }
   }
 }

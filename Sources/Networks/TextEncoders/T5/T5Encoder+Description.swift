@@ -2,15 +2,26 @@ import Checkpoints
 import ModelFiles
 import StrictJSON
 
-extension UMT5Encoder {
-  /// What is known of T5 encoders as data.
-  package static let description = NetworkDescription(
-    id: "UMT5Encoder", library: .transformers, className: "UMT5EncoderModel",
-    modelTypes: ["umt5", "t5"], architecture: "t5encoder", tables: T5Names.tables, roles: roles,
-    convention: .languageModel, settings: [maxDistance, epsilon],
-    tokenTables: T5Names.tokenTables, lookupTables: T5Names.lookupTables
-  ) { source throws(ModelFileError) in
-    try UMT5Encoder(source).configuration.facts(epsilon: source.value(epsilon, in: 0...1))
+extension T5Encoder {
+  /// What is known of T5 encoders (v1.1) as data.
+  package static let description = description(
+    id: "T5Encoder", className: "T5EncoderModel", modelTypes: ["t5"])
+  /// What is known of UMT5 encoders as data.
+  package static let umt5Description = description(
+    id: "UMT5Encoder", className: "UMT5EncoderModel", modelTypes: ["umt5", "t5"],
+    distinguishing: ["enc.blk.1.attn_rel_b.weight"])
+
+  private static func description(
+    id: String, className: String, modelTypes: [String], distinguishing: [String] = []
+  ) -> NetworkDescription {
+    NetworkDescription(
+      id: id, library: .transformers, className: className, modelTypes: modelTypes,
+      architecture: "t5encoder", tables: T5Names.tables, distinguishing: distinguishing,
+      roles: roles, convention: .languageModel, settings: [maxDistance, epsilon],
+      tokenTables: T5Names.tokenTables, lookupTables: T5Names.lookupTables
+    ) { source throws(ModelFileError) in
+      try T5Encoder(source).configuration.facts(epsilon: source.value(epsilon, in: 0...1))
+    }
   }
 
   static let maxDistance = Setting(
@@ -50,17 +61,18 @@ extension UMT5Encoder {
   }
 }
 
-extension UMT5Encoder.Configuration {
+extension T5Encoder.Configuration {
   /// An encoder of given sizes, with what all published ones have.
   package init(
-    width: Int, layerCount: Int, headCount: Int, feedForwardWidth: Int, vocabularySize: Int
+    width: Int, layerCount: Int, headCount: Int, feedForwardWidth: Int, vocabularySize: Int,
+    sharesPositionBias: Bool
   ) {
     self.init(
       vocabularySize: vocabularySize, width: width, layerCount: layerCount, headCount: headCount,
       headDimension: 64, feedForwardWidth: feedForwardWidth,
-      bucketCount: Self.publishedBucketCount,
-      maxDistance: Int(UMT5Encoder.maxDistance.published),
-      epsilon: Float(UMT5Encoder.epsilon.published))
+      sharesPositionBias: sharesPositionBias, bucketCount: Self.publishedBucketCount,
+      maxDistance: Int(T5Encoder.maxDistance.published),
+      epsilon: Float(T5Encoder.epsilon.published))
   }
 
   /// What files say about the encoder.
@@ -69,11 +81,11 @@ extension UMT5Encoder.Configuration {
   ///   published one.
   /// - Returns: settings, metadata and configuration.
   package func facts(epsilon: Double? = nil) -> NetworkFacts {
-    let epsilon = epsilon ?? UMT5Encoder.epsilon.published
+    let epsilon = epsilon ?? T5Encoder.epsilon.published
     return NetworkFacts(
       settings: [
-        SettingValue(UMT5Encoder.maxDistance, maxDistance),
-        SettingValue(UMT5Encoder.epsilon, epsilon),
+        SettingValue(T5Encoder.maxDistance, maxDistance),
+        SettingValue(T5Encoder.epsilon, epsilon),
       ],
       standaloneMetadata: llamaMetadata(epsilon: epsilon), vocabularySize: vocabularySize
     ) { context in members(context, epsilon: epsilon) }
@@ -99,9 +111,11 @@ extension UMT5Encoder.Configuration {
     _ context: ConfigurationContext, epsilon: Double
   ) -> [JSONValue.Member] {
     let json: JSONValue = [
-      "architectures": ["UMT5EncoderModel"], "model_type": "umt5",
+      "architectures": [.string(sharesPositionBias ? "T5EncoderModel" : "UMT5EncoderModel")],
+      "model_type": .string(sharesPositionBias ? "t5" : "umt5"),
       "d_ff": .integer(feedForwardWidth), "d_kv": .integer(headDimension),
-      "d_model": .integer(width), "dense_act_fn": "gelu_new", "eos_token_id": 2,
+      "d_model": .integer(width), "dense_act_fn": "gelu_new",
+      "eos_token_id": .integer(sharesPositionBias ? 1 : 2),
       "feed_forward_proj": "gated-gelu", "is_gated_act": true, "is_encoder_decoder": true,
       "layer_norm_epsilon": .double(epsilon), "num_heads": .integer(headCount),
       "num_layers": .integer(layerCount), "pad_token_id": 0,

@@ -5,13 +5,13 @@ import TestSupport
 import Testing
 
 @Suite("UMT5 encoder")
-struct UMT5EncoderTests {
+struct T5EncoderTests {
   @Test(
     "hidden states equal transformers'",
     arguments: ["default-buckets", "small-buckets", "left-padded", "one-token"])
   func goldens(name: String) throws {
     let fixture = try ComponentFixture(.textEncoder, "text-encoder/\(name)")
-    let encoder = try UMT5Encoder(fixture.source)
+    let encoder = try T5Encoder(fixture.source)
     let ids = try fixture.golden.floats("input_ids")
     let mask = try fixture.golden.floats("attention_mask")
     let real = zip(ids, mask).filter { $0.1 == 1 }.map { Int32($0.0) }
@@ -35,7 +35,7 @@ struct UMT5EncoderTests {
   @Test("results do not depend on the number of threads")
   func threads() throws {
     let fixture = try ComponentFixture(.textEncoder, "text-encoder/default-buckets")
-    let encoder = try UMT5Encoder(fixture.source)
+    let encoder = try T5Encoder(fixture.source)
     let ids: [Int32] = [5, 9, 2, 77, 31, 2]
     let one = try encoder([ids], on: CPUDevice(threadCount: 1))[0].values
     let three = try encoder([ids], on: CPUDevice(threadCount: 3))[0].values

@@ -1,7 +1,7 @@
 import Checkpoints
 import ModelFiles
 
-extension UMT5Encoder.Configuration {
+extension T5Encoder.Configuration {
   /// Buckets of all published T5 models.
   static let publishedBucketCount = 32
 
@@ -17,14 +17,8 @@ extension UMT5Encoder.Configuration {
     guard (1...1024).contains(layerCount) else {
       throw weights.malformed("the text encoder has \(layerCount) layers, expected 1...1024")
     }
-    if layerCount > 2, weights.has("enc.blk.0.attn_rel_b.weight"),
-      !(1..<layerCount).contains(where: { weights.has("enc.blk.\($0).attn_rel_b.weight") })
-    {
-      throw ModelFileError(
-        path: weights.path, kind: .unsupported,
-        fault: "is a T5 text encoder (v1.1, as FLUX and SD3 have; only its first layer has "
-          + "'\(weights.storedName("enc.blk.0.attn_rel_b.weight"))'): \(source.slot.need)")
-    }
+    let sharesPositionBias = source.network.id == T5Encoder.description.id
+    try Self.checkKind(source, layerCount: layerCount, sharesPositionBias: sharesPositionBias)
     let votes = Votes(weights: weights, layerCount: layerCount)
     let storedVocabulary = try source.configured("vocab_size", in: 1...1 << 24)
     let storedWidth = try source.configured("d_model", in: 1...1 << 20)
@@ -44,9 +38,30 @@ extension UMT5Encoder.Configuration {
     self.init(
       vocabularySize: vocabularySize, width: width, layerCount: layerCount, headCount: headCount,
       headDimension: inner / headCount, feedForwardWidth: feedForwardWidth,
-      bucketCount: bucketCount,
-      maxDistance: try source.integer(UMT5Encoder.maxDistance, in: 2...1_000_000),
-      epsilon: Float(try source.value(UMT5Encoder.epsilon, in: 0...1)))
+      sharesPositionBias: sharesPositionBias, bucketCount: bucketCount,
+      maxDistance: try source.integer(T5Encoder.maxDistance, in: 2...1_000_000),
+      epsilon: Float(try source.value(T5Encoder.epsilon, in: 0...1)))
+  }
+
+  /// Tells T5 from UMT5: their tensors differ in nothing but position biases.
+  private static func checkKind(
+    _ source: PartSource, layerCount: Int, sharesPositionBias: Bool
+  ) throws(ModelFileError) {
+    let weights = source.weights
+    func hasBias(_ layer: Int) -> Bool { weights.has("enc.blk.\(layer).attn_rel_b.weight") }
+    let hasOthers = (1..<max(1, layerCount)).contains(where: hasBias)
+    let kind: String
+    if sharesPositionBias, hasOthers {
+      kind = "is a UMT5 text encoder (each of its layers has"
+    } else if !sharesPositionBias, layerCount > 2, hasBias(0), !hasOthers {
+      kind = "is a T5 text encoder (v1.1; only its first layer has"
+    } else {
+      return
+    }
+    throw ModelFileError(
+      path: weights.path, kind: .unsupported,
+      fault: "\(kind) '\(weights.storedName("enc.blk.0.attn_rel_b.weight"))'): "
+        + source.slot.need)
   }
 
   /// Position buckets and heads.

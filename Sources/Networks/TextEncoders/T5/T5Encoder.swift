@@ -3,12 +3,14 @@ import Compute
 import Foundation
 import ModelFiles
 
-/// The encoder of a UMT5 text model: token ids to embeddings.
+/// The encoder of a T5 or UMT5 text model: token ids to embeddings. Scores are not scaled.
 ///
-/// As T5, but every layer has its own relative position bias. Scores are not scaled.
+/// T5's first layer has a relative position bias that counts in all of them; UMT5's layers have one
+/// each.
 ///
-/// - SeeAlso: transformers `models/umt5/modeling_umt5.py`, version 5.23.
-package struct UMT5Encoder: Sendable {
+/// - SeeAlso: transformers `models/t5/modeling_t5.py` and `models/umt5/modeling_umt5.py`, version
+///   5.24.
+package struct T5Encoder: Sendable {
   /// The sizes of an encoder, read off its tensors.
   package struct Configuration: Equatable, Sendable {
     package let vocabularySize: Int
@@ -17,6 +19,8 @@ package struct UMT5Encoder: Sendable {
     package let headCount: Int
     package let headDimension: Int
     package let feedForwardWidth: Int
+    /// Whether the first layer's position bias counts in all layers.
+    package let sharesPositionBias: Bool
     package let bucketCount: Int
     package let maxDistance: Int
     package let epsilon: Float
@@ -25,8 +29,8 @@ package struct UMT5Encoder: Sendable {
   private struct Layer: Sendable {
     let attentionNorm: [Float]
     let q, k, v, o: WeightMatrix
-    /// `[buckets, heads]`.
-    let relativeBias: [Float]
+    /// `[buckets, heads]`; nil where the first layer's counts.
+    let relativeBias: [Float]?
     let feedForwardNorm: [Float]
     let gate, up, down: WeightMatrix
 
@@ -69,8 +73,8 @@ package struct UMT5Encoder: Sendable {
   /// Encodes prompts. All of them pass through a layer before the next one's weights are read.
   ///
   /// - Parameters:
-  ///   - prompts: token ids of each, every one below the vocabulary size. Padding is left out: the
-  ///     model masks it.
+  ///   - prompts: token ids of each, every one below the vocabulary size. There is no mask: what
+  ///     a model masks is left out.
   ///   - device: where to compute.
   /// - Returns: `[tokens, width]` for each prompt.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
@@ -83,10 +87,15 @@ package struct UMT5Encoder: Sendable {
       try device.gather(ids.map { Int($0)..<Int($0) + 1 }, of: embedding, into: x)
       return x
     }
+    var biases: [Matrix] = []
     for (index, layer) in layers.enumerated() {
+      if let table = layer.relativeBias {
+        biases.removeAll()
+        for x in states { biases.append(try distanceBias(table, tokens: x.rows, on: device)) }
+      }
       try device.holding(layerWeights, layer: index) { () throws(ComputeError) in
-        for x in states where x.rows > 0 {
-          try attend(x, layer, on: device)
+        for (x, bias) in zip(states, biases) where x.rows > 0 {
+          try attend(x, layer, bias, on: device)
           try feedForward(x, layer, on: device)
         }
       }
@@ -99,9 +108,9 @@ package struct UMT5Encoder: Sendable {
 
   // MARK: Layers
 
-  private func attend(_ x: Matrix, _ layer: Layer, on device: any ComputeDevice)
-    throws(ComputeError)
-  {
+  private func attend(
+    _ x: Matrix, _ layer: Layer, _ bias: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) {
     let inner = configuration.headCount * configuration.headDimension
     let q = try device.matrix(rows: x.rows, columns: inner)
     let k = try device.matrix(rows: x.rows, columns: inner)
@@ -110,9 +119,6 @@ package struct UMT5Encoder: Sendable {
     try device.multiply(
       normalized(x, layer.attentionNorm),
       by: [Product(layer.q, into: q), Product(layer.k, into: k), Product(layer.v, into: v)])
-    let bias = try device.matrix(
-      distanceBias(layer, tokens: x.rows), rows: configuration.headCount,
-      columns: 2 * x.rows - 1)
     try device.attend(
       Attention(
         q, k, v, sequences: [AttentionSequence(ranges: [0..<x.rows])],
@@ -145,15 +151,17 @@ package struct UMT5Encoder: Sendable {
   }
 
   /// Learned score offsets `[heads, 2 · tokens − 1]`, by the key's place minus the query's.
-  private func distanceBias(_ layer: Layer, tokens: Int) -> [Float] {
+  private func distanceBias(
+    _ table: [Float], tokens: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
     let heads = configuration.headCount
-    let buckets = (1 - tokens..<tokens).map {
+    let buckets = (min(0, 1 - tokens)..<max(0, tokens)).map {
       RelativePosition.bucket(
         $0, buckets: configuration.bucketCount, maxDistance: configuration.maxDistance)
     }
-    return (0..<heads).flatMap { head in
-      buckets.map { layer.relativeBias[$0 * heads + head] }
-    }
+    return try device.matrix(
+      (0..<heads).flatMap { head in buckets.map { table[$0 * heads + head] } }, rows: heads,
+      columns: buckets.count)
   }
 
   private static func layer(
@@ -172,8 +180,10 @@ package struct UMT5Encoder: Sendable {
       k: try matrix("attn_k", inner, sizes.width),
       v: try matrix("attn_v", inner, sizes.width),
       o: try matrix("attn_o", sizes.width, inner),
-      relativeBias: try weights.values(
-        "\(name).attn_rel_b.weight", rows: sizes.bucketCount, columns: sizes.headCount),
+      relativeBias: index > 0 && sizes.sharesPositionBias
+        ? nil
+        : try weights.values(
+          "\(name).attn_rel_b.weight", rows: sizes.bucketCount, columns: sizes.headCount),
       feedForwardNorm: try weights.vector("\(name).ffn_norm.weight", count: sizes.width),
       gate: try matrix("ffn_gate", sizes.feedForwardWidth, sizes.width),
       up: try matrix("ffn_up", sizes.feedForwardWidth, sizes.width),

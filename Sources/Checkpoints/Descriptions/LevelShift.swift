@@ -1,0 +1,34 @@
+/// How strongly noise levels are pulled towards 1.
+package enum LevelShift: Sendable, Equatable {
+  /// The same for all pictures.
+  case fixed(Double)
+  /// Stronger for larger pictures.
+  case dynamic(DynamicShift)
+
+  /// The shift of all pictures; nil where it depends on their size.
+  package var fixed: Double? {
+    if case .fixed(let shift) = self { shift } else { nil }
+  }
+}
+
+/// A shift that depends on the size of a picture: the exponential of a straight line through two
+/// points.
+package struct DynamicShift: Sendable, Equatable {
+  /// Exponents of a small and of a large picture.
+  package var base, maximum: Double
+  /// Image tokens of the small and of the large picture.
+  package var baseTokens, maximumTokens: Int
+
+  package init(base: Double, maximum: Double, baseTokens: Int, maximumTokens: Int) {
+    self.base = base
+    self.maximum = maximum
+    self.baseTokens = baseTokens
+    self.maximumTokens = maximumTokens
+  }
+
+  /// The exponent for a picture of some image tokens; the line goes on beyond its points.
+  package func exponent(imageTokens: Int) -> Double {
+    let slope = (maximum - base) / Double(maximumTokens - baseTokens)
+    return Double(imageTokens) * slope + (base - slope * Double(baseTokens))
+  }
+}
