@@ -13,7 +13,9 @@ from pathlib import Path
 import make_activation_rows
 import make_block_formats
 import make_checkpoints
+import make_clip_text
 import make_demo_model
+import make_flux_transformer
 import make_ggml_errors
 import make_image_metrics
 import make_imatrix
@@ -21,6 +23,7 @@ import make_noise
 import make_pipelines
 import make_quantization
 import make_scheduler
+import make_t5_encoder
 import make_text_encoder
 import make_time_embedding
 import make_tokenizers
@@ -35,8 +38,11 @@ SCRIPTS = {
     "scheduler": make_scheduler,
     "noise": make_noise,
     "text-encoder": make_text_encoder,
+    "t5-encoder": make_t5_encoder,
+    "clip-text": make_clip_text,
     "time-embedding": make_time_embedding,
     "transformer": make_transformer,
+    "flux-transformer": make_flux_transformer,
     "vae": make_vae,
     "pipelines": make_pipelines,
     "imatrix": make_imatrix,
