@@ -15,6 +15,7 @@ import make_block_formats
 import make_checkpoints
 import make_clip_text
 import make_demo_model
+import make_flux_schedule
 import make_flux_transformer
 import make_ggml_errors
 import make_image_metrics
@@ -36,6 +37,7 @@ SCRIPTS = {
     "tokenizers": make_tokenizers,
     "block-formats": make_block_formats,
     "scheduler": make_scheduler,
+    "flux-schedule": make_flux_schedule,
     "noise": make_noise,
     "text-encoder": make_text_encoder,
     "t5-encoder": make_t5_encoder,
