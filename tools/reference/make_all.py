@@ -15,6 +15,7 @@ import make_block_formats
 import make_checkpoints
 import make_clip_text
 import make_demo_model
+import make_flux_pipelines
 import make_flux_schedule
 import make_flux_transformer
 import make_ggml_errors
@@ -47,6 +48,7 @@ SCRIPTS = {
     "flux-transformer": make_flux_transformer,
     "vae": make_vae,
     "pipelines": make_pipelines,
+    "flux-pipelines": make_flux_pipelines,
     "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
     "demo-model": make_demo_model,
@@ -77,6 +79,10 @@ def write_manifest() -> None:
     seeds = {
         "noise": list(make_noise.SEEDS),
         "pipelines": {case: options["request"]["seeds"] for case, options in make_pipelines.CASES.items()},
+        "flux-pipelines": {
+            case: {name: asked["seeds"] for name, asked in options["requests"].items()}
+            for case, options in make_flux_pipelines.MODELS.items()
+        },
         "demo-model": list(range(len(make_demo_model.PROMPTS))),
         "image-metrics": [make_image_metrics.seed(*case) for case in make_image_metrics.CASES],
     }
