@@ -15,6 +15,7 @@ import make_block_formats
 import make_checkpoints
 import make_clip_text
 import make_demo_model
+import make_flux_checkpoints
 import make_flux_pipelines
 import make_flux_schedule
 import make_flux_transformer
@@ -51,6 +52,7 @@ SCRIPTS = {
     "flux-pipelines": make_flux_pipelines,
     "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
+    "flux-checkpoints": make_flux_checkpoints,
     "demo-model": make_demo_model,
     "activations": make_activation_rows,
     "quantization": make_quantization,
