@@ -6,6 +6,9 @@ from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
+# The last bits of products and of random numbers depend on the width of vectors: one width on all machines.
+for variable in ("ATEN_CPU_CAPABILITY", "MKL_ENABLE_INSTRUCTIONS", "ONEDNN_MAX_CPU_ISA"):
+    os.environ.setdefault(variable, "avx2" if variable.startswith("ATEN") else "AVX2")
 
 import torch
 from safetensors.torch import save_file

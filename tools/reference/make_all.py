@@ -13,7 +13,12 @@ from pathlib import Path
 import make_activation_rows
 import make_block_formats
 import make_checkpoints
+import make_clip_text
 import make_demo_model
+import make_flux_checkpoints
+import make_flux_pipelines
+import make_flux_schedule
+import make_flux_transformer
 import make_ggml_errors
 import make_image_metrics
 import make_imatrix
@@ -21,6 +26,7 @@ import make_noise
 import make_pipelines
 import make_quantization
 import make_scheduler
+import make_t5_encoder
 import make_text_encoder
 import make_time_embedding
 import make_tokenizers
@@ -33,14 +39,20 @@ SCRIPTS = {
     "tokenizers": make_tokenizers,
     "block-formats": make_block_formats,
     "scheduler": make_scheduler,
+    "flux-schedule": make_flux_schedule,
     "noise": make_noise,
     "text-encoder": make_text_encoder,
+    "t5-encoder": make_t5_encoder,
+    "clip-text": make_clip_text,
     "time-embedding": make_time_embedding,
     "transformer": make_transformer,
+    "flux-transformer": make_flux_transformer,
     "vae": make_vae,
     "pipelines": make_pipelines,
+    "flux-pipelines": make_flux_pipelines,
     "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
+    "flux-checkpoints": make_flux_checkpoints,
     "demo-model": make_demo_model,
     "activations": make_activation_rows,
     "quantization": make_quantization,
@@ -69,6 +81,10 @@ def write_manifest() -> None:
     seeds = {
         "noise": list(make_noise.SEEDS),
         "pipelines": {case: options["request"]["seeds"] for case, options in make_pipelines.CASES.items()},
+        "flux-pipelines": {
+            case: {name: asked["seeds"] for name, asked in options["requests"].items()}
+            for case, options in make_flux_pipelines.MODELS.items()
+        },
         "demo-model": list(range(len(make_demo_model.PROMPTS))),
         "image-metrics": [make_image_metrics.seed(*case) for case in make_image_metrics.CASES],
     }

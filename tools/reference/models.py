@@ -3,13 +3,15 @@
 import math
 
 import torch
-from diffusers import AuraFlowTransformer2DModel, AutoencoderKL
-from transformers import UMT5Config, UMT5EncoderModel
+from diffusers import AuraFlowTransformer2DModel, AutoencoderKL, FluxTransformer2DModel
+from transformers import CLIPTextConfig, CLIPTextModel, T5Config, T5EncoderModel, UMT5Config, UMT5EncoderModel
 
 from seeded import Manifest
 
 # The encoder's embedding is the same tensor as `shared.weight`, and files hold it once.
 TIED = "encoder.embed_tokens.weight"
+# What names in published CLIP files start with.
+CLIP_PREFIX = "text_model."
 
 
 def _fan_in_scale(shape: tuple[int, ...]) -> float:
@@ -52,6 +54,24 @@ def _boost(name: str) -> float:
     return 2.5 if any(part in name for part in mixing) else 1.0
 
 
+def flux_transformer_rule(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """(scale, offset) of a FLUX transformer tensor: gates, values and the final modulation are strong."""
+    if len(shape) == 1:
+        return (0.3, 1.0) if ".norm_" in name and "attn" in name else (0.2, 0.0)
+    strong = ("norm", "to_v.", "to_out.", "add_v_proj.", "to_add_out.")
+    return (2.0 if any(part in name for part in strong) else 1.0) * _fan_in_scale(shape), 0.0
+
+
+def clip_text_rule(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+    """(scale, offset) of a CLIP text encoder tensor."""
+    if len(shape) == 1:
+        return _vector_rule(name)
+    if "embedding" in name:
+        return 1.0, 0.0
+    strong = ("q_proj", "k_proj", "v_proj", "out_proj")
+    return (1.6 if any(part in name for part in strong) else 1.0) * _fan_in_scale(shape), 0.0
+
+
 def vae_rule(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
     """(scale, offset) of a VAE tensor; the last convolution keeps most pixels inside the displayable range."""
     if len(shape) == 1:
@@ -82,6 +102,41 @@ def text_encoder(salt: str, **options) -> tuple[UMT5EncoderModel, Manifest]:
     )
     model = UMT5EncoderModel(config)
     return model, seed(model, salt, text_encoder_rule)
+
+
+def t5_encoder(salt: str, **options) -> tuple[T5EncoderModel, Manifest]:
+    """A T5 v1.1 encoder: the bias of the first layer serves all layers."""
+    config = T5Config(
+        feed_forward_proj="gated-gelu",
+        pad_token_id=0,
+        eos_token_id=1,
+        decoder_start_token_id=0,
+        tie_word_embeddings=False,
+        **options,
+    )
+    model = T5EncoderModel(config)
+    return model, seed(model, salt, text_encoder_rule)
+
+
+def clip_text(salt: str, **options) -> tuple[CLIPTextModel, Manifest]:
+    """A CLIP text encoder; the manifest has the names of published files, which transformers 5 shortens in memory."""
+    model = CLIPTextModel(CLIPTextConfig(**options))
+    state = {CLIP_PREFIX + name: value for name, value in model.state_dict().items()}
+    manifest = Manifest.of(salt, state, clip_text_rule)
+    load_clip_text(model, manifest)
+    return model, manifest
+
+
+def load_clip_text(model: CLIPTextModel, manifest: Manifest) -> None:
+    """Fills a CLIP text encoder from a manifest with published names."""
+    model.load_state_dict({name.removeprefix(CLIP_PREFIX): value for name, value in manifest.state_dict().items()})
+    model.eval().requires_grad_(False)
+
+
+def flux_transformer(salt: str, **options) -> tuple[FluxTransformer2DModel, Manifest]:
+    """A FLUX transformer whose inner width follows from its heads."""
+    model = FluxTransformer2DModel(**options)
+    return model, seed(model, salt, flux_transformer_rule)
 
 
 def transformer(salt: str, **options) -> tuple[AuraFlowTransformer2DModel, Manifest]:
