@@ -3,15 +3,15 @@ package struct StoredContent: Sendable {
   package let file: MappedFile
   package let name: String
   /// Whether it has rows and columns.
-  let isMatrix: Bool
+  private(set) var isMatrix: Bool
   /// Bytes of a row of a token embedding, which may be padded with rows of zeros; 0 for others.
   let tableRowBytes: Int
   /// Where it lies in the file.
-  let range: Range<Int>
+  private(set) var range: Range<Int>
   /// Whether it is known to be as it was written, zeros and all.
   package var isIntact = false
   /// Where its last byte that is not zero ends; the beginning of `range` if it has none.
-  let end: Int
+  private(set) var end: Int
 
   /// - Parameters:
   ///   - file: the file.
@@ -30,6 +30,19 @@ package struct StoredContent: Sendable {
     tableRowBytes = isTokenTable && isMatrix ? range.count / max(1, shape.first ?? 1) : 0
     self.range = range
     self.end = min(range.upperBound, max(range.lowerBound, end ?? range.lowerBound))
+  }
+
+  /// Adds the rest of a tensor that was read in pieces.
+  ///
+  /// - Parameter next: what was read of the same file.
+  /// - Returns: whether it begins where this ends, in the same tensor.
+  fileprivate mutating func append(_ next: StoredContent) -> Bool {
+    guard next.name == name, next.range.lowerBound == range.upperBound else { return false }
+    range = range.lowerBound..<next.range.upperBound
+    if next.end > next.range.lowerBound { end = next.end }
+    isMatrix = isMatrix || next.isMatrix
+    isIntact = isIntact && next.isIntact
+    return true
   }
 }
 
@@ -67,7 +80,7 @@ package enum ZeroContent {
     var findings: [Finding] = []
     var seen: Set<Int> = []
     for file in byFile.values.sorted(by: { $0[0].file.path < $1[0].file.path }) {
-      let ordered = file.sorted { $0.range.lowerBound < $1.range.lowerBound }
+      let ordered = joined(file.sorted { $0.range.lowerBound < $1.range.lowerBound })
       let last = ordered.map(\.range.upperBound).max() ?? 0
       let tail = last >= contentEnd(ordered[0].file) ? tail(of: ordered) : nil
       if let tail { findings.append(tail.finding) }
@@ -80,6 +93,14 @@ package enum ZeroContent {
       }
     }
     return findings
+  }
+
+  /// Tensors as they lie in a file, whether or not they were read in pieces.
+  private static func joined(_ ordered: [StoredContent]) -> [StoredContent] {
+    ordered.reduce(into: []) { result, next in
+      if let last = result.indices.last, result[last].append(next) { return }
+      result.append(next)
+    }
   }
 
   /// The zeros at the end of a file; nil if they are few or in vectors only, such as biases.

@@ -30,6 +30,22 @@ struct ZeroContentTests {
     #expect(found.count == 1 && found.first?.hasPrefix("zero: is zero throughout") == true)
   }
 
+  @Test("a matrix that was read in pieces is one matrix")
+  func pieces() throws {
+    let halves = try findings([
+      ("a", matrix, 1000..<2000, 2000), ("a", matrix, 0..<1000, nil),
+      ("b", matrix, 2000..<4000, 4000),
+    ])
+    #expect(halves.isEmpty)
+    let zero = try findings([
+      ("a", matrix, 1000..<2000, nil), ("a", matrix, 0..<1000, nil),
+      ("b", matrix, 2000..<4000, 4000),
+    ])
+    #expect(zero.count == 1 && zero.first?.hasPrefix("a: is zero throughout") == true)
+    let tail = try findings([("a", matrix, 0..<1000, 500), ("a", matrix, 1000..<2000, nil)])
+    #expect(tail.first?.contains("from byte 500 of 9000 on, inside of tensor 'a'") == true)
+  }
+
   @Test("a tail that begins inside of a matrix is told with its byte")
   func tails() throws {
     let found = try findings([
