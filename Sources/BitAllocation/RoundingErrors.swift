@@ -75,7 +75,7 @@ package struct RoundingErrors: Sendable {
     let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
     let weights = try importance?.importance(of: tensor.source.name, columns: columns)
     let sums = Mutex([Double](repeating: 0, count: types.count))
-    let stored = tensor.source.scale == .one ? tensor.source.type : nil
+    let stored = tensor.source.copiedType
     try pool.run(types.count, scratchCount: 0) { index, _ in
       // Blocks of the same type are copied.
       guard types[index] != stored else { return }

@@ -258,7 +258,7 @@ package struct SensitivityMeasurement: Sendable {
       RoundingErrors.types(for: tensor).contains(settings.probe)
       ? RoundingErrors.probes : RoundingErrors.narrowProbes
     let wanted = ladder.firstIndex(of: settings.probe) ?? 0
-    let isStored = tensor.source.type == ladder[wanted] && tensor.source.scale == .one
+    let isStored = tensor.source.copiedType == ladder[wanted]
     return ladder[isStored && wanted > 0 ? wanted - 1 : wanted]
   }
 

@@ -14,7 +14,7 @@ package final class StoredWeights: WeightSource {
   package let network: NetworkDescription
   package let archive: TensorArchive
   /// Matrices by our names that are used instead of the archive's.
-  private let overlay: TensorArchive?
+  let overlay: TensorArchive?
   package let location: Location
   /// The shapes in which tensors were asked for, by our names.
   private var requests: [String: [Int]] = [:]
@@ -33,10 +33,10 @@ package final class StoredWeights: WeightSource {
     package let prefix: String
   }
 
-  private let names: TensorNames
+  let names: TensorNames
 
   /// Scales and other facts beside weights.
-  private let companions: WeightCompanions
+  let companions: WeightCompanions
 
   /// - Parameters:
   ///   - contents: an opened checkpoint.
@@ -64,12 +64,26 @@ package final class StoredWeights: WeightSource {
 
   /// The shape of a tensor, without dimensions of 1 at its front; nil if it is missing or empty.
   ///
-  /// Files disagree on such dimensions (`[1, n, d]` or `[n, d]` for position tables).
+  /// Files disagree on such dimensions (`[1, n, d]` or `[n, d]` for position tables). Of a tensor
+  /// that files store as several, it is the one by which most of them go.
   package func shape(of name: String) -> [Int]? {
-    names.entries[name].flatMap { entry in
-      let record = archive.tensors.records[entry.index]
-      return record.elementCount > 0 ? Self.trimmed(record.shape) : nil
+    var counts: [[Int]: Int] = [:]
+    var best: [Int]?
+    for part in names.parts(of: name) {
+      guard let index = part.index, let shape = shape(index, part.rowOrder) else { continue }
+      counts[shape, default: 0] += 1
+      if best.map({ counts[shape, default: 0] > counts[$0, default: 0] }) ?? true { best = shape }
     }
+    return best
+  }
+
+  /// The shape of a tensor of ours, judged by one of those that it consists of.
+  private func shape(_ index: Int, _ rowOrder: NameRule.RowOrder) -> [Int]? {
+    let record = archive.tensors.records[index]
+    guard record.elementCount > 0 else { return nil }
+    guard rowOrder.sharing != nil else { return Self.trimmed(record.shape) }
+    return rowOrder.count(ofStored: record.shape.first ?? 1)
+      .map { Self.trimmed([$0] + record.shape.dropFirst()) }
   }
 
   /// One dimension of a tensor; nil if the tensor is missing or of another rank.
@@ -83,15 +97,15 @@ package final class StoredWeights: WeightSource {
   /// Bounded by the number of tensors, so that a stray number cannot make work.
   package func layerCount(_ prefix: String) -> Int { names.layerCount(prefix) }
 
-  /// Whether the file has a tensor.
+  /// Whether the file has a tensor, or a part of it.
   package func has(_ name: String) -> Bool { names.entries[name] != nil }
 
   /// The shape in which the network asked for a tensor; nil if it did not.
   package func requestedShape(_ name: String) -> [Int]? { requests[name] }
 
-  /// Our names with the places of the tensors in the archive, in file order.
-  var storedTensors: [(name: String, index: Int, rowOrder: NameRule.RowOrder)] {
-    names.entries.map { ($0.key, $0.value.index, $0.value.rowOrder) }.sorted { $0.index < $1.index }
+  /// Our names, in the order of the file.
+  var storedTensors: [String] {
+    names.entries.sorted { $0.value.first < $1.value.first }.map(\.key)
   }
 
   // MARK: Asking for tensors
@@ -101,17 +115,16 @@ package final class StoredWeights: WeightSource {
   ) throws(ModelFileError) -> WeightMatrix {
     try collecting(or: WeightMatrix(segments: [], columns: columns)) {
       () throws(ModelFileError) in
-      let entry = try entry(name, shape: [rows, columns])
-      let record = record(of: entry.index)
-      let shape = Self.trimmed(record.shape)
-      let inner = shape.dropFirst().reduce(1, *)
-      guard record.elementCount == rows * columns, shape.first ?? 1 == rows || rows == 1,
-        inner == columns || rows == 1
-      else { throw wrongShape(record, expected: "[\(rows), \(columns)]") }
+      let parts = try parts(of: name, shape: [rows, columns]) { record, expected in
+        let (shape, rows) = (Self.trimmed(record.shape), expected[0])
+        let inner = shape.dropFirst().reduce(1, *)
+        return record.elementCount == rows * columns && (shape.first ?? 1 == rows || rows == 1)
+          && (inner == columns || rows == 1)
+      }
       if let replacement = try replacement(of: name, rows: rows, columns: columns) {
         return replacement
       }
-      return try matrix(entry, record, rows: rows, columns: columns, name: name)
+      return try matrix(parts, columns: columns, name: name)
     }
   }
 
@@ -120,25 +133,20 @@ package final class StoredWeights: WeightSource {
   ) throws(ModelFileError) -> WeightMatrix {
     try collecting(or: WeightMatrix(segments: [], columns: inputs * kernel * kernel)) {
       () throws(ModelFileError) in
-      let expected = [outputs, inputs, kernel, kernel]
-      let entry = try entry(name, shape: expected)
-      let record = record(of: entry.index)
-      guard record.shape == expected || kernel == 1 && record.shape == [outputs, inputs] else {
-        throw wrongShape(record, expected: "\(expected)")
+      let shape = [outputs, inputs, kernel, kernel]
+      let parts = try parts(of: name, shape: shape) { record, expected in
+        record.shape == expected || kernel == 1 && record.shape == Array(expected.prefix(2))
       }
-      return try matrix(
-        entry, record, rows: outputs, columns: inputs * kernel * kernel, name: name)
+      return try matrix(parts, columns: inputs * kernel * kernel, name: name)
     }
   }
 
   package func vector(_ name: String, count: Int) throws(ModelFileError) -> [Float] {
     try collecting(or: []) { () throws(ModelFileError) in
-      let entry = try entry(name, shape: [count])
-      let record = record(of: entry.index)
-      guard record.elementCount == count, Self.trimmed(record.shape).count <= 1 else {
-        throw wrongShape(record, expected: "[\(count)]")
+      let parts = try parts(of: name, shape: [count]) { record, expected in
+        record.elementCount == expected[0] && Self.trimmed(record.shape).count <= 1
       }
-      return try decoded(matrix(entry, record, rows: 1, columns: count, name: name))
+      return try vector(parts, count: count, name: name)
     }
   }
 
@@ -146,7 +154,7 @@ package final class StoredWeights: WeightSource {
     try decoded(matrix(name, rows: rows, columns: columns))
   }
 
-  private func decoded(_ matrix: WeightMatrix) throws(ModelFileError) -> [Float] {
+  func decoded(_ matrix: WeightMatrix) throws(ModelFileError) -> [Float] {
     do throws(ComputeError) {
       return try matrix.decoded()
     } catch {
@@ -169,9 +177,13 @@ package final class StoredWeights: WeightSource {
       return try body()
     } catch {
       guard collectsFaults else { throw error }
-      if faults.count < Self.maximumFaults { faults.append(error) }
+      collect(error)
       return substitute()
     }
+  }
+
+  private func collect(_ fault: ModelFileError) {
+    if faults.count < Self.maximumFaults { faults.append(fault) }
   }
 
   package func expectNothingElse(ignoring: [String]) throws(ModelFileError) {
@@ -179,7 +191,7 @@ package final class StoredWeights: WeightSource {
       requests[name] == nil && !ignoring.contains { name.hasPrefix($0) }
     }
     // The first in file order, so that the message does not depend on hashing.
-    let places = unused.values.map(\.index).sorted()
+    let places = unused.values.flatMap { $0.indices.compactMap(\.self) }.sorted()
     guard let first = places.first else { return }
     guard !collectsFaults else {
       superfluous += places.map { archive.tensors.records[$0] }
@@ -194,8 +206,37 @@ package final class StoredWeights: WeightSource {
   /// The error about a tensor without which the part's sizes cannot be told: it is missing, or its
   /// shape is not one that it could have.
   package func unfit(_ name: String, expected: String) -> ModelFileError {
-    guard let entry = names.entries[name] else { return missing(name, expected: expected) }
-    return wrongShape(archive.tensors.records[entry.index], expected: expected)
+    let parts = names.parts(of: name)
+    guard let part = parts.first(where: { $0.index == nil }) ?? parts.first else {
+      return missing(storedName(name), expected: expected)
+    }
+    let expected =
+      part.rowOrder.sharing.map { "a part of \(expected), whose rows are shared \($0)" }
+      ?? expected
+    guard let index = part.index else { return missing(part.name, expected: expected) }
+    return wrongShape(archive.tensors.records[index], expected: expected)
+  }
+
+  /// The error about rows that cannot be divided as a file has them.
+  func uneven(
+    _ storedName: String, _ rowOrder: NameRule.RowOrder, _ name: String, _ shape: [Int]
+  ) -> ModelFileError {
+    let words =
+      rowOrder.sharing.map { "is one of several that share the rows of '\(name)' as \($0)" }
+      ?? "has the halves of '\(name)' swapped"
+    return malformed(
+      "tensor '\(storedName)' \(words), but rows of shape \(shape) do not divide like that")
+  }
+
+  func missing(_ storedName: String, expected: String) -> ModelFileError {
+    malformed(
+      "tensor '\(storedName)' is missing, expected shape \(expected): "
+        + "the \(slot.name) is incomplete or of another architecture")
+  }
+
+  private func wrongShape(_ record: TensorRecord, expected: String) -> ModelFileError {
+    malformed(
+      "tensor '\(record.name)' has shape \(record.shape), expected \(expected)")
   }
 
   package func malformed(_ fault: String) -> ModelFileError {
@@ -206,102 +247,49 @@ package final class StoredWeights: WeightSource {
 
   // MARK: Parts
 
-  private func entry(_ name: String, shape: [Int]) throws(ModelFileError) -> TensorNames.Entry {
-    let expected = "\(shape)"
-    guard let entry = names.entries[name] else { throw missing(name, expected: expected) }
-    let record = record(of: entry.index)
+  /// Finds and checks what a tensor consists of.
+  ///
+  /// - Parameters:
+  ///   - name: our name.
+  ///   - shape: the shape in which it is asked for.
+  ///   - fits: whether a stored tensor has, but for the way it is written, an expected shape.
+  /// - Returns: the stored tensors in the order of our rows.
+  /// - Throws: `ModelFileError` for the first that is missing or does not fit. Where faults are
+  ///   collected, it is the last, and the others are collected before.
+  private func parts(
+    of name: String, shape: [Int], fits: (_ record: TensorRecord, _ expected: [Int]) -> Bool
+  ) throws(ModelFileError) -> [StoredPart] {
+    try expectOneForm(name)
+    var found: [StoredPart] = []
+    var fault: ModelFileError?
+    for part in names.parts(of: name) {
+      do throws(ModelFileError) {
+        found.append(try stored(part, of: name, shape: shape, fits: fits))
+      } catch {
+        guard collectsFaults else { throw error }
+        if let fault { collect(fault) }
+        fault = error
+      }
+    }
+    if let fault { throw fault }
+    return found
+  }
+
+  private func stored(
+    _ part: TensorNames.Part, of name: String, shape: [Int],
+    fits: (_ record: TensorRecord, _ expected: [Int]) -> Bool
+  ) throws(ModelFileError) -> StoredPart {
+    guard let rows = part.rowOrder.rows(of: shape[0]) else {
+      throw uneven(part.name, part.rowOrder, name, shape)
+    }
+    let expected = [rows.reduce(0) { $0 + $1.count }] + shape.dropFirst()
+    guard let index = part.index else { throw missing(part.name, expected: "\(expected)") }
+    let record = record(of: index)
     // An empty tensor may have huge dimensions beside its zero; none is of use.
-    guard record.elementCount > 0 else { throw wrongShape(record, expected: expected) }
+    guard record.elementCount > 0 else { throw wrongShape(record, expected: "\(expected)") }
     requests[name] = shape
-    return entry
-  }
-
-  private func missing(_ name: String, expected: String) -> ModelFileError {
-    malformed(
-      "tensor '\(storedName(name))' is missing, expected shape \(expected): "
-        + "the \(slot.name) is incomplete or of another architecture")
-  }
-
-  private func wrongShape(_ record: TensorRecord, expected: String) -> ModelFileError {
-    malformed(
-      "tensor '\(record.name)' has shape \(record.shape), expected \(expected)")
-  }
-
-  private func matrix(
-    _ entry: TensorNames.Entry, _ record: TensorRecord, rows: Int, columns: Int, name: String
-  ) throws(ModelFileError) -> WeightMatrix {
-    try expectWeightType(record)
-    guard let rowBytes = record.type.byteCount(elements: columns) else {
-      throw malformed(
-        "tensor '\(record.name)' of type \(record.type.name) has rows of \(columns) elements, "
-          + "expected whole blocks of \(record.type.elementsPerBlock)")
-    }
-    let storage = archive.storage(of: entry.index)
-    func segment(_ range: Range<Int>) -> WeightMatrix.Segment {
-      WeightMatrix.Segment(
-        storage: storage, offset: range.lowerBound * rowBytes, type: record.type,
-        rows: range.count)
-    }
-    let segments =
-      entry.rowOrder == .asStored
-      ? [segment(0..<rows)] : [segment(rows / 2..<rows), segment(0..<rows / 2)]
-    return WeightMatrix(
-      segments: segments, columns: columns,
-      scale: try scale(of: entry.index, rowOrder: entry.rowOrder), name: name)
-  }
-
-  /// The overlay's matrix of a name, if it has one.
-  private func replacement(
-    of name: String, rows: Int, columns: Int
-  ) throws(ModelFileError) -> WeightMatrix? {
-    guard let overlay, let index = overlay.tensors.index(of: name) else { return nil }
-    let record = overlay.tensors.records[index]
-    guard record.shape == [rows, columns] else {
-      throw ModelFileError(
-        path: overlay.path, kind: .malformed,
-        fault: "tensor '\(name)' has shape \(record.shape), expected [\(rows), \(columns)]")
-    }
-    try expectWeightType(record)
-    let segment = WeightMatrix.Segment(
-      storage: overlay.storage(of: index), type: record.type, rows: rows)
-    return WeightMatrix(segments: [segment], columns: columns, name: name)
-  }
-
-  /// A tensor as it is used.
-  func record(of index: Int) -> TensorRecord {
-    let record = archive.tensors.records[index]
-    return companions.types[index].map { record.retyped($0) } ?? record
-  }
-
-  /// Refuses tensors of types that cannot be read or hold no weights.
-  func expectWeightType(_ record: TensorRecord) throws(ModelFileError) {
-    guard !record.type.isWeightType else { return }
-    let known = ElementType.allCases.filter(\.isWeightType).map(\.name)
-    throw ModelFileError(
-      path: path, kind: record.type.isBlockQuantized ? .unsupported : .malformed,
-      fault:
-        "tensor '\(record.name)' has type \(record.type.name), which is not supported: expected "
-        + "one of \(known.joined(separator: ", ")); take another version of the model")
-  }
-
-  /// The factors of a scaled fp8 weight, in the order of our rows.
-  func scale(
-    of index: Int, rowOrder: NameRule.RowOrder
-  ) throws(ModelFileError) -> WeightScale {
-    guard let place = companions.scales[index] else { return .one }
-    let name = archive.tensors.records[place].name
-    let values = try archive.values(of: place)
-    // A row of zeros may have the scale 0; a whole matrix that is switched off may not.
-    guard let first = values.first, values.allSatisfy({ $0 >= 0 && $0.isFinite }),
-      values.contains(where: { $0 > 0 })
-    else {
-      throw malformed(
-        "tensor '\(name)', a scale, holds a number that is negative, not finite, or nothing but 0: the "
-          + "file is damaged, download it again")
-    }
-    guard values.count > 1 else { return first == 1 ? .one : .all(first) }
-    let scale = WeightScale.rows(values)
-    return rowOrder == .asStored ? scale : scale.halvesSwapped
+    guard fits(record, expected) else { throw wrongShape(record, expected: "\(expected)") }
+    return StoredPart(index: index, record: record, rows: rows)
   }
 
   private static func trimmed(_ shape: [Int]) -> [Int] {

@@ -2,12 +2,43 @@ import ModelFiles
 
 /// Which tensor of an archive is which of a part's, by our names.
 struct TensorNames {
+  /// What an archive has of a tensor of ours.
   struct Entry {
-    let index: Int
+    /// For each stored tensor that ours consists of its index; nil for those that are missing.
+    fileprivate(set) var indices: [Int?]
+    /// The lowest of them.
+    let first: Int
+    /// A stored tensor that holds the same rows in another form.
+    fileprivate(set) var rival: Int?
+    fileprivate let rowOrders: [NameRule.RowOrder]
+
+    init(_ index: Int, _ rowOrder: NameRule.RowOrder) {
+      first = index
+      rowOrders = rowOrder.allParts
+      indices = rowOrders.map { $0 == rowOrder ? index : nil }
+    }
+
+    /// Takes another stored tensor of the same tensor of ours.
+    mutating func add(_ index: Int, _ rowOrder: NameRule.RowOrder) {
+      guard let part = rowOrders.firstIndex(of: rowOrder) else {
+        rival = rival ?? index
+        return
+      }
+      // A second name for the same tensor (tied embeddings) is explained, but not needed.
+      indices[part] = indices[part] ?? index
+    }
+  }
+
+  /// One of the stored tensors that a tensor of ours consists of.
+  struct Part {
+    /// Nil if it is missing.
+    let index: Int?
+    /// The name under which the file has, or should have, it.
+    let name: String
     let rowOrder: NameRule.RowOrder
   }
 
-  /// By our names; the first where an archive has several of one.
+  /// By our names.
   let entries: [String: Entry]
   /// Tensors of the archive that the part explains, used or not, in file order.
   let claimed: [Int]
@@ -35,9 +66,8 @@ struct TensorNames {
       }
       guard let first else { continue }
       claimed.append(index)
-      // A second name for the same tensor (tied embeddings) is explained, but not needed.
-      if entries[first.name] == nil {
-        entries[first.name] = Entry(index: index, rowOrder: first.rule.rowOrder)
+      if entries[first.name]?.add(index, first.rule.rowOrder) == nil {
+        entries[first.name] = Entry(index, first.rule.rowOrder)
       }
     }
     self.entries = entries
@@ -54,10 +84,31 @@ struct TensorNames {
     return min((numbers.max() ?? -1) + 1, entries.count)
   }
 
-  /// The name under which the file has, or should have, a tensor.
+  /// The name under which the file has, or should have, a tensor; of several the first.
   func storedName(_ name: String) -> String {
-    if let entry = entries[name] { return archive.tensors.records[entry.index].name }
-    return place.prefix + (place.table.foreign(of: name, levels: levels)?.name ?? name)
+    if let entry = entries[name] { return archive.tensors.records[entry.first].name }
+    return place.prefix + (place.table.foreign(of: name, levels: levels).first?.name ?? name)
+  }
+
+  /// The stored tensors that one of ours consists of, there or not, in the order of our rows.
+  func parts(of name: String) -> [Part] {
+    guard let entry = entries[name] else {
+      let parts = place.table.foreign(of: name, levels: levels)
+      if parts.isEmpty {
+        return [Part(index: nil, name: place.prefix + name, rowOrder: .asStored)]
+      }
+      return parts.map { Part(index: nil, name: place.prefix + $0.name, rowOrder: $0.rowOrder) }
+    }
+    return zip(entry.indices, entry.rowOrders).map { index, rowOrder in
+      let name =
+        index.map { archive.tensors.records[$0].name } ?? missingName(name, rowOrder)
+      return Part(index: index, name: name, rowOrder: rowOrder)
+    }
+  }
+
+  private func missingName(_ name: String, _ rowOrder: NameRule.RowOrder) -> String {
+    let parts = place.table.foreign(of: name, levels: levels, as: rowOrder)
+    return place.prefix + (parts.first { $0.rowOrder == rowOrder }?.name ?? name)
   }
 }
 

@@ -22,11 +22,15 @@ package enum WeightScale: Sendable, Equatable {
     return .rows(Array(factors[range]))
   }
 
-  /// The scales with the second half of the rows first.
-  package var halvesSwapped: WeightScale {
-    guard case .rows(let factors) = self else { return self }
-    let half = factors.count / 2
-    return .rows(Array(factors[half...] + factors[..<half]))
+  /// The scales of rows that have their own, one after the other.
+  ///
+  /// - Parameter parts: scales, and of how many rows.
+  /// - Returns: one for all where they are the same.
+  package static func joined(_ parts: [(scale: WeightScale, rows: Int)]) -> WeightScale {
+    guard let first = parts.first?.scale else { return .one }
+    if parts.count == 1 { return first }
+    if case .rows = first {} else if parts.allSatisfy({ $0.scale == first }) { return first }
+    return .rows(parts.flatMap { part in (0..<part.rows).map(part.scale.factor) })
   }
 
   /// Multiplies consecutive elements by their rows' scales.

@@ -58,20 +58,25 @@ extension ConversionPlan {
     (source.selection == .all ? tensor.part.ggufPrefix : "") + tensor.name
   }
 
-  /// A tensor with its rows in the order of the new file, and its name there. Safetensors files
-  /// have the names and prefixes that ComfyUI expects of whole checkpoints and of single parts.
+  /// The tensors that one becomes in the new file, with their rows in the order of that file, and
+  /// their names there. Safetensors files have the names and prefixes that ComfyUI expects of whole
+  /// checkpoints and of single parts.
+  ///
+  /// - Throws: `ModelFileError` if its rows cannot be divided as the file has them.
   static func placed(
     _ tensor: PartTensor, in container: Container, _ source: ConversionSource
-  ) -> (tensor: PartTensor, name: String) {
-    let folderName = source.folderName(of: tensor)
+  ) throws(ModelFileError) -> [(tensor: PartTensor, name: String)] {
+    var prefix = ""
+    if container == .safetensors {
+      prefix = source.selection == .all ? tensor.part.singleFilePrefix : ""
+    }
     switch container {
-    case .gguf: return (tensor, canonicalName(of: tensor, source))
-    case .folder:
-      let isSwapped = folderName.rowOrder == .halvesSwapped
-      return (isSwapped ? tensor.halvesSwapped : tensor, folderName.name)
-    case .safetensors:
-      let prefix = source.selection == .all ? tensor.part.singleFilePrefix : ""
-      return (tensor, prefix + (tensor.part.keepsFolderNames ? folderName.name : tensor.name))
+    case .gguf: return [(tensor, canonicalName(of: tensor, source))]
+    case .safetensors where !tensor.part.keepsFolderNames: return [(tensor, prefix + tensor.name)]
+    case .folder, .safetensors:
+      return try source.namesInFolder(of: tensor).map { name, rowOrder throws(ModelFileError) in
+        (try tensor.stored(rowOrder), prefix + name)
+      }
     }
   }
 }

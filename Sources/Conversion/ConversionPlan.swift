@@ -46,7 +46,7 @@ package struct ConversionPlan {
     package var elementCount: Int { source.elementCount }
     package var byteCount: Int { declaration.byteCount ?? 0 }
     /// Whether the bytes stay as they are.
-    package var isCopied: Bool { type == source.type && source.scale == .one }
+    package var isCopied: Bool { type == source.copiedType }
     /// Whether the type is free to choose: neither readers nor the user expect one, and it is a
     /// matrix whose rows hold whole blocks.
     package var isChoosable: Bool {
@@ -105,15 +105,16 @@ package struct ConversionPlan {
   ///   - request: what to make of it.
   ///   - path: the new file, for messages.
   /// - Throws: `ConversionError` for impossible rules and types, `ModelFileError` for a name that
-  ///   the file cannot hold.
+  ///   the file cannot hold, or rows that cannot be divided as it has them.
   package init(_ source: ConversionSource, _ request: Request, path: String) throws {
     if request.container.isSafetensors, request.mix.base.isBlockQuantized {
       throw ConversionError.unusable(
         "--type \(request.mix.name): safetensors files hold F32, F16 or BF16; end the name in "
           + ".gguf for quantized types")
     }
-    let items = source.tensors.map { stored in
-      let (tensor, name) = Self.placed(stored, in: request.container, source)
+    let items = try source.tensors.flatMap {
+      try Self.placed($0, in: request.container, source)
+    }.map { tensor, name in
       let shape = tensor.match.rule.shape.shape(
         of: tensor.shape, inFolder: request.container == .folder)
       return (tensor: tensor, shape: shape, role: tensor.match.role(shape: shape), name: name)

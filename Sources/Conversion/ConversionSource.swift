@@ -132,9 +132,9 @@ package struct ConversionSource {
   /// An opened part by its place.
   func part(_ slot: Slot) -> Part? { parts.first { $0.slot == slot } }
 
-  /// The name and the order of rows that a tensor has in a folder.
-  func folderName(of tensor: PartTensor) -> (name: String, rowOrder: NameRule.RowOrder) {
-    guard let part = part(tensor.part) else { return (tensor.name, .asStored) }
+  /// The tensors that one of ours is in a folder: their names, and which rows they have.
+  func namesInFolder(of tensor: PartTensor) -> [(name: String, rowOrder: NameRule.RowOrder)] {
+    guard let part = part(tensor.part) else { return [(tensor.name, .asStored)] }
     return part.network.inFolder(tensor.name, levels: part.levelCount)
   }
 

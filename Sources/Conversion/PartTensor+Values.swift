@@ -4,9 +4,9 @@ import KernelInterface
 import ModelFiles
 
 extension PartTensor {
-  /// Bytes that some elements, whole blocks, take in the file.
-  func storedBytes(_ elements: Int) -> Int {
-    elements / type.elementsPerBlock * type.bytesPerBlock
+  /// Bytes that some elements, whole blocks, take in the files.
+  func storedBytes(_ range: Range<Int>) -> Int {
+    slices(range).reduce(0) { $0 + $1.range.count }
   }
 
   /// Reads the bytes of some elements, whole blocks, in the order of our rows.
@@ -14,34 +14,27 @@ extension PartTensor {
     _ range: Range<Int>, into bytes: UnsafeMutableRawPointer
   ) throws(ModelFileError) {
     var offset = 0
-    for piece in pieces(storedBytes(range.lowerBound)..<storedBytes(range.upperBound)) {
-      try file.read(piece, into: bytes + offset)
-      offset += piece.count
+    for slice in slices(range) {
+      try slice.piece.file.read(slice.range, into: bytes + offset)
+      offset += slice.range.count
     }
   }
 
-  /// Dequantizes elements that were read, and applies the tensor's scale.
+  /// Dequantizes elements that were read, and applies their scales.
   func decode(
     _ range: Range<Int>, of bytes: UnsafeRawPointer, into values: UnsafeMutablePointer<Float>,
     _ kernels: KernelSet
   ) {
-    kernels.decodeElements(type, bytes, count: range.count, into: values)
-    scale.apply(to: values, count: range.count, from: range.lowerBound, columns: columns)
-  }
-
-  /// Where some bytes of the tensor lie in the file; the tensor's own order of rows counts.
-  func pieces(_ range: Range<Int>) -> [Range<Int>] {
-    var pieces: [Range<Int>] = []
-    var first = 0
-    for stored in ranges {
-      let part = range.clamped(to: first..<first + stored.count)
-      if !part.isEmpty {
-        let start = stored.lowerBound + part.lowerBound - first
-        pieces.append(start..<start + part.count)
-      }
-      first += stored.count
+    var (offset, first) = (0, 0)
+    for slice in slices(range) {
+      let count = slice.elements.count
+      kernels.decodeElements(
+        slice.piece.type, bytes + offset, count: count, into: values + first)
+      slice.piece.scale.apply(
+        to: values + first, count: count, from: slice.elements.lowerBound, columns: columns)
+      offset += slice.range.count
+      first += count
     }
-    return pieces
   }
 }
 
@@ -71,10 +64,10 @@ extension PartTensor {
     _ row: Int, columns: Int, kernels: KernelSet
   ) throws(ModelFileError) -> [Float] {
     // Whole blocks around the row.
-    let unit = type.elementsPerBlock
+    let unit = blockElements
     let first = row * columns / unit * unit
     let end = min(elementCount, ((row + 1) * columns + unit - 1) / unit * unit)
-    var bytes = [UInt8](repeating: 0, count: storedBytes(end - first))
+    var bytes = [UInt8](repeating: 0, count: storedBytes(first..<end))
     var values = [Float](repeating: 0, count: end - first)
     try bytes.withUnsafeMutableBytes { bytes in
       Result { () throws(ModelFileError) in

@@ -56,7 +56,7 @@ final class TensorConverter {
     var first = 0
     while first < tensor.elementCount {
       let count = min(layout.batchElements, tensor.elementCount - first)
-      try tensor.source.file.checkUnchanged()
+      for piece in tensor.source.pieces { try piece.file.checkUnchanged() }
       prefetch(tensor.source, after: first + count, next)
       let buffer = try output.buffer(layout.targetBytes(count))
       do {
@@ -67,25 +67,24 @@ final class TensorConverter {
         throw error
       }
       output.write(buffer, count: layout.targetBytes(count))
-      onBytes(layout.sourceBytes(count))
+      onBytes(tensor.source.storedBytes(first..<first + count))
       first += count
     }
-    return outcome(tensor, sums)
+    return outcome(tensor, sums, task.contentEnds)
   }
 
-  private func outcome(_ tensor: ConversionPlan.Tensor, _ sums: TileSums) -> TensorOutcome {
+  private func outcome(
+    _ tensor: ConversionPlan.Tensor, _ sums: TileSums, _ ends: ContentEnds
+  ) -> TensorOutcome {
     var outcome = TensorOutcome(
       name: tensor.name, type: tensor.type, sourceType: tensor.source.type,
       elementCount: tensor.elementCount, byteCount: tensor.byteCount)
     outcome.notFiniteCount = sums.notFiniteCount
     let source = tensor.source
-    if let start = source.ranges.map(\.lowerBound).min(),
-      let end = source.ranges.map(\.upperBound).max()
-    {
-      outcome.content = StoredContent(
-        source.file, name: source.storedName, shape: source.shape,
-        isTokenTable: source.isTokenTable, range: start..<end,
-        end: sums.contentEnd)
+    outcome.contents = zip(source.pieces, ends.values).map { piece, end in
+      StoredContent(
+        piece.file, name: piece.storedName, shape: source.shape,
+        isTokenTable: source.isTokenTable && source.pieces.count == 1, range: piece.range, end: end)
     }
     if tensor.isCopied {
       outcome.relativeError = 0
@@ -155,19 +154,27 @@ final class TensorConverter {
         + "hold: pass --rule with this name and BF16 or F32"
       : "tensor '\(tensor.name)' holds \(what) at index \(place): the file is damaged or its "
         + "training failed; --allow-nonfinite converts it all the same"
-    return .notFinite(path: tensor.source.file.path, fault: fault)
+    let unit = tensor.source.blockElements
+    let block = sums.firstNotFinite / unit * unit
+    let piece = tensor.source.slices(block..<block + unit).first?.piece
+    return .notFinite(path: piece?.file.path ?? tensor.source.path, fault: fault)
   }
 
   private func prefetch(_ tensor: PartTensor, after element: Int, _ next: PartTensor?) {
-    let start = element / tensor.type.elementsPerBlock * tensor.type.bytesPerBlock
-    let end = min(tensor.byteCount, start + Self.aheadBytes)
-    let rest = start + Self.aheadBytes - end
-    let following = next.map { next in
-      next.pieces(0..<min(next.byteCount, rest)).map { (next.file, $0) }
+    let slices =
+      tensor.slices(element..<tensor.elementCount)
+      + (next.map { $0.slices(0..<$0.elementCount) } ?? [])
+    var rest = Self.aheadBytes
+    var ranges: [(file: MappedFile, range: Range<Int>)] = []
+    for slice in slices where rest > 0 {
+      let range = slice.range.prefix(rest)
+      ranges.append((slice.piece.file, range))
+      rest -= range.count
     }
-    let pieces = tensor.pieces(start..<end).map { (tensor.file, $0) } + (following ?? [])
     // May wait for the device; computing must not.
-    readAhead.async { for (file, range) in pieces { file.prefetch(range) } }
+    readAhead.async { [ranges] in
+      for (file, range) in ranges { file.prefetch(range) }
+    }
   }
 }
 
@@ -177,7 +184,6 @@ extension TileSums {
     squaredError += other.squaredError
     square += other.square
     notFiniteCount += other.notFiniteCount
-    contentEnd = max(contentEnd, other.contentEnd)
     if firstNotFinite < 0, other.firstNotFinite >= 0 {
       (firstNotFinite, isOverflow, value) = (
         offset + other.firstNotFinite, other.isOverflow, other.value

@@ -13,8 +13,8 @@ package struct TensorOutcome: Sendable {
   package var relativeError: Double?
   /// Weights that are NaN or infinite in the input, or became so.
   package var notFiniteCount = 0
-  /// What its bytes in the input looked like.
-  package var content: StoredContent?
+  /// What its bytes in the input looked like, piece by piece.
+  package var contents: [StoredContent] = []
 }
 
 /// What is counted while a piece of a tensor is converted.
@@ -28,8 +28,6 @@ struct TileSums {
   var isOverflow = false
   /// The value.
   var value: Float = 0
-  /// Where the last byte of the input that is not zero ends in its file; 0 for none.
-  var contentEnd = 0
 
   /// Looks for values that are not finite, or too large for a type: `limit` holds the bits of the
   /// least magnitude that is too much.

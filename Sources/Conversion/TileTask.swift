@@ -10,26 +10,24 @@ struct Tiles {
   let batchElements: Int
   /// Floats of scratch memory for one tile: values, values read back, bytes of the input.
   let scratchFloats: Int
-  private let source, target: ElementType
+  private let target: ElementType
 
   /// - Parameters:
   ///   - tensor: the tensor.
   ///   - elements: about the elements of a tile.
   ///   - batchBytes: about the bytes of a batch.
   init(_ tensor: ConversionPlan.Tensor, elements: Int, batchBytes: Int) {
-    (source, target) = (tensor.source.type, tensor.type)
+    let source = tensor.source.type
+    target = tensor.type
     // Quantization needs whole rows.
     let unit =
-      target.isBlockQuantized ? max(1, tensor.shape.last ?? 1) : source.elementsPerBlock
+      target.isBlockQuantized ? max(1, tensor.shape.last ?? 1) : tensor.source.blockElements
     tileElements = max(1, elements / unit) * unit
     let bytes = Double(tileElements) / 8 * max(source.bitsPerElement, target.bitsPerElement)
     batchElements = max(1, Int(Double(batchBytes) / bytes)) * tileElements
+    // Pieces of other types take less.
     let sourceBytes = tileElements / source.elementsPerBlock * source.bytesPerBlock
     scratchFloats = 2 * tileElements + (sourceBytes + 3) / 4
-  }
-
-  func sourceBytes(_ elements: Int) -> Int {
-    elements / source.elementsPerBlock * source.bytesPerBlock
   }
 
   func targetBytes(_ elements: Int) -> Int {
@@ -47,6 +45,8 @@ struct TileTask: Sendable {
   private let measuresErrors: Bool
   /// Bits of the least magnitude that is not finite or becomes infinite.
   private let limit: UInt32
+  /// What the bytes of the input look like.
+  let contentEnds: ContentEnds
 
   /// - Throws: `ModelFileError` if the importance matrix is of another model.
   init(
@@ -54,6 +54,7 @@ struct TileTask: Sendable {
   ) throws(ModelFileError) {
     self.tensor = tensor
     self.kernels = kernels
+    contentEnds = ContentEnds(tensor.source)
     quantizer =
       tensor.isCopied ? nil : BlockQuantizer(type: tensor.type, quality: options.quality)
     measuresErrors = options.measuresErrors && !tensor.isCopied
@@ -94,28 +95,13 @@ struct TileTask: Sendable {
     tensor.source.decode(range, of: stored, into: values, kernels)
     var sums = TileSums()
     sums.scan(values, range.count, limit: limit)
-    sums.contentEnd = contentEnd(of: range, stored)
+    contentEnds.look(at: stored, range)
     guard let quantizer else { return sums }
     round(values, range.count, quantizer, into: target)
     guard measuresErrors else { return sums }
     kernels.decodeElements(tensor.type, blocks, count: range.count, into: decoded)
     if sums.firstNotFinite < 0 { sums.add(values, decoded, range.count) }
     return sums
-  }
-
-  /// Where the last byte that is not zero ends in the input's file; 0 for none.
-  private func contentEnd(of range: Range<Int>, _ stored: UnsafeRawPointer) -> Int {
-    let source = tensor.source
-    var (offset, result) = (0, 0)
-    for piece in source.pieces(
-      source.storedBytes(range.lowerBound)..<source.storedBytes(range.upperBound))
-    {
-      let end = ZeroContent.end(
-        of: UnsafeRawBufferPointer(start: stored + offset, count: piece.count))
-      if end > 0 { result = max(result, piece.lowerBound + end) }
-      offset += piece.count
-    }
-    return result
   }
 
   private func round(

@@ -96,7 +96,7 @@ package struct WeightComparison {
 
   private static func mismatch(_ tensor: PartTensor, _ other: String) -> ModelFileError {
     ModelFileError(
-      path: tensor.file.path, kind: .contradicted,
+      path: tensor.path, kind: .contradicted,
       fault: "tensor '\(tensor.storedName)' of \(tensor.shape) is not in \(other), or of another "
         + "shape there: only models of one architecture can be compared")
   }
@@ -117,7 +117,7 @@ package struct WeightComparison {
     _ tensor: PartTensor, _ reference: PartTensor
   ) throws -> WeightDifference {
     // Whole blocks of both: blocks of all types are powers of two.
-    let unit = max(tensor.type.elementsPerBlock, reference.type.elementsPerBlock)
+    let unit = max(tensor.blockElements, reference.blockElements)
     let tile = max(unit, Self.tileElements / unit * unit)
     let count = tensor.elementCount
     let results = Mutex([Sums](repeating: Sums(), count: (count + tile - 1) / tile))

@@ -182,7 +182,8 @@ extension SyntheticModel {
     let name: String
     let shards: SafetensorsShards
     private let layouts: [TensorFileLayout]
-    private let tensors: [(tensor: SyntheticTensor, rowOrder: NameRule.RowOrder)]
+    /// What each stored tensor has of one of ours.
+    private let tensors: [(tensor: SyntheticTensor, rows: [Range<Int>])]
     private let type: ElementType
 
     init(
@@ -191,14 +192,25 @@ extension SyntheticModel {
       name = part.slot.key
       type = model.type
       let levels = part.network.levelCount(of: tensors.map(\.name))
-      let names = tensors.map { part.network.inFolder($0.name, levels: levels) }
-      self.tensors = zip(tensors, names).map { ($0, $1.rowOrder) }
-      shards = SafetensorsShards(
-        zip(tensors, names).map { tensor, name in
-          TensorDeclaration(
-            name: name.name, type: tensor.storedType(model.type, isUniform: true),
-            shape: tensor.shape)
-        }, stem: part.network.library.weightsStem)
+      var stored: [(tensor: SyntheticTensor, rows: [Range<Int>])] = []
+      var declarations: [TensorDeclaration] = []
+      for tensor in tensors {
+        for (name, rowOrder) in part.network.inFolder(tensor.name, levels: levels) {
+          guard let rows = rowOrder.rows(of: tensor.rowCount) else {
+            throw ModelFileError(
+              path: path, kind: .unsupported,
+              fault: "tensor '\(tensor.name)' of shape \(tensor.shape) has rows that cannot be "
+                + "divided as '\(name)' has them")
+          }
+          stored.append((tensor, rows))
+          declarations.append(
+            TensorDeclaration(
+              name: name, type: tensor.storedType(model.type, isUniform: true),
+              shape: tensor.shape(rows: rows.reduce(0) { $0 + $1.count })))
+        }
+      }
+      self.tensors = stored
+      shards = SafetensorsShards(declarations, stem: part.network.library.weightsStem)
       var layouts: [TensorFileLayout] = []
       for shard in shards.shards {
         layouts.append(
@@ -216,9 +228,8 @@ extension SyntheticModel {
       for (shard, layout) in zip(shards.shards, layouts) {
         let writer = try TensorFileWriter(
           path: try folder.file("\(name)/\(shard.fileName)"), overwrite: false, layout: layout)
-        for (tensor, rowOrder) in rest.prefix(shard.tensors.count) {
-          let firstRow = rowOrder == .halvesSwapped ? tensor.rowCount / 2 : 0
-          try contents.write(tensor, as: type, firstRow: firstRow, to: writer)
+        for (tensor, rows) in rest.prefix(shard.tensors.count) {
+          for range in rows { try contents.write(range, of: tensor, as: type, to: writer) }
         }
         rest = rest.dropFirst(shard.tensors.count)
         try writer.flush()

@@ -46,6 +46,12 @@ struct SyntheticTensor: Sendable {
   /// Rows that are made one by one: what belongs to one index of the first dimension that is not 1.
   var rowCount: Int { shape.first { $0 != 1 } ?? 1 }
 
+  /// The shape of some of its rows.
+  func shape(rows: Int) -> [Int] {
+    guard let place = shape.firstIndex(where: { $0 != 1 }) else { return shape }
+    return shape.enumerated().map { $0 == place ? rows : $1 }
+  }
+
   /// Elements of a row.
   var rowLength: Int { shape.reduce(1, *) / max(1, rowCount) }
 

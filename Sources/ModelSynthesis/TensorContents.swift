@@ -32,26 +32,36 @@ final class TensorContents {
   /// - Parameters:
   ///   - tensor: what to make.
   ///   - type: the type to store it in.
-  ///   - firstRow: the row that comes first; those before it come last.
   ///   - writer: where it goes.
   /// - Throws: `ModelFileError` if writing fails, `ComputeError` if the work is cancelled.
+  func write(_ tensor: SyntheticTensor, as type: ElementType, to writer: TensorFileWriter) throws {
+    try write(0..<tensor.rowCount, of: tensor, as: type, to: writer)
+  }
+
+  /// Writes some rows of a tensor.
+  ///
+  /// - Parameters:
+  ///   - rows: which.
+  ///   - tensor: what to make.
+  ///   - type: the type to store it in.
+  ///   - writer: where they go.
+  /// - Throws: `ModelFileError` if writing fails, `ComputeError` if the work is cancelled.
   func write(
-    _ tensor: SyntheticTensor, as type: ElementType, firstRow: Int = 0,
+    _ rows: Range<Int>, of tensor: SyntheticTensor, as type: ElementType,
     to writer: TensorFileWriter
   ) throws {
     let rowBytes = type.byteCount(elements: tensor.rowLength) ?? 0
     precondition(rowBytes > 0 && rowBytes <= Self.batchBytes, "rows that no preset has")
     let tensorSeed = RandomNumbers.seed(seed, name: tensor.name)
-    let rows = tensor.rowCount
     let batch = Self.batchBytes / rowBytes
     let fill = filling(tensor, type)
-    for start in stride(from: 0, to: rows, by: batch) {
-      let count = min(batch, rows - start)
+    for start in stride(from: rows.lowerBound, to: rows.upperBound, by: batch) {
+      let count = min(batch, rows.upperBound - start)
       try pool.run(ranges: count, grain: max(1, Self.taskBytes / rowBytes)) { range in
         for row in range {
           let place = UnsafeMutableRawBufferPointer(
             rebasing: buffer[row * rowBytes..<(row + 1) * rowBytes])
-          fill(place, RandomNumbers.seed(tensorSeed, row: (start + row + firstRow) % rows))
+          fill(place, RandomNumbers.seed(tensorSeed, row: start + row))
         }
       }
       try writer.write(UnsafeRawBufferPointer(rebasing: buffer[..<(count * rowBytes)]))

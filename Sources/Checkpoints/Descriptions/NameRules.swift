@@ -3,13 +3,6 @@
 /// Patterns are dot-separated. `{i}` and `{j}` stand for a number; on the foreign side `{-i}`
 /// counts from the other end and `{i-1}` is one less.
 package struct NameRule: Sendable {
-  /// How the stored rows become ours.
-  package enum RowOrder: Sendable {
-    case asStored
-    /// The second half of the rows comes first.
-    case halvesSwapped
-  }
-
   /// Our pattern by its components.
   package let canonical: [String]
   let foreign: [String]
@@ -93,23 +86,39 @@ package struct NameTable: Sendable {
     self.rules = rules
   }
 
-  /// The stored name for one of ours, and the order of the rows there; nil if the scheme has no
-  /// such tensor.
+  /// The stored tensors that one of ours consists of.
+  ///
+  /// - Parameters:
+  ///   - canonical: our name.
+  ///   - levels: what `{-i}` counts down from.
+  ///   - form: which rows one of them has, where the scheme may store the tensor in several forms.
+  /// - Returns: their names, and which rows they have, in the order of our rows; none if the scheme
+  ///   has no such tensor.
   package func foreign(
-    of canonical: String, levels: Int
-  ) -> (name: String, rowOrder: NameRule.RowOrder)? {
+    of canonical: String, levels: Int, as form: NameRule.RowOrder? = nil
+  ) -> [(name: String, rowOrder: NameRule.RowOrder)] {
     let components = canonical.split(separator: ".")
+    var found: [(name: String, rowOrder: NameRule.RowOrder)] = []
     for rule in rules {
-      guard var numbers = rule.numbers(in: components) else { continue }
+      // The first rule that fits counts, and those for the other parts of what it is a part of.
+      guard (form ?? found.first?.rowOrder).map(rule.rowOrder.hasForm) ?? true,
+        !found.contains(where: { $0.rowOrder == rule.rowOrder }),
+        var numbers = rule.numbers(in: components)
+      else { continue }
       if let i = numbers["{i}"] {
         numbers["{-i}"] = levels - 1 - i
         numbers["{i-1}"] = i - 1
       }
       let name = rule.foreign.map { part in numbers[part].map { "\($0)" } ?? part }
-      return (name.joined(separator: "."), rule.rowOrder)
+      found.append((name.joined(separator: "."), rule.rowOrder))
+      if case .part = rule.rowOrder { continue }
+      break
     }
-    return nil
+    return found.sorted { $0.rowOrder.partIndex < $1.rowOrder.partIndex }
   }
+
+  /// Whether a tensor of ours may be stored as several.
+  var hasParts: Bool { rules.contains { $0.rowOrder.sharing != nil } }
 
   /// One more than the highest number of ours that the scheme counts from the other end; bounded,
   /// so that a stray number cannot make work.

@@ -92,17 +92,18 @@ package struct NetworkDescription: Sendable {
     settings.first { $0.key == setting.key } ?? setting
   }
 
-  /// The name that a tensor has in a folder, and the order of its rows there.
+  /// The tensors that one of ours is in a folder, in the order of our rows: their names, and which
+  /// rows they have.
   ///
   /// - Parameters:
   ///   - name: our name.
   ///   - levels: levels of an autoencoder, whose decoder diffusers counts from the other end.
-  /// - Returns: diffusers' or Hugging Face's name; ours for a name that the scheme does not have.
+  /// - Returns: diffusers' or Hugging Face's names; ours for a name that the scheme does not have.
   package func inFolder(
     _ name: String, levels: Int = 0
-  ) -> (name: String, rowOrder: NameRule.RowOrder) {
+  ) -> [(name: String, rowOrder: NameRule.RowOrder)] {
     let found = tables[folderTable].foreign(of: name, levels: levels)
-    return found ?? (name, .asStored)
+    return found.isEmpty ? [(name, .asStored)] : found
   }
 
   /// Levels that folders count from the other end, judged by our names of all tensors.

@@ -255,7 +255,7 @@ struct ConvertCommand: AsyncParsableCommand {
         "tensor '\(tensor.name)' holds \(tensor.notFiniteCount) weights that are not finite")
     }
     let findings = ZeroContent.findings(
-      outcomes.compactMap(\.content), contentEnd: { source.contentEnds[$0.path] ?? 0 })
+      outcomes.flatMap(\.contents), contentEnd: { source.contentEnds[$0.path] ?? 0 })
     for finding in findings {
       let tensor = finding.tensor.map { "tensor '\($0)' " } ?? ""
       let line = "\(finding.path): \(tensor)\(finding.fault)"

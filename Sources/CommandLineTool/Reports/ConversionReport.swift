@@ -48,15 +48,23 @@ struct ConversionReport {
   }
 
   private func json(_ tensor: ConversionPlan.Tensor) -> JSONValue {
-    .object([
+    var members: [JSONValue.Member] = [
       .init(key: "name", value: .string(tensor.name)),
       .init(key: "storedName", value: .string(tensor.source.storedName)),
+    ]
+    let storedNames = tensor.source.storedNames
+    if storedNames.count > 1 {
+      members.append(
+        .init(key: "storedNames", value: .array(storedNames.map { .string($0) })))
+    }
+    members += [
       .init(key: "shape", value: .array(tensor.shape.map { .integer($0) })),
       .init(key: "from", value: .string(tensor.source.type.name)),
       .init(key: "to", value: .string(tensor.type.name)),
       .init(key: "bytes", value: .integer(tensor.byteCount)),
       .init(key: "reason", value: tensor.reason.map { .string($0) } ?? .null),
-    ])
+    ]
+    return .object(members)
   }
 
   // MARK: After

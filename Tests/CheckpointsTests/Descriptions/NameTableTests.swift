@@ -35,8 +35,11 @@ struct NameTableTests {
         // Layers of tiny decoders are numbered from 1.
         let numbers = network.prefixes == nil ? 0..<3 : 1..<4
         let ours = names(table, numbers)
-        let foreign = try ours.map { name in
-          prefix + (try #require(table.foreign(of: name, levels: numbers.count)).name)
+        let foreign = ours.flatMap { name in
+          let stored = table.foreign(of: name, levels: numbers.count)
+          // As many as the parts of what they are parts of.
+          #expect(stored.count == stored.first.map { $0.rowOrder.partCount }, "\(name)")
+          return stored.map { prefix + $0.name }
         }
         let path = try folder.write(
           RawSafetensors.encode(foreign.map { .init($0, .f32, [1]) }), to: "names.safetensors")
@@ -55,8 +58,11 @@ struct NameTableTests {
   func canonicalNames() throws {
     for (_, network, table) in Self.namings where network.convention != nil {
       for name in names(table, 0..<2) {
-        let foreign = try #require(table.foreign(of: name, levels: 0)).name
-        #expect(FamilyCatalog.known.canonicalName("model." + foreign) == name)
+        let foreign = table.foreign(of: name, levels: 0)
+        #expect(!foreign.isEmpty, "\(name)")
+        for (stored, _) in foreign {
+          #expect(FamilyCatalog.known.canonicalName("model." + stored) == name)
+        }
       }
     }
     #expect(FamilyCatalog.known.canonicalName("decoder.conv_in.weight") == nil)
@@ -65,8 +71,26 @@ struct NameTableTests {
   @Test("only the final modulation has its halves swapped in folders")
   func rowOrder() {
     let network = AuraFlow.transformer.networks[0]
-    #expect(network.inFolder("modF.1.weight").rowOrder == .halvesSwapped)
-    #expect(network.inFolder("final_linear.weight").rowOrder == .asStored)
-    #expect(network.inFolder("no.such.name") == ("no.such.name", .asStored))
+    func rowOrders(_ name: String) -> [NameRule.RowOrder] {
+      network.inFolder(name).map(\.rowOrder)
+    }
+    #expect(rowOrders("modF.1.weight") == [.halvesSwapped])
+    #expect(rowOrders("final_linear.weight") == [.asStored])
+    #expect(rowOrders("no.such.name") == [.asStored])
+    #expect(network.inFolder("no.such.name").map(\.name) == ["no.such.name"])
+  }
+
+  @Test("rows are divided among several tensors only where they come out even")
+  func shares() {
+    let rules = NameRule.parts("layer.{i}.a", ["b.{i}", "c.{i}"], shares: [1, 4])
+    let table = NameTable(scheme: "", rules: rules.reversed())
+    let stored = table.foreign(of: "layer.2.a", levels: 0)
+    #expect(stored.map(\.name) == ["b.2", "c.2"])
+    #expect(stored.map { $0.rowOrder.rows(of: 10) } == [[0..<2], [2..<10]])
+    #expect(stored.allSatisfy { $0.rowOrder.rows(of: 12) == nil })
+    #expect(NameRule.RowOrder.halvesSwapped.rows(of: 6) == [3..<6, 0..<3])
+    #expect(NameRule.RowOrder.halvesSwapped.rows(of: 7) == nil)
+    #expect(NameRule.RowOrder.part(5, shares: [1, 1]).rows(of: 4) == nil)
+    #expect(table.foreign(of: "layer.2.b", levels: 0).isEmpty)
   }
 }
