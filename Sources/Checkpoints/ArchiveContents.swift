@@ -43,7 +43,9 @@ package struct ArchiveContents: Sendable {
         && !companions.refused.contains(index) && !isHarmless(index)
     }
     var faults = companions.faults
-    for (index, part, fault) in UsedLayers(archive, places, owners).faults(among: foreign) {
+    let others = OtherForms.faults(among: foreign, of: archive, places, catalog)
+    let unknown = UsedLayers(archive, places, owners).faults(among: foreign)
+    for (index, part, fault) in others.map({ ($0.index, Optional($0.part), $0.fault) }) + unknown {
       if faults[part] == nil {
         let record = archive.tensors.records[index]
         faults[part] = ModelFileError(
