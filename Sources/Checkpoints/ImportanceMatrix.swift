@@ -61,11 +61,18 @@ package struct ImportanceMatrix: Sendable {
     var entries: [String: Entry] = [:]
     var unknownNames: [String] = []
     for entry in found {
-      guard let name = catalog.canonicalName(entry.name) else {
+      guard let (name, rowOrder) = catalog.canonical(entry.name) else {
         unknownNames.append(entry.name)
         continue
       }
-      if let other = entries.updateValue(entry, forKey: name) {
+      guard let other = entries[name] else {
+        entries[name] = entry
+        continue
+      }
+      // Parts of one tensor of ours meet the same activations.
+      guard rowOrder.sharing != nil, catalog.canonical(other.name)?.rowOrder != rowOrder,
+        other.means.count == entry.means.count
+      else {
         throw file.malformed(
           "'\(other.name)' and '\(entry.name)' are the same tensor: expected each once")
       }
@@ -209,7 +216,10 @@ package struct ImportanceMatrix: Sendable {
 extension FamilyCatalog {
   /// Our name for a matrix of a network that is quantized, in whatever naming, behind whatever
   /// prefix; nil for other names.
-  package func canonicalName(_ name: String) -> String? {
+  package func canonicalName(_ name: String) -> String? { canonical(name)?.name }
+
+  /// The same with which of our rows the tensor has.
+  fileprivate func canonical(_ name: String) -> (name: String, rowOrder: NameRule.RowOrder)? {
     var best: NameMatcher.Match?
     matcher.forEachMatch(of: name) { match in
       let network = networks[matcher.schemes[match.scheme].network]
@@ -220,8 +230,8 @@ extension FamilyCatalog {
       best = match
     }
     guard let best else { return nil }
-    return matcher.schemes[best.scheme].table.rules[best.rule].canonicalName(
-      best.numbers, levels: 0)
+    let rule = matcher.schemes[best.scheme].table.rules[best.rule]
+    return rule.canonicalName(best.numbers, levels: 0).map { ($0, rule.rowOrder) }
   }
 
   /// The parts that are quantized, in words.
