@@ -12,8 +12,8 @@ import Testing
 
 /// A family that exists in tests only: a denoiser of its own, T5 in a second text encoder's place,
 /// and the autoencoder with another scale. Nothing but this description and a list makes it a
-/// family.
-private enum Painter {
+/// family. Its folders store some matrices as several (see `SharedRowsTests`).
+enum Painter {
   static let width = 256
 
   /// Asks for all tensors of a denoiser.
@@ -23,6 +23,10 @@ private enum Painter {
       _ = try weights.matrix("strokes.\(layer).value.weight", rows: width, columns: width)
       _ = try weights.matrix("strokes.\(layer).mix.weight", rows: 2 * width, columns: width)
       _ = try weights.vector("strokes.\(layer).mix.bias", count: 2 * width)
+      _ = try weights.matrix("strokes.\(layer).brush.weight", rows: 3 * width, columns: width)
+      _ = try weights.vector("strokes.\(layer).brush.bias", count: 3 * width)
+      _ = try weights.matrix("strokes.\(layer).wash.weight", rows: 7 * 64, columns: width)
+      _ = try weights.vector("strokes.\(layer).wash.bias", count: 7 * 64)
     }
     _ = try weights.matrix("frame.weight", rows: 16, columns: width)
     try weights.expectNothingElse()
@@ -30,22 +34,38 @@ private enum Painter {
 
   static let names = [
     "canvas.weight", "strokes.{i}.value.weight", "strokes.{i}.mix.weight", "strokes.{i}.mix.bias",
+    "strokes.{i}.brush.weight", "strokes.{i}.brush.bias",
+    "strokes.{i}.wash.weight", "strokes.{i}.wash.bias",
     "frame.weight",
   ]
+
+  /// What folders call them: a brush is three tensors, a wash four, and a mix has its halves
+  /// swapped.
+  static let folderRules = names.flatMap { name in
+    let stored = "painted." + name
+    func parts(_ old: String, _ new: [String]) -> [String] {
+      new.map { stored.replacing(old, with: $0) }
+    }
+    return switch true {
+    case name.contains("brush"): NameRule.parts(name, parts("brush", ["to_q", "to_k", "to_v"]))
+    case name.contains("wash"):
+      NameRule.parts(
+        name, parts("wash", ["wet_q", "wet_k", "wet_v", "water"]), shares: [1, 1, 1, 4])
+    default: [NameRule(name, stored, name.contains("mix") ? .halvesSwapped : .asStored)]
+    }
+  }
 
   static let network = NetworkDescription(
     id: "Painter", library: .diffusers, className: "PainterModel", architecture: "painter",
     tables: [
       NameTable(scheme: "original", canonical: names),
-      NameTable(
-        scheme: "diffusers",
-        rules: names.map {
-          NameRule($0, "painted." + $0, $0.hasSuffix("mix.weight") ? .halvesSwapped : .asStored)
-        }),
+      NameTable(scheme: "diffusers", rules: folderRules),
     ],
     roles: [
       RoleRule("strokes.{i}.value.weight", .value, group: "strokes.value"),
       RoleRule("strokes.{i}.mix.weight", .matrix, group: "strokes.mix"),
+      RoleRule("strokes.{i}.brush.weight", .matrix, group: "strokes.brush"),
+      RoleRule("strokes.{i}.wash.weight", .matrix, group: "strokes.wash"),
       RoleRule("**", .sensitive),
     ], convention: .denoiser
   ) { source throws(ModelFileError) in
