@@ -81,7 +81,9 @@ package struct ModelInspection {
     parts = contents.flatMap { content in
       content.places.map { place in
         // Networks that families share are this one's.
-        let own = family.slots.first { $0.network(place.network.id) != nil }
+        let own =
+          family.slots.first { $0 == place.slot }
+          ?? family.slots.first { $0.network(place.network.id) != nil }
         return FoundPart(
           part: own ?? place.slot, family: own == nil ? content.family ?? family : family,
           path: content.archive.path, scheme: place.table.scheme, prefix: place.prefix)

@@ -26,7 +26,7 @@ extension ConversionSource {
     for part in parts {
       if selection != .all { pairs += part.facts.standaloneMetadata }
       pairs += part.facts.settings.compactMap { value in
-        family.metadata.key(of: value.setting).map { ($0, value.metadataValue) }
+        family.metadataKey(of: value.setting, in: part.slot).map { ($0, value.metadataValue) }
       }
     }
     if let tokenizer { pairs += try tokenizerPairs(tokenizer) }

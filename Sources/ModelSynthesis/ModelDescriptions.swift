@@ -17,8 +17,11 @@ struct ModelDescriptions {
   /// - Returns: pairs in file order.
   func metadata(tokenizer: JSONValue) -> [(key: String, value: GGUFWriter.Value)] {
     let (keys, defaults) = (family.metadata, preset.defaults)
-    let settings = preset.parts.flatMap(\.facts.settings).compactMap { value in
-      keys.key(of: value.setting).map { (key: $0, value: value.metadataValue) }
+    let settings = preset.parts.flatMap { part in
+      part.facts.settings.compactMap { value in
+        family.metadataKey(of: value.setting, in: part.slot)
+          .map { (key: $0, value: value.metadataValue) }
+      }
     }
     let guidance = defaults.guidance.map { [(keys.guidance, GGUFWriter.Value.float32(Float($0)))] }
     return [

@@ -97,3 +97,46 @@ package struct SamplingDefaults: Sendable, Equatable {
     self.maxSequenceLength = maxSequenceLength
   }
 }
+
+extension FamilyDescription {
+  /// The key of GGUF metadata under which a place's setting is written; nil if nowhere. Of places
+  /// with the same network one has the network's own key, the others have their prefix in it.
+  package func metadataKey(of setting: Setting, in slot: Slot) -> String? {
+    metadata.key(of: setting, behind: siblings(of: slot).isEmpty ? "" : slot.ggufPrefix)
+  }
+
+  /// Other places whose networks have names in common with a place's.
+  func siblings(of slot: Slot) -> [Slot] {
+    slots.filter { other in
+      other != slot && other.networks.contains { slot.network($0.id) != nil }
+    }
+  }
+
+  /// The places that networks fill, in the family's order: each with the first of its networks that
+  /// is there. Of places with siblings those whose prefixes are there come first, and none takes
+  /// what another has.
+  ///
+  /// - Parameter found: networks by their names.
+  /// - Returns: what was found, in the family's places.
+  func filled(by found: [PartLocation]) -> [PartLocation] {
+    var filled: [Slot: PartLocation] = [:]
+    for needsPrefix in [true, false] {
+      for slot in slots where filled[slot] == nil {
+        let hasSiblings = !siblings(of: slot).isEmpty
+        guard hasSiblings || !needsPrefix else { continue }
+        filled[slot] =
+          slot.networks.lazy.compactMap { network in
+            found.first { location in
+              guard location.network.id == network.id else { return false }
+              guard hasSiblings else { return true }
+              return (!needsPrefix || slot.prefixes.contains(location.prefix))
+                && !filled.values.contains {
+                  $0.network.id == network.id && $0.prefix == location.prefix
+                }
+            }?.placed(slot, as: network)
+          }.first
+      }
+    }
+    return slots.compactMap { filled[$0] }
+  }
+}

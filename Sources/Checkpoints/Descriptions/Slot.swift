@@ -8,7 +8,8 @@ package struct Slot: Sendable {
   package let option: String
   /// The networks that can take the place; the first is the usual one.
   package let networks: [NetworkDescription]
-  /// What its names begin with in a GGUF file of the whole model.
+  /// What its names begin with in a GGUF file of the whole model; not empty for one of two places
+  /// whose networks have names in common.
   package let ggufPrefix: String
   /// What its names begin with in a safetensors file of the whole model, as ComfyUI has it.
   package let singleFilePrefix: String
@@ -43,6 +44,9 @@ package struct Slot: Sendable {
 
   /// The command line flag that names a file of the part.
   package var flag: String { "--" + option }
+
+  /// What its names begin with in files of the whole model.
+  var prefixes: [String] { [ggufPrefix, singleFilePrefix] }
 
   /// Classes that a pipeline's index may name.
   package var classes: [String] { networks.map(\.className) }
