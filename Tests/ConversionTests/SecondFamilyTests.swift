@@ -10,10 +10,10 @@ import Networks
 import TestSupport
 import Testing
 
-/// A family that exists in tests only: a denoiser of its own, T5 in a second text encoder's place,
-/// and the autoencoder with another scale. Nothing but this description and a list makes it a
-/// family.
-private enum Painter {
+/// A family that exists in tests only: a denoiser of its own, two text encoders of which T5 has the
+/// second place, and the autoencoder with another scale. Nothing but this description and a list
+/// makes it a family.
+enum Painter {
   static let width = 256
 
   /// Asks for all tensors of a denoiser.
@@ -63,7 +63,8 @@ private enum Painter {
   static let text = Slot(
     "text_encoder_2", name: "second text encoder", option: "text-encoder-2",
     networks: [T5Encoder.umt5Description], singleFilePrefix: "t5.", keepsFolderNames: true,
-    tokenizer: "tokenizer", published: "nowhere", example: "enc.blk.0.attn_q.weight")
+    tokenizer: TokenizerPlace("tokenizer_2", form: .unigram, published: "nowhere"),
+    published: "nowhere", example: "enc.blk.0.attn_q.weight")
   static let image = Slot(
     "vae", name: "VAE", option: "vae",
     networks: [AutoencoderDecoder.description.publishing(["scaling_factor": 0.5])],
@@ -74,8 +75,8 @@ private enum Painter {
 
   static let family = FamilyDescription(
     name: "Painter", modelPhrase: "a Painter model", pipelineClass: "PainterPipeline",
-    denoiser: denoiser, otherSlots: [text, image], metadata: MetadataKeys(prefix: "painter"),
-    variants: [FamilyVariant(tiny.defaults)], tokenizerPublished: "nowhere",
+    denoiser: denoiser, otherSlots: [Reader.slot, text, image],
+    metadata: MetadataKeys(prefix: "painter"), variants: [FamilyVariant(tiny.defaults)],
     promptAdvice: "Painter reads nothing",
     presets: [
       ModelPreset(
@@ -83,13 +84,13 @@ private enum Painter {
         parts: [
           ModelPreset.Part(denoiser, network, facts) { weights throws(ModelFileError) in
             try open(weights, layers: 7)
-          }
+          }, Reader.part,
         ] + zip([text, image], tiny.parts.dropFirst()).map { $1.placed($0) })
     ])
 }
 
 extension ModelPreset.Part {
-  fileprivate func placed(_ slot: Slot) -> ModelPreset.Part {
+  func placed(_ slot: Slot) -> ModelPreset.Part {
     ModelPreset.Part(slot, network, facts) { weights throws(ModelFileError) in
       try weights.repeatRequests(self.requests())
     }
@@ -153,7 +154,9 @@ struct SecondFamilyTests {
   @Test("a folder of downloads side by side is one model of one family")
   func downloads() throws {
     let whole = try file(Painter.family)
-    for (option, name) in [("transformer", "a"), ("text-encoder-2", "b"), ("vae", "c")] {
+    for (option, name) in [
+      ("transformer", "a"), ("text-encoder-2", "b"), ("vae", "c"), ("clip-l", "d"),
+    ] {
       try convert(.part(option), whole, to: "downloads/\(name).gguf")
     }
     let path = folder.path("downloads")

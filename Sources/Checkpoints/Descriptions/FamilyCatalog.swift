@@ -28,7 +28,7 @@ package struct FamilyCatalog: Sendable {
 
   // MARK: All families together
 
-  /// Every place once, by its key.
+  /// Every place once.
   package var slots: [Slot] {
     var seen: Set<Slot> = []
     return families.flatMap(\.slots).filter { seen.insert($0).inserted }
@@ -48,10 +48,10 @@ package struct FamilyCatalog: Sendable {
     families.flatMap { family in family.presets.map { (family, $0) } }
   }
 
-  /// Names of tokenizers' folders.
+  /// Names of tokenizers' folders, each once.
   package var tokenizerFolders: [String] {
     var seen: Set<String> = []
-    return families.flatMap(\.slots).compactMap(\.tokenizer).filter { seen.insert($0).inserted }
+    return families.flatMap(\.tokenizers).map(\.key).filter { seen.insert($0).inserted }
   }
 
   /// Whether a stored name is that of a token embedding of some network.

@@ -14,8 +14,6 @@ package struct FamilyDescription: Sendable {
   package let metadata: MetadataKeys
   /// Its kinds, of which each has defaults of its own: the first whose mark a model has.
   package let variants: [FamilyVariant]
-  /// Where the tokenizer is published.
-  package let tokenizerPublished: String
   /// What the family reads prompts with, for people who name another encoder.
   package let promptAdvice: String
   /// Models that can be synthesized with random weights.
@@ -24,8 +22,8 @@ package struct FamilyDescription: Sendable {
   /// Describes a family; what the parameters mean is said at the properties.
   package init(
     name: String, modelPhrase: String, pipelineClass: String, denoiser: Slot, otherSlots: [Slot],
-    metadata: MetadataKeys, variants: [FamilyVariant], tokenizerPublished: String,
-    promptAdvice: String, presets: [ModelPreset] = []
+    metadata: MetadataKeys, variants: [FamilyVariant], promptAdvice: String,
+    presets: [ModelPreset] = []
   ) {
     self.name = name
     self.modelPhrase = modelPhrase
@@ -34,10 +32,12 @@ package struct FamilyDescription: Sendable {
     self.denoiser = denoiser
     self.metadata = metadata
     self.variants = variants
-    self.tokenizerPublished = tokenizerPublished
     self.promptAdvice = promptAdvice
     self.presets = presets
   }
+
+  /// The places of its tokenizers, in the order of the slots.
+  package var tokenizers: [TokenizerPlace] { slots.compactMap(\.tokenizer) }
 
   /// `general.architecture` of a GGUF file of the whole model.
   package var architecture: String { denoiser.architecture }

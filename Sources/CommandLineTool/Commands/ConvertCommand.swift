@@ -199,8 +199,8 @@ struct ConvertCommand: AsyncParsableCommand {
   /// this conversion reads it.
   private func expectApart(_ output: String, from source: ConversionSource) throws {
     guard FileSystem.exists(output) else { return }
-    let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]
-    let files = named.compactMap { $0 }.flatMap { [$0] + FileSystem.descendants(of: $0) }
+    let named = [input] + parts.named.map(\.path) + [imatrix].compactMap { $0 }
+    let files = named.flatMap { [$0] + FileSystem.descendants(of: $0) }
     let written = [output] + (FileSystem.isFolder(output) ? FileSystem.descendants(of: output) : [])
     try OutputOptions.Files(images: written, latents: nil, statistics: nil)
       .expectApart(from: source.files + files)
