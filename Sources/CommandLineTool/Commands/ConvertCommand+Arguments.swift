@@ -65,11 +65,10 @@ extension ConvertCommand {
   }
 
   /// Opens the model. A whole one must be one that generate opens.
-  func source() throws -> ConversionSource {
+  func source() throws -> (source: ConversionSource, pipeline: Pipeline?) {
     let (paths, hints) = (parts.paths(model: input), parts.hints())
     let source = try ConversionSource(part, paths: paths, hints: hints, in: .known)
-    if part == .all { _ = try Pipeline(paths, hints: hints) }
-    return source
+    return (source, part == .all ? try Pipeline(paths, hints: hints) : nil)
   }
 
   func options(_ importance: ImportanceMatrix?) -> ConversionOptions {

@@ -151,7 +151,7 @@ struct ConvertCommand: AsyncParsableCommand {
         if let code = interruption.exitCode { throw ExitCode(code) }
         interruption.beginPreparing()
       }
-      let source = try source()
+      let (source, pipeline) = try source()
       if let output { try expectApart(output, from: source) }
       var importance = try imatrix.map { try ImportanceMatrix(path: $0, in: .known) }
       let plan: ConversionPlan
@@ -175,6 +175,7 @@ struct ConvertCommand: AsyncParsableCommand {
         return try results.finish()
       }
       try write(plan, of: source, to: output, importance, interruption, results, console)
+      if let pipeline { console.keepTokenizers(of: pipeline) }
       try results.finish()
     }
   }
