@@ -30,8 +30,9 @@ final class ArchiveCache {
 }
 
 extension ArchiveCache {
-  /// The family of a model: the one whose denoiser is where the model is said to be, else the one
-  /// that the pipeline's index names, else that of which most parts are there.
+  /// The family of a model: the one that the pipeline's index names, else the one whose denoiser is
+  /// where the model is said to be, else one that has all parts which are named, else that of which
+  /// most parts are there.
   ///
   /// What cannot be opened tells nothing; it is reported when parts are looked for.
   ///
@@ -42,15 +43,18 @@ extension ArchiveCache {
     if let family = indexedFamily(paths.model) { return family }
     let found = catalog.families.map { family in
       family.slots.map { slot in
-        let path = paths.parts[slot.key] ?? paths.model
+        let path = paths.part(slot) ?? paths.model
         let finder = path.flatMap { try? ModelFinder($0, for: [slot], of: family, self) }
         return finder?.candidates[slot] != nil
       }
     }
     // The denoiser's place is the first.
     let best = catalog.families.indices.max { left, right in
-      func rank(_ family: Int) -> (Int, Int, Int) {
-        (found[family].first == true ? 1 : 0, found[family].count { $0 }, -family)
+      func rank(_ family: Int) -> (Int, Int, Int, Int) {
+        (
+          found[family].first == true ? 1 : 0, paths.fit(catalog.families[family]) ? 1 : 0,
+          found[family].count { $0 }, -family
+        )
       }
       return rank(left) < rank(right)
     }

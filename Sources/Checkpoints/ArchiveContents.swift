@@ -105,8 +105,12 @@ package struct ArchiveContents: Sendable {
   func place(of slot: Slot) -> PartLocation? { index(of: slot).map { places[$0] } }
 
   private func index(of slot: Slot) -> Int? {
-    slot.networks.lazy.compactMap { network in
-      places.firstIndex { $0.network.id == network.id }
+    let hasSiblings = !catalog.siblings(of: slot).isEmpty
+    return slot.networks.lazy.compactMap { network in
+      let found = places.indices.filter { places[$0].network.id == network.id }
+      guard hasSiblings else { return found.first }
+      // A network by itself may be meant for any of its places.
+      return found.first { places[$0].slot == slot } ?? (places.count == 1 ? found.first : nil)
     }.first
   }
 }

@@ -53,6 +53,11 @@ package struct JSONDocument: Sendable {
     self.range = range
   }
 
+  /// Calls `body` with the bytes of the text.
+  func withBytes<Value>(_ body: (UnsafeRawBufferPointer) -> Value) -> Value {
+    body(UnsafeRawBufferPointer(rebasing: file.bytes[range]))
+  }
+
   /// The text as it is in the file.
   package var text: String {
     String(decoding: UnsafeRawBufferPointer(rebasing: file.bytes[range]), as: UTF8.self)

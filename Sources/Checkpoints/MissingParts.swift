@@ -3,19 +3,19 @@ import ModelFiles
 /// What says that parts of a model are not there: all of them at once, each with its flag and the
 /// place where such a file is published.
 enum MissingParts {
-  /// A line about each missing part, and one for the tokenizer.
+  /// A line about all missing parts and tokenizers.
   ///
   /// - Parameters:
   ///   - parts: what is missing.
   ///   - family: the family of the model.
-  ///   - isTokenizerMissing: whether the tokenizer is too.
+  ///   - tokenizers: tokenizers that are missing too.
   ///   - finder: what was found at the model's path; nil if none was named.
   ///   - path: what to call the model.
   ///   - alternative: what else could be done, given the parts that are there; nil for nothing.
   /// - Returns: the error; about a broken file, if there is one, since it may be what is missing.
   static func error(
-    _ parts: [Slot], of family: FamilyDescription, isTokenizerMissing: Bool, _ finder: ModelFinder?,
-    path: String, alternative: ([Slot]) -> String? = { _ in nil }
+    _ parts: [Slot], of family: FamilyDescription, tokenizers: [TokenizerPlace],
+    _ finder: ModelFinder?, path: String, alternative: ([Slot]) -> String? = { _ in nil }
   ) -> ModelFileError {
     if let finder, !finder.isFolder, let fault = finder.contents[0].fault { return fault }
     // Of a part's own folder nothing else can be meant.
@@ -36,10 +36,7 @@ enum MissingParts {
       return notFound(first, of: family, in: finder.contents[0])
     }
     var missing = parts.map { "\($0.name) (\($0.flag); \($0.published))" }
-    if isTokenizerMissing {
-      missing.append(
-        "tokenizer (--tokenizer; \(family.tokenizerPublished))")
-    }
+    missing += tokenizers.map { "\($0.name) (\($0.flag); \($0.published))" }
     let start =
       there.isEmpty || parts.isEmpty
       ? "" : "holds a \(there.map(\.name).joined(separator: " and a ")) only; "

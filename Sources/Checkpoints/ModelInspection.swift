@@ -26,8 +26,8 @@ package struct ModelInspection {
   package let contents: [ArchiveContents]
   /// What would be used, and other parts that lie in the same files.
   package let parts: [FoundPart]
-  /// The file that describes the tokenizer; nil if there is none.
-  package let tokenizer: String?
+  /// The family's tokenizers with the files that describe them; nil for one that is not there.
+  package let tokenizers: [(place: TokenizerPlace, path: String?)]
   /// What a run would need and this path does not have.
   package let missing: [String]
   /// Lines about parts that several files hold.
@@ -63,25 +63,21 @@ package struct ModelInspection {
       layout = archive.format.rawValue
       architecture = archive.gguf?.value(for: "general.architecture")?.textPrefix(256)
     }
-    var tokenizer: String?
-    for content in contents where tokenizer == nil {
-      tokenizer = try TokenizerSource.inArchive(content.archive)?.path
-    }
-    if tokenizer == nil {
-      tokenizer = try TokenizerSource.around(finder.path, className: nil, catalog)?.path
-    }
-    self.tokenizer = tokenizer
+    let tokenizers = try Self.tokenizers(of: family, finder, catalog)
+    self.tokenizers = tokenizers
     // What holds no part is nobody's fault, unless it was named itself.
     faults =
       finder.faults
       + contents.filter { !finder.isFolder || !$0.places.isEmpty }.compactMap(\.fault)
-    guard !contents.isEmpty || tokenizer != nil else {
+    guard !contents.isEmpty || tokenizers.contains(where: { $0.path != nil }) else {
       throw faults.first ?? ModelFolder.noWeights(in: path)
     }
     parts = contents.flatMap { content in
       content.places.map { place in
         // Networks that families share are this one's.
-        let own = family.slots.first { $0.network(place.network.id) != nil }
+        let own =
+          family.slots.first { $0 == place.slot }
+          ?? family.slots.first { $0.network(place.network.id) != nil }
         return FoundPart(
           part: own ?? place.slot, family: own == nil ? content.family ?? family : family,
           path: content.archive.path, scheme: place.table.scheme, prefix: place.prefix)
@@ -97,7 +93,24 @@ package struct ModelInspection {
     self.kind = kind.map { "\($0.description): \($0.advice)" }
     missing =
       family.slots.filter { finder.candidates[$0] == nil }.map(\.name)
-      + (tokenizer == nil ? ["tokenizer"] : [])
+      + tokenizers.filter { place, path in
+        // A run finds it elsewhere.
+        path == nil && TokenizerSearch(place, className: nil, catalog).outside() == nil
+      }.map(\.place.name)
+  }
+
+  /// The tokenizers of a family that lie at the path of a finder.
+  private static func tokenizers(
+    of family: FamilyDescription, _ finder: ModelFinder, _ catalog: FamilyCatalog
+  ) throws(ModelFileError) -> [(place: TokenizerPlace, path: String?)] {
+    var found: [(place: TokenizerPlace, path: String?)] = []
+    for place in family.tokenizers {
+      let search = TokenizerSearch(place, className: nil, catalog)
+      var source = try search.inArchives(finder.contents.map(\.archive))
+      if source == nil { source = try search.around(finder.path) }
+      found.append((place, source?.path))
+    }
+    return found
   }
 
   /// Parses the small files of a folder.

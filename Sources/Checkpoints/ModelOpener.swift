@@ -34,7 +34,7 @@ struct ModelOpener {
     self.cache = cache
     guard let path = paths.model else { return }
     let model = try ModelFinder(
-      path, for: wanted.filter { paths.parts[$0.key] == nil }, of: family, cache)
+      path, for: wanted.filter { paths.part($0) == nil }, of: family, cache)
     self.model = model
     try checkPipelineClass()
   }
@@ -70,9 +70,10 @@ struct ModelOpener {
     }
     let missing = parts.filter { part in !places.contains { $0.part == part } }
     guard missing.isEmpty else {
-      let lacksTokenizer = parts.contains { $0.tokenizer != nil } ? try tokenizer() == nil : false
+      let found = try tokenizers(of: parts)
+      let silent = parts.filter { part in !found.contains { $0.slot == part } }
       throw MissingParts.error(
-        missing, of: family, isTokenizerMissing: lacksTokenizer, model,
+        missing, of: family, tokenizers: silent.compactMap(\.tokenizer), model,
         path: paths.model ?? places.first?.contents.archive.path ?? "model",
         alternative: alternative)
     }
@@ -99,7 +100,7 @@ struct ModelOpener {
 
   /// The archive that holds a part; nil if it is nowhere.
   private func contents(of part: Slot) throws(ModelFileError) -> ArchiveContents? {
-    guard let path = paths.parts[part.key] else { return try model?.archive(of: part) }
+    guard let path = paths.part(part) else { return try model?.archive(of: part) }
     let finder = try ModelFinder(path, for: [part], of: family, cache)
     if let found = try finder.archive(of: part) { return found }
     if let fault = finder.faults.first { throw fault }
@@ -143,22 +144,41 @@ struct ModelOpener {
 
   // MARK: Tokenizer and scheduler
 
-  func tokenizer() throws(ModelFileError) -> TokenizerSource? {
-    let className = pipelineIndex?.json["tokenizer"]?.arrayValue?.last?.stringValue
-    if let path = paths.tokenizer { return try TokenizerSource.open(path, className: className) }
-    // The model's own file first, then the others in a fixed order.
-    for archive in [modelArchive].compactMap({ $0 }) + cache.opened.map(\.archive) {
-      if let source = try TokenizerSource.inArchive(archive) { return source }
-    }
-    let readers = family.slots.filter { $0.tokenizer != nil } + [family.denoiser]
-    for path in ([paths.model] + readers.map { paths.parts[$0.key] }).compactMap({ $0 }) {
-      if let source = try TokenizerSource.around(
-        HubCache.resolve(path), className: className, cache.catalog)
-      {
-        return source
+  /// The tokenizers of those parts that have one and of which it is there.
+  ///
+  /// - Parameter slots: the parts.
+  /// - Returns: tokenizers in the order of the parts.
+  /// - Throws: `ModelFileError` for one that is named and is not what it should be, or that is
+  ///   malformed.
+  func tokenizers(of slots: [Slot]) throws(ModelFileError) -> [SlotTokenizer] {
+    var found: [SlotTokenizer] = []
+    for slot in slots {
+      guard let place = slot.tokenizer, let source = try tokenizer(place, of: slot) else {
+        continue
       }
+      found.append(
+        SlotTokenizer(
+          slot: slot, place: place, source: source,
+          isNamed: paths.tokenizers[place.option] != nil))
     }
-    return nil
+    return found
+  }
+
+  private func tokenizer(
+    _ place: TokenizerPlace, of slot: Slot
+  ) throws(ModelFileError) -> TokenizerSource? {
+    let className = pipelineIndex?.json[place.key]?.arrayValue?.last?.stringValue
+    let search = TokenizerSearch(place, className: className, cache.catalog)
+    if let path = paths.tokenizers[place.option] { return try search.open(path) }
+    // The model's own file first, then the others in a fixed order.
+    let archives = [modelArchive].compactMap { $0 } + cache.opened.map(\.archive)
+    if let source = try search.inArchives(archives) { return source }
+    let readers = [slot] + family.slots.filter { $0.tokenizer != nil } + [family.denoiser]
+    for path in [paths.model] + (readers + family.slots).map(paths.part) {
+      guard let path else { continue }
+      if let source = try search.around(HubCache.resolve(path)) { return source }
+    }
+    return search.outside()
   }
 
   func scheduler() throws(ModelFileError) -> ConfigurationFile? {

@@ -4,27 +4,81 @@ import ModelFiles
 public struct ModelPaths: Sendable, Equatable {
   /// A diffusers folder or a file with several parts.
   public var model: String?
-  /// Files of single parts instead of the model's, by the parts' names in `model_index.json`:
-  /// `transformer`, `text_encoder`, `vae`.
+  /// Files of single parts instead of the model's, by the command line's options without dashes,
+  /// which say what a network is: `transformer`, `text-encoder`, `t5xxl`, `clip-l`, `vae`.
   public var parts: [String: String] = [:]
-  /// The tokenizer: a folder, `tokenizer.json`, a SentencePiece model, or a GGUF with a vocabulary.
-  public var tokenizer: String?
+  /// Tokenizers instead of the model's, each a folder or file, by the command line's options
+  /// without dashes: `tokenizer`, `clip-tokenizer`.
+  public var tokenizers: [String: String] = [:]
   /// A GGUF file with matrices, under our names, that take the place of the model's own.
   package var overlay: String?
   /// How the tensors' bytes are accessed.
   public var access = FileAccess.mmap
 
-  /// Names the files of a model; to generate, at least `model` or every part and the tokenizer are
-  /// needed.
+  /// Names the files of a model; to generate, at least `model` or every part and its tokenizers are
+  /// needed. What a family does not have is refused when the model is opened.
   public init(
     model: String? = nil, transformer: String? = nil, textEncoder: String? = nil,
-    autoencoder: String? = nil, tokenizer: String? = nil
+    t5xxl: String? = nil, clipL: String? = nil, autoencoder: String? = nil,
+    tokenizer: String? = nil, clipTokenizer: String? = nil
   ) {
     self.model = model
-    self.tokenizer = tokenizer
     parts["transformer"] = transformer
-    parts["text_encoder"] = textEncoder
+    parts["text-encoder"] = textEncoder
+    parts["t5xxl"] = t5xxl
+    parts["clip-l"] = clipL
     parts["vae"] = autoencoder
+    tokenizers["tokenizer"] = tokenizer
+    tokenizers["clip-tokenizer"] = clipTokenizer
+  }
+
+  /// The tokenizer of the only text encoder, or of T5: a folder, `tokenizer.json`, a SentencePiece
+  /// model, or a GGUF with a vocabulary.
+  public var tokenizer: String? {
+    get { tokenizers["tokenizer"] }
+    set { tokenizers["tokenizer"] = newValue }
+  }
+}
+
+extension ModelPaths {
+  /// The file that is named for a place; nil if none is.
+  package func part(_ slot: Slot) -> String? {
+    slot.options.lazy.compactMap { parts[$0] }.first
+  }
+
+  /// Whether a family has places for all parts and tokenizers that are named.
+  func fit(_ family: FamilyDescription) -> Bool {
+    parts.keys.allSatisfy(family.slots.flatMap(\.options).contains)
+      && tokenizers.keys.allSatisfy(family.tokenizers.map(\.option).contains)
+  }
+
+  /// Refuses names for what a family does not have, and two names for one place.
+  ///
+  /// - Parameter family: the family of the model.
+  /// - Throws: `ModelFileError` with the options that there are.
+  func check(for family: FamilyDescription) throws(ModelFileError) {
+    func refuse(
+      _ kind: String, _ named: [String: String], _ known: [String], all: [String]
+    ) throws(ModelFileError) {
+      for (option, path) in named.sorted(by: { $0.key < $1.key }) where !all.contains(option) {
+        throw ModelFileError(
+          path: "--\(option) \(path)", kind: .unsupported,
+          fault: "\(family.modelPhrase) has no such \(kind): name its \(kind)s with "
+            + known.map { "--" + $0 }.joined(separator: ", "))
+      }
+    }
+    try refuse(
+      "part", parts, family.slots.map(\.option), all: family.slots.flatMap(\.options))
+    let options = family.tokenizers.map(\.option)
+    try refuse("tokenizer", tokenizers, options, all: options)
+    for slot in family.slots {
+      let named = slot.options.filter { parts[$0] != nil }
+      guard named.count > 1 else { continue }
+      throw ModelFileError(
+        path: parts[named[0]] ?? "", kind: .contradicted,
+        fault: "the \(slot.name) is named by "
+          + named.map { "--" + $0 }.joined(separator: " and ") + ": give one of them")
+    }
   }
 }
 
@@ -70,6 +124,28 @@ extension ArchitectureHints {
   public var relativeMaxDistance: Int? {
     get { self[count: "relative_max_distance"] }
     set { self[count: "relative_max_distance"] = newValue }
+  }
+}
+
+extension ArchitectureHints {
+  /// Refuses hints about what none of a family's networks has.
+  ///
+  /// - Parameters:
+  ///   - family: the family of the model.
+  ///   - catalog: all families, which know what flags the hints have.
+  /// - Throws: `ModelFileError` naming the flag.
+  func check(for family: FamilyDescription, _ catalog: FamilyCatalog) throws(ModelFileError) {
+    func settings(_ families: [FamilyDescription]) -> [Setting] {
+      families.flatMap(\.slots).flatMap(\.networks).flatMap(\.settings)
+    }
+    let known = Set(settings([family]).map(\.key))
+    for (key, value) in values.sorted(by: { $0.key < $1.key }) where !known.contains(key) {
+      let setting = settings(catalog.families).first { $0.key == key }
+      let text = Int(exactly: value).map { "\($0)" } ?? "\(value)"
+      throw ModelFileError(
+        path: "\(setting?.nameForMessages ?? key) \(text)", kind: .unsupported,
+        fault: "\(family.modelPhrase) has nothing that this would set")
+    }
   }
 }
 

@@ -6,7 +6,6 @@ import StrictJSON
 package struct ModelSources {
   /// The family of the model.
   package let family: FamilyDescription
-  package let tokenizer: TokenizerSource
   /// `scheduler_config.json` of a diffusers folder.
   package let scheduler: ConfigurationFile?
   /// The GGUF file whose metadata holds the model's defaults, if there is one.
@@ -16,6 +15,7 @@ package struct ModelSources {
   /// What is strange about the files without being a fault: lines.
   package let notes: [String]
   private let parts: [PartSource]
+  private let tokenizers: [SlotTokenizer]
 
   /// Opens the files of a model.
   ///
@@ -30,7 +30,8 @@ package struct ModelSources {
     let sources = try PartSources(paths, hints: hints, in: catalog) { $0.slots }
     parts = sources.parts
     family = sources.family
-    tokenizer = try sources.expectTokenizer(paths)
+    try sources.expectTokenizers(paths)
+    tokenizers = sources.tokenizers
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
@@ -46,6 +47,31 @@ package struct ModelSources {
       path: files.first ?? "model", kind: .unsupported,
       fault: "is \(family.modelPhrase), which has no \(slot.name)")
   }
+
+  /// The tokenizer of a text encoder's place.
+  ///
+  /// - Throws: `ModelFileError` for a place that the family does not have, or that has none.
+  package func tokenizer(of slot: Slot) throws(ModelFileError) -> TokenizerSource {
+    if let found = tokenizers.first(where: { $0.slot == slot }) { return found.source }
+    throw ModelFileError(
+      path: files.first ?? "model", kind: .unsupported,
+      fault: "is \(family.modelPhrase), which has no tokenizer of a \(slot.name)")
+  }
+
+  /// The tokenizers that the user named.
+  package var namedTokenizers: [SlotTokenizer] { tokenizers.filter(\.isNamed) }
+}
+
+/// The tokenizer of a text encoder.
+package struct SlotTokenizer: Sendable {
+  /// The text encoder's place.
+  package let slot: Slot
+  /// The tokenizer's own place.
+  package let place: TokenizerPlace
+  /// Where it is described.
+  package let source: TokenizerSource
+  /// Whether the user named it.
+  package let isNamed: Bool
 }
 
 extension ModelSources {
@@ -68,8 +94,8 @@ package struct PartSources {
   package let family: FamilyDescription
   /// In the order in which they were asked for.
   package let parts: [PartSource]
-  /// The tokenizer, if there is one.
-  package let tokenizer: TokenizerSource?
+  /// The tokenizers of those parts that have one and of which it is there, in the same order.
+  package let tokenizers: [SlotTokenizer]
   /// `scheduler_config.json` of a diffusers folder.
   package let scheduler: ConfigurationFile?
   /// The GGUF file whose metadata holds the model's defaults, if there is one.
@@ -97,12 +123,15 @@ package struct PartSources {
   ) throws(ModelFileError) {
     let cache = ArchiveCache(catalog, access: paths.access)
     family = cache.family(of: paths)
+    try paths.check(for: family)
+    try hints.check(for: family, cache.catalog)
     let wanted = try slots(family)
     var opener = try ModelOpener(wanted, of: family, paths: paths, hints: hints, cache)
     let sources = try opener.parts(wanted, alternative: alternative)
     parts = sources
     // Transformers and decoders by themselves have nothing to do with texts.
-    tokenizer = wanted.contains { $0.tokenizer != nil } ? try opener.tokenizer() : nil
+    let tokenizers = try opener.tokenizers(of: wanted)
+    self.tokenizers = tokenizers
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors(sources)
     notes = opener.notes(sources)
@@ -111,23 +140,28 @@ package struct PartSources {
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }
       + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
-      + (tokenizer?.files ?? [])
+      + tokenizers.flatMap(\.source.files)
       + [scheduler?.path, opener.pipelineIndex?.path].compactMap { $0 }
     var seen: Set<String> = []
     files = opened.filter { seen.insert($0).inserted }
   }
 
-  /// The tokenizer, without which nothing can be drawn.
+  /// The tokenizer of a text encoder's place; nil if there is none.
+  package func tokenizer(of slot: Slot) -> TokenizerSource? {
+    tokenizers.first { $0.slot == slot }?.source
+  }
+
+  /// Checks that no part lacks its tokenizer, without which nothing can be drawn.
   ///
   /// - Parameter paths: where the parts were looked for.
-  /// - Returns: where it is described.
-  /// - Throws: `ModelFileError` if there is none.
-  package func expectTokenizer(_ paths: ModelPaths) throws(ModelFileError) -> TokenizerSource {
-    if let tokenizer { return tokenizer }
-    let readers = family.slots.filter { $0.tokenizer != nil }
+  /// - Throws: `ModelFileError` naming all that are missing.
+  package func expectTokenizers(_ paths: ModelPaths) throws(ModelFileError) {
+    let missing = parts.map(\.slot).filter { $0.tokenizer != nil && tokenizer(of: $0) == nil }
+    guard !missing.isEmpty else { return }
+    let readers = missing + family.slots.filter { $0.tokenizer != nil }
     throw MissingParts.error(
-      [], of: family, isTokenizerMissing: true, nil,
-      path: paths.model ?? readers.lazy.compactMap { paths.parts[$0.key] }.first ?? "model")
+      [], of: family, tokenizers: missing.compactMap(\.tokenizer), nil,
+      path: paths.model ?? readers.lazy.compactMap(paths.part).first ?? "model")
   }
 }
 
@@ -146,7 +180,7 @@ extension PartSource {
     hints: ArchitectureHints = ArchitectureHints(), in catalog: FamilyCatalog
   ) throws(ModelFileError) {
     var paths = ModelPaths()
-    paths.parts[slot.key] = path
+    paths.parts[slot.option] = path
     let cache = ArchiveCache(catalog, access: paths.access)
     var opener = try ModelOpener([slot], of: family, paths: paths, hints: hints, cache)
     self = try opener.parts([slot])[0]

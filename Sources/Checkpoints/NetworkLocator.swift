@@ -12,6 +12,12 @@ struct PartLocation: Sendable {
   let prefix: String
   /// Tensors that carry the prefix and a name of the scheme.
   let count: Int
+
+  /// The same in a place that describes the network as its own.
+  func placed(_ slot: Slot, as network: NetworkDescription) -> PartLocation {
+    PartLocation(
+      slot: slot, network: network, scheme: scheme, table: table, prefix: prefix, count: count)
+  }
 }
 
 /// Finds networks in a list of tensor names, whatever prefixes a tool gave them.
@@ -20,7 +26,8 @@ enum NetworkLocator {
   private static let fewest = 6
 
   /// For each network that is there, the naming and prefix under which most of its tensors are
-  /// recognized; in the order of the catalogue.
+  /// recognized; in the order of the catalogue. Of a network that takes several places in one
+  /// family also those under the prefixes of these places.
   ///
   /// - Parameters:
   ///   - tensors: the archive's names.
@@ -42,15 +49,24 @@ enum NetworkLocator {
         votes[match.scheme][prefix, default: 0] += 1
       }
     }
-    return catalog.networks.indices.compactMap { winner(for: $0, votes, catalog) }
+    return catalog.networks.indices.flatMap { network -> [PartLocation] in
+      guard let first = winner(for: network, votes, catalog) else { return [] }
+      let others = catalog.sharedPrefixes(of: catalog.networks[network])
+        .filter { $0 != first.prefix }
+      return [first] + others.compactMap { winner(for: network, votes, catalog, under: $0) }
+    }
   }
 
+  /// The best naming and prefix of a network; with `prefix` only that one counts.
   private static func winner(
-    for network: Int, _ votes: [[NamePrefix: Int]], _ catalog: FamilyCatalog
+    for network: Int, _ votes: [[NamePrefix: Int]], _ catalog: FamilyCatalog,
+    under prefix: String? = nil
   ) -> PartLocation? {
+    let only = prefix
     var winner: (scheme: Int, prefix: NamePrefix, count: Int)?
     for (index, scheme) in catalog.matcher.schemes.enumerated() where scheme.network == network {
       for (prefix, count) in votes[index] where count >= fewest {
+        if let only, !prefix.isOne(of: [only]) { continue }
         if let best = winner, !isBetter((prefix, count), than: (best.prefix, best.count)) {
           continue
         }

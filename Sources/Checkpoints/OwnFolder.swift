@@ -18,7 +18,8 @@ package enum OwnFolder {
     let stems = Set(catalog.slots.map(\.weightsStem))
     let files = [
       "model_index.json", "config.json", "scheduler_config.json", "tokenizer.json",
-      "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model",
+      "tokenizer_config.json", "special_tokens_map.json", "tokenizer.model", "spiece.model",
+      "vocab.json", "merges.txt",
     ]
     for name in FileSystem.names(in: folder) {
       let path = FileSystem.join(folder, name)

@@ -133,7 +133,8 @@ package struct PartSource {
     _ setting: Setting, _ range: ClosedRange<Double>
   ) throws(ModelFileError) -> Double? {
     guard let gguf = weights.archive.gguf else { return nil }
-    let keys = [family.metadata.key(of: setting)].compactMap { $0 } + setting.otherMetadataKeys
+    let own = family.metadataKey(of: setting, in: slot)
+    let keys = [own].compactMap { $0 } + setting.otherMetadataKeys
     for key in keys {
       guard let stored = gguf.value(for: key) else { continue }
       guard let value = stored.decimal, range.contains(value) else {

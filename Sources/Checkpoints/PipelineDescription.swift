@@ -1,5 +1,6 @@
 import BlockFormats
 import StrictJSON
+import Tokenizers
 
 /// The small files that say what the parts of a diffusers folder are, for every verb that writes
 /// one.
@@ -10,11 +11,11 @@ package enum PipelineDescription {
   ///   - maker: who writes the folder.
   ///   - family: the family of the model.
   ///   - networks: the network of each place.
-  ///   - tokenizer: class of the tokenizer in transformers.
+  ///   - tokenizer: class of a place's tokenizer in transformers.
   /// - Returns: the file's content.
   package static func index(
     by maker: OwnFolder.Maker, of family: FamilyDescription, networks: [Slot: NetworkDescription],
-    tokenizer: String
+    tokenizer: (TokenizerPlace) -> String
   ) -> JSONValue {
     var parts: [JSONValue.Member] = [
       .init(key: "scheduler", value: ["diffusers", "FlowMatchEulerDiscreteScheduler"])
@@ -25,8 +26,9 @@ package enum PipelineDescription {
         .init(
           key: slot.key,
           value: [.string(network.library.rawValue), .string(network.className)]))
-      guard let key = slot.tokenizer else { continue }
-      parts.append(.init(key: key, value: ["transformers", .string(tokenizer)]))
+      guard let place = slot.tokenizer else { continue }
+      parts.append(
+        .init(key: place.key, value: ["transformers", .string(tokenizer(place))]))
     }
     return .object(
       [
@@ -66,6 +68,17 @@ package enum PipelineDescription {
     case .bf16: "bfloat16"
     case .f32: "float32"
     default: "float16"
+    }
+  }
+}
+
+extension TokenizerForm {
+  /// The class in transformers, where no file names one.
+  package var className: String {
+    switch self {
+    case .sentencePieceBytePairs: "LlamaTokenizerFast"
+    case .unigram: "T5TokenizerFast"
+    case .clip: "CLIPTokenizer"
     }
   }
 }

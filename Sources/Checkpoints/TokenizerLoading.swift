@@ -14,6 +14,7 @@ extension Tokenizer {
     let json: JSONValue? =
       switch source {
       case .json(let document, _): try document.parsed()
+      case .merges(_, let vocabulary, _): try vocabulary?.parsed()
       case .sentencePiece, .embeddedSentencePiece, .vocabulary: nil
       }
     do throws(TokenizerError) {
@@ -25,8 +26,10 @@ extension Tokenizer {
         try self.init(sentencePieceModel: [UInt8](file.bytes))
       case .embeddedSentencePiece(let bytes, _):
         try self.init(sentencePieceModel: bytes)
-      case .vocabulary(let gguf, _):
-        try self.init(ggufVocabulary: try GGUFVocabulary(metadataOf: gguf))
+      case .merges(let merges, _, _):
+        try self.init(clipMerges: merges.bytes, vocabulary: json)
+      case .vocabulary(let gguf, let keys, _):
+        try self.init(ggufVocabulary: try GGUFVocabulary(metadataOf: gguf, keys))
       }
     } catch {
       throw ModelFileError(
@@ -53,14 +56,16 @@ extension GGUFVocabulary {
   private static let maximumCount = 1 << 20
 
   /// Collects the `tokenizer.ggml.*` metadata of a file.
-  package init(metadataOf gguf: GGUFFile) throws(TokenizerError) {
-    func value(_ key: String) -> GGUFValue? { gguf.value(for: "tokenizer.ggml." + key) }
+  package init(
+    metadataOf gguf: GGUFFile, _ keys: TokenizerKeys = TokenizerKeys()
+  ) throws(TokenizerError) {
+    func value(_ key: String) -> GGUFValue? { gguf.value(for: keys.ggml(key)) }
     func elements(_ key: String) throws(TokenizerError) -> [GGUFValue]? {
       guard let stored = value(key) else { return nil }
       guard let count = stored.elementCount, count <= Self.maximumCount,
         let elements = stored.elements()
       else {
-        throw TokenizerError("metadata 'tokenizer.ggml.\(key)' is not an array of usable size")
+        throw TokenizerError("metadata '\(keys.ggml(key))' is not an array of usable size")
       }
       return elements
     }
@@ -80,5 +85,12 @@ extension GGUFVocabulary {
     eosID = value("eos_token_id")?.integer
     unknownID = value("unknown_token_id")?.integer
     removeExtraWhitespaces = value("remove_extra_whitespaces")?.bool
+  }
+}
+
+// TODO: goes when the library's own initializer is here.
+extension Tokenizer {
+  init(clipMerges: [UInt8], vocabulary: JSONValue?) throws(TokenizerError) {
+    throw TokenizerError("CLIP's merges cannot be read yet")
   }
 }

@@ -1,21 +1,35 @@
 import ModelFiles
 import StrictJSON
+import Tokenizers
 
 /// Where a model's tokenizer is described; parsing it is the tokenizer's business.
-package enum TokenizerSource {
+package enum TokenizerSource: Sendable {
   /// Longest description of a tokenizer, in bytes (a published one has 3.6 MB).
-  private static let maximumLength = 16 << 20
+  static let maximumLength = 16 << 20
 
-  /// `tokenizer.json`, or `tokenizer.huggingface.json` in a GGUF file, with what lies beside it.
+  /// `tokenizer.json`, or its text in a GGUF file, with what lies beside it.
   case json(JSONDocument, companions: Companions)
   /// A SentencePiece model.
   case sentencePiece(MappedFile)
+  /// `merges.txt`, or its text in a GGUF file, with `vocab.json` where there is one.
+  case merges(StoredText, vocabulary: JSONDocument?, companions: Companions)
   /// `tokenizer.ggml.*` inside a GGUF file.
-  case vocabulary(GGUFFile, path: String)
+  case vocabulary(GGUFFile, TokenizerKeys, path: String)
   /// A SentencePiece model stored as a tensor of bytes (ComfyUI).
   case embeddedSentencePiece([UInt8], path: String)
 
-  /// What decides how a `tokenizer.json` is used.
+  /// A text that lies in a file.
+  package struct StoredText: Sendable {
+    let file: MappedFile
+    let range: Range<Int>
+
+    /// UTF-8, not checked.
+    package var bytes: [UInt8] { Array(file.bytes[range]) }
+    /// The text as it is in the file.
+    package var text: String { String(decoding: file.bytes[range], as: UTF8.self) }
+  }
+
+  /// What decides how a `tokenizer.json` or `merges.txt` is used.
   package struct Companions: Sendable {
     /// `tokenizer_config.json`.
     package let settings: ConfigurationFile?
@@ -32,21 +46,18 @@ package enum TokenizerSource {
       self.className = className
     }
 
-    /// What a GGUF file tells beside `tokenizer.huggingface.json`.
-    init(in gguf: GGUFFile) throws(ModelFileError) {
+    /// What a GGUF file tells beside the tokenizer's own text.
+    init(in gguf: GGUFFile, _ keys: TokenizerKeys) throws(ModelFileError) {
       func file(_ key: String) throws(ModelFileError) -> ConfigurationFile? {
         guard let (range, file) = gguf.value(for: key)?.textRange else { return nil }
         return try ConfigurationFile(range, of: file, what: "metadata '\(key)'")
       }
-      settings = try file(Self.settingsKey)
-      specialTokens = try file(Self.specialTokensKey)
-      className = gguf.value(for: Self.classNameKey)?.textPrefix(256)
+      settings = try file(keys.settings)
+      specialTokens = try file(keys.specialTokens)
+      className = gguf.value(for: keys.className)?.textPrefix(256)
     }
 
-    /// Keys of GGUF metadata for the same.
-    package static let settingsKey = "tokenizer.huggingface.config"
-    package static let specialTokensKey = "tokenizer.huggingface.special_tokens_map"
-    package static let classNameKey = "tokenizer.huggingface.class"
+    var files: [String] { [settings, specialTokens].compactMap { $0?.path } }
   }
 
   /// The file to name in messages.
@@ -54,111 +65,112 @@ package enum TokenizerSource {
     switch self {
     case .json(let document, _): document.path
     case .sentencePiece(let file): file.path
-    case .vocabulary(_, let path), .embeddedSentencePiece(_, let path):
-      path
+    case .merges(let merges, _, _): merges.file.path
+    case .vocabulary(_, _, let path), .embeddedSentencePiece(_, let path): path
     }
   }
 
   /// Every file that was read.
   var files: [String] {
-    guard case .json(let document, let companions) = self else { return [path] }
-    return [document.path]
-      + [companions.settings, companions.specialTokens].compactMap { $0?.path }
+    switch self {
+    case .json(let document, let companions): [document.path] + companions.files
+    case .merges(let merges, let vocabulary, let companions):
+      [merges.file.path] + [vocabulary?.path].compactMap { $0 } + companions.files
+    case .sentencePiece, .vocabulary, .embeddedSentencePiece: [path]
+    }
   }
 
-  /// Opens a tokenizer named by the user: a folder or a file.
-  static func open(_ path: String, className: String? = nil) throws(ModelFileError)
-    -> TokenizerSource
-  {
-    if ModelFolder.isFolder(path) {
-      let snapshot = HubCache.resolve(path)
-      for folder in [snapshot, ModelFolder.join(snapshot, "tokenizer")]
-      where ModelFolder.isFolder(folder) {
-        if let source = try inFolder(folder, className: className) { return source }
+  /// How it splits text; nil where nothing shows it.
+  var form: TokenizerForm? {
+    switch self {
+    case .json(let document, _): document.withBytes { TokenizerForm(tokenizerJSON: $0) }
+    case .sentencePiece(let file): TokenizerForm(sentencePieceModel: Array(file.bytes))
+    case .merges(let merges, _, _): TokenizerForm(merges: merges.file.bytes[merges.range])
+    case .vocabulary(let gguf, let keys, _):
+      gguf.value(for: keys.ggml("model"))?.textPrefix(64).flatMap {
+        TokenizerForm(ggufModel: $0)
       }
-      throw ModelFileError(
-        path: path, kind: .notFound,
-        fault: "has no tokenizer.json, tokenizer.model or spiece.model")
+    case .embeddedSentencePiece(let bytes, _): TokenizerForm(sentencePieceModel: bytes)
     }
-    let path = HubCache.resolve(path)
-    let folder = ModelFolder.folder(of: path)
+  }
+}
+
+/// The files and parts of files that a tokenizer comes in.
+extension TokenizerSource {
+  /// The tokenizer in one of a folder's files.
+  ///
+  /// - Parameters:
+  ///   - name: one of `TokenizerForm.fileNames`.
+  ///   - folder: the folder.
+  ///   - className: the class that the pipeline's index names.
+  /// - Returns: the tokenizer; nil if there is no such file.
+  /// - Throws: `ModelFileError` if the file cannot be used.
+  static func named(
+    _ name: String, in folder: String, className: String?
+  ) throws(ModelFileError) -> TokenizerSource? {
+    let path = ModelFolder.join(folder, name)
+    guard FileSystem.exists(path) else { return nil }
+    switch name {
+    case "tokenizer.json": return try json(path, className: className)
+    case "merges.txt": return try merges(path, className: className)
+    default: return try pieces(of: MappedFile(path: path))
+    }
+  }
+
+  static func json(_ path: String, className: String?) throws(ModelFileError) -> TokenizerSource {
+    .json(
+      try JSONDocument(path: path, limit: maximumLength),
+      companions: try Companions(in: ModelFolder.folder(of: path), className: className))
+  }
+
+  /// A file of merges, with the vocabulary beside it.
+  static func merges(_ path: String, className: String?) throws(ModelFileError) -> TokenizerSource {
     let file = try MappedFile(path: path)
-    let isJSON = file.bytes.first { ![0x20, 0x09, 0x0A, 0x0D].contains($0) } == UInt8(ascii: "{")
-    if path.hasSuffix(".json") || isJSON {
-      return .json(
-        try JSONDocument(path: path, limit: maximumLength),
-        companions: try Companions(in: folder, className: className))
+    try checkLength(of: file)
+    guard TokenizerForm(merges: file.bytes) != nil else {
+      let isList = file.bytes.starts(with: "#version".utf8)
+      throw file.malformed(
+        (isList ? nil : file.strangeContent)
+          ?? "holds no merges of words ('</w>'): expected merges.txt or tokenizer.json of CLIP")
     }
-    if file.bytes.prefix(4).elementsEqual("GGUF".utf8) {
-      let archive = try TensorArchive(path: path)
-      if let source = try inArchive(archive) { return source }
-      throw file.malformed("has no tokenizer in its metadata ('tokenizer.ggml.tokens')")
-    }
-    return try pieces(of: file)
+    let folder = ModelFolder.folder(of: path)
+    let vocabulary = ModelFolder.join(folder, "vocab.json")
+    return .merges(
+      StoredText(file: file, range: 0..<file.bytes.count),
+      vocabulary: FileSystem.exists(vocabulary)
+        ? try JSONDocument(path: vocabulary, limit: maximumLength) : nil,
+      companions: try Companions(in: folder, className: className))
   }
 
   /// A SentencePiece model, which has no magic of its own.
-  private static func pieces(of file: MappedFile) throws(ModelFileError) -> TokenizerSource {
+  static func pieces(of file: MappedFile) throws(ModelFileError) -> TokenizerSource {
     if let kind = file.strangeContent { throw file.malformed(kind) }
     guard !file.isModel else {
       throw file.malformed(
         "is a model, not a tokenizer: expected tokenizer.json or tokenizer.model")
     }
+    try checkLength(of: file)
+    return .sentencePiece(file)
+  }
+
+  private static func checkLength(of file: MappedFile) throws(ModelFileError) {
     guard file.size <= maximumLength else {
       throw file.malformed(
         "has \(file.size) bytes, at most \(maximumLength) are allowed for a tokenizer")
     }
-    return .sentencePiece(file)
-  }
-
-  /// The tokenizer that lies around a model's file or folder: in it, in its folder `tokenizer`, or
-  /// in that beside a part's folder of a pipeline.
-  static func around(
-    _ path: String, className: String?, _ catalog: FamilyCatalog
-  ) throws(ModelFileError) -> TokenizerSource? {
-    let folder = ModelFolder.isFolder(path) ? path : ModelFolder.folder(of: path)
-    var folders = [ModelFolder.join(folder, "tokenizer"), folder]
-    let name = FileSystem.resolved(folder).map { FileSystem.name(of: $0) }
-    if catalog.slots.contains(where: { $0.key == name }) {
-      folders.append(ModelFolder.join(folder, "../tokenizer"))
-    }
-    for folder in folders where ModelFolder.isFolder(folder) {
-      if let source = try inFolder(folder, className: className) { return source }
-    }
-    return nil
-  }
-
-  /// The tokenizer of a folder, `tokenizer.json` first, as the reference reads it.
-  static func inFolder(
-    _ folder: String, className: String?
-  ) throws(ModelFileError) -> TokenizerSource? {
-    let json = ModelFolder.join(folder, "tokenizer.json")
-    if FileSystem.exists(json) {
-      return .json(
-        try JSONDocument(path: json, limit: maximumLength),
-        companions: try Companions(in: folder, className: className))
-    }
-    for name in ["tokenizer.model", "spiece.model"] {
-      let path = ModelFolder.join(folder, name)
-      if FileSystem.exists(path) {
-        return try pieces(of: MappedFile(path: path))
-      }
-    }
-    return nil
   }
 
   /// The tokenizer that a checkpoint carries.
-  static func inArchive(_ archive: TensorArchive) throws(ModelFileError) -> TokenizerSource? {
-    if let gguf = archive.gguf {
-      let key = "tokenizer.huggingface.json"
-      if let (range, file) = gguf.value(for: key)?.textRange {
-        return .json(
-          try JSONDocument(range, of: file, what: "metadata '\(key)'", limit: maximumLength),
-          companions: try Companions(in: gguf))
-      }
-      return gguf.value(for: "tokenizer.ggml.tokens") == nil
-        ? nil : .vocabulary(gguf, path: archive.path)
-    }
+  ///
+  /// - Parameters:
+  ///   - archive: the checkpoint.
+  ///   - keys: the keys under which GGUF files have it.
+  /// - Returns: the tokenizer, of whatever form; nil if there is none.
+  /// - Throws: `ModelFileError` if it is malformed.
+  static func inArchive(
+    _ archive: TensorArchive, _ keys: TokenizerKeys
+  ) throws(ModelFileError) -> TokenizerSource? {
+    if let gguf = archive.gguf { return try inMetadata(gguf, keys, path: archive.path) }
     guard
       let index = archive.tensors.records.firstIndex(where: {
         ($0.name == "spiece_model" || $0.name.hasSuffix(".spiece_model")) && $0.shape.count == 1
@@ -167,5 +179,28 @@ package enum TokenizerSource {
       })
     else { return nil }
     return .embeddedSentencePiece(try archive.copy(of: index), path: archive.path)
+  }
+
+  private static func inMetadata(
+    _ gguf: GGUFFile, _ keys: TokenizerKeys, path: String
+  ) throws(ModelFileError) -> TokenizerSource? {
+    func document(_ key: String) throws(ModelFileError) -> JSONDocument? {
+      guard let (range, file) = gguf.value(for: key)?.textRange else { return nil }
+      return try JSONDocument(range, of: file, what: "metadata '\(key)'", limit: maximumLength)
+    }
+    if let json = try document(keys.json) {
+      return .json(json, companions: try Companions(in: gguf, keys))
+    }
+    if let (range, file) = gguf.value(for: keys.merges)?.textRange {
+      guard range.count <= maximumLength else {
+        throw file.malformed(
+          "metadata '\(keys.merges)' has \(range.count) bytes, at most \(maximumLength) are "
+            + "allowed for a tokenizer")
+      }
+      return .merges(
+        StoredText(file: file, range: range), vocabulary: try document(keys.vocabulary),
+        companions: try Companions(in: gguf, keys))
+    }
+    return gguf.value(for: keys.ggml("tokens")) == nil ? nil : .vocabulary(gguf, keys, path: path)
   }
 }

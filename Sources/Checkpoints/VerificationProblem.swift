@@ -71,7 +71,9 @@ extension ModelInspection {
     if let kind {
       problems.append(
         VerificationProblem(.error, path: path, tensor: nil, kind: .unsupported, "is \(kind)"))
-    } else if contents.allSatisfy({ $0.archive.tensors.records.isEmpty }), tokenizer == nil {
+    } else if contents.allSatisfy({ $0.archive.tensors.records.isEmpty }),
+      tokenizers.allSatisfy({ $0.path == nil })
+    {
       problems.append(
         VerificationProblem(.error, path: path, tensor: nil, "holds no tensor of any model"))
     }

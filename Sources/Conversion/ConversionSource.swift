@@ -51,7 +51,8 @@ package struct ConversionSource {
   let parts: [Part]
   /// Every tensor, in an order that does not depend on the input's layout.
   package let tensors: [PartTensor]
-  package let tokenizer: TokenizerSource?
+  /// In the order of the parts that read text.
+  package let tokenizers: [SlotTokenizer]
   let scheduler: ConfigurationFile?
   /// How pictures are made with a published model of this kind; nil without a denoiser.
   private let published: SamplingDefaults?
@@ -99,7 +100,7 @@ package struct ConversionSource {
     published = sources.parts.first { $0.slot == sources.family.denoiser }.flatMap {
       sources.family.defaults(having: $0.weights.has)
     }
-    tokenizer = sources.tokenizer
+    tokenizers = sources.tokenizers
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
@@ -107,7 +108,7 @@ package struct ConversionSource {
     contentEnds = sources.parts.reduce(into: [:]) { ends, source in
       ends.merge(source.weights.archive.contentEnds) { max($0, $1) }
     }
-    if selection == .all { _ = try sources.expectTokenizer(paths) }
+    if selection == .all { try sources.expectTokenizers(paths) }
   }
 
   /// What to say where not every part is there.

@@ -53,11 +53,6 @@ package struct SyntheticModel: Sendable {
     self.tensors = tensors
   }
 
-  /// The tokenizer of a preset, as text for tokenizer.json.
-  private var tokenizer: JSONValue {
-    SyntheticTokenizer(pieceCount: preset.pieceCount).json
-  }
-
   // MARK: One file
 
   /// Writes the model as one self-contained GGUF file.
@@ -76,7 +71,7 @@ package struct SyntheticModel: Sendable {
   ) throws -> Int {
     let types = tensors.map { $0.storedType(type, isUniform: false) }
     let layout = try GGUFWriter.layout(
-      metadata: descriptions.metadata(tokenizer: tokenizer),
+      metadata: descriptions.metadata,
       tensors: zip(tensors, types).map { tensor, type in
         TensorDeclaration(name: Self.ggufName(tensor), type: type, shape: tensor.shape)
       }, storesHashes: true, path: path)
@@ -136,15 +131,14 @@ package struct SyntheticModel: Sendable {
     let parts = try preset.parts.map { part in
       try FolderPart(part, tensors.filter { $0.part == part.slot }, self, path: path)
     }
-    var files = descriptions.files(tokenizer: tokenizer)
+    var texts = descriptions.files
     for part in parts {
       if let name = part.shards.indexName {
-        files.append(("\(part.name)/\(name)", part.shards.index))
+        texts.append(("\(part.name)/\(name)", ModelDescriptions.text(part.shards.index)))
       }
     }
-    let texts = files.map { ($0.name, Array(($0.json.text(indentation: 2) + "\n").utf8)) }
     let byteCount =
-      parts.reduce(0) { $0 + $1.byteCount } + texts.reduce(0) { $0 + $1.1.count }
+      parts.reduce(0) { $0 + $1.byteCount } + texts.reduce(0) { $0 + $1.text.utf8.count }
     let folder = try AtomicFolder(path: path, byteCount: byteCount) {
       () throws(ModelFileError) in
       try OwnFolder.mayReplace(path, overwrite, catalog)
@@ -156,8 +150,8 @@ package struct SyntheticModel: Sendable {
     for part in parts {
       try part.write(to: folder, contents)
     }
-    for (name, bytes) in texts {
-      try AtomicFile.write(bytes, to: try folder.file(name), overwrite: false)
+    for (name, text) in texts {
+      try AtomicFile.write(Array(text.utf8), to: try folder.file(name), overwrite: false)
     }
     try contents.checkCancellation()
     if let rescued = try folder.commit() { onRescue(rescued) }

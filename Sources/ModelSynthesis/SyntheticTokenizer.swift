@@ -25,7 +25,7 @@ package struct SyntheticTokenizer: Sendable {
       pieces.append(left + right)
       merges.append((left, right))
     }
-    let syllables = "bcdfghjklmnpqrstvwxyz".flatMap { first in "aeiou".map { "\(first)\($0)" } }
+    let syllables = SyntheticWords.syllables
     for syllable in syllables { merge(String(syllable.prefix(1)), String(syllable.suffix(1))) }
     for syllable in syllables { merge(Self.space, syllable) }
     for first in syllables { for second in syllables { merge(Self.space + first, second) } }

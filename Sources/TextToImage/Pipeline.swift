@@ -42,6 +42,8 @@ public final class Pipeline: Sendable {
   /// Memory that generations may use.
   public let memory: MemoryBudget
 
+  /// The tokenizers that were named by themselves.
+  package let namedTokenizers: [SlotTokenizer]
   /// What is strange about the files without being a fault: lines.
   let fileNotes: [String]
   let model: any DiffusionModel
@@ -99,6 +101,7 @@ public final class Pipeline: Sendable {
     baseBytes = ProcessStatus.residentBytes
     files = sources.files
     fileNotes = sources.notes
+    namedTokenizers = sources.namedTokenizers
     var defaults = modelDefaults.generation
     // Models with few positions cannot serve the family's default size.
     defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple

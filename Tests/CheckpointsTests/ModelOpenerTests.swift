@@ -34,7 +34,7 @@ import Testing
     let sources = try opened(ModelPaths(model: folder.path), Self.slots.reversed())
     #expect(sources.parts.map(\.slot) == Self.slots.reversed())
     #expect(sources.parts.allSatisfy { $0.configuration != nil })
-    #expect(sources.scheduler != nil && sources.tokenizer != nil)
+    #expect(sources.scheduler != nil && !sources.tokenizers.isEmpty)
     #expect(Set(sources.files).isSuperset(of: Self.slots.map(file)))
   }
 

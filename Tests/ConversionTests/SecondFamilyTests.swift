@@ -11,8 +11,11 @@ import TestSupport
 import Testing
 
 /// A family that exists in tests only: a denoiser of its own, T5 in a second text encoder's place,
+/// A family that exists in tests only: a denoiser of its own, two text encoders of which T5 has the
 /// and the autoencoder with another scale. Nothing but this description and a list makes it a
 /// family. Its folders store some matrices as several (see `SharedRowsTests`).
+/// makes it a family.
+/// second place, and the autoencoder with another scale. Nothing but this description and a list
 enum Painter {
   static let width = 256
 
@@ -83,7 +86,8 @@ enum Painter {
   static let text = Slot(
     "text_encoder_2", name: "second text encoder", option: "text-encoder-2",
     networks: [T5Encoder.umt5Description], singleFilePrefix: "t5.", keepsFolderNames: true,
-    tokenizer: "tokenizer", published: "nowhere", example: "enc.blk.0.attn_q.weight")
+    tokenizer: TokenizerPlace("tokenizer_2", form: .unigram, published: "nowhere"),
+    published: "nowhere", example: "enc.blk.0.attn_q.weight")
   static let image = Slot(
     "vae", name: "VAE", option: "vae",
     networks: [AutoencoderDecoder.description.publishing(["scaling_factor": 0.5])],
@@ -94,8 +98,8 @@ enum Painter {
 
   static let family = FamilyDescription(
     name: "Painter", modelPhrase: "a Painter model", pipelineClass: "PainterPipeline",
-    denoiser: denoiser, otherSlots: [text, image], metadata: MetadataKeys(prefix: "painter"),
-    variants: [FamilyVariant(tiny.defaults)], tokenizerPublished: "nowhere",
+    denoiser: denoiser, otherSlots: [Reader.slot, text, image],
+    metadata: MetadataKeys(prefix: "painter"), variants: [FamilyVariant(tiny.defaults)],
     promptAdvice: "Painter reads nothing",
     presets: [
       ModelPreset(
@@ -103,13 +107,13 @@ enum Painter {
         parts: [
           ModelPreset.Part(denoiser, network, facts) { weights throws(ModelFileError) in
             try open(weights, layers: 7)
-          }
+          }, Reader.part,
         ] + zip([text, image], tiny.parts.dropFirst()).map { $1.placed($0) })
     ])
 }
 
 extension ModelPreset.Part {
-  fileprivate func placed(_ slot: Slot) -> ModelPreset.Part {
+  func placed(_ slot: Slot) -> ModelPreset.Part {
     ModelPreset.Part(slot, network, facts) { weights throws(ModelFileError) in
       try weights.repeatRequests(self.requests())
     }
@@ -173,7 +177,9 @@ struct SecondFamilyTests {
   @Test("a folder of downloads side by side is one model of one family")
   func downloads() throws {
     let whole = try file(Painter.family)
-    for (option, name) in [("transformer", "a"), ("text-encoder-2", "b"), ("vae", "c")] {
+    for (option, name) in [
+      ("transformer", "a"), ("text-encoder-2", "b"), ("vae", "c"), ("clip-l", "d"),
+    ] {
       try convert(.part(option), whole, to: "downloads/\(name).gguf")
     }
     let path = folder.path("downloads")

@@ -28,7 +28,7 @@ package struct FamilyCatalog: Sendable {
 
   // MARK: All families together
 
-  /// Every place once, by its key.
+  /// Every place once.
   package var slots: [Slot] {
     var seen: Set<Slot> = []
     return families.flatMap(\.slots).filter { seen.insert($0).inserted }
@@ -48,10 +48,10 @@ package struct FamilyCatalog: Sendable {
     families.flatMap { family in family.presets.map { (family, $0) } }
   }
 
-  /// Names of tokenizers' folders.
+  /// Names of tokenizers' folders, each once.
   package var tokenizerFolders: [String] {
     var seen: Set<String> = []
-    return families.flatMap(\.slots).compactMap(\.tokenizer).filter { seen.insert($0).inserted }
+    return families.flatMap(\.tokenizers).map(\.key).filter { seen.insert($0).inserted }
   }
 
   /// Whether a stored name is that of a token embedding of some network.
@@ -68,6 +68,20 @@ extension FamilyCatalog {
   /// The places that a network can take, in the order of families.
   func slots(for network: NetworkDescription) -> [Slot] {
     families.flatMap(\.slots).filter { $0.network(network.id) != nil }
+  }
+
+  /// Other places of the same family whose networks have names in common with a place's.
+  func siblings(of slot: Slot) -> [Slot] {
+    families.filter { $0.slots.contains(slot) }.flatMap { $0.siblings(of: slot) }
+  }
+
+  /// Prefixes that tell the places of a network apart where it takes several in one family, each
+  /// once; none where it does not.
+  func sharedPrefixes(of network: NetworkDescription) -> [String] {
+    var seen: Set<String> = []
+    return families.map { $0.slots.filter { $0.network(network.id) != nil } }
+      .filter { $0.count > 1 }.flatMap { $0 }.flatMap(\.prefixes)
+      .filter { seen.insert($0).inserted }
   }
 
   /// Says which family an archive shows and which of the networks found in it are parts.
@@ -88,18 +102,7 @@ extension FamilyCatalog {
         (best?.count ?? 0) >= next.count ? best : next
       }
     let usable = found.filter { !isDenoiser($0.network) || $0.network.id == denoiser?.network.id }
-    /// The first of a place's networks that is there, in that place.
-    func part(_ slot: Slot) -> PartLocation? {
-      slot.networks.lazy.compactMap { network in
-        usable.first { $0.network.id == network.id }
-          .map {
-            PartLocation(
-              slot: slot, network: network, scheme: $0.scheme, table: $0.table, prefix: $0.prefix,
-              count: $0.count)
-          }
-      }.first
-    }
-    let filled = families.map { family in family.slots.compactMap(part) }
+    let filled = families.map { $0.filled(by: usable) }
     let best = families.indices.max { left, right in
       func rank(_ family: Int) -> (Int, Int, Int) {
         let hasDenoiser = filled[family].contains { $0.slot == families[family].denoiser }

@@ -14,8 +14,6 @@ package struct FamilyDescription: Sendable {
   package let metadata: MetadataKeys
   /// Its kinds, of which each has defaults of its own: the first whose mark a model has.
   package let variants: [FamilyVariant]
-  /// Where the tokenizer is published.
-  package let tokenizerPublished: String
   /// What the family reads prompts with, for people who name another encoder.
   package let promptAdvice: String
   /// Models that can be synthesized with random weights.
@@ -24,8 +22,8 @@ package struct FamilyDescription: Sendable {
   /// Describes a family; what the parameters mean is said at the properties.
   package init(
     name: String, modelPhrase: String, pipelineClass: String, denoiser: Slot, otherSlots: [Slot],
-    metadata: MetadataKeys, variants: [FamilyVariant], tokenizerPublished: String,
-    promptAdvice: String, presets: [ModelPreset] = []
+    metadata: MetadataKeys, variants: [FamilyVariant], promptAdvice: String,
+    presets: [ModelPreset] = []
   ) {
     self.name = name
     self.modelPhrase = modelPhrase
@@ -34,10 +32,12 @@ package struct FamilyDescription: Sendable {
     self.denoiser = denoiser
     self.metadata = metadata
     self.variants = variants
-    self.tokenizerPublished = tokenizerPublished
     self.promptAdvice = promptAdvice
     self.presets = presets
   }
+
+  /// The places of its tokenizers, in the order of the slots.
+  package var tokenizers: [TokenizerPlace] { slots.compactMap(\.tokenizer) }
 
   /// `general.architecture` of a GGUF file of the whole model.
   package var architecture: String { denoiser.architecture }
@@ -95,5 +95,48 @@ package struct SamplingDefaults: Sendable, Equatable {
     self.shift = shift
     self.trainTimesteps = trainTimesteps
     self.maxSequenceLength = maxSequenceLength
+  }
+}
+
+extension FamilyDescription {
+  /// The key of GGUF metadata under which a place's setting is written; nil if nowhere. Of places
+  /// with the same network one has the network's own key, the others have their prefix in it.
+  package func metadataKey(of setting: Setting, in slot: Slot) -> String? {
+    metadata.key(of: setting, behind: siblings(of: slot).isEmpty ? "" : slot.ggufPrefix)
+  }
+
+  /// Other places whose networks have names in common with a place's.
+  func siblings(of slot: Slot) -> [Slot] {
+    slots.filter { other in
+      other != slot && other.networks.contains { slot.network($0.id) != nil }
+    }
+  }
+
+  /// The places that networks fill, in the family's order: each with the first of its networks that
+  /// is there. Of places with siblings those whose prefixes are there come first, and none takes
+  /// what another has.
+  ///
+  /// - Parameter found: networks by their names.
+  /// - Returns: what was found, in the family's places.
+  func filled(by found: [PartLocation]) -> [PartLocation] {
+    var filled: [Slot: PartLocation] = [:]
+    for needsPrefix in [true, false] {
+      for slot in slots where filled[slot] == nil {
+        let hasSiblings = !siblings(of: slot).isEmpty
+        guard hasSiblings || !needsPrefix else { continue }
+        filled[slot] =
+          slot.networks.lazy.compactMap { network in
+            found.first { location in
+              guard location.network.id == network.id else { return false }
+              guard hasSiblings else { return true }
+              return (!needsPrefix || slot.prefixes.contains(location.prefix))
+                && !filled.values.contains {
+                  $0.network.id == network.id && $0.prefix == location.prefix
+                }
+            }?.placed(slot, as: network)
+          }.first
+      }
+    }
+    return slots.compactMap { filled[$0] }
   }
 }

@@ -37,7 +37,12 @@ package struct MetadataKeys: Sendable {
   }
 
   /// Where a setting is written; nil if nowhere.
-  package func key(of setting: Setting) -> String? {
-    setting.metadataName.map { "\(prefix).\($0)" }
+  ///
+  /// - Parameters:
+  ///   - setting: the setting.
+  ///   - part: what stands before its name where two places have the same settings.
+  /// - Returns: the key.
+  func key(of setting: Setting, behind part: String = "") -> String? {
+    setting.metadataName.map { "\(prefix).\(part)\($0)" }
   }
 }

@@ -41,7 +41,7 @@ package struct ModelPreset: Sendable {
 
   package let name: String
   package let defaults: SamplingDefaults
-  /// Pieces of the tokenizer.
+  /// Pieces of a tokenizer of SentencePiece's; CLIP's has as many ids as its encoder.
   package let pieceCount: Int
   /// In the order of the family's slots.
   package let parts: [Part]

@@ -5,7 +5,8 @@ import ModelFiles
 /// Looked up in this order: metadata of the GGUF file, configuration file beside the weights,
 /// command line flag, published model.
 package struct Setting: Sendable {
-  /// The name under which hints and families give values.
+  /// The name under which hints and families give values: one for each setting of a family, so that
+  /// a hint reaches the network that it is meant for.
   package let key: String
   /// Key of GGUF metadata behind the family's prefix, such as `vae.norm_groups`; nil for none.
   package let metadataName: String?

@@ -4,18 +4,22 @@ package struct Slot: Sendable {
   package let key: String
   /// What messages call it.
   package let name: String
-  /// The command line option that names a file of it, without dashes.
+  /// The command line option that names a file of it, without dashes: it says what the network is,
+  /// which `key` does not tell across families.
   package let option: String
+  /// Other options that name the same.
+  package let otherOptions: [String]
   /// The networks that can take the place; the first is the usual one.
   package let networks: [NetworkDescription]
-  /// What its names begin with in a GGUF file of the whole model.
+  /// What its names begin with in a GGUF file of the whole model; not empty for one of two places
+  /// whose networks have names in common.
   package let ggufPrefix: String
   /// What its names begin with in a safetensors file of the whole model, as ComfyUI has it.
   package let singleFilePrefix: String
   /// Whether safetensors files outside of folders have the folder's names too.
   package let keepsFolderNames: Bool
-  /// The key and folder of the tokenizer that belongs to it; nil for networks that read no text.
-  package let tokenizer: String?
+  /// The tokenizer that belongs to it; nil for networks that read no text.
+  package let tokenizer: TokenizerPlace?
   /// Where files of it are published.
   package let published: String
   /// What the family needs, for messages about another kind of network.
@@ -24,13 +28,15 @@ package struct Slot: Sendable {
   package let example: String
 
   package init(
-    _ key: String, name: String, option: String, networks: [NetworkDescription],
-    ggufPrefix: String = "", singleFilePrefix: String, keepsFolderNames: Bool = false,
-    tokenizer: String? = nil, published: String, need: String = "", example: String
+    _ key: String, name: String, option: String, otherOptions: [String] = [],
+    networks: [NetworkDescription], ggufPrefix: String = "", singleFilePrefix: String,
+    keepsFolderNames: Bool = false, tokenizer: TokenizerPlace? = nil, published: String,
+    need: String = "", example: String
   ) {
     self.key = key
     self.name = name
     self.option = option
+    self.otherOptions = otherOptions
     self.networks = networks
     self.ggufPrefix = ggufPrefix
     self.singleFilePrefix = singleFilePrefix
@@ -43,6 +49,12 @@ package struct Slot: Sendable {
 
   /// The command line flag that names a file of the part.
   package var flag: String { "--" + option }
+
+  /// All options that name a file of the part; the first is what messages call it.
+  package var options: [String] { [option] + otherOptions }
+
+  /// What its names begin with in files of the whole model.
+  var prefixes: [String] { [ggufPrefix, singleFilePrefix] }
 
   /// Classes that a pipeline's index may name.
   package var classes: [String] { networks.map(\.className) }
@@ -58,7 +70,11 @@ package struct Slot: Sendable {
 }
 
 extension Slot: Hashable {
-  package static func == (left: Slot, right: Slot) -> Bool { left.key == right.key }
+  /// Places of two families are the same where the same networks take them: what is `text_encoder`
+  /// in one may be `text_encoder_2` in another.
+  package static func == (left: Slot, right: Slot) -> Bool {
+    left.key == right.key && left.networks.map(\.id) == right.networks.map(\.id)
+  }
 
   package func hash(into hasher: inout Hasher) { hasher.combine(key) }
 }

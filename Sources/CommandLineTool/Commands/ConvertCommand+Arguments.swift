@@ -55,25 +55,20 @@ extension ConvertCommand {
 
   /// Refuses files of parts that are not going to be written.
   private func expectPartsInUse() throws {
-    let (named, slots) = (parts.paths(model: nil), FamilyCatalog.known.slots)
-    func isWritten(_ slot: Slot) -> Bool { part == .all || part == .part(slot.option) }
-    var flags = slots.map { slot in
-      (flag: slot.flag, path: named.parts[slot.key], isUsed: isWritten(slot))
-    }
-    flags.append(
-      ("--tokenizer", named.tokenizer, slots.contains { $0.tokenizer != nil && isWritten($0) }))
     // To measure, the whole model is run.
-    for (flag, path, isUsed) in flags where path != nil && !isUsed && !size.isUsed {
-      throw ValidationError("\(flag) has no use with --part \(part.name)")
+    guard part != .all, !size.isUsed else { return }
+    let written = FamilyCatalog.known.families.flatMap(\.slots).filter { part == .part($0.option) }
+    let used = written.flatMap { $0.options + [$0.tokenizer?.option].compactMap { $0 } }
+    for (option, _) in parts.named where !used.contains(option) {
+      throw ValidationError("--\(option) has no use with --part \(part.name)")
     }
   }
 
   /// Opens the model. A whole one must be one that generate opens.
-  func source() throws -> ConversionSource {
+  func source() throws -> (source: ConversionSource, pipeline: Pipeline?) {
     let (paths, hints) = (parts.paths(model: input), parts.hints())
     let source = try ConversionSource(part, paths: paths, hints: hints, in: .known)
-    if part == .all { _ = try Pipeline(paths, hints: hints) }
-    return source
+    return (source, part == .all ? try Pipeline(paths, hints: hints) : nil)
   }
 
   func options(_ importance: ImportanceMatrix?) -> ConversionOptions {

@@ -151,7 +151,7 @@ struct ConvertCommand: AsyncParsableCommand {
         if let code = interruption.exitCode { throw ExitCode(code) }
         interruption.beginPreparing()
       }
-      let source = try source()
+      let (source, pipeline) = try source()
       if let output { try expectApart(output, from: source) }
       var importance = try imatrix.map { try ImportanceMatrix(path: $0, in: .known) }
       let plan: ConversionPlan
@@ -175,6 +175,7 @@ struct ConvertCommand: AsyncParsableCommand {
         return try results.finish()
       }
       try write(plan, of: source, to: output, importance, interruption, results, console)
+      if let pipeline { console.keepTokenizers(of: pipeline) }
       try results.finish()
     }
   }
@@ -199,8 +200,8 @@ struct ConvertCommand: AsyncParsableCommand {
   /// this conversion reads it.
   private func expectApart(_ output: String, from source: ConversionSource) throws {
     guard FileSystem.exists(output) else { return }
-    let named = [input, parts.transformer, parts.textEncoder, parts.vae, parts.tokenizer, imatrix]
-    let files = named.compactMap { $0 }.flatMap { [$0] + FileSystem.descendants(of: $0) }
+    let named = [input] + parts.named.map(\.path) + [imatrix].compactMap { $0 }
+    let files = named.flatMap { [$0] + FileSystem.descendants(of: $0) }
     let written = [output] + (FileSystem.isFolder(output) ? FileSystem.descendants(of: output) : [])
     try OutputOptions.Files(images: written, latents: nil, statistics: nil)
       .expectApart(from: source.files + files)

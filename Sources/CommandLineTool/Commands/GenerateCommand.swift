@@ -66,6 +66,7 @@ struct GenerateCommand: AsyncParsableCommand {
         files: files, isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
       try await session.run()
+      console.keepTokenizers(of: pipeline)
     }
   }
 }

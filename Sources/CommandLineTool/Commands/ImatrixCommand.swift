@@ -91,6 +91,7 @@ struct ImatrixCommand: AsyncParsableCommand {
       report(
         entries, at: rescued?.path ?? output, prompts: requests.count,
         seconds: (ContinuousClock.now - start) / .seconds(1), files, console)
+      console.keepTokenizers(of: pipeline)
       try results.finish()
     }
   }

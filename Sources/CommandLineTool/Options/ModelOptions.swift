@@ -19,12 +19,8 @@ struct ModelOptions: ParsableArguments {
   /// The paths to open; the shipped model if none is named.
   func paths() throws -> ModelPaths {
     var paths = parts.paths(model: model)
-    let isWhole = parts.transformer != nil && parts.textEncoder != nil && parts.vae != nil
-    if model == nil, !isWhole {
-      // A single other part replaces the shipped model's; a whole other model is named by parts.
-      guard parts.transformer == nil, parts.textEncoder == nil else { return paths }
-      paths.model = try ShippedModel.path()
-    }
+    // Another decoder or tokenizer replaces the shipped model's; another model is named by parts.
+    if model == nil, !parts.nameModel { paths.model = try ShippedModel.path() }
     return paths
   }
 
@@ -82,17 +78,36 @@ struct PartOptions: ParsableArguments {
   var transformer: String?
 
   @Option(
-    name: [.long, .customLong("t5xxl")], parsing: .unconditional,
-    help: ArgumentHelp("The text encoder (GGUF, safetensors or folder).", valueName: "path"),
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "The text encoder of a model with one (GGUF, safetensors or folder).", valueName: "path"),
     completion: .file())
   var textEncoder: String?
 
   @Option(
-    name: [.long, .customLong("taesd")], parsing: .unconditional,
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp("The text encoder T5 (GGUF, safetensors or folder).", valueName: "path"),
+    completion: .file())
+  var t5xxl: String?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp("The text encoder CLIP-L (GGUF, safetensors or folder).", valueName: "path"),
+    completion: .file())
+  var clipL: String?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "The image decoder: AutoencoderKL, or a tiny one (TAESD) for speed.", valueName: "path"),
     completion: .file())
   var vae: String?
+
+  @Option(
+    name: [.long, .customLong("taesd")], parsing: .unconditional,
+    help: ArgumentHelp("The same as --vae, for a tiny decoder.", valueName: "path"),
+    completion: .file())
+  var tae: String?
 
   @Option(
     name: [.long], parsing: .unconditional,
@@ -101,6 +116,13 @@ struct PartOptions: ParsableArguments {
       valueName: "path"), completion: .file())
   var tokenizer: String?
 
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "CLIP's tokenizer: a folder, merges.txt, tokenizer.json, or a GGUF with one.",
+      valueName: "path"), completion: .file())
+  var clipTokenizer: String?
+
   @OptionGroup var architecture: ArchitectureOptions
 
   @Flag(
@@ -108,11 +130,41 @@ struct PartOptions: ParsableArguments {
     help: "Skip tensors that belong to no part of the model and lie in no layer of it.")
   var allowExtraTensors = false
 
+  mutating func validate() throws {
+    if vae != nil, tae != nil {
+      throw ValidationError("--vae and --tae name the same part: give one of them")
+    }
+  }
+
+  /// Files of parts by their options, in the order of help.
+  private var files: [(option: String, path: String?)] {
+    [
+      ("transformer", transformer), ("text-encoder", textEncoder), ("t5xxl", t5xxl),
+      ("clip-l", clipL), ("vae", vae), ("tae", tae),
+    ]
+  }
+
+  /// Tokenizers by their options.
+  private var tokenizers: [(option: String, path: String?)] {
+    [("tokenizer", tokenizer), ("clip-tokenizer", clipTokenizer)]
+  }
+
+  /// What was named, by options without dashes, in the order of help.
+  var named: [(option: String, path: String)] {
+    (files + tokenizers).compactMap { option, path in path.map { (option, $0) } }
+  }
+
+  /// Whether parts are named that make another model than the shipped one.
+  var nameModel: Bool {
+    files.contains { $0.path != nil && !["vae", "tae"].contains($0.option) }
+  }
+
   /// The paths of the parts, beside a whole model's.
   func paths(model: String?) -> ModelPaths {
-    ModelPaths(
-      model: model, transformer: transformer, textEncoder: textEncoder, autoencoder: vae,
-      tokenizer: tokenizer)
+    var paths = ModelPaths(model: model)
+    for (option, path) in files { paths.parts[option] = path }
+    for (option, path) in tokenizers { paths.tokenizers[option] = path }
+    return paths
   }
 
   /// Facts given by flags.

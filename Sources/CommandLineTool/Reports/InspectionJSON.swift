@@ -34,7 +34,10 @@ struct InspectionJSON {
           "prefix": .string($0.prefix),
         ]
       })
-    write("  \"tokenizer\": \(inspection.tokenizer.map { JSONValue.path($0).text() } ?? "null"),\n")
+    for (place, path) in inspection.tokenizers {
+      write(
+        "  \"\(key(of: place))\": \(path.map { JSONValue.path($0).text() } ?? "null"),\n")
+    }
     list("missing", inspection.missing.map { .string($0) })
     write("  \"kind\": \(inspection.kind.map(JSONText.quoted) ?? "null"),\n")
     list("ambiguities", inspection.ambiguities.map { .path($0) })
@@ -53,6 +56,14 @@ struct InspectionJSON {
     printTensors()
     write("}\n")
     output.flush()
+  }
+
+  /// The command line option as programs write it: `clipTokenizer`.
+  private func key(of place: TokenizerPlace) -> String {
+    let words = place.option.split(separator: "-")
+    return words.dropFirst().reduce(words.first.map { String($0) } ?? "") {
+      $0 + $1.prefix(1).uppercased() + $1.dropFirst()
+    }
   }
 
   private mutating func printMetadata() {

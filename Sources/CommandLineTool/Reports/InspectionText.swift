@@ -45,7 +45,9 @@ struct InspectionText {
       let prefix = part.prefix.isEmpty ? "" : ", prefix '\(part.prefix)'"
       line("\(part.part.name): \(part.path) (\(part.scheme) names\(prefix))")
     }
-    if let tokenizer = inspection.tokenizer { line("tokenizer: \(tokenizer)") }
+    for (place, path) in inspection.tokenizers {
+      if let path { line("\(place.name): \(path)") }
+    }
     for content in inspection.contents {
       printMetadata(content.archive)
       line("")

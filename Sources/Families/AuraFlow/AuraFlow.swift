@@ -13,17 +13,20 @@ package enum AuraFlow {
 
   /// The place of the text encoder.
   package static let textEncoder = Slot(
-    "text_encoder", name: "text encoder", option: "text-encoder",
+    "text_encoder", name: "text encoder", option: "text-encoder", otherOptions: ["t5xxl"],
     networks: [T5Encoder.umt5Description],
     singleFilePrefix: "text_encoders.pile_t5xl.transformer.", keepsFolderNames: true,
-    tokenizer: "tokenizer",
+    tokenizer: TokenizerPlace(
+      "tokenizer", form: .sentencePieceBytePairs,
+      published: "tokenizer/ of huggingface.co/fal/AuraFlow-v0.3, or its tokenizer.json or "
+        + "tokenizer.model"),
     published: "Pile-T5-XL: text_encoder/ of huggingface.co/fal/AuraFlow-v0.3",
     need: "AuraFlow needs Pile-T5-XL, text_encoder/ of huggingface.co/fal/AuraFlow-v0.3",
     example: "enc.blk.0.attn_q.weight")
 
   /// The place of the image autoencoder: SDXL's, or a tiny one.
   package static let autoencoder = Slot(
-    "vae", name: "VAE", option: "vae",
+    "vae", name: "VAE", option: "vae", otherOptions: ["tae"],
     networks: [
       AutoencoderDecoder.description.publishing(["scaling_factor": scalingFactor]),
       TinyDecoder.description.publishing(["replaced_scaling_factor": scalingFactor]),
@@ -38,8 +41,6 @@ package enum AuraFlow {
     denoiser: transformer, otherSlots: [textEncoder, autoencoder],
     metadata: MetadataKeys(prefix: AuraFlowTransformer.description.architecture),
     variants: [FamilyVariant(defaults(side: 1024, steps: 50, maxSequenceLength: 256))],
-    tokenizerPublished: "tokenizer/ of huggingface.co/fal/AuraFlow-v0.3, or its tokenizer.json or "
-      + "tokenizer.model",
     promptAdvice: "AuraFlow reads its prompts with Pile-T5-XL", presets: presets)
 
   /// What SDXL's autoencoder multiplies its latents by.

@@ -21,14 +21,15 @@ package struct AuraFlowModel: DiffusionModel {
       try sources.part(AuraFlow.textEncoder), try sources.part(AuraFlow.transformer),
       try sources.part(AuraFlow.autoencoder)
     )
-    let tokenizer = try Tokenizer(sources.tokenizer)
+    let tokenizerSource = try sources.tokenizer(of: AuraFlow.textEncoder)
+    let tokenizer = try Tokenizer(tokenizerSource)
     let encoder = try T5Encoder(text)
     denoiser = try AuraFlowTransformer(transformer)
     codec = try openLatentCodec(image)
     conditioner = AuraFlowConditioner(
       tokenizer: tokenizer, encoder: encoder, transformer: denoiser)
     self.trainTimesteps = trainTimesteps
-    try checkFit(text, transformer, image, tokenizerPath: sources.tokenizer.path)
+    try checkFit(text, transformer, image, tokenizerPath: tokenizerSource.path)
   }
 
   package func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule {

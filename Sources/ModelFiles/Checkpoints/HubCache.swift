@@ -26,6 +26,25 @@ package enum HubCache {
     return link(to: target, in: FileSystem.folder(of: absolute)) ?? path
   }
 
+  /// The folder of a repository in the user's cache.
+  ///
+  /// - Parameter name: `OWNER/NAME`.
+  /// - Returns: nil if the repository is not there.
+  package static func repository(_ name: String) -> String? {
+    let folder = "models--" + name.split(separator: "/").joined(separator: "--")
+    let home = FileSystem.environmentPath("HOME").map { FileSystem.join($0, ".cache") }
+    let cache = FileSystem.environmentPath("XDG_CACHE_HOME") ?? home
+    // As the hub's own tools look for it.
+    let roots = [
+      FileSystem.environmentPath("HF_HUB_CACHE"),
+      FileSystem.environmentPath("HF_HOME").map { FileSystem.join($0, "hub") },
+      cache.map { FileSystem.join($0, "huggingface/hub") },
+    ]
+    guard let root = roots.lazy.compactMap({ $0 }).first else { return nil }
+    let path = FileSystem.join(root, folder)
+    return FileSystem.isFolder(path) ? path : nil
+  }
+
   /// Files of a repository's cache whose download has not ended.
   ///
   /// - Parameter path: a folder or file inside of the cache.
