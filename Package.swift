@@ -100,10 +100,16 @@ let package = Package(
         "Checkpoints", "Compute", "Diffusion", "ModelFiles", "Networks", "StrictJSON", "Tokenizers",
       ],
       path: "Sources/Families/AuraFlow", swiftSettings: withoutPointers),
+    .target(
+      name: "FluxFamily",
+      dependencies: [
+        "Checkpoints", "Compute", "Diffusion", "ModelFiles", "Networks", "StrictJSON", "Tokenizers",
+      ],
+      path: "Sources/Families/Flux", swiftSettings: withoutPointers),
     // The list of families.
     .target(
       name: "ModelCatalog",
-      dependencies: ["AuraFlowFamily", "Checkpoints", "Diffusion", "ModelFiles"]),
+      dependencies: ["AuraFlowFamily", "Checkpoints", "Diffusion", "FluxFamily", "ModelFiles"]),
     .target(
       name: "ModelSynthesis",
       dependencies: ["BlockFormats", "Checkpoints", "Machine", "ModelFiles", "StrictJSON"]),
@@ -172,7 +178,8 @@ let package = Package(
     .testTarget(name: "BlockFormatsTests", dependencies: ["BlockFormats", "TestSupport"]),
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),
     .testTarget(
-      name: "DiffusionTests", dependencies: ["Diffusion", "StrictJSON", "TestSupport"]),
+      name: "DiffusionTests",
+      dependencies: ["Checkpoints", "Diffusion", "StrictJSON", "TestSupport"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images"]),
     .testTarget(
       name: "ImageMetricsTests",
@@ -200,8 +207,8 @@ let package = Package(
     .testTarget(
       name: "NetworksTests",
       dependencies: [
-        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "Machine", "ModelFiles", "Networks",
-        "TestSupport",
+        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "FluxFamily", "Machine", "ModelFiles",
+        "Networks", "TestSupport",
       ]),
     .testTarget(
       name: "TextToImageTests",
@@ -217,6 +224,12 @@ let package = Package(
         "TestSupport",
       ],
       path: "Tests/FamiliesTests/AuraFlow"),
+    .testTarget(
+      name: "FluxFamilyTests",
+      dependencies: [
+        "Checkpoints", "Compute", "ComputeCPU", "Diffusion", "FluxFamily", "Machine", "TestSupport",
+      ],
+      path: "Tests/FamiliesTests/Flux"),
     .testTarget(
       name: "ModelSynthesisTests",
       dependencies: [

@@ -19,6 +19,7 @@ LAYERS = [
     "COpenBLAS", "CLibPNG", "StrictJSON", "Machine", "BlockFormats", "Tokenizers", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
     "Kernels", "Quantization", "Compute", "ComputeCPU", "Checkpoints", "Diffusion", "Networks", "AuraFlowFamily",
+    "FluxFamily",
     "ModelCatalog", "ModelSynthesis", "Conversion", "TextToImage", "Comparison", "BitAllocation", "Benchmarks",
     "CommandLineTool",
 ]
@@ -28,6 +29,7 @@ IMPORT = re.compile(
 
 # Words of each folder in Sources/Families. The program's own name, auraflow in lower case, is nobody's.
 FAMILY_WORDS = {
+    "Flux": re.compile(r"\bFlux|FLUX\.1|\bflux\b"),
     "AuraFlow": re.compile(r"AuraFlow|auraFlow|Pile-?T5|pile_t5|\baura\."),
 }
 # Where every family may be named: the list of families, and what people read.

@@ -67,9 +67,6 @@ struct ModelKind: Sendable {
     Sign("distilled_guidance_layer.", is: "a Chroma transformer"),
     Sign("double_stream_modulation_img", is: "a FLUX.2 transformer"),
     Sign("double_blocks.", ".img_attn_qkv", is: "a HunyuanVideo transformer"),
-    Sign("double_blocks.", ".img_attn.qkv", is: "a FLUX.1 transformer"),
-    Sign("single_transformer_blocks.", ".proj_mlp.", is: "a FLUX.1 transformer"),
-    Sign("single_blocks.", ".linear1", is: "a FLUX.1 transformer"),
     Sign("joint_blocks.", ".x_block.", is: "a Stable Diffusion 3 transformer"),
     Sign(
       "transformer_blocks.", ".attn.add_q_proj", "context_embedder",
@@ -116,7 +113,7 @@ struct ModelKind: Sendable {
 
   /// Architectures that GGUF files state.
   private static let architectures = [
-    "flux": "a FLUX transformer", "sd1": "a Stable Diffusion 1 model",
+    "sd1": "a Stable Diffusion 1 model",
     "sd3": "a Stable Diffusion 3 transformer", "sdxl": "a Stable Diffusion XL model",
     "wan": "a Wan transformer", "ltxv": "an LTX-Video transformer",
     "hyvid": "a HunyuanVideo transformer", "qwen_image": "a Qwen-Image transformer",

@@ -1,13 +1,14 @@
 import AuraFlowFamily
 import Checkpoints
 import Diffusion
+import FluxFamily
 import ModelFiles
 
 /// All families that can be run. Adding one takes its folder and a place in this list; the first is
 /// what messages are about where nothing tells the family.
 private enum KnownFamilies {
   static var first: any ModelFamily.Type { AuraFlow.self }
-  static var others: [any ModelFamily.Type] { [] }
+  static var others: [any ModelFamily.Type] { [Flux.self] }
 }
 
 extension FamilyCatalog {

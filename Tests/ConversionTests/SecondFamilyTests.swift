@@ -10,12 +10,9 @@ import Networks
 import TestSupport
 import Testing
 
-/// A family that exists in tests only: a denoiser of its own, T5 in a second text encoder's place,
 /// A family that exists in tests only: a denoiser of its own, two text encoders of which T5 has the
-/// and the autoencoder with another scale. Nothing but this description and a list makes it a
-/// family. Its folders store some matrices as several (see `SharedRowsTests`).
-/// makes it a family.
 /// second place, and the autoencoder with another scale. Nothing but this description and a list
+/// makes it a family. Its folders store some matrices as several (see `SharedRowsTests`).
 enum Painter {
   static let width = 256
 

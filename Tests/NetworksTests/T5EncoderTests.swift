@@ -1,10 +1,11 @@
 import Checkpoints
 import ComputeCPU
+import FluxFamily
 import Networks
 import TestSupport
 import Testing
 
-@Suite("UMT5 encoder")
+@Suite("T5 and UMT5 encoders")
 struct T5EncoderTests {
   @Test(
     "hidden states equal transformers'",
@@ -19,6 +20,23 @@ struct T5EncoderTests {
     #expect(
       relativeError(states.values, try fixture.golden.floats("last_hidden_state"))
         < Tolerance.network)
+  }
+
+  @Test(
+    "states of T5, whose first layer's position bias counts in all, equal transformers'",
+    arguments: ["default-buckets", "small-buckets", "one-layer", "heads-64"])
+  func shared(name: String) throws {
+    let fixture = try ComponentFixture(Flux.textEncoder, of: Flux.family, "t5-encoder/\(name)")
+    let encoder = try T5Encoder(fixture.source)
+    #expect(encoder.configuration.sharesPositionBias && !fixture.runs.isEmpty)
+    for run in fixture.runs {
+      // Padding is there, unmasked.
+      let ids = try fixture.golden.floats("\(run).input_ids").map { Int32($0) }
+      let states = try encoder([ids], on: CPUDevice(threadCount: 2))[0]
+      #expect(
+        relativeError(states.values, try fixture.golden.floats("\(run).last_hidden_state"))
+          < Tolerance.network, "\(run)")
+    }
   }
 
   @Test("relative positions fall into T5's buckets")

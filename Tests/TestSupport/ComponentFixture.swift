@@ -1,5 +1,7 @@
+import AuraFlowFamily
 import Checkpoints
 import Foundation
+import ModelCatalog
 
 /// Opens a fixture component (configuration, seeded weights, golden values) as a user's folder.
 package struct ComponentFixture {
@@ -7,12 +9,18 @@ package struct ComponentFixture {
   package let source: PartSource
   package let golden: Golden
 
-  package init(_ part: Slot, _ name: String) throws {
+  /// - Parameters:
+  ///   - part: what the component is.
+  ///   - family: the family that it is of.
+  ///   - name: its folder among the fixtures.
+  package init(
+    _ part: Slot, of family: FamilyDescription = AuraFlow.family, _ name: String
+  ) throws {
     folder = try TemporaryFolder()
     try FileManager.default.copyItem(
       atPath: Fixtures.path("\(name)/config.json"), toPath: folder.path("config.json"))
     try SeededWeights.write("\(name)/weights.json", to: folder.path("model.safetensors"))
-    source = try PartSource(part, path: folder.path)
+    source = try PartSource(part, of: family, path: folder.path, in: .known)
     golden = try Golden("\(name)/golden.safetensors")
   }
 

@@ -2,7 +2,7 @@
 package struct FamilyDescription: Sendable {
   /// What people call it.
   package let name: String
-  /// A model of it, with article: `a FLUX.1 model`.
+  /// A model of it, with article.
   package let modelPhrase: String
   /// The class that `model_index.json` names.
   package let pipelineClass: String

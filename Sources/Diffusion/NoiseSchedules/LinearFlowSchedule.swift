@@ -3,11 +3,10 @@ import Foundation
 
 /// The noise levels of a flow-matching run in equal steps from 1 to 1 / steps, shifted once.
 ///
-/// Bit-exact with what diffusers' `FluxPipeline` asks `FlowMatchEulerDiscreteScheduler` for, with a
-/// fixed shift or one that depends on the number of image tokens.
+/// Bit-exact with diffusers' `FlowMatchEulerDiscreteScheduler` where a pipeline hands it such
+/// levels, with a fixed shift or one that depends on the number of image tokens.
 ///
-/// - SeeAlso: diffusers `pipelines/flux/pipeline_flux.py` and
-///   `schedulers/scheduling_flow_match_euler_discrete.py`, version 0.42.1.
+/// - SeeAlso: diffusers `schedulers/scheduling_flow_match_euler_discrete.py`, version 0.42.1.
 package struct LinearFlowSchedule: NoiseSchedule {
   private let levelShift: LevelShift
   private let imageTokens: Int

@@ -1,0 +1,66 @@
+import Compute
+import Diffusion
+import Networks
+
+extension FluxTransformer {
+  package var layerCounts: [Int] {
+    [configuration.doubleLayerCount, configuration.singleLayerCount]
+  }
+
+  package func rowCounts(
+    _ size: LatentSize, textTokens: Int
+  ) -> (image: Int, context: Int) {
+    let patch = FluxConfiguration.patchSize
+    return (size.height / patch * (size.width / patch), textTokens)
+  }
+
+  package func blankConditioning(
+    textTokens: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Context {
+    // Of the size of a text encoder's output, and not the same in every place.
+    func matrix(_ rows: Int, _ columns: Int) throws(ComputeError) -> Matrix {
+      try device.matrix(
+        (0..<rows * columns).map { Float($0 % 17 - 8) / 8 }, rows: rows, columns: columns)
+    }
+    return try context(
+      text: matrix(textTokens, configuration.textWidth),
+      pooled: matrix(1, configuration.pooledWidth),
+      on: device)
+  }
+
+  /// Tokens of the trial: image, and context beside it.
+  private static let trialTokens = (image: 256, context: 32)
+
+  package func passTrialLayer(on device: any ComputeDevice) throws(ComputeError) {
+    let layout = TokenLayout(
+      contexts: [Self.trialTokens.context], imageTokens: Self.trialTokens.image)
+    func filled(_ rows: Int, _ columns: Int) throws(ComputeError) -> Matrix {
+      try device.matrix(
+        [Float](repeating: 0.5, count: rows * columns), rows: rows, columns: columns)
+    }
+    let rotation = try filled(layout.imageTokens, configuration.headDimension)
+    let state = try FluxState(layout, configuration, rotation: rotation, on: device)
+    try device.copy(
+      try filled(state.tokens.rows, state.tokens.columns), to: state.tokens)
+    let hidden = configuration.hiddenSize
+    let vectors = try filled(1, 6 * hidden)
+    func part(_ index: Int) -> PartModulation {
+      PartModulation(vectors, row: 0, part: index, hidden: hidden)
+    }
+    if let layer = weights.doubleLayers.first {
+      func stream(_ rows: Range<Int>, _ weights: FluxWeights.Stream) -> FluxState.Stream {
+        FluxState.Stream(
+          rows: rows, weights: weights, attention: part(0), feedForward: part(1))
+      }
+      try device.holding(stepWeights, layer: 0) { () throws(ComputeError) in
+        try state.run(
+          branch: 0, text: stream(layout.contextRows(of: 0), layer.text),
+          image: stream(layout.imageRows(of: 0), layer.image), on: device)
+      }
+    } else if let layer = weights.singleLayers.first {
+      try device.holding(stepWeights, layer: 0) { () throws(ComputeError) in
+        try state.run(branch: 0, layer, part(0), on: device)
+      }
+    }
+  }
+}

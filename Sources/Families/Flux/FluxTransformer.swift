@@ -1,0 +1,264 @@
+import Checkpoints
+import Compute
+import Diffusion
+import Foundation
+import ModelFiles
+import Networks
+
+/// The FLUX.1 diffusion transformer: noisy latents, text and time to a velocity.
+///
+/// Text and image have weights of their own in the double layers and common ones in the single
+/// layers, whose attention and feed-forward part run side by side.
+///
+/// - SeeAlso: diffusers `models/transformers/transformer_flux.py`, version 0.42.1; Black Forest
+///   Labs' `flux/model.py`.
+package struct FluxTransformer: Denoiser {
+  package let configuration: FluxConfiguration
+  let weights: FluxWeights
+  /// What each step reads.
+  package let stepWeights: WeightStream
+  /// What is read once for a whole schedule.
+  package let scheduleWeights: WeightStream
+
+  /// Opens the weights; nothing is read yet but small vectors.
+  package init(_ source: PartSource) throws(ModelFileError) {
+    try self.init(source.weights, FluxConfiguration(source))
+  }
+
+  /// Asks for every tensor in the shape that the configuration demands.
+  ///
+  /// - Throws: `ModelFileError` for the first that is missing, misshapen, not of a weight type, or
+  ///   superfluous.
+  package init(
+    _ weights: any WeightSource, _ configuration: FluxConfiguration
+  ) throws(ModelFileError) {
+    self.configuration = configuration
+    let weights = try FluxWeights(weights, configuration)
+    self.weights = weights
+    stepWeights = WeightStream(
+      weights.doubleLayers.map(\.stepWeights) + weights.singleLayers.map(\.stepWeights),
+      repeats: true)
+    scheduleWeights = WeightStream(
+      weights.doubleLayers.flatMap { [[$0.image.modulation.weight], [$0.text.modulation.weight]] }
+        + weights.singleLayers.map { [$0.modulation.weight] } + [[weights.finalModulation.weight]])
+  }
+
+  package var geometry: LatentGeometry {
+    LatentGeometry(
+      channels: configuration.latentChannels, sideMultiple: FluxConfiguration.patchSize,
+      largestSide: Self.largestSide)
+  }
+
+  /// Positions have no end; beyond this nothing was trained, and no memory suffices.
+  private static let largestSide = 1024
+
+  package var isGuidanceDistilled: Bool { configuration.hasGuidance }
+  package var scheduleStages: [WeightStage] { [WeightStage("schedule", scheduleWeights)] }
+  package var stepStage: WeightStage { WeightStage("steps", stepWeights, isRepeated: true) }
+
+  /// A prompt as the transformer takes it.
+  package struct Context: Sendable {
+    /// `[tokens, hidden]`: the text encoder's output after the transformer's own projection, which
+    /// no step changes.
+    let rows: Matrix
+    /// `[1, pooledWidth]`: one vector for the whole prompt.
+    let pooled: Matrix
+  }
+
+  /// Projects a prompt's text embedding.
+  ///
+  /// - Parameters:
+  ///   - text: `[tokens, textWidth]`.
+  ///   - pooled: `[1, pooledWidth]`.
+  ///   - device: where to compute.
+  /// - Returns: the context of one branch.
+  /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
+  package func context(
+    text: Matrix, pooled: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> Context {
+    let rows = try device.matrix(rows: text.rows, columns: configuration.hiddenSize)
+    try device.multiply(ProductInput(text), by: [weights.textInput.product(into: rows)])
+    return Context(rows: rows, pooled: pooled)
+  }
+
+  /// What all pictures of a run have in common.
+  package struct Prepared: Sendable {
+    let contexts: [Context]
+    let modulation: FluxModulation
+    let rotation: Matrix
+    let size: LatentSize
+  }
+
+  package func prepare(
+    _ prompts: [Context], times: [Float], guidance: Float?, size: LatentSize,
+    on device: any ComputeDevice
+  ) throws(ComputeError) -> Prepared {
+    Prepared(
+      contexts: prompts,
+      modulation: try modulation(
+        times: times, guidance: guidance ?? 0, pooled: prompts.map(\.pooled), on: device),
+      rotation: try rotation(patches(size), on: device), size: size)
+  }
+
+  /// Contexts, modulation and memory for activations.
+  package struct Session: Sendable {
+    let state: FluxState
+    let patches: LatentPatches
+    let prepared: Prepared
+    /// Pictures of each prompt.
+    let pictures: Int
+
+    /// The prompt of a branch.
+    func prompt(of branch: Int) -> Int { branch / pictures }
+
+    /// The row of a branch's vectors at a step.
+    func row(of branch: Int, step: Int) -> Int {
+      step * prepared.contexts.count + prompt(of: branch)
+    }
+  }
+
+  package func session(
+    _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Session {
+    let contexts = prepared.contexts.flatMap { Array(repeating: $0.rows.rows, count: pictures) }
+    let patches = patches(prepared.size)
+    return Session(
+      state: try FluxState(
+        TokenLayout(contexts: contexts, imageTokens: patches.count), configuration,
+        rotation: prepared.rotation, on: device),
+      patches: patches, prepared: prepared, pictures: pictures)
+  }
+
+  /// The velocities (noise minus image) of all branches at one step.
+  ///
+  /// All branches pass through a layer before the next one, so its weights are read once.
+  package func predict(
+    _ latents: [Latents], _ session: Session, time step: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> [Latents] {
+    try embed(latents, session, on: device)
+    try runDoubleLayers(session, step: step, branches: latents.indices, on: device)
+    try runSingleLayers(session, step: step, branches: latents.indices, on: device)
+    var velocities: [Latents] = []
+    for branch in latents.indices {
+      velocities.append(
+        latents[branch].with(try project(branch, session, step: step, on: device)))
+    }
+    return velocities
+  }
+
+  // MARK: Layers
+
+  private func runDoubleLayers(
+    _ session: Session, step: Int, branches: Range<Int>, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    let (state, modulation) = (session.state, session.prepared.modulation)
+    for (index, layer) in weights.doubleLayers.enumerated() {
+      let vectors = modulation.doubleLayers[index]
+      try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
+        for branch in branches {
+          let row = session.row(of: branch, step: step)
+          func stream(
+            _ rows: Range<Int>, _ weights: FluxWeights.Stream, _ vectors: Matrix
+          ) -> FluxState.Stream {
+            FluxState.Stream(
+              rows: rows, weights: weights, attention: part(vectors, row: row),
+              feedForward: part(vectors, row: row, 1))
+          }
+          try state.run(
+            branch: branch,
+            text: stream(state.layout.contextRows(of: branch), layer.text, vectors.text),
+            image: stream(state.layout.imageRows(of: branch), layer.image, vectors.image),
+            on: device)
+        }
+      }
+    }
+  }
+
+  private func runSingleLayers(
+    _ session: Session, step: Int, branches: Range<Int>, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    for (index, layer) in weights.singleLayers.enumerated() {
+      let vectors = session.prepared.modulation.singleLayers[index]
+      try device.holding(stepWeights, layer: weights.doubleLayers.count + index) {
+        () throws(ComputeError) in
+        for branch in branches {
+          try session.state.run(
+            branch: branch, layer, part(vectors, row: session.row(of: branch, step: step)),
+            on: device)
+        }
+      }
+    }
+  }
+
+  private func part(_ vectors: Matrix, row: Int, _ part: Int = 0) -> PartModulation {
+    PartModulation(vectors, row: row, part: part, hidden: configuration.hiddenSize)
+  }
+
+  // MARK: Into and out of tokens
+
+  private func patches(_ size: LatentSize) -> LatentPatches {
+    LatentPatches(
+      channels: configuration.latentChannels, height: size.height, width: size.width,
+      patchSize: FluxConfiguration.patchSize)
+  }
+
+  private func embed(
+    _ latents: [Latents], _ session: Session, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    let (state, patches) = (session.state, session.patches)
+    for (branch, latents) in latents.enumerated() {
+      let features = try device.matrix(
+        patches.features(of: latents.values, .channelFirst), rows: patches.count,
+        columns: patches.featureCount)
+      try device.multiply(
+        ProductInput(features),
+        by: [
+          weights.imageInput.product(into: state.tokens.rows(state.layout.imageRows(of: branch)))
+        ])
+      try device.copy(
+        session.prepared.contexts[session.prompt(of: branch)].rows,
+        to: state.tokens.rows(state.layout.contextRows(of: branch)))
+    }
+  }
+
+  /// The angles by which heads of image tokens are turned, `[tokens, headDimension]`: cosine and
+  /// sine for each pair, for row and column of the token.
+  private func rotation(
+    _ patches: LatentPatches, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    var values: [Float] = []
+    values.reserveCapacity(patches.count * configuration.headDimension)
+    for row in 0..<patches.rows {
+      for column in 0..<patches.columns {
+        for (axis, position) in zip(configuration.axes, [0, row, column]) {
+          for pair in 0..<axis / 2 {
+            let frequency = pow(Self.rotaryBase, -Double(2 * pair) / Double(axis))
+            let angle = Double(position) * frequency
+            values.append(Float(cos(angle)))
+            values.append(Float(sin(angle)))
+          }
+        }
+      }
+    }
+    return try device.matrix(values, rows: patches.count, columns: configuration.headDimension)
+  }
+
+  /// Base of the rotary embedding's wave lengths.
+  private static let rotaryBase = 10_000.0
+
+  /// Latents from a branch's image tokens.
+  private func project(
+    _ branch: Int, _ session: Session, step: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> [Float] {
+    let (hidden, patches) = (configuration.hiddenSize, session.patches)
+    let row = session.row(of: branch, step: step)
+    let vectors = session.prepared.modulation.final.rows(row..<row + 1)
+    let image = session.state.tokens.rows(session.state.layout.imageRows(of: branch))
+    let features = try device.matrix(rows: image.rows, columns: patches.featureCount)
+    let input = ProductInput.modulated(
+      image, scale: vectors.columns(hidden..<2 * hidden), shift: vectors.columns(0..<hidden),
+      epsilon: FluxState.epsilon)
+    try device.multiply(input, by: [weights.output.product(into: features)])
+    return patches.latents(of: try device.read(features), .channelFirst)
+  }
+}
