@@ -1,7 +1,7 @@
 import StrictJSON
 
-/// A synthetic tokenizer of T5's kind: control pieces, ASCII characters, then syllables and words of
-/// syllables, with probabilities that prefer long pieces.
+/// A synthetic tokenizer of T5's kind: control pieces, ASCII characters, then syllables and words
+/// of syllables, with probabilities that prefer long pieces.
 package struct SyntheticUnigramTokenizer: Sendable {
   private static let space = "▁"
   private static let controls = ["<pad>", "</s>", "<unk>"]

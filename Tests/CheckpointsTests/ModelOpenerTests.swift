@@ -73,6 +73,81 @@ import Testing
     #expect(error?.fault.hasPrefix("holds a transformer, but no VAE") == true)
   }
 
+  // MARK: Tokenizers and options
+
+  /// Every part by itself, each in a folder of its own, without anything beside it.
+  private func apart() throws -> (folder: TemporaryFolder, paths: ModelPaths) {
+    let other = try TemporaryFolder()
+    var paths = ModelPaths()
+    for slot in Self.slots {
+      let path = try other.write([], to: "of \(slot.option)/weights.safetensors")
+      try FileManager.default.removeItem(atPath: path)
+      try FileManager.default.copyItem(atPath: file(slot), toPath: path)
+      paths.parts[slot.option] = path
+    }
+    return (other, paths)
+  }
+
+  @Test("a tokenizer is found beside the file of any part", arguments: slots.map(\.option))
+  func besideParts(_ option: String) throws {
+    let (other, paths) = try apart()
+    #expect(try opened(paths).tokenizers.isEmpty)
+    try FileManager.default.copyItem(
+      atPath: folder.path("tokenizer/tokenizer.json"),
+      toPath: other.path("of \(option)/tokenizer.json"))
+    let tokenizer = try #require(try opened(paths).tokenizers.first)
+    #expect(tokenizer.source.path == other.path("of \(option)/tokenizer.json"))
+    #expect(tokenizer.slot == .textEncoder && !tokenizer.isNamed)
+    #expect(try opened(paths, [.transformer, .autoencoder]).tokenizers.isEmpty)
+  }
+
+  @Test("tokenizers of another kind are passed over, and refused by name where they are named")
+  func otherKinds() throws {
+    let (other, paths) = try apart()
+    let clip = #"{"model": {"type": "BPE", "end_of_word_suffix": "</w>", "vocab": {}}}"#
+    try other.write(Array(clip.utf8), to: "of vae/tokenizer.json")
+    let unigram = #"{"model": {"type": "Unigram", "vocab": []}}"#
+    try other.write(Array(unigram.utf8), to: "of transformer/tokenizer.json")
+    #expect(try opened(paths).tokenizers.isEmpty)
+    for (place, kind) in [("vae", "a CLIP tokenizer"), ("transformer", "a T5 tokenizer")] {
+      for name in ["of \(place)", "of \(place)/tokenizer.json"] {
+        var named = paths
+        named.tokenizer = other.path(name)
+        let error = fault(named)
+        #expect(error?.kind == .unsupported)
+        #expect(error?.path == other.path("of \(place)/tokenizer.json"))
+        #expect(error?.fault.hasPrefix("is " + kind) == true, "\(error?.fault ?? "")")
+        #expect(error?.fault.contains("--tokenizer takes") == true)
+      }
+    }
+  }
+
+  @Test("what the family does not have is refused with what it has")
+  func otherOptions() throws {
+    let part = fault(ModelPaths(model: folder.path, clipL: file(.autoencoder)))
+    #expect(part?.path == "--clip-l " + file(.autoencoder) && part?.kind == .unsupported)
+    #expect(
+      part?.fault.hasSuffix("name its parts with --transformer, --text-encoder, --vae") == true)
+    let tokenizer = fault(ModelPaths(model: folder.path, clipTokenizer: folder.path))
+    #expect(tokenizer?.fault.hasSuffix("name its tokenizers with --tokenizer") == true)
+    var hints = hints
+    hints[key: "no_such_setting"] = 2
+    #expect(throws: ModelFileError.self) {
+      _ = try PartSources(Self.slots, ModelPaths(model: folder.path), hints: hints)
+    }
+  }
+
+  @Test("other options of a part name it too, but not together with its own")
+  func twice() throws {
+    let path = file(.textEncoder)
+    let sources = try opened(ModelPaths(model: folder.path, t5xxl: path))
+    #expect(sources.parts.map(\.weights.path) == Self.slots.map(file))
+    let error = fault(ModelPaths(model: folder.path, textEncoder: path, t5xxl: path))
+    #expect(error?.kind == .contradicted)
+    #expect(
+      error?.fault == "the text encoder is named by --text-encoder and --t5xxl: give one of them")
+  }
+
   @Test("a pipeline of another class is refused before its parts are opened")
   func otherClass() throws {
     try folder.write(
