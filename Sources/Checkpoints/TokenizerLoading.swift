@@ -3,9 +3,6 @@ import StrictJSON
 import Tokenizers
 
 extension Tokenizer {
-  /// Classes of transformers that replace the text pipeline of `tokenizer.json` by their own.
-  private static let llamaClasses: Set<String> = ["LlamaTokenizer", "LlamaTokenizerFast"]
-
   /// Reads the tokenizer of a model.
   ///
   /// - Throws: `ModelFileError` naming the file and the fault.
@@ -20,7 +17,7 @@ extension Tokenizer {
       switch source {
       case .json(_, let companions):
         try self.init(
-          tokenizerJSON: json ?? .null, llamaOverrides: try Self.llamaOverrides(companions))
+          tokenizerJSON: json ?? .null, settings: try Self.classSettings(companions))
       case .sentencePiece(let file):
         try self.init(sentencePieceModel: [UInt8](file.bytes))
       case .embeddedSentencePiece(let bytes, _):
@@ -37,14 +34,15 @@ extension Tokenizer {
 
 extension Tokenizer {
   /// What the class that the pipeline names changes about the file; nil for other classes.
-  private static func llamaOverrides(
+  private static func classSettings(
     _ companions: TokenizerSource.Companions
-  ) throws(TokenizerError) -> LlamaTokenizerSettings? {
+  ) throws(TokenizerError) -> TokenizerClassSettings? {
     let named = companions.className == "AutoTokenizer" ? nil : companions.className
     let className = named ?? companions.settings?.json["tokenizer_class"]?.stringValue
-    guard let className, llamaClasses.contains(className) else { return nil }
-    return try LlamaTokenizerSettings(
-      tokenizerConfig: companions.settings?.json, specialTokensMap: companions.specialTokens?.json)
+    guard let tokenizerClass = className.flatMap(TokenizerClass.init(named:)) else { return nil }
+    return try TokenizerClassSettings(
+      tokenizerClass, tokenizerConfig: companions.settings?.json,
+      specialTokensMap: companions.specialTokens?.json)
   }
 }
 
@@ -79,6 +77,13 @@ extension GGUFVocabulary {
     bosID = value("bos_token_id")?.integer
     eosID = value("eos_token_id")?.integer
     unknownID = value("unknown_token_id")?.integer
+    paddingID = value("padding_token_id")?.integer
     removeExtraWhitespaces = value("remove_extra_whitespaces")?.bool
+    guard let map = value("precompiled_charsmap") else { return }
+    guard let bytes = map.arrayBytes, bytes.count <= Self.maximumCount else {
+      throw TokenizerError(
+        "metadata 'tokenizer.ggml.precompiled_charsmap' is not an array of bytes of usable size")
+    }
+    characterMap = Array(bytes)
   }
 }

@@ -14,12 +14,13 @@ extension FuzzedReader {
     guard let json = try? JSONValue(parsing: bytes) else { return false }
     let text = json["text"]?.stringValue ?? ""
     let plain = Self.tokenizer { () throws(TokenizerError) in
-      try Tokenizer(tokenizerJSON: json, llamaOverrides: nil)
+      try Tokenizer(tokenizerJSON: json, settings: nil)
     }
     let llama = Self.tokenizer { () throws(TokenizerError) in
-      let settings = try LlamaTokenizerSettings(
-        tokenizerConfig: json["tokenizer_config"], specialTokensMap: json["special_tokens_map"])
-      return try Tokenizer(tokenizerJSON: json, llamaOverrides: settings)
+      let settings = try TokenizerClassSettings(
+        .llama, tokenizerConfig: json["tokenizer_config"],
+        specialTokensMap: json["special_tokens_map"])
+      return try Tokenizer(tokenizerJSON: json, settings: settings)
     }
     for tokenizer in [plain, llama].compactMap({ $0 }) { try encode(tokenizer, text) }
     guard let largest = (plain ?? llama)?.largestID else { return false }
