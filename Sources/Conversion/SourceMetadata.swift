@@ -205,7 +205,11 @@ extension ConversionSource {
       guard let id else { continue }
       pairs.append(("tokenizer.ggml.\(key)_token_id", .uint32(UInt32(clamping: id))))
     }
-    pairs.append(("tokenizer.ggml.padding_token_id", .uint32(0)))
+    let padding = UInt32(clamping: vocabulary.paddingID ?? 0)
+    pairs.append(("tokenizer.ggml.padding_token_id", .uint32(padding)))
+    if let map = vocabulary.characterMap {
+      pairs.append(("tokenizer.ggml.precompiled_charsmap", .bytes(map)))
+    }
     return pairs
   }
 }
