@@ -3,8 +3,8 @@
 #
 #   tools/fuzz.sh MINUTES [READER...]
 #
-# Readers: gguf, safetensors, safetensors-index, json, tokenizer-json, sentencepiece, gguf-vocabulary, png; all of
-# them if none is named. They share the minutes and the cores. JOBS=N takes N cores instead of all.
+# Readers: gguf, safetensors, safetensors-index, json, tokenizer-json, clip-merges, sentencepiece, gguf-vocabulary,
+# png; all of them if none is named. They share the minutes and the cores. JOBS=N takes N cores instead of all.
 #
 # Each begins with Tests/Fixtures/fuzz-corpus/READER, which the test suite replays. What reaches code that nothing
 # there reaches is added to it; so is what crashes, hangs, leaks or takes too much memory, with its message on
@@ -12,7 +12,7 @@
 set -euo pipefail
 
 cd "$(dirname "$0")/.."
-all=(gguf safetensors safetensors-index json tokenizer-json sentencepiece gguf-vocabulary png)
+all=(gguf safetensors safetensors-index json tokenizer-json clip-merges sentencepiece gguf-vocabulary png)
 minutes=${1:-}
 if ! [[ $minutes =~ ^[1-9][0-9]*$ ]]; then
   sed -n '2,/^set/{/^set/!s/^# \{0,1\}//p}' "$0" >&2

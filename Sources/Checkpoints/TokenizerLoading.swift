@@ -3,9 +3,6 @@ import StrictJSON
 import Tokenizers
 
 extension Tokenizer {
-  /// Classes of transformers that replace the text pipeline of `tokenizer.json` by their own.
-  private static let llamaClasses: Set<String> = ["LlamaTokenizer", "LlamaTokenizerFast"]
-
   /// Reads the tokenizer of a model.
   ///
   /// - Throws: `ModelFileError` naming the file and the fault.
@@ -21,13 +18,15 @@ extension Tokenizer {
       switch source {
       case .json(_, let companions):
         try self.init(
-          tokenizerJSON: json ?? .null, llamaOverrides: try Self.llamaOverrides(companions))
+          tokenizerJSON: json ?? .null, settings: try Self.classSettings(companions))
       case .sentencePiece(let file):
         try self.init(sentencePieceModel: [UInt8](file.bytes))
       case .embeddedSentencePiece(let bytes, _):
         try self.init(sentencePieceModel: bytes)
-      case .merges(let merges, _, _):
-        try self.init(clipMerges: merges.bytes, vocabulary: json)
+      case .merges(let merges, _, let companions):
+        try self.init(
+          clipMerges: merges.bytes, vocabulary: json,
+          settings: try Self.settings(of: .clip, companions))
       case .vocabulary(let gguf, let keys, _):
         try self.init(ggufVocabulary: try GGUFVocabulary(metadataOf: gguf, keys))
       }
@@ -40,14 +39,22 @@ extension Tokenizer {
 
 extension Tokenizer {
   /// What the class that the pipeline names changes about the file; nil for other classes.
-  private static func llamaOverrides(
+  private static func classSettings(
     _ companions: TokenizerSource.Companions
-  ) throws(TokenizerError) -> LlamaTokenizerSettings? {
+  ) throws(TokenizerError) -> TokenizerClassSettings? {
     let named = companions.className == "AutoTokenizer" ? nil : companions.className
     let className = named ?? companions.settings?.json["tokenizer_class"]?.stringValue
-    guard let className, llamaClasses.contains(className) else { return nil }
-    return try LlamaTokenizerSettings(
-      tokenizerConfig: companions.settings?.json, specialTokensMap: companions.specialTokens?.json)
+    guard let tokenizerClass = className.flatMap(TokenizerClass.init(named:)) else { return nil }
+    return try settings(of: tokenizerClass, companions)
+  }
+
+  /// What a class makes of a tokenizer with what lies beside it.
+  private static func settings(
+    of tokenizerClass: TokenizerClass, _ companions: TokenizerSource.Companions
+  ) throws(TokenizerError) -> TokenizerClassSettings {
+    try TokenizerClassSettings(
+      tokenizerClass, tokenizerConfig: companions.settings?.json,
+      specialTokensMap: companions.specialTokens?.json)
   }
 }
 
@@ -84,13 +91,13 @@ extension GGUFVocabulary {
     bosID = value("bos_token_id")?.integer
     eosID = value("eos_token_id")?.integer
     unknownID = value("unknown_token_id")?.integer
+    paddingID = value("padding_token_id")?.integer
     removeExtraWhitespaces = value("remove_extra_whitespaces")?.bool
-  }
-}
-
-// TODO: goes when the library's own initializer is here.
-extension Tokenizer {
-  init(clipMerges: [UInt8], vocabulary: JSONValue?) throws(TokenizerError) {
-    throw TokenizerError("CLIP's merges cannot be read yet")
+    guard let map = value("precompiled_charsmap") else { return }
+    guard let bytes = map.arrayBytes, bytes.count <= Self.maximumCount else {
+      throw TokenizerError(
+        "metadata '\(keys.ggml("precompiled_charsmap"))' is not an array of bytes of usable size")
+    }
+    characterMap = Array(bytes)
   }
 }

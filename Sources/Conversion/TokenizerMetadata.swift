@@ -131,7 +131,11 @@ struct TokenizerMetadata {
       guard let id else { continue }
       pairs.append((keys.ggml("\(key)_token_id"), .uint32(UInt32(clamping: id))))
     }
-    pairs.append((keys.ggml("padding_token_id"), .uint32(0)))
+    let padding = UInt32(clamping: vocabulary.paddingID ?? 0)
+    pairs.append((keys.ggml("padding_token_id"), .uint32(padding)))
+    if let map = vocabulary.characterMap {
+      pairs.append((keys.ggml("precompiled_charsmap"), .bytes(map)))
+    }
     return pairs
   }
 }

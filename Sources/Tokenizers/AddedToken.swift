@@ -28,6 +28,16 @@ struct AddedToken: Sendable {
     isNormalized = try json.optionalBool("normalized", at: place) ?? !isSpecial
   }
 
+  /// The description of the token in a tokenizer.json.
+  func json(id: JSONValue) -> JSONValue {
+    [
+      "id": id, "content": .string(String(decoding: content, as: UTF8.self)),
+      "single_word": .bool(isSingleWord), "lstrip": .bool(stripsLeft),
+      "rstrip": .bool(stripsRight), "normalized": .bool(isNormalized),
+      "special": .bool(isSpecial),
+    ]
+  }
+
   /// The added tokens of a tokenizer.json with the ids they are listed under.
   static func list(
     tokenizerJSON: JSONValue

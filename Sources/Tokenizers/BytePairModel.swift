@@ -15,32 +15,34 @@ struct BytePairModel: Sendable {
   private let fusesUnknown: Bool
   /// Whether a whole word of the vocabulary is taken as it is.
   private let ignoresMerges: Bool
+  /// What the last character of a word has behind it in the vocabulary; often empty.
+  private let endOfWord: [UInt8]
+
+  /// How the model treats words, which its section tells or a class of transformers decides.
+  struct Options {
+    var unknownToken: String?
+    var fusesUnknown = false
+    var fallsBackToBytes = false
+    var ignoresMerges = false
+    var endOfWord = ""
+  }
 
   /// Reads the model section.
   ///
   /// - Parameters:
   ///   - json: the section.
-  ///   - asLlama: take only vocabulary and merges, and the settings that transformers'
-  ///     LlamaTokenizer gives the model.
-  /// - Throws: ``TokenizerError`` if the section is malformed or of another kind.
-  init(json: JSONValue, asLlama: Bool) throws(TokenizerError) {
-    let place = "model"
-    if let type = try json.optionalString("type", at: place), type != "BPE" {
-      throw .unsupported("a model of type \(quoted(type)) (only BPE is)", at: "model.type")
-    }
+  ///   - given: what takes the place of the section's own options.
+  /// - Throws: ``TokenizerError`` if the section is malformed.
+  init(json: JSONValue, options given: Options?) throws(TokenizerError) {
     (vocabulary, largestID) = try Self.readVocabulary(json)
     merges = try Self.readMerges(json, vocabulary)
-    if asLlama {
-      (fusesUnknown, ignoresMerges, unknownID) = (true, false, nil)
-      byteIDs = vocabulary.byteIDs()
-      return
-    }
-    try Self.refuseUnsupported(json)
-    fusesUnknown = try json.optionalBool("fuse_unk", at: place) ?? false
-    ignoresMerges = try json.optionalBool("ignore_merges", at: place) ?? false
-    let fallsBackToBytes = try json.optionalBool("byte_fallback", at: place) ?? false
-    byteIDs = fallsBackToBytes ? vocabulary.byteIDs() : nil
-    guard let unknown = try json.optionalString("unk_token", at: place) else {
+    let options: Options
+    if let given { options = given } else { options = try Options(json: json) }
+    fusesUnknown = options.fusesUnknown
+    ignoresMerges = options.ignoresMerges
+    endOfWord = Array(options.endOfWord.utf8)
+    byteIDs = options.fallsBackToBytes ? vocabulary.byteIDs() : nil
+    guard let unknown = options.unknownToken else {
       unknownID = nil
       return
     }
@@ -74,7 +76,8 @@ struct BytePairModel: Sendable {
     var index = word.startIndex
     while index < word.endIndex {
       let length = min(UTF8Scalars.length(startingWith: word[index]), word.endIndex - index)
-      let scalar = word[index..<index + length]
+      var scalar = word[index..<index + length]
+      if index + length == word.endIndex, !endOfWord.isEmpty { scalar += endOfWord }
       if let id = vocabulary.id(of: scalar) {
         appendUnknown(&pendingUnknown, to: &symbols)
         symbols.appendLinked(id: id, start: index, length: length)
@@ -114,16 +117,34 @@ struct BytePairModel: Sendable {
 
 // MARK: Reading
 
-extension BytePairModel {
+extension BytePairModel.Options {
+  /// Reads them from the model section.
+  fileprivate init(json: JSONValue) throws(TokenizerError) {
+    let place = "model"
+    try Self.refuseUnsupported(json)
+    fusesUnknown = try json.optionalBool("fuse_unk", at: place) ?? false
+    ignoresMerges = try json.optionalBool("ignore_merges", at: place) ?? false
+    fallsBackToBytes = try json.optionalBool("byte_fallback", at: place) ?? false
+    endOfWord = try json.optionalString("end_of_word_suffix", at: place) ?? ""
+    guard endOfWord.utf8.count <= TokenizerLimits.endOfWordLength else {
+      throw .unsupported(
+        "a suffix of \(endOfWord.utf8.count) bytes (at most \(TokenizerLimits.endOfWordLength) are)",
+        at: "model.end_of_word_suffix")
+    }
+    unknownToken = try json.optionalString("unk_token", at: place)
+  }
+
   private static func refuseUnsupported(_ json: JSONValue) throws(TokenizerError) {
-    for key in ["dropout", "continuing_subword_prefix", "end_of_word_suffix"] {
+    for key in ["dropout", "continuing_subword_prefix"] {
       guard let value = json.optional(key) else { continue }
       // Zero dropout and empty affixes change nothing.
       if value.doubleValue == 0 || value.stringValue?.isEmpty == true { continue }
       throw .unsupported("the value \(value.brief)", at: "model.\(key)")
     }
   }
+}
 
+extension BytePairModel {
   private static func readVocabulary(
     _ json: JSONValue
   ) throws(TokenizerError) -> (PieceTable, largestID: Int32) {
@@ -156,11 +177,11 @@ extension BytePairModel {
     merges.reserveCapacity(list.count)
     var rank: UInt32 = 0
     for (index, value) in list.enumerated() {
-      let place = "model.merges[\(index)]"
-      guard let (left, right) = try readMerge(value, place) else { continue }
-      func id(_ piece: [UInt8]) throws(TokenizerError) -> Int32 {
-        guard let id = vocabulary.id(of: piece[...]) else {
-          throw TokenizerError("\(place): \(quoted(piece)) is not in the vocabulary")
+      guard let (left, right) = try readMerge(value, "model.merges[\(index)]") else { continue }
+      func id(_ piece: ArraySlice<UInt8>) throws(TokenizerError) -> Int32 {
+        guard let id = vocabulary.id(of: piece) else {
+          throw TokenizerError(
+            "model.merges[\(index)]: \(quoted(piece)) is not in the vocabulary")
         }
         return id
       }
@@ -173,18 +194,19 @@ extension BytePairModel {
 
   /// The two sides of a merge, written `"a b"` or `["a", "b"]`; nil for a version comment.
   static func readMerge(
-    _ value: JSONValue, _ place: String
-  ) throws(TokenizerError) -> ([UInt8], [UInt8])? {
+    _ value: JSONValue, _ place: @autoclosure () -> String
+  ) throws(TokenizerError) -> (ArraySlice<UInt8>, ArraySlice<UInt8>)? {
     if let text = value.stringValue {
       let bytes = Array(text.utf8)
       if bytes.starts(with: "#version".utf8) { return nil }
-      let parts = bytes.split(separator: UInt8(ascii: " "), omittingEmptySubsequences: false)
-      if parts.count == 2 { return (Array(parts[0]), Array(parts[1])) }
+      if let space = bytes.firstIndex(of: 0x20), bytes.lastIndex(of: 0x20) == space {
+        return (bytes[..<space], bytes[(space + 1)...])
+      }
     } else if let parts = value.arrayValue, parts.count == 2,
       let left = parts[0].stringValue, let right = parts[1].stringValue
     {
-      return (Array(left.utf8), Array(right.utf8))
+      return (Array(left.utf8)[...], Array(right.utf8)[...])
     }
-    throw TokenizerError("\(place): expected two pieces, found \(value.brief)")
+    throw TokenizerError("\(place()): expected two pieces, found \(value.brief)")
   }
 }

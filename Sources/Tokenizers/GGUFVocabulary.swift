@@ -1,6 +1,7 @@
 /// The `tokenizer.ggml.*` metadata of a GGUF file.
 package struct GGUFVocabulary: Sendable {
-  /// `tokenizer.ggml.model`; only "llama", the SentencePiece kind, can be used.
+  /// `tokenizer.ggml.model`: "llama" is SentencePiece's byte-pair encoding, "t5" its unigram model;
+  /// others cannot be used.
   package var model: String
   /// UTF-8 of `tokenizer.ggml.tokens`, by id.
   package var tokens: [[UInt8]]
@@ -16,7 +17,10 @@ package struct GGUFVocabulary: Sendable {
   package var bosID: Int?
   package var eosID: Int?
   package var unknownID: Int?
+  package var paddingID: Int?
   package var removeExtraWhitespaces: Bool?
+  /// `tokenizer.ggml.precompiled_charsmap`, the map of characters of "t5".
+  package var characterMap: [UInt8]?
 
   /// A vocabulary with everything optional missing.
   ///
@@ -32,15 +36,19 @@ package struct GGUFVocabulary: Sendable {
 
   /// The pieces with the kinds the file gives them, or that their texts show.
   func sentencePieces() throws(TokenizerError) -> SentencePieceVocabulary {
-    guard model == "llama" else {
+    guard model == "llama" || isUnigram else {
       throw .unsupported(
-        "a tokenizer of type \(quoted(model)) (only \"llama\" is)", at: "tokenizer.ggml.model")
+        "a tokenizer of type \(quoted(model)) (only \"llama\" and \"t5\" are)",
+        at: "tokenizer.ggml.model")
     }
     try checkCount("scores", scores.count)
     if let tokenTypes { try checkCount("token_type", tokenTypes.count) }
     var result = SentencePieceVocabulary()
     result.addsDummyPrefix = addSpacePrefix ?? true
-    result.removesExtraSpaces = removeExtraWhitespaces ?? false
+    // What is not stated of a unigram model is as T5 and SentencePiece have it.
+    result.removesExtraSpaces = removeExtraWhitespaces ?? isUnigram
+    result.model = isUnigram ? .unigram : .bytePair
+    if isUnigram, let characterMap { result.characterMap = characterMap }
     result.pieces.reserveCapacity(tokens.count)
     let byteNames = Set((0...255).map { Array(PieceTable.nameOfByte($0).utf8) })
     for (id, token) in tokens.enumerated() {
@@ -50,6 +58,11 @@ package struct GGUFVocabulary: Sendable {
     }
     return result
   }
+
+  private var isUnigram: Bool { model == "t5" }
+
+  /// The id that ends texts where the file does not say.
+  var defaultEOS: Int { isUnigram ? 1 : 2 }
 
   /// The id of a special token: as stated, or where the format has it by default.
   func specialID(
@@ -76,8 +89,8 @@ package struct GGUFVocabulary: Sendable {
       }
       return kind
     }
-    if id == unknownID ?? 0 { return .unknown }
-    if id == bosID ?? 1 || id == eosID ?? 2 { return .control }
+    if id == unknownID ?? (isUnigram ? 2 : 0) { return .unknown }
+    if id == bosID ?? (isUnigram ? 0 : 1) || id == eosID ?? defaultEOS { return .control }
     return byteNames.contains(tokens[id]) ? .byte : .normal
   }
 

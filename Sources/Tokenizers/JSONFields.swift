@@ -42,9 +42,9 @@ extension JSONValue {
   }
 
   /// A non-negative id that fits the 32-bit integers models take.
-  func tokenID(at place: String) throws(TokenizerError) -> Int32 {
+  func tokenID(at place: @autoclosure () -> String) throws(TokenizerError) -> Int32 {
     guard let integer = integerValue, integer >= 0, let id = Int32(exactly: integer) else {
-      throw TokenizerError("\(place): expected an id from 0 to \(Int32.max), found \(brief)")
+      throw TokenizerError("\(place()): expected an id from 0 to \(Int32.max), found \(brief)")
     }
     return id
   }

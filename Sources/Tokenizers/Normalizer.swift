@@ -1,3 +1,4 @@
+import Foundation
 import StrictJSON
 
 /// The normalizer section of a tokenizer.json: how text is rewritten before it is split.
@@ -5,6 +6,9 @@ enum Normalizer: Sendable {
   case prepend([UInt8])
   /// The pattern is not empty.
   case replace([UInt8], with: [UInt8])
+  case replaceMatches(ScalarPattern, with: [UInt8])
+  /// SentencePiece's map of characters.
+  case characterMap(CharacterMap)
   case composed(compatibility: Bool)
   case decomposed(compatibility: Bool)
   case lowercase
@@ -22,6 +26,7 @@ enum Normalizer: Sendable {
     case "NFD": self = .decomposed(compatibility: false)
     case "NFKD": self = .decomposed(compatibility: true)
     case "Lowercase": self = .lowercase
+    case "Precompiled": self = .characterMap(try Self.readCharacterMap(json, place))
     case "Strip":
       self = .strip(
         left: try json.optionalBool("strip_left", at: place) ?? true,
@@ -66,6 +71,9 @@ enum Normalizer: Sendable {
       case .prepend(let prefix): prepended += Double(prefix.count)
       case .replace(let pattern, let content):
         multiply(max(1, Double(content.count) / Double(pattern.count)))
+      case .replaceMatches(let pattern, let content):
+        multiply(max(1, Double(content.count) / Double(pattern.shortestMatch)))
+      case .characterMap(let map): multiply(max(1, Double(map.longestReplacement)))
       // 3 bytes of U+FDFA become 33; the longest canonical decomposition triples.
       case .composed(let compatibility), .decomposed(let compatibility):
         multiply(compatibility ? 11 : 3)
@@ -99,11 +107,19 @@ enum Normalizer: Sendable {
       let replacesOne = pattern.count == UTF8Scalars.length(startingWith: pattern[0])
       if content.isEmpty || !replacesOne, text.starts(with: pattern) { startsText = false }
       text = UTF8Scalars.replacing(pattern, with: content, in: text[...])
+    case .replaceMatches(let pattern, let content):
+      replaceMatches(of: pattern, with: content, in: &text, &startsText)
+    // The reference counts what takes the place of the first character as the first.
+    case .characterMap(let map): text = map.rewritten(text)
     case .composed(let compatibility):
       rewrite(&text) { UnicodeNormalization.composed($0, compatibility: compatibility) }
     case .decomposed(let compatibility):
       rewrite(&text) { UnicodeNormalization.decomposed($0, compatibility: compatibility) }
     case .lowercase:
+      if text.allSatisfy({ $0 < 0x80 }) {
+        for index in text.indices where (0x41...0x5A).contains(text[index]) { text[index] |= 0x20 }
+        return
+      }
       // Scalar by scalar, as the reference does: no final sigma and no locale.
       rewrite(&text) { $0.unicodeScalars.map(\.properties.lowercaseMapping).joined() }
     case .strip(let left, let right):
@@ -116,6 +132,18 @@ enum Normalizer: Sendable {
     case .sequence(let parts):
       for part in parts { part.normalize(&text, startsText: &startsText) }
     }
+  }
+
+  private func replaceMatches(
+    of pattern: ScalarPattern, with content: [UInt8], in text: inout [UInt8],
+    _ startsText: inout Bool
+  ) {
+    let sections = pattern.sections(of: text[...])
+    guard sections.contains(where: \.isMatch) else { return }
+    if let match = pattern.match(in: text[...], at: 0), content.isEmpty || match.scalarCount > 1 {
+      startsText = false
+    }
+    text = sections.flatMap { $0.isMatch ? content[...] : text[$0.range] }
   }
 
   private func rewrite(_ text: inout [UInt8], _ body: (String) -> String) {
@@ -138,6 +166,24 @@ enum Normalizer: Sendable {
     {
       return .replace(Array(text.utf8), with: content)
     }
+    if let text = pattern.optional("Regex")?.stringValue, let matches = ScalarPattern(text) {
+      return .replaceMatches(matches, with: content)
+    }
     throw .unsupported("replacing the pattern \(pattern.text().prefix(60))", at: place)
+  }
+
+  private static func readCharacterMap(
+    _ json: JSONValue, _ place: String
+  ) throws(TokenizerError) -> CharacterMap {
+    try CharacterMap(try mapBytes(json, place), at: "\(place).precompiled_charsmap")
+  }
+
+  /// The bytes of a map of characters, which files write in base64.
+  static func mapBytes(_ json: JSONValue, _ place: String) throws(TokenizerError) -> [UInt8] {
+    let text = try json.string("precompiled_charsmap", at: place)
+    guard let bytes = Data(base64Encoded: text) else {
+      throw TokenizerError("\(place).precompiled_charsmap: expected base64, found \(quoted(text))")
+    }
+    return [UInt8](bytes)
   }
 }

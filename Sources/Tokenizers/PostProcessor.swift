@@ -71,6 +71,7 @@ struct PostProcessor: Sendable {
       let type = try json.string("type", at: place)
       switch type {
       case "TemplateProcessing": try applyTemplate(json, place)
+      case "RobertaProcessing": try applyFrame(json, place)
       case "Sequence":
         for (index, part) in try json.array("processors", at: place).enumerated() {
           try apply(part, "\(place).processors[\(index)]")
@@ -103,6 +104,22 @@ struct PostProcessor: Sendable {
         }
       }
       encodings = result
+    }
+
+    /// A start and an end token, as `["<s>", 0]` each.
+    private mutating func applyFrame(_ json: JSONValue, _ place: String) throws(TokenizerError) {
+      guard encodings.count == 1 else {
+        throw .unsupported("a frame after a template", at: place)
+      }
+      func token(_ key: String) throws(TokenizerError) -> [Int32] {
+        let pair = try json.array(key, at: place)
+        guard pair.count == 2 else {
+          throw TokenizerError("\(place).\(key): expected a token and its id, found \(pair.count)")
+        }
+        return [try pair[1].tokenID(at: "\(place).\(key)")]
+      }
+      encodings = [.tokens(try token("cls"))] + encodings + [.tokens(try token("sep"))]
+      reservedCount += 2
     }
 
     private enum Piece {

@@ -18,14 +18,35 @@ struct PreTokenizer: Sendable {
     var splits: Bool
   }
 
-  private let steps: [Metaspace]
-
-  /// The single step that transformers' LlamaTokenizer uses.
-  init(llama prependScheme: PrependScheme) {
-    steps = [
-      Metaspace(replacement: Array("▁".utf8), prependScheme: prependScheme, splits: false)
-    ]
+  /// A pre-tokenizer that cuts text by a regular expression.
+  struct Split: Sendable {
+    var pattern: ScalarPattern
+    /// Whether matches are dropped; else they are words like what lies between.
+    var removesMatches: Bool
+    /// Whether what lies between counts as the match.
+    var isInverted: Bool
   }
+
+  enum Step: Sendable {
+    case metaspace(Metaspace)
+    /// Cuts at whitespace and drops it.
+    case whitespaceSplit
+    case split(Split)
+    /// Spells words with the symbols of their bytes.
+    case byteLevel(ByteLevel)
+  }
+
+  /// A word, or a section that is still to be cut.
+  struct Word {
+    var text: [UInt8]
+    /// Whether it begins with the first character of the prompt.
+    var startsText: Bool
+  }
+
+  private let steps: [Step]
+
+  /// A sequence of steps.
+  init(_ steps: [Step]) { self.steps = steps }
 
   /// Reads the section; nil is a file without pre-tokenizer.
   init(json: JSONValue?) throws(TokenizerError) {
@@ -48,30 +69,97 @@ struct PreTokenizer: Sendable {
   ///   - startsText: whether it begins with the first character of the prompt.
   /// - Returns: the UTF-8 of the words, none of them empty.
   func words(_ text: [UInt8], startsText: Bool) -> [[UInt8]] {
-    var words = [text]
+    var words = [Word(text: text, startsText: startsText)]
     for step in steps {
-      var next: [[UInt8]] = []
-      for (index, word) in words.enumerated() {
-        step.split(word, startsText: startsText && index == 0, into: &next)
-      }
+      var next: [Word] = []
+      next.reserveCapacity(words.count)
+      for word in words { step.split(word, into: &next) }
       words = next
     }
-    return words
+    return words.map(\.text)
   }
 
   private static func readSteps(
     _ json: JSONValue, _ place: String
-  ) throws(TokenizerError) -> [Metaspace] {
+  ) throws(TokenizerError) -> [Step] {
     let type = try json.string("type", at: place)
     switch type {
-    case "Metaspace": return [try Metaspace(json: json, at: place)]
+    case "Metaspace": return [.metaspace(try Metaspace(json: json, at: place))]
+    case "WhitespaceSplit": return [.whitespaceSplit]
+    case "Split": return [.split(try Split(json: json, at: place))]
+    case "ByteLevel": return [.byteLevel(try ByteLevel(json: json, at: place))]
     case "Sequence":
-      var steps: [Metaspace] = []
+      var steps: [Step] = []
       for (index, part) in try json.array("pretokenizers", at: place).enumerated() {
         steps += try readSteps(part, "\(place).pretokenizers[\(index)]")
       }
       return steps
     default: throw .unsupported("a pre-tokenizer of type \(quoted(type))", at: place)
+    }
+  }
+}
+
+extension PreTokenizer.Step {
+  fileprivate func split(_ word: PreTokenizer.Word, into words: inout [PreTokenizer.Word]) {
+    switch self {
+    case .metaspace(let metaspace): metaspace.split(word, into: &words)
+    case .whitespaceSplit: word.append(Self.unspacedRanges(word.text), to: &words)
+    case .split(let split): word.append(split.ranges(word.text), to: &words)
+    case .byteLevel(let byteLevel): byteLevel.split(word, into: &words)
+    }
+  }
+
+  /// Where the text has no whitespace.
+  private static func unspacedRanges(_ text: [UInt8]) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    var start = 0
+    var index = 0
+    while index < text.count {
+      let (scalar, length) = UTF8Scalars.scalar(of: text[...], at: index)
+      if scalar.properties.isWhitespace {
+        if start < index { ranges.append(start..<index) }
+        start = index + length
+      }
+      index += length
+    }
+    if start < text.count { ranges.append(start..<text.count) }
+    return ranges
+  }
+}
+
+extension PreTokenizer.Word {
+  /// Adds the parts of the word.
+  func append(_ ranges: [Range<Int>], to words: inout [PreTokenizer.Word]) {
+    for range in ranges {
+      words.append(
+        .init(text: Array(text[range]), startsText: startsText && range.lowerBound == 0))
+    }
+  }
+}
+
+extension PreTokenizer.Split {
+  fileprivate init(json: JSONValue, at place: String) throws(TokenizerError) {
+    guard let section = json.optional("pattern") else {
+      throw TokenizerError("\(place).pattern: expected an object, found nothing")
+    }
+    guard let expression = section.optional("Regex")?.stringValue,
+      let pattern = ScalarPattern(expression)
+    else {
+      throw .unsupported("splitting at the pattern \(section.text().prefix(60))", at: place)
+    }
+    self.pattern = pattern
+    isInverted = try json.optionalBool("invert", at: place) ?? false
+    let behavior = try json.string("behavior", at: place)
+    switch behavior {
+    case "Removed": removesMatches = true
+    case "Isolated": removesMatches = false
+    default: throw .unsupported("the behavior \(quoted(behavior))", at: "\(place).behavior")
+    }
+  }
+
+  fileprivate func ranges(_ text: [UInt8]) -> [Range<Int>] {
+    pattern.sections(of: text[...]).compactMap { section in
+      removesMatches && section.isMatch != isInverted ? nil : section.range
     }
   }
 }
@@ -101,28 +189,27 @@ extension PreTokenizer.Metaspace {
     }
   }
 
-  fileprivate func split(_ word: [UInt8], startsText: Bool, into words: inout [[UInt8]]) {
-    var text = UTF8Scalars.replacing([0x20], with: replacement, in: word[...])
+  fileprivate func split(_ word: PreTokenizer.Word, into words: inout [PreTokenizer.Word]) {
+    var text = UTF8Scalars.replacing([0x20], with: replacement, in: word.text[...])
     let prepends =
       switch prependScheme {
       case .always: true
-      case .first: startsText
+      case .first: word.startsText
       case .never: false
       }
     if prepends, !text.starts(with: replacement) { text.insert(contentsOf: replacement, at: 0) }
     guard splits else {
-      words.append(text)
+      words.append(.init(text: text, startsText: word.startsText))
       return
     }
+    var ranges: [Range<Int>] = []
     var start = 0
-    var index = 1
-    while index < text.count {
-      if text[index...].starts(with: replacement) {
-        words.append(Array(text[start..<index]))
-        start = index
-      }
-      index += 1
+    for index in text.indices.dropFirst()
+    where text[index] == replacement[0] && text[index...].starts(with: replacement) {
+      ranges.append(start..<index)
+      start = index
     }
-    words.append(Array(text[start...]))
+    ranges.append(start..<text.count)
+    PreTokenizer.Word(text: text, startsText: word.startsText).append(ranges, to: &words)
   }
 }

@@ -67,20 +67,22 @@ struct ProtobufReader {
 }
 
 extension ProtobufReader.Value {
-  func bool(_ name: String) throws(TokenizerError) -> Bool { try varint(name) != 0 }
+  func bool(_ name: @autoclosure () -> String) throws(TokenizerError) -> Bool {
+    try varint(name()) != 0
+  }
 
-  func varint(_ name: String) throws(TokenizerError) -> UInt64 {
-    guard case .varint(let value) = self else { throw mismatch(name) }
+  func varint(_ name: @autoclosure () -> String) throws(TokenizerError) -> UInt64 {
+    guard case .varint(let value) = self else { throw mismatch(name()) }
     return value
   }
 
-  func bytes(_ name: String) throws(TokenizerError) -> ArraySlice<UInt8> {
-    guard case .bytes(let value) = self else { throw mismatch(name) }
+  func bytes(_ name: @autoclosure () -> String) throws(TokenizerError) -> ArraySlice<UInt8> {
+    guard case .bytes(let value) = self else { throw mismatch(name()) }
     return value
   }
 
-  func float(_ name: String) throws(TokenizerError) -> Float {
-    guard case .fixed32(let value) = self else { throw mismatch(name) }
+  func float(_ name: @autoclosure () -> String) throws(TokenizerError) -> Float {
+    guard case .fixed32(let value) = self else { throw mismatch(name()) }
     return Float(bitPattern: value)
   }
 

@@ -2,8 +2,9 @@ import StrictJSON
 
 /// Turns a prompt into the token ids of a text encoder.
 ///
-/// Three kinds of file describe one: a tokenizer.json of Hugging Face's tokenizers library, a
-/// SentencePiece model, and the metadata of a GGUF file. All are byte-pair encodings here.
+/// Four kinds of file describe one: a tokenizer.json of Hugging Face's tokenizers library, a
+/// SentencePiece model, the metadata of a GGUF file, and the merges of a CLIP vocabulary. They are
+/// byte-pair encodings or unigram models.
 package struct Tokenizer: Sendable {
   private enum Pipeline {
     case tokenizerJSON(TokenizerJSONPipeline)
@@ -19,16 +20,19 @@ package struct Tokenizer: Sendable {
   package let largestID: Int32
   /// The id that ends every text, or that would; nil if the files do not tell.
   package let endOfSequenceID: Int32?
+  /// The id that texts are padded with; nil if the files do not tell.
+  package let paddingID: Int32?
 
   /// Reads a tokenizer.json.
   ///
   /// - Parameters:
-  ///   - json: the file. Its own truncation and padding sections do not matter, except
-  ///     for the side at which `settings` lets text be cut.
-  ///   - settings: what transformers' LlamaTokenizer changes; nil runs the file as it is.
+  ///   - json: the file. Its own truncation and padding sections do not matter, except for
+  ///     ``paddingID`` and for the side at which `settings` lets text be cut.
+  ///   - settings: what a class of transformers changes; nil runs the file as it is, and so does
+  ///     a class that has another kind of model.
   /// - Throws: ``TokenizerError`` if the file is malformed or describes something unsupported.
   package init(
-    tokenizerJSON json: JSONValue, llamaOverrides settings: LlamaTokenizerSettings?
+    tokenizerJSON json: JSONValue, settings: TokenizerClassSettings?
   ) throws(TokenizerError) {
     guard json.members != nil else {
       throw TokenizerError("expected an object, found \(json.brief)")
@@ -36,8 +40,18 @@ package struct Tokenizer: Sendable {
     if let version = try json.optionalString("version", at: "tokenizer"), version != "1.0" {
       throw .unsupported("the version \(quoted(version)) (only 1.0 is)", at: "version")
     }
-    let pipeline = try TokenizerJSONPipeline(json: json, llamaOverrides: settings)
-    postProcessor = try PostProcessor(json: json.optional("post_processor"))
+    let type = try TokenizerJSONPipeline.modelType(json)
+    let settings = settings?.tokenizerClass.modelType == type ? settings : nil
+    let pipeline = try TokenizerJSONPipeline(json: json, settings: settings)
+    func id(_ role: String) -> Int32? { settings?.roles[role].flatMap(pipeline.id) }
+    switch settings?.tokenizerClass {
+    case nil, .llama?: postProcessor = try PostProcessor(json: json.optional("post_processor"))
+    case .t5?:
+      postProcessor = PostProcessor(before: [], after: [id("eos_token")].compactMap { $0 })
+    case .clip?:
+      postProcessor = PostProcessor(
+        before: [id("bos_token")].compactMap { $0 }, after: [id("eos_token")].compactMap { $0 })
+    }
     if let settings {
       let direction = json.optional("truncation")?.optional("direction")?.stringValue
       keepsEnd = settings.keepsEnd ?? (direction == "Left")
@@ -47,28 +61,52 @@ package struct Tokenizer: Sendable {
     vocabularySize = pipeline.vocabularySize
     largestID = max(pipeline.largestID, postProcessor.largestID ?? 0)
     endOfSequenceID =
-      postProcessor.finalID ?? pipeline.id(of: settings?.endOfSequence ?? "</s>")
+      postProcessor.finalID ?? pipeline.id(of: settings?.roles["eos_token"] ?? "</s>")
+    let padding = try json.optional("padding")?.optional("pad_id")?.tokenID(at: "padding.pad_id")
+    paddingID = id("pad_token") ?? padding
     self.pipeline = .tokenizerJSON(pipeline)
   }
 
-  /// Reads a SentencePiece model file, as in tokenizer.model.
+  /// Reads the vocabulary of CLIP's text encoders.
+  ///
+  /// A text is put between a start and an end token. The published encoders take 77 ids, whatever
+  /// `model_max_length` says.
+  ///
+  /// - Parameters:
+  ///   - merges: merges.txt.
+  ///   - vocabulary: vocab.json; it follows from the merges where it is nil.
+  ///   - settings: what the other files of the folder say; nil is a folder without them.
+  /// - Throws: ``TokenizerError`` if a file is malformed.
+  package init(
+    clipMerges merges: [UInt8], vocabulary: JSONValue? = nil,
+    settings: TokenizerClassSettings? = nil
+  ) throws(TokenizerError) {
+    let json = try CLIPVocabulary(merges: merges, vocabulary: vocabulary)
+      .tokenizerJSON(settings: settings)
+    let usual = try TokenizerClassSettings(.clip, tokenizerConfig: nil)
+    try self.init(tokenizerJSON: json, settings: settings ?? usual)
+  }
+
+  /// Reads a SentencePiece model file, as in tokenizer.model or spiece.model.
   ///
   /// Texts end with the model's end-of-sequence piece, and no token starts them: the convention
   /// of T5 encoders.
   ///
   /// - Parameter bytes: the file.
-  /// - Throws: ``TokenizerError`` if the file is malformed, or is not a byte-pair encoding.
+  /// - Throws: ``TokenizerError`` if the file is malformed, or has another kind of model.
   package init(sentencePieceModel bytes: [UInt8]) throws(TokenizerError) {
     let vocabulary = try SentencePieceVocabulary(modelFile: bytes)
     let encoder = try SentencePieceEncoder(vocabulary)
     let end = encoder.controlID(vocabulary.endOfSequence)
-    self.init(encoder, before: [], after: end.map { [$0] } ?? [], endOfSequenceID: end)
+    self.init(
+      encoder, before: [], after: end.map { [$0] } ?? [], endOfSequenceID: end,
+      paddingID: encoder.controlID(vocabulary.padding))
   }
 
   /// Uses the vocabulary in the metadata of a GGUF file.
   ///
   /// - Parameter vocabulary: the metadata.
-  /// - Throws: ``TokenizerError`` if it is inconsistent, or of a kind other than "llama".
+  /// - Throws: ``TokenizerError`` if it is inconsistent, or of a kind other than "llama" and "t5".
   package init(ggufVocabulary vocabulary: GGUFVocabulary) throws(TokenizerError) {
     let encoder = try SentencePieceEncoder(try vocabulary.sentencePieces())
     let addsStart = vocabulary.addBOS ?? false
@@ -78,12 +116,17 @@ package struct Tokenizer: Sendable {
       ? [try vocabulary.specialID(vocabulary.bosID, byDefault: 1, "tokenizer.ggml.bos_token_id")]
       : []
     let end = try vocabulary.specialID(
-      vocabulary.eosID, byDefault: 2, "tokenizer.ggml.eos_token_id")
-    self.init(encoder, before: start, after: addsEnd ? [end] : [], endOfSequenceID: end)
+      vocabulary.eosID, byDefault: vocabulary.defaultEOS, "tokenizer.ggml.eos_token_id")
+    // Files whose padding nobody uses give ids that do not exist.
+    let padding = vocabulary.paddingID.flatMap { vocabulary.tokens.indices.contains($0) ? $0 : nil }
+    self.init(
+      encoder, before: start, after: addsEnd ? [end] : [], endOfSequenceID: end,
+      paddingID: padding.map { Int32(truncatingIfNeeded: $0) })
   }
 
   private init(
-    _ encoder: SentencePieceEncoder, before: [Int32], after: [Int32], endOfSequenceID: Int32?
+    _ encoder: SentencePieceEncoder, before: [Int32], after: [Int32], endOfSequenceID: Int32?,
+    paddingID: Int32?
   ) {
     pipeline = .sentencePiece(encoder)
     postProcessor = PostProcessor(before: before, after: after)
@@ -91,6 +134,7 @@ package struct Tokenizer: Sendable {
     vocabularySize = encoder.count
     largestID = Int32(truncatingIfNeeded: encoder.count - 1)
     self.endOfSequenceID = endOfSequenceID
+    self.paddingID = paddingID
   }
 
   /// The ids of a text, with the special tokens that belong around it.

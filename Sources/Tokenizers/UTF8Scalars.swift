@@ -26,6 +26,21 @@ enum UTF8Scalars {
     return nil
   }
 
+  /// The scalar at a place of valid UTF-8 with its length in bytes; U+FFFD for any other byte.
+  static func scalar(
+    of text: ArraySlice<UInt8>, at index: Int
+  ) -> (scalar: Unicode.Scalar, length: Int) {
+    let first = text[index]
+    if first < 0x80 { return (Unicode.Scalar(first), 1) }
+    let length = length(startingWith: first)
+    guard length > 1, length <= text.endIndex - index else { return ("\u{FFFD}", 1) }
+    var value = UInt32(first) & (0xFF >> (UInt32(length) + 1))
+    for offset in 1..<length {
+      value = value << 6 | UInt32(text[index + offset]) & 0x3F
+    }
+    return (Unicode.Scalar(value) ?? "\u{FFFD}", length)
+  }
+
   /// Bytes of the whitespace in front, in the sense of the Unicode property White_Space.
   static func leadingWhitespace(_ text: ArraySlice<UInt8>) -> Int {
     var rest = text

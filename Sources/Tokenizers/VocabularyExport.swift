@@ -16,9 +16,22 @@ extension GGUFVocabulary {
       throw .unsupported(
         "a SentencePiece model with spaces as suffixes or unescaped", at: "normalizer_spec")
     }
+    guard source.model == .unigram || source.characterMap.isEmpty else {
+      throw .unsupported(
+        "a map of characters before byte-pair encoding", at: "normalizer_spec.precompiled_charsmap")
+    }
     self.init(
-      model: "llama", tokens: source.pieces.map { Array($0.text) },
-      scores: source.pieces.map(\.score))
+      model: source.model == .unigram ? "t5" : "llama",
+      tokens: source.pieces.map { Array($0.text) }, scores: source.pieces.map(\.score))
+    if source.model == .unigram {
+      if !source.characterMap.isEmpty {
+        _ = try CharacterMap(source.characterMap, at: "normalizer_spec.precompiled_charsmap")
+        characterMap = source.characterMap
+      }
+      paddingID = source.pieces.firstIndex {
+        $0.kind == .control && $0.text.elementsEqual(source.padding)
+      }
+    }
     tokenTypes = source.pieces.map { Int32(truncatingIfNeeded: $0.kind.rawValue) }
     addSpacePrefix = source.addsDummyPrefix
     removeExtraWhitespaces = source.removesExtraSpaces
@@ -33,11 +46,16 @@ extension GGUFVocabulary {
 
   /// Reads a tokenizer.json that was made from a SentencePiece model; nil for other kinds.
   ///
-  /// Its merges are ranked; scores that fall with the rank make SentencePiece merge in that order.
+  /// Merges are ranked; scores that fall with the rank make SentencePiece merge in that order.
+  /// A unigram model has its scores already.
   ///
   /// - Parameter json: the file.
   /// - Throws: ``TokenizerError`` if the file is malformed.
   package init?(tokenizerJSON json: JSONValue) throws(TokenizerError) {
+    if try TokenizerJSONPipeline.modelType(json) == "Unigram" {
+      try self.init(unigramJSON: json)
+      return
+    }
     guard let model = json.optional("model"), let members = model.optional("vocab")?.members else {
       return nil
     }
@@ -95,11 +113,55 @@ extension GGUFVocabulary {
     var isRanked = [Bool](repeating: false, count: tokens.count)
     for (rank, value) in merges.enumerated() {
       guard let (left, right) = try BytePairModel.readMerge(value, "model.merges[\(rank)]"),
-        let id = table.id(of: (left + right)[...]), !isRanked[Int(id)]
+        let id = table.id(of: left + right), !isRanked[Int(id)]
       else { continue }
       isRanked[Int(id)] = true
       scores[Int(id)] = -Float(rank)
     }
     tokenTypes = types
+  }
+
+  // MARK: Unigram models
+
+  private init(unigramJSON json: JSONValue) throws(TokenizerError) {
+    let model = json.optional("model") ?? .null
+    let pieces = try UnigramModel.pieces(model)
+    guard pieces.count <= Self.maximumCount else {
+      throw TokenizerError("the id \(pieces.count - 1) is beyond \(Self.maximumCount)")
+    }
+    self.init(
+      model: "t5", tokens: pieces.map(\.text), scores: pieces.map { Float($0.score) })
+    var types = [Int32](repeating: Self.type(.normal), count: tokens.count)
+    var ids = PieceTable(capacity: tokens.count)
+    for (id, token) in tokens.enumerated() {
+      _ = ids.insert(token[...], id: Int32(truncatingIfNeeded: id))
+    }
+    for id in try model.optionalBool("byte_fallback", at: "model") == true ? ids.byteIDs() : [] {
+      if let id { types[Int(id)] = Self.type(.byte) }
+    }
+    for (_, token) in try AddedToken.list(tokenizerJSON: json) {
+      // Those beyond the vocabulary cannot be told apart from filling.
+      guard let id = ids.id(of: token.content) else { continue }
+      types[Int(id)] = Self.type(token.isSpecial ? .control : .userDefined)
+    }
+    if let value = model.optional("unk_id") {
+      let id = Int(try value.tokenID(at: "model.unk_id"))
+      if types.indices.contains(id) {
+        types[id] = Self.type(.unknown)
+        unknownID = id
+      }
+    }
+    tokenTypes = types
+    eosID = ids.id(of: "</s>".utf8).map(Int.init)
+    paddingID = ids.id(of: "<pad>".utf8).map(Int.init)
+    addSpacePrefix = true
+    removeExtraWhitespaces = true
+    addBOS = false
+    addEOS = eosID != nil
+    let section = json.optional("normalizer")
+    let steps = section?.optional("normalizers")?.arrayValue ?? [section].compactMap { $0 }
+    for step in steps where step.optional("type")?.stringValue == "Precompiled" {
+      characterMap = try Normalizer.mapBytes(step, "normalizer")
+    }
   }
 }

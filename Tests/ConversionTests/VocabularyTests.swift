@@ -35,7 +35,7 @@ struct VocabularyTests {
     let json = try Fixtures.json("tokenizers/metaspace-always/tokenizer.json")
     let vocabulary = try #require(try GGUFVocabulary(tokenizerJSON: json))
     let tokenizer = try Tokenizer(ggufVocabulary: vocabulary)
-    let original = try Tokenizer(tokenizerJSON: json, llamaOverrides: nil)
+    let original = try Tokenizer(tokenizerJSON: json, settings: nil)
     var compared = 0
     for (text, _) in try texts("metaspace-always") {
       // SentencePiece knows no special tokens in texts, and puts a space before nothing.

@@ -10,6 +10,8 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
   /// tokenizer.json; the members `tokenizer_config`, `special_tokens_map` and `text` of the object
   /// stand for the files beside it and for a prompt.
   case tokenizerJSON = "tokenizer-json"
+  /// merges.txt, and behind a zero byte vocab.json.
+  case clipMerges = "clip-merges"
   /// tokenizer.model or spiece.model.
   case sentencePiece = "sentencepiece"
   /// The vocabulary in the metadata of a GGUF file.
@@ -28,6 +30,7 @@ package enum FuzzedReader: String, CaseIterable, Sendable {
     case .safetensorsIndex: try readSafetensorsIndex(bytes)
     case .json: try readJSON(bytes)
     case .tokenizerJSON: try readTokenizerJSON(bytes)
+    case .clipMerges: try readCLIPMerges(bytes)
     case .sentencePiece: try readSentencePiece(bytes)
     case .ggufVocabulary: try readGGUFVocabulary(bytes)
     case .png: try readPNG(bytes)

@@ -14,15 +14,20 @@ extension FuzzedReader {
     guard let json = try? JSONValue(parsing: bytes) else { return false }
     let text = json["text"]?.stringValue ?? ""
     let plain = Self.tokenizer { () throws(TokenizerError) in
-      try Tokenizer(tokenizerJSON: json, llamaOverrides: nil)
+      try Tokenizer(tokenizerJSON: json, settings: nil)
     }
-    let llama = Self.tokenizer { () throws(TokenizerError) in
-      let settings = try LlamaTokenizerSettings(
-        tokenizerConfig: json["tokenizer_config"], specialTokensMap: json["special_tokens_map"])
-      return try Tokenizer(tokenizerJSON: json, llamaOverrides: settings)
+    var tokenizers = [plain].compactMap { $0 }
+    for tokenizerClass in [TokenizerClass.llama, .t5, .clip] {
+      let tokenizer = Self.tokenizer { () throws(TokenizerError) in
+        let settings = try TokenizerClassSettings(
+          tokenizerClass, tokenizerConfig: json["tokenizer_config"],
+          specialTokensMap: json["special_tokens_map"])
+        return try Tokenizer(tokenizerJSON: json, settings: settings)
+      }
+      if let tokenizer { tokenizers.append(tokenizer) }
     }
-    for tokenizer in [plain, llama].compactMap({ $0 }) { try encode(tokenizer, text) }
-    guard let largest = (plain ?? llama)?.largestID else { return false }
+    for tokenizer in tokenizers { try encode(tokenizer, text) }
+    guard let largest = tokenizers.first?.largestID else { return false }
     if largest <= Self.exportedIDs,
       let vocabulary = try? GGUFVocabulary(tokenizerJSON: json)
     {
@@ -41,6 +46,30 @@ extension FuzzedReader {
     }
     guard let tokenizer else { return false }
     try encode(tokenizer, text)
+    return true
+  }
+
+  func readCLIPMerges(_ bytes: UnsafeRawBufferPointer) throws(BrokenPromise) -> Bool {
+    let parts = bytes.split(separator: 0, maxSplits: 1, omittingEmptySubsequences: false)
+    let merges = Array(parts[0])
+    var vocabulary: JSONValue?
+    if parts.count > 1 {
+      guard let json = try? JSONValue(parsing: UnsafeRawBufferPointer(rebasing: parts[1])) else {
+        return false
+      }
+      vocabulary = json
+    }
+    let tokenizer = Self.tokenizer { () throws(TokenizerError) in
+      try Tokenizer(clipMerges: merges, vocabulary: vocabulary)
+    }
+    guard let tokenizer else { return false }
+    let text = Self.text(bytes)
+    try encode(tokenizer, text)
+    let stored = Self.tokenizer { () throws(TokenizerError) in
+      let file = try CLIPVocabulary(merges: merges, vocabulary: vocabulary)
+      return try Tokenizer(tokenizerJSON: try file.tokenizerJSON(settings: nil), settings: nil)
+    }
+    try expect(stored?.encode(text) == tokenizer.encode(text), "both forms give the same ids")
     return true
   }
 

@@ -9,7 +9,7 @@ import Tokenizers
     let made = SyntheticTokenizer(pieceCount: count)
     #expect(made.pieces.count == count)
     #expect(Set(made.pieces).count == count)
-    let tokenizer = try Tokenizer(tokenizerJSON: made.json, llamaOverrides: nil)
+    let tokenizer = try Tokenizer(tokenizerJSON: made.json, settings: nil)
     #expect(tokenizer.vocabularySize == count)
     #expect(Int(tokenizer.largestID) == count - 1)
     #expect(tokenizer.endOfSequenceID == 2)
@@ -18,7 +18,7 @@ import Tokenizers
   @Test("Words become few tokens, foreign characters bytes, and every text ends")
   func encoding() throws {
     let made = SyntheticTokenizer(pieceCount: 32_000)
-    let tokenizer = try Tokenizer(tokenizerJSON: made.json, llamaOverrides: nil)
+    let tokenizer = try Tokenizer(tokenizerJSON: made.json, settings: nil)
     func pieces(_ text: String) -> [String] {
       tokenizer.encode(text).map { made.pieces[Int($0)] }
     }
@@ -32,9 +32,10 @@ import Tokenizers
   @Test("transformers' LlamaTokenizer reads the same from the folder's files")
   func folderFiles() throws {
     let json = SyntheticTokenizer(pieceCount: 1000).json
-    let settings = try LlamaTokenizerSettings(tokenizerConfig: SyntheticTokenizer.configuration)
-    let plain = try Tokenizer(tokenizerJSON: json, llamaOverrides: nil)
-    let llama = try Tokenizer(tokenizerJSON: json, llamaOverrides: settings)
+    let settings = try TokenizerClassSettings(
+      .llama, tokenizerConfig: SyntheticTokenizer.configuration)
+    let plain = try Tokenizer(tokenizerJSON: json, settings: nil)
+    let llama = try Tokenizer(tokenizerJSON: json, settings: settings)
     for text in ["", "a cat in front of a wall", " two  spaces ", "é 😀"] {
       #expect(plain.encode(text) == llama.encode(text))
     }

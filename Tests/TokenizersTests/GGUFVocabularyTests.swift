@@ -38,7 +38,6 @@ import Tokenizers
   func faults() {
     let faults: [(String, (inout GGUFVocabulary) -> Void)] = [
       ("a tokenizer of type \"gpt2\"", { $0.model = "gpt2" }),
-      ("a tokenizer of type \"t5\"", { $0.model = "t5" }),
       ("scores: expected 8 values, one per token, found 1", { $0.scores = [0] }),
       ("token_type: expected 8 values", { $0.tokenTypes = [] }),
       ("expected 0 to 6, found -1", { $0.tokenTypes = .init(repeating: -1, count: 8) }),

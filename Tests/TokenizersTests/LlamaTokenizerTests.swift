@@ -12,11 +12,12 @@ import Tokenizers
   @Test("Pipeline folders give the ids of transformers' LlamaTokenizer", arguments: pipelines)
   func pipelineFolders(name: String) throws {
     let folder = TestFiles.fixtures.appending(path: "pipelines/\(name)")
-    let settings = try LlamaTokenizerSettings(
+    let settings = try TokenizerClassSettings(
+      .llama,
       tokenizerConfig: TestFiles.json(folder.appending(path: "tokenizer/tokenizer_config.json")))
     let tokenizer = try Tokenizer(
       tokenizerJSON: TestFiles.json(folder.appending(path: "tokenizer/tokenizer.json")),
-      llamaOverrides: settings)
+      settings: settings)
     let request = try TestFiles.json(folder.appending(path: "request.json"))
     let golden = folder.appending(path: "golden.safetensors")
     for (key, tensor) in [("prompt", "input_ids"), ("negative_prompt", "negative_input_ids")] {
@@ -35,8 +36,9 @@ import Tokenizers
   ]
 
   func encode(_ text: String, _ config: JSONValue?, map: JSONValue? = nil) throws -> [Int32] {
-    let settings = try LlamaTokenizerSettings(tokenizerConfig: config, specialTokensMap: map)
-    return try Tokenizer(tokenizerJSON: Self.file, llamaOverrides: settings).encode(text)
+    let settings = try TokenizerClassSettings(
+      .llama, tokenizerConfig: config, specialTokensMap: map)
+    return try Tokenizer(tokenizerJSON: Self.file, settings: settings).encode(text)
   }
 
   @Test("The configuration decides where the text gets a prefix")
@@ -74,8 +76,8 @@ import Tokenizers
 
   @Test("The configuration decides which end of a long text is cut")
   func truncationSide() throws {
-    let settings = try LlamaTokenizerSettings(tokenizerConfig: ["truncation_side": "left"])
-    let tokenizer = try Tokenizer(tokenizerJSON: Self.file, llamaOverrides: settings)
+    let settings = try TokenizerClassSettings(.llama, tokenizerConfig: ["truncation_side": "left"])
+    let tokenizer = try Tokenizer(tokenizerJSON: Self.file, settings: settings)
     #expect(tokenizer.encode("a</s>aa", maximumLength: 2) == [1, 1])
     #expect(tokenizer.endOfSequenceID == 3)
   }
@@ -90,7 +92,7 @@ import Tokenizers
       (["added_tokens_decoder": ["1": ["content": 1]]], "content: expected a string, found 1"),
     ]
     for (config, expected) in faults {
-      let found = reason { _ = try LlamaTokenizerSettings(tokenizerConfig: config) }
+      let found = reason { _ = try TokenizerClassSettings(.llama, tokenizerConfig: config) }
       #expect(found.contains(expected), "\(found)")
     }
   }

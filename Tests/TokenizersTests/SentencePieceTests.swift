@@ -58,7 +58,7 @@ import Tokenizers
     let unknown = ("<unk>", Float(0), 2)
     let overflow = [UInt8](repeating: 0xFF, count: 11)
     let faults: [([UInt8], String)] = [
-      ([], "type unigram"),
+      ([], "expected a vocabulary, found 0 pieces"),
       ([0x0A], "the file ends inside a number"),
       ([0x0A, 0x7F, 0x00], "has 127 bytes, but only 1 are left"),
       ([0x0A] + overflow, "a number does not fit 64 bits"),
@@ -74,8 +74,14 @@ import Tokenizers
       (Message.model(pieces: [unknown, ("a", .nan, 1)]), "not a number"),
       (Message.model(pieces: [unknown, ("a", 0, 9)]), "type: expected 1 to 6, found 9"),
       (Message.model(pieces: [unknown], byteFallback: true), "the byte piece <0x00> is missing"),
-      (Message.model(pieces: [unknown], type: 1), "type unigram (only bpe is) is not supported"),
-      (Message.model(pieces: [unknown], characterMap: [1]), "normalizer \"\" (only identity is)"),
+      (
+        Message.model(pieces: [unknown], type: 3),
+        "type word (only unigram and bpe are) is not supported"
+      ),
+      (
+        Message.model(pieces: [unknown], characterMap: [1]),
+        "precompiled_charsmap: expected a map of characters, found 1 bytes"
+      ),
     ]
     for (file, expected) in faults {
       let found = reason { _ = try Tokenizer(sentencePieceModel: file) }

@@ -17,7 +17,7 @@ import Tokenizers
     let folder = TestFiles.fixtures.appending(path: "tokenizers/\(variant)")
     let tokenizer = try Tokenizer(
       tokenizerJSON: TestFiles.json(folder.appending(path: "tokenizer.json")),
-      llamaOverrides: nil)
+      settings: nil)
     for (text, ids) in try TestFiles.goldens(folder.appending(path: "golden.json")) {
       let found = tokenizer.encode(text, maximumLength: nil)
       #expect(found == ids, "\(text.debugDescription)")
@@ -31,7 +31,7 @@ import Tokenizers
   @Test("Truncation keeps room for tokens on both sides")
   func truncation() throws {
     let url = TestFiles.fixtures.appending(path: "tokenizers/bos-eos/tokenizer.json")
-    let tokenizer = try Tokenizer(tokenizerJSON: TestFiles.json(url), llamaOverrides: nil)
+    let tokenizer = try Tokenizer(tokenizerJSON: TestFiles.json(url), settings: nil)
     let ids = tokenizer.encode("a red fox", maximumLength: nil)
     #expect(ids.count > 4)
     #expect(tokenizer.encode("a red fox", maximumLength: 4) == ids.prefix(3) + ids.suffix(1))
@@ -50,7 +50,7 @@ import Tokenizers
   func minimal() throws {
     let tokenizer = try Tokenizer(
       tokenizerJSON: ["model": ["vocab": ["a": 0, "b": 7, "ab": 3], "merges": ["a b"]]],
-      llamaOverrides: nil)
+      settings: nil)
     #expect(tokenizer.encode("abba?") == [3, 7, 0])
     #expect(tokenizer.vocabularySize == 3)
     #expect(tokenizer.largestID == 7)
@@ -65,7 +65,7 @@ import Tokenizers
           "vocab": ["\u{E9}": 0, "e": 1, "\u{301}": 2, "e\u{301}": 3],
           "merges": [["e", "\u{301}"]],
         ]
-      ], llamaOverrides: nil)
+      ], settings: nil)
     #expect(tokenizer.encode("\u{E9}e\u{301}e") == [0, 3, 1])
   }
 
@@ -75,7 +75,7 @@ import Tokenizers
   func publishedFile() throws {
     let tokenizer = try Tokenizer(
       tokenizerJSON: TestFiles.json(try TestFiles.shared("pile_t5/tokenizer.json")),
-      llamaOverrides: nil)
+      settings: nil)
     let vectors = try TestFiles.shared("vectors/pile_t5_tokenizer_json.jsonl")
     for (text, ids) in try TestFiles.lines(vectors, key: "ids") {
       #expect(tokenizer.encode(text, maximumLength: nil) == ids, "\(text.debugDescription)")
@@ -92,7 +92,10 @@ import Tokenizers
     ([], "expected an object, found an array of 0"),
     ([:], "model: expected an object, found nothing"),
     (["version": "2.0"], "version: the version \"2.0\" (only 1.0 is) is not supported"),
-    (["model": ["type": "Unigram"]], "a model of type \"Unigram\" (only BPE is) is not supported"),
+    (
+      ["model": ["type": "WordPiece"]],
+      "a model of type \"WordPiece\" (only BPE and Unigram are) is not supported"
+    ),
     (["model": ["vocab": [1, 2]]], "model.vocab: expected an object, found an array of 2"),
     (["model": ["vocab": ["a": "0"]]], "expected an id from 0 to 2147483647, found \"0\""),
     (["model": ["vocab": ["a": -1]]], "expected an id from 0 to 2147483647, found -1"),
@@ -118,14 +121,22 @@ import Tokenizers
         "added_tokens": [["id": 1, "content": "x"], ["id": 1, "content": "y"]],
       ], "the id 1 belongs to another added token already"
     ),
-    (["model": model, "normalizer": ["type": "Precompiled"]], "\"Precompiled\" is not supported"),
+    (["model": model, "normalizer": ["type": "Nmt"]], "\"Nmt\" is not supported"),
+    (
+      ["model": model, "normalizer": ["type": "Precompiled"]],
+      "precompiled_charsmap: expected a string, found nothing"
+    ),
+    (
+      ["model": model, "normalizer": ["type": "Precompiled", "precompiled_charsmap": "?"]],
+      "precompiled_charsmap: expected base64, found \"?\""
+    ),
     (
       [
         "model": model,
-        "normalizer": ["type": "Replace", "pattern": ["Regex": " +"], "content": ""],
+        "normalizer": ["type": "Replace", "pattern": ["Regex": " *"], "content": ""],
       ], "is not supported"
     ),
-    (["model": model, "pre_tokenizer": ["type": "ByteLevel"]], "\"ByteLevel\" is not supported"),
+    (["model": model, "pre_tokenizer": ["type": "Digits"]], "\"Digits\" is not supported"),
     (
       ["model": model, "pre_tokenizer": ["type": "Metaspace", "prepend_scheme": "last"]],
       "found \"last\""
@@ -151,7 +162,7 @@ import Tokenizers
   func refuses(index: Int) {
     let fault = Self.faults[index]
     let found = reason {
-      _ = try Tokenizer(tokenizerJSON: fault.file, llamaOverrides: nil)
+      _ = try Tokenizer(tokenizerJSON: fault.file, settings: nil)
     }
     #expect(found.contains(fault.reason), "\(found)")
     #expect(!found.contains("\n"))

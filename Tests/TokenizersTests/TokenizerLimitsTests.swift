@@ -84,7 +84,7 @@ import Tokenizers
   @Test("Files that ask for too much are refused with a reason", arguments: faults.indices)
   func refuses(index: Int) {
     let fault = Self.faults[index]
-    let found = reason { _ = try Tokenizer(tokenizerJSON: fault.file, llamaOverrides: nil) }
+    let found = reason { _ = try Tokenizer(tokenizerJSON: fault.file, settings: nil) }
     #expect(found.contains(fault.reason), "\(found)")
   }
 
@@ -94,7 +94,7 @@ import Tokenizers
       ["type": "NFKC"], ["type": "Lowercase"], ["type": "Strip"],
       ["type": "Prepend", "prepend": "▁"], Self.replace(" ", "▁"), Self.replace("``", "\""),
     ]
-    let tokenizer = try Tokenizer(tokenizerJSON: Self.normalizer(steps), llamaOverrides: nil)
+    let tokenizer = try Tokenizer(tokenizerJSON: Self.normalizer(steps), settings: nil)
     #expect(tokenizer.encode("A") == [0])
   }
 
@@ -103,7 +103,7 @@ import Tokenizers
     let roles = (0..<60_000).map { JSONValue.Member(key: "\($0)_token", value: "x") }
     let clock = ContinuousClock()
     let time = try clock.measure {
-      _ = try LlamaTokenizerSettings(tokenizerConfig: .object(roles))
+      _ = try TokenizerClassSettings(.llama, tokenizerConfig: .object(roles))
     }
     #expect(time < .seconds(2))
   }

@@ -6,6 +6,7 @@
 FOLDER gets one folder for each reader. What the fuzzer made of them is in Tests/Fixtures/fuzz-corpus.
 """
 
+import base64
 import json
 import pathlib
 import struct
@@ -120,6 +121,19 @@ def tokenizer_seeds() -> list[bytes]:
                  "pad_token": special, "split_special_tokens": False, "added_tokens_decoder": {"2": special}}},
              {"model": model, "special_tokens_map": {"extra_special_tokens": ["<x>"], "bos_token": None}}]
     seeds += [{"model": model, "normalizer": form} for form in forms]
+    words = {"type": "Sequence", "pretokenizers": [
+        {"type": "Split", "pattern": {"Regex": r"'s|<\|x\|>|[\p{L}]+|\p{N}|[^\s\p{L}\p{N}]+"}, "behavior": "Removed",
+         "invert": True}, {"type": "ByteLevel", "add_prefix_space": False, "use_regex": True}]}
+    frame = {"type": "RobertaProcessing", "sep": ["</s>", 2], "cls": ["<s>", 1]}
+    collapse = {"type": "Replace", "pattern": {"Regex": r"\s{2,}"}, "content": " "}
+    byte_level = model | {"byte_fallback": False, "end_of_word_suffix": "b"}
+    unigram = {"type": "Unigram", "unk_id": 2, "byte_fallback": True,
+               "vocab": [[piece, -float(number)] for number, piece in enumerate(pieces)]}
+    charsmap = base64.b64encode(character_map()).decode()
+    seeds += [{"model": byte_level, "pre_tokenizer": words, "post_processor": frame, "normalizer": collapse, "text": "ab 's"},
+              {"model": unigram, "normalizer": {"type": "Precompiled", "precompiled_charsmap": charsmap},
+               "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "WhitespaceSplit"}, metaspace]},
+               "padding": {"pad_id": 0}, "tokenizer_config": {"extra_ids": 2}}]
     return [json.dumps(seed, ensure_ascii=False, separators=(",", ":")).encode() for seed in seeds]
 
 
@@ -143,6 +157,26 @@ PIECES = [("<unk>", 0.0, 2), ("<s>", 0.0, 3), ("</s>", 0.0, 3), ("▁", -3.0, 1)
           ("ab", -1.0, 5), ("▁ab", -2.0, 1), ("photo", -6.0, 4), ("é", -7.0, 1)]
 
 
+def character_map() -> bytes:
+    """A map of characters that makes "b" of "é" and nothing of "x": the trie as a double array, then the texts."""
+    units = [0] * 195
+    # The children of the root lie around place 1, those of its child 0xC3 around 3.
+    units[0] = 1 << 10
+    units[1 ^ 0xC3] = 0xC3 | (1 ^ 0xC3 ^ 3) << 10
+    units[3 ^ 0xA9] = 0xA9 | 1 << 8 | (3 ^ 0xA9 ^ 5) << 10
+    units[1 ^ 0x78] = 0x78 | 1 << 8 | (1 ^ 0x78 ^ 6) << 10
+    units[5], units[6] = 1 << 31 | 0, 1 << 31 | 2
+    trie = struct.pack(f"<{len(units)}I", *units)
+    return struct.pack("<I", len(trie)) + trie + b"b\0\0"
+
+
+def merges_seeds() -> list[bytes]:
+    pieces = ["a", "b", "a</w>", "b</w>", "ab", "ab</w>", "<|startoftext|>", "<|endoftext|>"]
+    vocabulary = json.dumps({piece: number for number, piece in enumerate(pieces)}).encode()
+    return [b"#version: 0.2\na b\nab b</w>\n", "t o\r\nto o</w>\r\nÃ ©\r\n".encode(), b"",
+            b'"x#version"\na b\na b</w>\n\0' + vocabulary, b"a b c"]
+
+
 def sentencepiece_seeds() -> list[bytes]:
     def model(trainer: bytes, normalizer: bytes = b"", pieces=PIECES) -> bytes:
         out = b"".join(field(1, field(1, name.encode()) + field(2, score) + field(3, kind))
@@ -150,9 +184,11 @@ def sentencepiece_seeds() -> list[bytes]:
         return out + field(2, trainer) + (field(3, normalizer) if normalizer else b"")
 
     every = PIECES + [(f"<0x{byte:02X}>", 0.0, 6) for byte in range(256)]
+    t5 = field(3, 1) + field(47, b"</s>") + field(48, b"<s>")
     options = field(1, b"identity") + field(3, 1) + field(4, 0) + field(5, 1)
     return [model(field(3, 2)), model(field(3, 2) + field(24, 1), options), model(field(3, 2), field(5, 0)),
-            model(field(3, 2) + field(35, 1) + field(47, b"</s>"), options, every), model(field(3, 1))]
+            model(field(3, 2) + field(35, 1) + field(47, b"</s>"), options, every), model(field(3, 3)), model(t5), model(t5 + field(35, 1), options, every),
+            model(t5, field(2, character_map()))]
 
 
 def vocabulary_seeds() -> list[bytes]:
@@ -166,7 +202,10 @@ def vocabulary_seeds() -> list[bytes]:
     numbers = [(key(name + "_token_id"), 4, struct.pack("<I", id))
                for name, id in (("bos", 1), ("eos", 2), ("unknown", 0))]
     more = [(key("token_type"), 9, array(5, types)), (key("add_space_prefix"), 7, b"\0")]
-    return [gguf(lists), gguf(lists + more), gguf(lists + flags + numbers), gguf(lists + more + flags + numbers)]
+    unigram = [(key("model"), 8, text("t5"))] + lists[1:] + [
+        (key("precompiled_charsmap"), 9, array(0, [bytes([byte]) for byte in character_map()])),
+        (key("padding_token_id"), 4, struct.pack("<I", 3))]
+    return [gguf(lists), gguf(unigram + more), gguf(lists + more), gguf(lists + flags + numbers), gguf(lists + more + flags + numbers)]
 
 
 def png_seeds() -> list[bytes]:
@@ -206,8 +245,8 @@ def main() -> int:
         print(__doc__.strip(), file=sys.stderr)
         return 64
     seeds = {"gguf": gguf_seeds(), "safetensors": safetensors_seeds(), "safetensors-index": index_seeds(),
-             "json": json_seeds(), "tokenizer-json": tokenizer_seeds(), "sentencepiece": sentencepiece_seeds(),
-             "gguf-vocabulary": vocabulary_seeds(), "png": png_seeds()}
+             "json": json_seeds(), "tokenizer-json": tokenizer_seeds(), "clip-merges": merges_seeds(),
+             "sentencepiece": sentencepiece_seeds(), "gguf-vocabulary": vocabulary_seeds(), "png": png_seeds()}
     for reader, files in seeds.items():
         folder = pathlib.Path(sys.argv[1]) / reader
         folder.mkdir(parents=True, exist_ok=True)

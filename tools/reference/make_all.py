@@ -24,6 +24,7 @@ import make_image_metrics
 import make_imatrix
 import make_noise
 import make_pipelines
+import make_prompt_tokenizers
 import make_quantization
 import make_scheduler
 import make_t5_encoder
@@ -37,6 +38,7 @@ from common import FIXTURES, write_json
 # Every script owns one folder.
 SCRIPTS = {
     "tokenizers": make_tokenizers,
+    "prompt-tokenizers": make_prompt_tokenizers,
     "block-formats": make_block_formats,
     "scheduler": make_scheduler,
     "flux-schedule": make_flux_schedule,

@@ -95,6 +95,11 @@ public struct GGUFValue: Sendable {
   /// The number of elements of an array.
   public var elementCount: Int? { array?.count }
 
+  /// The content of an array of bytes; nil for other types.
+  package var arrayBytes: UnsafeRawBufferPointer.SubSequence? {
+    array?.type == .uint8 || array?.type == .int8 ? file.bytes[range] : nil
+  }
+
   /// The first elements of an array; nil for other types.
   public func elements(limit: Int = .max) -> [GGUFValue]? {
     guard let array else { return nil }

@@ -25,6 +25,7 @@ package enum GGUFWriter {
     case strings([String])
     case int32s([Int32])
     case float32s([Float])
+    case bytes([UInt8])
     /// A value of another file, byte by byte.
     case copy(GGUFValue)
   }
@@ -101,6 +102,9 @@ package enum GGUFWriter {
       case .float32s(let numbers):
         appendArray(of: .float32, count: numbers.count)
         for number in numbers { append(number.bitPattern) }
+      case .bytes(let content):
+        appendArray(of: .uint8, count: content.count)
+        bytes += content
       case .copy(let value): append(value)
       }
     }
