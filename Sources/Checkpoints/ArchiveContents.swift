@@ -25,7 +25,9 @@ package struct ArchiveContents: Sendable {
     self.archive = archive
     self.catalog = catalog
     let found = NetworkLocator.locate(in: archive.tensors, catalog)
-    let (family, places) = catalog.parts(among: found) { Self.isOurs($0, in: archive, catalog) }
+    let (family, places) = catalog.parts(
+      among: found, isMarked: { Self.isMarked($0, in: archive, catalog) },
+      where: { Self.isOurs($0, in: archive, catalog) })
     (self.family, self.places) = (family, places)
     var owners = [Int?](repeating: nil, count: archive.tensors.records.count)
     for (part, place) in places.enumerated() {
@@ -95,19 +97,34 @@ package struct ArchiveContents: Sendable {
   private static func isOurs(
     _ place: PartLocation, in archive: TensorArchive, _ catalog: FamilyCatalog
   ) -> Bool {
-    guard !place.network.distinguishing.isEmpty else { return true }
-    let names = TensorNames(archive, at: place, catalog.matcher)
-    return place.network.distinguishing.contains { names.entries[$0] != nil }
+    place.network.distinguishing.isEmpty || isMarked(place, in: archive, catalog)
       || ModelKind(archive, catalog) == nil
   }
 
+  /// Whether a network has a tensor there that networks with similar names do not have.
+  private static func isMarked(
+    _ place: PartLocation, in archive: TensorArchive, _ catalog: FamilyCatalog
+  ) -> Bool {
+    guard !place.network.distinguishing.isEmpty else { return false }
+    let names = TensorNames(archive, at: place, catalog.matcher)
+    return place.network.distinguishing.contains { names.entries[$0] != nil }
+  }
+
   /// Where the network of a slot lies in it; nil if it does not. The slot may be another family's.
-  func place(of slot: Slot) -> PartLocation? { index(of: slot).map { places[$0] } }
+  func place(of slot: Slot) -> PartLocation? {
+    guard let place = index(of: slot).map({ places[$0] }) else { return nil }
+    // Kin is opened as what is wanted, which says what is wrong with it.
+    let wanted = slot.networks.first { $0.kin == place.network.kin }
+    return slot.network(place.network.id) == nil
+      ? wanted.map { place.placed(slot, as: $0) } : place
+  }
 
   private func index(of slot: Slot) -> Int? {
     let hasSiblings = !catalog.siblings(of: slot).isEmpty
     return slot.networks.lazy.compactMap { network in
-      let found = places.indices.filter { places[$0].network.id == network.id }
+      let same = places.indices.filter { places[$0].network.id == network.id }
+      let found =
+        same.isEmpty ? places.indices.filter { places[$0].network.kin == network.kin } : same
       guard hasSiblings else { return found.first }
       // A network by itself may be meant for any of its places.
       return found.first { places[$0].slot == slot } ?? (places.count == 1 ? found.first : nil)

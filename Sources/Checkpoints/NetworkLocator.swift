@@ -13,6 +13,11 @@ struct PartLocation: Sendable {
   /// Tensors that carry the prefix and a name of the scheme.
   let count: Int
 
+  /// Whether another network was found in the same tensors.
+  func isKin(of other: PartLocation) -> Bool {
+    network.kin == other.network.kin && prefix == other.prefix
+  }
+
   /// The same in a place that describes the network as its own.
   func placed(_ slot: Slot, as network: NetworkDescription) -> PartLocation {
     PartLocation(

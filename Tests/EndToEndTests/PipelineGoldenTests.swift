@@ -60,11 +60,4 @@ struct PipelineGoldenTests {
     let file = Fixtures.folder.appendingPathComponent("demo-model/image-\(index).png")
     try expectEqual(result.images[0], try RGBImage(pngData: [UInt8](Data(contentsOf: file))))
   }
-
-  private func expectEqual(_ image: RGBImage, _ reference: RGBImage) throws {
-    #expect(image.width == reference.width && image.height == reference.height)
-    let largest = zip(image.pixels, reference.pixels).map { abs(Int($0) - Int($1)) }.max() ?? 255
-    #expect(largest <= Tolerance.pixelDifference)
-    #expect(peakSignalToNoiseRatio(image.pixels, reference.pixels) >= Tolerance.pixelSignalToNoise)
-  }
 }

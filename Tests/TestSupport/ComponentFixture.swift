@@ -13,6 +13,7 @@ package struct ComponentFixture {
   ///   - part: what the component is.
   ///   - family: the family that it is of.
   ///   - name: its folder among the fixtures.
+  /// - Throws: what reading and opening throws.
   package init(
     _ part: Slot, of family: FamilyDescription = AuraFlow.family, _ name: String
   ) throws {

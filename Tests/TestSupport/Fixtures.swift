@@ -26,6 +26,11 @@ package enum Fixtures {
     folder.appendingPathComponent(relative).path
   }
 
+  /// Whether there is such a fixture.
+  package static func exists(_ relative: String) -> Bool {
+    FileManager.default.fileExists(atPath: path(relative))
+  }
+
   /// A parsed JSON fixture.
   package static func json(_ relative: String) throws -> JSONValue {
     let data = try Data(contentsOf: folder.appendingPathComponent(relative))

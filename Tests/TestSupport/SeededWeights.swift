@@ -46,19 +46,24 @@ package enum SeededWeights {
   }
 
   /// Makes a runnable diffusers folder out of a pipeline fixture.
-  package static func pipelineFolder(_ name: String) throws -> TemporaryFolder {
+  ///
+  /// - Parameters:
+  ///   - name: the pipeline.
+  ///   - group: the fixtures that it is one of.
+  /// - Returns: the folder.
+  /// - Throws: what reading and writing throws.
+  package static func pipelineFolder(
+    _ name: String, in group: String = "pipelines"
+  ) throws -> TemporaryFolder {
     let folder = try TemporaryFolder()
-    let source = Fixtures.folder.appendingPathComponent("pipelines/\(name)")
+    let source = Fixtures.folder.appendingPathComponent("\(group)/\(name)")
     for item in try FileManager.default.contentsOfDirectory(atPath: source.path) {
       try FileManager.default.copyItem(
         at: source.appendingPathComponent(item), to: folder.url.appendingPathComponent(item))
-    }
-    for (part, file) in [
-      ("transformer", "diffusion_pytorch_model.safetensors"),
-      ("text_encoder", "model.safetensors"), ("vae", "diffusion_pytorch_model.safetensors"),
-    ] {
+      guard Fixtures.exists("\(group)/\(name)/\(item)/weights.json") else { continue }
+      let stem = item.hasPrefix("text_encoder") ? "model" : "diffusion_pytorch_model"
       try write(
-        "pipelines/\(name)/\(part)/weights.json", to: folder.path("\(part)/\(file)"))
+        "\(group)/\(name)/\(item)/weights.json", to: folder.path("\(item)/\(stem).safetensors"))
     }
     return folder
   }

@@ -91,17 +91,21 @@ extension FamilyCatalog {
   ///
   /// - Parameters:
   ///   - found: networks by their names; several may have been found in the same ones.
+  ///   - isMarked: whether a tensor is there that only this network has.
   ///   - isOurs: whether a denoiser is what its names say.
   /// - Returns: the family, and the parts in its order, those of other families last.
   func parts(
-    among found: [PartLocation], where isOurs: (PartLocation) -> Bool
+    among found: [PartLocation], isMarked: (PartLocation) -> Bool,
+    where isOurs: (PartLocation) -> Bool
   ) -> (family: FamilyDescription?, parts: [PartLocation]) {
     // Denoisers of several families have names in common.
     let denoiser = found.filter { isDenoiser($0.network) && isOurs($0) }
       .reduce(PartLocation?.none) { best, next in
         (best?.count ?? 0) >= next.count ? best : next
       }
-    let usable = found.filter { !isDenoiser($0.network) || $0.network.id == denoiser?.network.id }
+    var usable = found.filter { !isDenoiser($0.network) || $0.network.id == denoiser?.network.id }
+    // With a denoiser its family decides between kin.
+    if denoiser == nil { usable = Self.told(apart: usable, isMarked) }
     let filled = families.map { $0.filled(by: usable) }
     let best = families.indices.max { left, right in
       func rank(_ family: Int) -> (Int, Int, Int) {
@@ -113,9 +117,22 @@ extension FamilyCatalog {
     guard let best, !filled[best].isEmpty else { return (nil, []) }
     var parts = filled[best]
     for other in filled.flatMap({ $0 })
-    where !parts.contains(where: { $0.network.id == other.network.id }) {
+    where !parts.contains(where: {
+      $0.network.id == other.network.id || $0.isKin(of: other)
+    }) {
       parts.append(other)
     }
     return (families[best], parts)
+  }
+
+  /// Leaves out what kin of it is told by a tensor that only the kin has, or what lacks its own.
+  private static func told(
+    apart found: [PartLocation], _ isMarked: (PartLocation) -> Bool
+  ) -> [PartLocation] {
+    found.filter { location in
+      let kin = found.filter { $0.network.id != location.network.id && $0.isKin(of: location) }
+      guard !kin.isEmpty, !isMarked(location) else { return true }
+      return location.network.distinguishing.isEmpty && !kin.contains(where: isMarked)
+    }
   }
 }

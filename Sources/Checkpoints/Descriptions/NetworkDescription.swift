@@ -14,6 +14,8 @@ package struct NetworkDescription: Sendable {
 
   /// Tells networks apart.
   package let id: String
+  /// The same for networks whose tensors have the same names, of which only some tell them apart.
+  package let kin: String
   package let library: Library
   /// The class that `model_index.json` names.
   package let className: String
@@ -48,7 +50,7 @@ package struct NetworkDescription: Sendable {
   package let checkIdleParts: @Sendable (PartSource) throws(ModelFileError) -> Void
 
   package init(
-    id: String, library: Library, className: String, modelTypes: [String] = [],
+    id: String, kin: String? = nil, library: Library, className: String, modelTypes: [String] = [],
     architecture: String, tables: [NameTable], folderTable: Int = 1, prefixes: [String]? = nil,
     distinguishing: [String] = [], roles: [RoleRule], convention: QuantizationConvention? = nil,
     settings: [Setting] = [], tokenTables: [String] = [], lookupTables: [String] = [],
@@ -57,6 +59,7 @@ package struct NetworkDescription: Sendable {
     checkIdleParts: @escaping @Sendable (PartSource) throws(ModelFileError) -> Void = { _ in }
   ) {
     self.id = id
+    self.kin = kin ?? id
     self.library = library
     self.className = className
     self.modelTypes = modelTypes

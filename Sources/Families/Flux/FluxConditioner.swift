@@ -32,7 +32,7 @@ package struct FluxConditioner: Conditioner {
   package func tokens(of text: String, maximumLength: Int) -> Tokens {
     let (ids, droppedCount) = textTokenizer.encodeCounting(text, maximumLength: maximumLength)
     let padding = Array(
-      repeating: Int32(0), count: max(0, maximumLength - ids.count))
+      repeating: textTokenizer.paddingID ?? 0, count: max(0, maximumLength - ids.count))
     let pooled = pooledTokenizer.encode(
       text, maximumLength: pooledEncoder.configuration.positionCount)
     let end = pooledTokenizer.endOfSequenceID.flatMap(pooled.firstIndex)

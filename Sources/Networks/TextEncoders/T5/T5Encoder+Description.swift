@@ -15,7 +15,7 @@ extension T5Encoder {
     id: String, className: String, modelTypes: [String], distinguishing: [String] = []
   ) -> NetworkDescription {
     NetworkDescription(
-      id: id, library: .transformers, className: className, modelTypes: modelTypes,
+      id: id, kin: "T5", library: .transformers, className: className, modelTypes: modelTypes,
       architecture: "t5encoder", tables: T5Names.tables, distinguishing: distinguishing,
       roles: roles, convention: .languageModel, settings: [maxDistance, epsilon],
       tokenTables: T5Names.tokenTables, lookupTables: T5Names.lookupTables
