@@ -112,7 +112,9 @@ let package = Package(
       dependencies: ["AuraFlowFamily", "Checkpoints", "Diffusion", "FluxFamily", "ModelFiles"]),
     .target(
       name: "ModelSynthesis",
-      dependencies: ["BlockFormats", "Checkpoints", "Machine", "ModelFiles", "StrictJSON"]),
+      dependencies: [
+        "BlockFormats", "Checkpoints", "Machine", "ModelFiles", "StrictJSON", "Tokenizers",
+      ]),
     .target(
       name: "Conversion",
       dependencies: [

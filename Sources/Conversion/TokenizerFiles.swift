@@ -38,8 +38,11 @@ struct TokenizerFiles {
       return [("tokenizer.json", Array(document.text.utf8))] + files(settings, companions)
     case .merges(let merges, let vocabulary, let companions):
       let names =
-        vocabulary.map { Array($0.text.utf8) }
-        ?? FolderDescriptions.bytes(CLIPFiles.json(merges: merges.text))
+        try vocabulary.map { Array($0.text.utf8) }
+        ?? FolderDescriptions.bytes(
+          tokenizer.tokenizing { () throws(TokenizerError) in
+            try CLIPVocabulary(merges: merges.bytes).json
+          })
       return [("vocab.json", names), ("merges.txt", merges.bytes)]
         + files(companions.settings?.json ?? CLIPFiles.settings, companions)
     case .sentencePiece(let file): return try pieceFiles([UInt8](file.bytes))
@@ -102,12 +105,8 @@ struct TokenizerFiles {
         ("tokenizer_config.json", FolderDescriptions.bytes(unigramSettings)),
       ]
     }
-    let vocabulary: GGUFVocabulary
-    do throws(TokenizerError) {
-      vocabulary = try GGUFVocabulary(sentencePieceModel: model)
-    } catch {
-      throw ModelFileError(
-        path: tokenizer.source.path, kind: .malformed, fault: "tokenizer: \(error.description)")
+    let vocabulary = try tokenizer.tokenizing { () throws(TokenizerError) in
+      try GGUFVocabulary(sentencePieceModel: model)
     }
     func token(_ id: Int?) -> JSONValue {
       guard let id, vocabulary.tokens.indices.contains(id) else { return .null }

@@ -36,7 +36,7 @@ struct TokenizerMetadata {
       var pairs: [Pair] = [(keys.json, .string(document.text))] + pairs(companions)
       // llama.cpp reads lists only, and of the first tokenizer only.
       if !isWhole, keys.areKnown {
-        let vocabulary = try tokenizing { () throws(TokenizerError) in
+        let vocabulary = try tokenizer.tokenizing { () throws(TokenizerError) in
           try GGUFVocabulary(tokenizerJSON: try parsed(document))
         }
         if let vocabulary { pairs += try self.pairs(vocabulary) }
@@ -78,21 +78,9 @@ struct TokenizerMetadata {
 
   private func pairs(_ model: [UInt8]) throws(ModelFileError) -> [Pair] {
     try pairs(
-      try tokenizing { () throws(TokenizerError) in
+      try tokenizer.tokenizing { () throws(TokenizerError) in
         try GGUFVocabulary(sentencePieceModel: model)
       })
-  }
-
-  private func tokenizing<Value>(
-    _ body: () throws(TokenizerError) -> Value
-  ) throws(ModelFileError) -> Value {
-    do throws(TokenizerError) {
-      return try body()
-    } catch {
-      throw ModelFileError(
-        path: tokenizer.source.path, kind: .malformed,
-        fault: "tokenizer: \(error.description)")
-    }
   }
 
   /// A vocabulary as llama.cpp has it, which wants a piece for each of the embedding's rows.
@@ -137,5 +125,21 @@ struct TokenizerMetadata {
       pairs.append((keys.ggml("precompiled_charsmap"), .bytes(map)))
     }
     return pairs
+  }
+}
+
+extension SlotTokenizer {
+  /// What `body` makes of the tokenizer.
+  ///
+  /// - Throws: `ModelFileError` naming the file and the fault.
+  func tokenizing<Value>(
+    _ body: () throws(TokenizerError) -> Value
+  ) throws(ModelFileError) -> Value {
+    do throws(TokenizerError) {
+      return try body()
+    } catch {
+      throw ModelFileError(
+        path: source.path, kind: .malformed, fault: "tokenizer: \(error.description)")
+    }
   }
 }

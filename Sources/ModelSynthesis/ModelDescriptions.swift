@@ -74,22 +74,22 @@ struct ModelDescriptions {
   // MARK: Tokenizers
 
   /// A tokenizer as metadata and as files.
-  private struct Tokenizer {
+  private struct TokenizerTexts {
     let metadata: (key: String, text: String)
     let files: [(name: String, text: String)]
   }
 
   /// The tokenizers of all text encoders.
-  private var tokenizers: [Tokenizer] {
+  private var tokenizers: [TokenizerTexts] {
     preset.parts.compactMap { part in part.slot.tokenizer.map { tokenizer($0, of: part) } }
   }
 
-  private func tokenizer(_ place: TokenizerPlace, of part: ModelPreset.Part) -> Tokenizer {
+  private func tokenizer(_ place: TokenizerPlace, of part: ModelPreset.Part) -> TokenizerTexts {
     func files(_ files: [(name: String, text: String)]) -> [(name: String, text: String)] {
       files.map { ("\(place.key)/\($0.name)", $0.text) }
     }
-    func json(_ json: JSONValue, _ settings: JSONValue) -> Tokenizer {
-      Tokenizer(
+    func json(_ json: JSONValue, _ settings: JSONValue) -> TokenizerTexts {
+      TokenizerTexts(
         metadata: (place.keys.json, json.text()),
         files: files([
           ("tokenizer.json", Self.text(json)), ("tokenizer_config.json", Self.text(settings)),
@@ -105,7 +105,7 @@ struct ModelDescriptions {
         SyntheticUnigramTokenizer.configuration)
     case .clip:
       let made = SyntheticCLIPTokenizer(idCount: part.facts.vocabularySize)
-      return Tokenizer(
+      return TokenizerTexts(
         metadata: (place.keys.merges, made.merges),
         files: files([
           ("vocab.json", Self.text(made.vocabulary)), ("merges.txt", made.merges),

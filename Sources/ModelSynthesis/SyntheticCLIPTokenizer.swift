@@ -1,17 +1,19 @@
-import Checkpoints
 import StrictJSON
+import Tokenizers
 
 /// A synthetic tokenizer of CLIP's kind: bytes, bytes that end words, syllables and words of
 /// syllables, and the two special tokens as the last ids.
 package struct SyntheticCLIPTokenizer: Sendable {
+  /// Ids of bytes, of bytes that end words, and of what begins and ends every text.
+  private static let otherIDs = 256 + 256 + 2
+
   /// Merges by rank.
   private let pairs: [(left: String, right: String)]
 
   /// - Parameter idCount: ids to make, as many as the embedding has rows; at least the 514 that are
   ///   not words are made.
   package init(idCount: Int) {
-    let end = CLIPFiles.endOfWord
-    let count = idCount - 2 * CLIPFiles.byteSymbols.count - CLIPFiles.specialTokens.count
+    let (end, count) = ("</w>", idCount - Self.otherIDs)
     var pairs: [(left: String, right: String)] = []
     func merge(_ left: String, _ right: String) {
       if pairs.count < count { pairs.append((left, right)) }
@@ -40,5 +42,8 @@ package struct SyntheticCLIPTokenizer: Sendable {
   }
 
   /// The content of vocab.json.
-  package var vocabulary: JSONValue { CLIPFiles.json(merges: merges) }
+  package var vocabulary: JSONValue {
+    // Merges that were made here are never malformed.
+    (try? CLIPVocabulary(merges: Array(merges.utf8)))?.json ?? .null
+  }
 }

@@ -67,6 +67,9 @@ package struct CLIPVocabulary: Sendable {
     return texts.enumerated().map { .init(key: $1, value: .integer($0)) }
   }
 
+  /// The content of vocab.json: ids by symbols, in the order of ids where they follow from merges.
+  package var json: JSONValue { .object(pieces) }
+
   // MARK: As a tokenizer.json
 
   /// Text in lower case with single spaces.
