@@ -110,9 +110,12 @@ enum Painter {
 }
 
 extension ModelPreset.Part {
-  func placed(_ slot: Slot) -> ModelPreset.Part {
+  /// The same in another place, with all tensors or some.
+  func placed(
+    _ slot: Slot, where isThere: @escaping @Sendable (WeightRequest) -> Bool = { _ in true }
+  ) -> ModelPreset.Part {
     ModelPreset.Part(slot, network, facts) { weights throws(ModelFileError) in
-      try weights.repeatRequests(self.requests())
+      try weights.repeatRequests(self.requests().filter(isThere))
     }
   }
 }
