@@ -36,18 +36,21 @@ package struct CLIPVocabulary: Sendable {
 
   private static func readMerges(_ bytes: [UInt8]) throws(TokenizerError) -> [String] {
     var merges: [String] = []
-    for (number, line) in bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
-      .enumerated()
-    {
-      let line = line.last == 0x0D ? line.dropLast() : line
+    var rest = bytes[...]
+    var number = 0
+    while !rest.isEmpty {
+      var line = rest.prefix { $0 != 0x0A }
+      rest = rest[min(line.endIndex + 1, rest.endIndex)...]
+      number += 1
+      if line.last == 0x0D { line.removeLast() }
       // The first line may tell the version, in one list behind the name of the file.
       if line.isEmpty || line.starts(with: "#version".utf8) { continue }
-      if number == 0, line.first == UInt8(ascii: "\"") { continue }
-      let spaces = line.count { $0 == 0x20 }
-      guard spaces == 1, line.first != 0x20, line.last != 0x20,
+      if number == 1, line.first == UInt8(ascii: "\"") { continue }
+      guard let space = line.firstIndex(of: 0x20), space > line.startIndex,
+        space + 1 < line.endIndex, line.lastIndex(of: 0x20) == space,
         let text = String(validating: line, as: UTF8.self)
       else {
-        throw TokenizerError("merges.txt:\(number + 1): expected two pieces, found \(quoted(line))")
+        throw TokenizerError("merges.txt:\(number): expected two pieces, found \(quoted(line))")
       }
       merges.append(text)
     }
@@ -110,10 +113,14 @@ package struct CLIPVocabulary: Sendable {
     let settings = settings ?? usual
     let start = settings.roles["bos_token"] ?? Self.start
     let end = settings.roles["eos_token"] ?? Self.end
-    let (startID, endID) = (try id(of: start), try id(of: end))
+    let tokens = try settings.addedTokens(tokenizerJSON: .object([]))
+    let ids = ids(of: tokens.map(\.content) + [Array(start.utf8), Array(end.utf8)])
+    guard let startID = ids[ExactName(start)], let endID = ids[ExactName(end)] else {
+      throw TokenizerError("vocab.json: \(quoted(start)) or \(quoted(end)) is missing")
+    }
     return [
       "version": "1.0", "truncation": .null, "padding": .null,
-      "added_tokens": .array(try addedTokens(settings)),
+      "added_tokens": .array(addedTokens(tokens, ids)),
       "normalizer": Self.normalizer, "pre_tokenizer": Self.preTokenizer,
       "post_processor": [
         "type": "RobertaProcessing", "sep": [.string(end), endID],
@@ -132,20 +139,32 @@ package struct CLIPVocabulary: Sendable {
     ]
   }
 
-  /// The special tokens by their ids, which those beyond the vocabulary get in order.
+  /// The ids of those texts that are in the vocabulary.
+  private func ids(of texts: [[UInt8]]) -> [ExactName: JSONValue] {
+    let wanted = Set(texts.map { ExactName(String(decoding: $0, as: UTF8.self)) })
+    var ids: [ExactName: JSONValue] = [:]
+    for piece in pieces {
+      let name = ExactName(piece.key)
+      if wanted.contains(name) { ids[name] = piece.value }
+    }
+    return ids
+  }
+
+  /// The special tokens with their ids; those beyond the vocabulary get the next ones in order.
   private func addedTokens(
-    _ settings: TokenizerClassSettings
-  ) throws(TokenizerError) -> [JSONValue] {
+    _ listed: [AddedToken], _ ids: [ExactName: JSONValue]
+  ) -> [JSONValue] {
     var tokens: [(id: JSONValue, token: AddedToken)] = []
-    var places: [[UInt8]: Int] = [:]
+    var places: [ExactName: Int] = [:]
     var next = pieces.count
-    for token in try settings.addedTokens(tokenizerJSON: .object([])) {
-      if let place = places[token.content] {
+    for token in listed {
+      let name = ExactName(String(decoding: token.content, as: UTF8.self))
+      if let place = places[name] {
         tokens[place].token = token
         continue
       }
-      places[token.content] = tokens.count
-      if let id = optionalID(of: token.content) {
+      places[name] = tokens.count
+      if let id = ids[name] {
         tokens.append((id, token))
       } else {
         tokens.append((.integer(next), token))
@@ -153,17 +172,5 @@ package struct CLIPVocabulary: Sendable {
       }
     }
     return tokens.map { $0.token.json(id: $0.id) }
-  }
-
-  private func id(of token: String) throws(TokenizerError) -> JSONValue {
-    guard let id = optionalID(of: Array(token.utf8)) else {
-      throw TokenizerError("vocab.json: \(quoted(token)) is missing")
-    }
-    return id
-  }
-
-  private func optionalID(of token: [UInt8]) -> JSONValue? {
-    // Special tokens are the last of published vocabularies.
-    pieces.last { $0.key.utf8.count == token.count && $0.key.utf8.elementsEqual(token) }?.value
   }
 }

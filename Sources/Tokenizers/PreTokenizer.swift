@@ -60,6 +60,11 @@ struct PreTokenizer: Sendable {
         "a pre-tokenizer of \(steps.count) steps (at most \(TokenizerLimits.preTokenizerSteps) are)",
         at: "pre_tokenizer")
     }
+    let byteLevels = steps.count { if case .byteLevel = $0 { true } else { false } }
+    guard byteLevels <= 1 else {
+      // Each makes two bytes of most bytes.
+      throw .unsupported("a pre-tokenizer with \(byteLevels) byte levels", at: "pre_tokenizer")
+    }
   }
 
   /// The words of a section of text.

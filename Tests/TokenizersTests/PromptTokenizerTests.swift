@@ -133,7 +133,7 @@ import Tokenizers
       ("a b\na b", nil, "the piece \"ab\" appears twice"),
       ("日 本", nil, "\"日\" is not in the vocabulary"),
       ("a b", [1], "vocab.json: expected an object, found an array of 1"),
-      ("a b", ["a": 0], "vocab.json: \"<|startoftext|>\" is missing"),
+      ("a b", ["a": 0], "vocab.json: \"<|startoftext|>\" or \"<|endoftext|>\" is missing"),
       (
         "a b", ["a": 0, "b": 1, "<|startoftext|>": 2, "<|endoftext|>": 3],
         "\"ab\" is not in the vocabulary"

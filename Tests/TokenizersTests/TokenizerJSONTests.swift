@@ -96,6 +96,19 @@ import Tokenizers
       ["model": ["type": "WordPiece"]],
       "a model of type \"WordPiece\" (only BPE and Unigram are) is not supported"
     ),
+    (
+      ["model": ["type": "Unigram", "vocab": [["a", 0]], "unk_id": 1]],
+      "model.unk_id: the id 1 is outside the vocabulary of 1"
+    ),
+    (
+      ["model": ["type": "Unigram", "vocab": [["a"]], "unk_id": 0]],
+      "model.vocab[0]: expected a piece and its score, found an array of 1"
+    ),
+    (
+      ["model": ["type": "Unigram", "vocab": [["a", 0], ["a", 1]], "unk_id": 0]],
+      "model.vocab[1]: the piece \"a\" is empty or appears twice"
+    ),
+    (["model": ["type": "Unigram", "vocab": [["a", 0]]]], "model.unk_id: expected an id"),
     (["model": ["vocab": [1, 2]]], "model.vocab: expected an object, found an array of 2"),
     (["model": ["vocab": ["a": "0"]]], "expected an id from 0 to 2147483647, found \"0\""),
     (["model": ["vocab": ["a": -1]]], "expected an id from 0 to 2147483647, found -1"),

@@ -1,3 +1,4 @@
+import Foundation
 import StrictJSON
 import Testing
 import Tokenizers
@@ -28,6 +29,11 @@ import Tokenizers
     ["id": .integer(id), "content": .string("\(id)" + String(repeating: "a", count: 65_000))]
   }
 
+  /// A trie of one unit, and the text.
+  private static let longMap = Data(
+    [4, 0, 0, 0, 0, 0, 0, 0] + Array(repeating: UInt8(ascii: "a"), count: 300)
+  ).base64EncodedString()
+
   private static let special: JSONValue = ["SpecialToken": ["id": "x"]]
 
   static let faults: [(file: JSONValue, reason: String)] = [
@@ -57,6 +63,21 @@ import Tokenizers
           "pretokenizers": .array(Array(repeating: ["type": "Metaspace"], count: 17)),
         ],
       ], "a pre-tokenizer of 17 steps (at most 16 are) is not supported"
+    ),
+    // Each step would make two bytes of most bytes.
+    (
+      [
+        "model": model,
+        "pre_tokenizer": [
+          "type": "Sequence",
+          "pretokenizers": .array(Array(repeating: ["type": "ByteLevel"], count: 16)),
+        ],
+      ], "a pre-tokenizer with 16 byte levels is not supported"
+    ),
+    // A map of characters with a replacement of 300 letters.
+    (
+      normalizer([["type": "Precompiled", "precompiled_charsmap": .string(longMap)]]),
+      "a replacement of 300 bytes (at most 256 are) is not supported"
     ),
     // 500 times the same list of 1,000 ids.
     (
