@@ -19,19 +19,6 @@ struct ModelKindTests {
     ),
     ("a DoRA adapter", ["diffusion_model.a.lora_A.weight", "diffusion_model.a.dora_scale"]),
     ("a LoKr adapter", ["lora_unet_a.lokr_w1", "lora_unet_a.lokr_w2"]),
-    ("a FLUX.1 transformer", ["double_blocks.0.img_attn.qkv.weight", "img_in.weight"]),
-    (
-      "a FLUX.1 transformer",
-      [
-        "single_transformer_blocks.0.attn.to_q.weight",
-        "single_transformer_blocks.0.attn.to_k.weight",
-        "single_transformer_blocks.0.attn.to_v.weight",
-        "single_transformer_blocks.1.attn.to_q.weight",
-        "single_transformer_blocks.1.attn.to_k.weight",
-        "single_transformer_blocks.1.attn.to_v.weight",
-        "single_transformer_blocks.0.proj_mlp.weight",
-      ]
-    ),
     ("a Stable Diffusion 3 transformer", ["joint_blocks.0.x_block.attn.qkv.weight"]),
     (
       "a Stable Diffusion XL model",

@@ -15,12 +15,12 @@ extension Flux {
       "tiny-flux",
       FluxConfiguration(
         headCount: 2, axes: [16, 56, 56], doubleLayerCount: 1, singleLayerCount: 2, textWidth: 256,
-        pooledWidth: 64, latentChannels: 16, hasGuidance: true),
+        pooledWidth: 256, latentChannels: 16, hasGuidance: true),
       T5Encoder.Configuration(
         width: 256, layerCount: 2, headCount: 4, feedForwardWidth: 512, vocabularySize: 1024,
         sharesPositionBias: true),
       CLIPTextEncoder.Configuration(
-        width: 64, layerCount: 2, feedForwardWidth: 256, vocabularySize: 1024),
+        width: 256, layerCount: 2, feedForwardWidth: 512, vocabularySize: 1024),
       autoencoder(channels: [16, 16, 32, 32], blocksPerLevel: 1, groups: 8),
       dev(side: 128, steps: 4, maxSequenceLength: 64), pieceCount: 1000),
   ]
