@@ -4,10 +4,11 @@
     swift build -c release --product auraflow
     python tools/benchmarks/memory.py --folder /tmp/models                 # Q4_K, about 30 minutes
     python tools/benchmarks/memory.py --folder /tmp/models --types q4_K --sizes 512 --budgets 1GiB,2GiB,max
+    python tools/benchmarks/memory.py --folder /tmp/models --preset flux-schnell --schedule 4 --budgets max,1.5GiB
 
 Makes the models with `auraflow synthesize` where they are missing (4.8 GB for q4_K). Each run is put into a control
 group whose limit is its budget, if this user may make one (root, version 1 or 2), and is stopped after --steps of a
-50-step schedule: what a schedule needs in memory does not depend on how far it gets. A second run of as many steps goes
+schedule of --schedule steps: what a schedule needs in memory does not depend on how far it gets. A second run of as many steps goes
 on to the picture. `cold` runs begin without the file in the page cache. Prints Markdown.
 """
 
@@ -136,7 +137,8 @@ def measure(options, model: str, kind: str, out: str):
     for _ in range(options.rounds):
         for size, budget, cache in combinations:
             runs[size, budget, cache].append(
-                generate(options, model, size, budget, 50, options.steps, cache == "cold", out))
+                generate(
+                    options, model, size, budget, options.schedule, options.steps, cache == "cold", out))
     for size, budget, cache in combinations:
         wants_picture = options.picture and cache == "warm"
         whole = generate(options, model, size, budget, options.steps, None, False, out) if wants_picture else None
@@ -146,6 +148,8 @@ def measure(options, model: str, kind: str, out: str):
 def main():
     parser = common.parser(__doc__)
     parser.add_argument("--folder", required=True, help="where the models are, or are made")
+    parser.add_argument("--preset", default="auraflow-v0.3", help="the model's sizes, see synthesize --help")
+    parser.add_argument("--schedule", type=int, default=50, help="steps of the schedule")
     parser.add_argument("--types", default="q4_K", help="types of weights")
     parser.add_argument("--sizes", default="512,1024", help="widths of the pictures")
     parser.add_argument("--budgets", default="max,2GiB,1GiB", help="values of --memory")
@@ -158,14 +162,14 @@ def main():
     options = parser.parse_args()
     common.print_head(options, {})
     common.print_columns(
-        "type:", "size", "--memory:", "cache:", "peak MiB, 50-step schedule", "peak MiB, to the picture",
+        "type:", "size", "--memory:", "cache:", f"peak MiB, {options.schedule}-step schedule", "peak MiB, to the picture",
         "seconds per step", "MiB read from disk in the last step", "note:")
     for kind in options.types.split(","):
-        model = str(pathlib.Path(options.folder) / f"auraflow-v0.3-{kind}.gguf")
+        model = str(pathlib.Path(options.folder) / f"{options.preset}-{kind}.gguf")
         if not os.path.exists(model):
             os.makedirs(options.folder, exist_ok=True)
             subprocess.run(
-                [options.program, "synthesize", "--preset", "auraflow-v0.3", "--type", kind, model], check=True)
+                [options.program, "synthesize", "--preset", options.preset, "--type", kind, model], check=True)
         with tempfile.TemporaryDirectory() as folder:
             measure(options, model, kind, f"{folder}/a.png")
 

@@ -44,14 +44,16 @@ struct PlanReport {
     }
     if let plan = plans.last(where: \.fits) {
       lines += ["", "  stages with \(plan.budget.map(formattedBytes) ?? "no limit"):"]
-      lines.append("  stage         weights      resident     activations  peak")
+      let width = plan.stages.reduce(13) { max($0, $1.name.count) }
+      lines.append(
+        "  \("stage".padded(width)) weights      resident     activations  peak")
       for stage in plan.stages {
         let sizes = [
           stage.weightBytes, stage.keptBytes, stage.activationBytes,
           plan.peakBytes(of: stage),
         ]
         lines.append(
-          "  \(stage.name.padded(13)) "
+          "  \(stage.name.padded(width)) "
             + sizes.map { formattedBytes($0).padded(12) }.joined(separator: " "))
       }
     }
