@@ -45,15 +45,18 @@ extension ArchiveCache {
       family.slots.map { slot in
         let path = paths.part(slot) ?? paths.model
         let finder = path.flatMap { try? ModelFinder($0, for: [slot], of: family, self) }
-        return finder?.candidates[slot] != nil
+        return finder?.candidates[slot]
       }
     }
     // The denoiser's place is the first.
     let best = catalog.families.indices.max { left, right in
-      func rank(_ family: Int) -> (Int, Int, Int, Int) {
-        (
-          found[family].first == true ? 1 : 0, paths.fit(catalog.families[family]) ? 1 : 0,
-          found[family].count { $0 }, -family
+      func rank(_ family: Int) -> (Int, Int, Int, Int, Int) {
+        let (slots, files) = (catalog.families[family].slots, found[family])
+        // What looks like one network may be its kin.
+        let sure = zip(slots, files).count { slot, files in files?.first?.isSure(of: slot) == true }
+        return (
+          files.first.flatMap { $0 } == nil ? 0 : 1, paths.fit(catalog.families[family]) ? 1 : 0,
+          sure, files.count { $0 != nil }, -family
         )
       }
       return rank(left) < rank(right)

@@ -119,6 +119,11 @@ package struct ArchiveContents: Sendable {
       ? wanted.map { place.placed(slot, as: $0) } : place
   }
 
+  /// Whether a network of a slot lies in it that is not only kin of it.
+  func isSure(of slot: Slot) -> Bool {
+    places.contains { slot.network($0.network.id) != nil }
+  }
+
   private func index(of slot: Slot) -> Int? {
     let hasSiblings = !catalog.siblings(of: slot).isEmpty
     return slot.networks.lazy.compactMap { network in

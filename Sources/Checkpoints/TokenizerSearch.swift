@@ -39,7 +39,7 @@ struct TokenizerSearch {
     ModelFileError(
       path: source.path, kind: .unsupported,
       fault: "is \(source.form?.phrase ?? "another tokenizer"), where \(place.flag) takes "
-        + "\(place.form.phrase) (\(place.published))")
+        + "\(place.form.phrase): \(place.published)")
   }
 
   private func named(_ path: String) throws(ModelFileError) -> TokenizerSource {

@@ -69,7 +69,10 @@ struct TokenizerFiles {
   private func settings(of document: JSONDocument) throws(ModelFileError) -> JSONValue {
     switch form {
     case .clip: return CLIPFiles.settings
-    case .unigram: return unigramSettings
+    case .unigram:
+      let added = try document.parsed()["added_tokens"]?.arrayValue ?? []
+      return unigramSettings(
+        sentinels: added.count { $0["content"]?.stringValue?.hasPrefix("<extra_id_") == true })
     case .sentencePieceBytePairs: break
     }
     // T5 models fill up with id 0.
@@ -87,10 +90,14 @@ struct TokenizerFiles {
   }
 
   /// What T5's tokenizers have in common.
-  private var unigramSettings: JSONValue {
+  ///
+  /// - Parameter sentinels: tokens beyond the pieces that stand for gaps, `<extra_id_0>` and so on.
+  /// - Returns: the content of tokenizer_config.json.
+  private func unigramSettings(sentinels: Int) -> JSONValue {
     [
       "tokenizer_class": .string(className), "clean_up_tokenization_spaces": true,
-      "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>", "extra_ids": 100,
+      "eos_token": "</s>", "pad_token": "<pad>", "unk_token": "<unk>",
+      "extra_ids": .integer(sentinels),
       "model_max_length": 512,
     ]
   }
@@ -102,7 +109,7 @@ struct TokenizerFiles {
     guard form != .unigram else {
       return [
         ("spiece.model", model),
-        ("tokenizer_config.json", FolderDescriptions.bytes(unigramSettings)),
+        ("tokenizer_config.json", FolderDescriptions.bytes(unigramSettings(sentinels: 100))),
       ]
     }
     let vocabulary = try tokenizer.tokenizing { () throws(TokenizerError) in

@@ -183,7 +183,7 @@ struct SeveralTokenizersTests {
       #expect(
         error?.fault
           == "is a T5 tokenizer (SentencePiece unigram), where --clip-tokenizer takes a CLIP "
-          + "tokenizer (nowhere/clip)")
+          + "tokenizer: nowhere/clip")
     }
     for name in ["tokenizer", "tokenizer/merges.txt"] {
       let error = fault(ModelPaths(model: pipeline, tokenizer: "\(pipeline)/\(name)"))
