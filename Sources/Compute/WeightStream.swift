@@ -3,6 +3,8 @@
 package struct WeightStream: Sendable {
   /// What is used together, perhaps several times, before the rest.
   private let layers: [[any WeightStorage]]
+  /// Bytes of each weight, which may be stored in several places.
+  private let weightBytes: [Int]
   /// Weights that are asked for while one is used, or several are together. More would only push
   /// each other out of a page cache that is as small as the budget.
   private static let ahead = 2
@@ -12,15 +14,20 @@ package struct WeightStream: Sendable {
   ///   - repeats: whether the first follows the last.
   package init(_ layers: [[WeightMatrix]], repeats: Bool = false) {
     var seen: Set<ObjectIdentifier> = []
-    self.layers = layers.map { layer in
-      layer.flatMap { $0.segments.map(\.storage) }
-        .filter { seen.insert(ObjectIdentifier($0)).inserted }
+    let weights = layers.map { layer in
+      layer.map { weight in
+        weight.segments.map(\.storage).filter { seen.insert(ObjectIdentifier($0)).inserted }
+      }.filter { !$0.isEmpty }
     }
-    let storages = self.layers.flatMap { $0 }
-    for (index, storage) in storages.enumerated() {
-      let next = index + 1..<index + 1 + min(Self.ahead, storages.count - 1)
-      storage.precede(
-        next.filter { repeats || $0 < storages.count }.map { storages[$0 % storages.count] })
+    self.layers = weights.map { $0.flatMap { $0 } }
+    let order = weights.flatMap { $0 }
+    weightBytes = order.map { $0.reduce(0) { $0 + $1.byteCount } }
+    for (index, storages) in order.enumerated() {
+      let next = (index + 1..<index + 1 + min(Self.ahead, order.count - 1))
+        .filter { repeats || $0 < order.count }.flatMap { order[$0 % order.count] }
+      for (place, storage) in storages.enumerated() {
+        storage.precede(Array(storages[(place + 1)...]) + next)
+      }
     }
   }
 
@@ -87,7 +94,7 @@ package struct WeightStream: Sendable {
   /// Most bytes that are prefetched. They lie in the system's page cache, which a limit
   /// on the whole process's memory counts too.
   package var aheadBytes: Int {
-    storages.map(\.byteCount).sorted().suffix(Self.ahead).reduce(0, +)
+    weightBytes.sorted().suffix(Self.ahead).reduce(0, +)
   }
 
   /// The most that can stay resident if everything else has to pass through the same memory. What

@@ -52,7 +52,7 @@ struct PlanCommand: AsyncParsableCommand {
   var steps: Int?
 
   @Option(
-    name: [.long, .customLong("cfg-scale"), .customLong("cfg")],
+    name: [.long, .customLong("cfg-scale"), .customLong("cfg"), .customLong("true-cfg-scale")],
     help: ArgumentHelp("Guidance; 1 and below halve the work.", valueName: "scale"))
   var guidanceScale: Double?
 

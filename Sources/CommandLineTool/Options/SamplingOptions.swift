@@ -24,7 +24,8 @@ struct SamplingOptions: ParsableArguments {
   var steps: Int?
 
   @Option(
-    name: [.long, .customLong("cfg-scale"), .customLong("cfg")], parsing: .unconditional,
+    name: [.long, .customLong("cfg-scale"), .customLong("cfg"), .customLong("true-cfg-scale")],
+    parsing: .unconditional,
     help: ArgumentHelp(
       "How strictly to follow the prompt; 1 and below halve the work and ignore the negative "
         + "prompt.", valueName: "scale"))

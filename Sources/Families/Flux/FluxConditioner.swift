@@ -44,8 +44,8 @@ package struct FluxConditioner: Conditioner {
   package func condition(
     _ prompts: [Tokens], on device: any ComputeDevice
   ) throws(ComputeError) -> [FluxTransformer.Context] {
-    let pooled = try pooledEncoder(prompts.map(\.pooled), on: device)
     let texts = try textEncoder(prompts.map(\.text), on: device)
+    let pooled = try pooledEncoder(prompts.map(\.pooled), on: device)
     var contexts: [FluxTransformer.Context] = []
     for (text, states) in zip(texts, pooled) {
       // The end token's state, which has seen the whole prompt.
