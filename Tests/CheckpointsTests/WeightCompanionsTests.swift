@@ -185,6 +185,8 @@ struct WeightCompanionsTests {
     let text =
       ["q", "k", "v", "o"].map { "te.encoder.block.0.layer.0.SelfAttention.\($0).weight" }
       + ["te.encoder.final_layer_norm.weight", "te.shared.weight"]
+      // What tells UMT5 from T5.
+      + ["te.encoder.block.1.layer.0.SelfAttention.relative_attention_bias.weight"]
     let extra = [
       "first_stage_model.loss.logvar", "first_stage_model.model_ema.decay",
       "te.decoder.block.0.layer.0.SelfAttention.q.SCB", "te.lm_head.weight",
