@@ -124,6 +124,89 @@ struct AttentionTests {
     }
   }
 
+  @Test("heads that are scaled and turned on their way give the bits of heads that were before")
+  func preparing() throws {
+    let shape = Shape(heads: 2, headDimension: 20, tokens: 230)
+    let (q, k, v) = (try values("q", shape), try values("k", shape), try values("v", shape))
+    let weights = ["wq", "wk"].map { SeededWeights.values($0, count: shape.headDimension) }
+    let angles = try Matrix(
+      SeededWeights.values("angles", count: 200 * shape.headDimension), rows: 200,
+      columns: shape.headDimension)
+    let norm = HeadPreparation.Normalization(
+      .rootMeanSquare, epsilon: 1e-6, queryWeight: weights[0], keyWeight: weights[1])
+    let preparations = [
+      HeadPreparation(rows: 0..<30, norm), HeadPreparation(rows: 30..<230, norm, rotation: angles),
+    ]
+    for kernels in KernelSelection.available {
+      let device = CPUDevice(threadCount: 2, kernels: kernels)
+      let before = try [(q, weights[0]), (k, weights[1])].map { heads, weight in
+        try prepared(heads, weight, angles, from: 30, shape, kernels)
+      }
+      func run(_ q: Matrix, _ k: Matrix, _ preparations: [HeadPreparation]) throws -> [Float] {
+        let result = try Matrix(rows: shape.tokens, columns: q.columns)
+        try device.attend(
+          Attention(
+            q, k, v, sequences: [AttentionSequence(ranges: [0..<shape.tokens])],
+            headDimension: shape.headDimension, preparing: preparations, scale: 0.2), into: result)
+        return result.values
+      }
+      #expect(try run(q, k, preparations) == run(before[0], before[1], []), "\(kernels.name)")
+    }
+  }
+
+  /// Heads divided by their root mean square, scaled, and from a row on turned by angles.
+  private func prepared(
+    _ heads: Matrix, _ weight: [Float], _ angles: Matrix, from first: Int, _ shape: Shape,
+    _ kernels: KernelSet
+  ) throws -> Matrix {
+    let result = try Matrix(heads.values, rows: heads.rows, columns: heads.columns)
+    for row in 0..<heads.rows {
+      for head in 0..<shape.heads {
+        let place = result.row(row) + head * shape.headDimension
+        weight.withUnsafeBufferPointer { weight in
+          var arguments = NormalizedRow(
+            .rootMeanSquare, source: place, epsilon: 1e-6, weight: weight.baseAddress,
+            result: place, count: shape.headDimension)
+          kernels.elementwise.normalize(&arguments)
+        }
+        guard row >= first else { continue }
+        for pair in 0..<shape.headDimension / 2 {
+          let (x, y) = (place[2 * pair], place[2 * pair + 1])
+          let (cosine, sine) = (
+            angles.row(row - first)[2 * pair], angles.row(row - first)[2 * pair + 1]
+          )
+          (place[2 * pair], place[2 * pair + 1]) = (x * cosine - y * sine, x * sine + y * cosine)
+        }
+      }
+    }
+    return result
+  }
+
+  @Test("in causal attention a row is what it is with nothing behind it", arguments: [1, 77, 400])
+  func causal(tokens: Int) throws {
+    let shape = Shape(heads: 2, headDimension: 20, tokens: tokens)
+    let (q, k, v) = (try values("q", shape), try values("k", shape), try values("v", shape))
+    for kernels in KernelSelection.available {
+      let device = CPUDevice(threadCount: 2, kernels: kernels)
+      func run(rows: Range<Int>, isCausal: Bool) throws -> Matrix {
+        let result = try Matrix(rows: rows.count, columns: q.columns)
+        try device.attend(
+          Attention(
+            q.rows(rows), k.rows(rows), v.rows(rows),
+            sequences: [AttentionSequence(ranges: [0..<rows.count])],
+            headDimension: shape.headDimension, isCausal: isCausal, scale: 0.2), into: result)
+        return result
+      }
+      let result = try run(rows: 0..<tokens, isCausal: true)
+      for row in [0, tokens / 3, tokens / 2, tokens - 1] {
+        let alone = try run(rows: 0..<row + 1, isCausal: false)
+        #expect(
+          result.rows(row..<row + 1).values == alone.rows(row..<row + 1).values,
+          "\(kernels.name), row \(row)")
+      }
+    }
+  }
+
   @Test("results are the same bits for any number of threads and any sequence beside them")
   func determinism() throws {
     let shape = Shape(heads: 2, headDimension: 64, tokens: 300)

@@ -38,6 +38,10 @@ struct ProductInputTests {
         x, .none, scale: modulation.rows(0..<1), shift: modulation.rows(1..<2), epsilon: 0),
       .rootMeanSquare(x, weight: modulation.rows(0..<1).values, epsilon: 1e-6),
       .gated(.silu, x, times: values), .gated(.geluTanh, x, times: values),
+      .normalized(
+        x, weight: modulation.rows(0..<1).values, bias: modulation.rows(1..<2).values,
+        epsilon: 1e-5), .activated(.geluQuick, x),
+      .joined(x.columns(0..<200), .geluTanh, values.columns(200..<columns)),
     ]
     return try made.map { input in
       let stored = try Matrix(rows: rows, columns: columns)
@@ -82,15 +86,17 @@ struct ProductInputTests {
     }
     let (a, b) = (doubles(x, row: 0), doubles(values, row: 0))
     let square = a.reduce(0) { $0 + $1 * $1 } / 512
+    func gelu(_ x: Double) -> Double {
+      x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
+    }
     let expected = [
       modulated(layerNorm(a)), modulated(layerNorm((0..<512).map { a[$0] + b[$0] * shift[$0] })),
       modulated(a), (0..<512).map { a[$0] / (square + 1e-6).squareRoot() * scale[$0] },
       (0..<512).map { a[$0] / (1 + exp(-a[$0])) * b[$0] },
-      (0..<512).map { index in
-        let x = a[index]
-        return x / (1 + exp(-2 * (2 / Double.pi).squareRoot() * (x + 0.044715 * x * x * x)))
-          * b[index]
-      },
+      (0..<512).map { gelu(a[$0]) * b[$0] },
+      zip(layerNorm(a), zip(scale, shift)).map { $0 * $1.0 + $1.1 },
+      a.map { $0 / (1 + exp(-1.702 * $0)) },
+      (0..<512).map { $0 < 200 ? a[$0] : gelu(b[$0]) },
     ]
     #expect(inputs.count == expected.count)
     for (index, (input, exact)) in zip(inputs, expected).enumerated() {
@@ -114,6 +120,24 @@ struct ProductInputTests {
         .matrix(rows: 30 + index, columns: columns).segments
     }
     return WeightMatrix(segments: segments, columns: columns, scale: scale)
+  }
+
+  @Test("some rows of a weight give the same columns of a product, across its segments")
+  func someRows() throws {
+    let x = try matrix("x", rows: 9, columns: columns)
+    for scale in [WeightScale.one, .rows((0..<61).map { Float($0) / 8 - 2 })] {
+      let whole = weight((.q4_K, .q8_0), scale: scale)
+      for kernels in KernelSelection.available {
+        let device = CPUDevice(threadCount: 2, kernels: kernels)
+        let expected = try Matrix(rows: 9, columns: 61)
+        try device.multiply(x, by: whole, into: expected)
+        for rows in [0..<61, 0..<1, 7..<30, 29..<31, 30..<61, 5..<5] {
+          let result = try Matrix(rows: 9, columns: rows.count)
+          try device.multiply(x, by: whole.rows(rows), into: result)
+          #expect(result.values == expected.columns(rows).values, "\(kernels.name), \(rows)")
+        }
+      }
+    }
   }
 
   @Test("factors of rows meet their rows, in products and where weights are decoded")
