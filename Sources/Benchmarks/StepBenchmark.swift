@@ -3,12 +3,16 @@ import ComputeCPU
 import Diffusion
 import Machine
 
-/// What one step with guidance took, by kind of work.
+/// What one step took, by kind of work.
 package struct StepResult: Sendable, Encodable {
   package let width: Int
   package let height: Int
-  /// Tokens of both branches together.
+  /// Tokens of all branches together.
   package let tokens: Int
+  /// Tokens of each branch's text.
+  package let textTokens: Int
+  /// Branches of guidance.
+  package let branches: Int
   package let threads: Int
   package let kernels: String
   package let seconds: Double
@@ -16,12 +20,14 @@ package struct StepResult: Sendable, Encodable {
   package let parts: [String: Double]
 }
 
-/// Measures one step of a transformer, both branches of guidance, and what it spends time on.
+/// Measures one step of a transformer, and what it spends time on.
 private struct StepBenchmark<Network: Denoiser> {
   private let denoiser: Network
   private let size: LatentSize
   /// Tokens of each branch's text.
-  private let textTokens = 33
+  private let textTokens: Int
+  /// Branches of guidance.
+  private let branches: Int
   /// Pixels per latent pixel, as in every published model.
   private static var upscaling: Int { 8 }
 
@@ -29,8 +35,12 @@ private struct StepBenchmark<Network: Denoiser> {
   ///   - denoiser: the transformer.
   ///   - width: pixels, rounded down to whole patches.
   ///   - height: pixels, rounded down to whole patches.
-  init(_ denoiser: Network, width: Int, height: Int) {
+  ///   - textTokens: tokens of each branch's text; nil for as many as are usual.
+  ///   - branches: branches of guidance; nil for as many as are usual.
+  init(_ denoiser: Network, width: Int, height: Int, textTokens: Int?, branches: Int?) {
     self.denoiser = denoiser
+    self.textTokens = textTokens ?? denoiser.usualWork.textTokens
+    self.branches = branches ?? denoiser.usualWork.branches
     denoiser.stepStage.weights.keepAll()
     let geometry = denoiser.geometry
     func latents(_ side: Int) -> Int {
@@ -52,17 +62,19 @@ private struct StepBenchmark<Network: Denoiser> {
     let measured = CPUDevice(pool, activations: activations, observer: profile)
     let prompt = try denoiser.blankConditioning(textTokens: textTokens, on: device)
     let prepared = try denoiser.prepare(
-      [prompt, prompt], times: [0.5], guidance: 3.5, size: size, on: device)
+      Array(repeating: prompt, count: branches), times: [0.5], guidance: 3.5, size: size, on: device
+    )
     let latents = try normalLatents(channels: denoiser.geometry.channels, size)
     let session = try denoiser.session(prepared, pictures: 1, on: device)
     let start = ContinuousClock.now
-    _ = try denoiser.predict([latents, latents], session, time: 0, on: measured)
+    _ = try denoiser.predict(
+      Array(repeating: latents, count: branches), session, time: 0, on: measured)
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let rows = denoiser.rowCounts(size, textTokens: textTokens)
     return StepResult(
       width: size.width * Self.upscaling, height: size.height * Self.upscaling,
-      tokens: 2 * (rows.image + rows.context), threads: threads, kernels: device.kernels.name,
-      seconds: seconds,
+      tokens: branches * (rows.image + rows.context), textTokens: textTokens, branches: branches,
+      threads: threads, kernels: device.kernels.name, seconds: seconds,
       parts: Dictionary(
         uniqueKeysWithValues: WorkKind.allCases.map {
           ($0.rawValue, profile.seconds[$0] ?? 0)
@@ -71,19 +83,24 @@ private struct StepBenchmark<Network: Denoiser> {
 }
 
 extension Denoiser {
-  /// Measures one step for a picture, both branches of guidance.
+  /// Measures one step for a picture.
   ///
   /// - Parameters:
   ///   - width: pixels, rounded down to whole patches.
   ///   - height: pixels, rounded down to whole patches.
+  ///   - textTokens: tokens of each branch's text; nil for as many as are usual.
+  ///   - branches: branches of guidance; nil for as many as are usual.
   ///   - threads: threads to compute on.
   ///   - activations: how products quantize their activations.
   /// - Returns: the time, by kind of work.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   package func measureStep(
-    width: Int, height: Int, threads: Int, activations: ActivationPrecision
+    width: Int, height: Int, textTokens: Int? = nil, branches: Int? = nil, threads: Int,
+    activations: ActivationPrecision
   ) throws(ComputeError) -> StepResult {
-    try StepBenchmark(self, width: width, height: height)
-      .run(threads: threads, activations: activations)
+    try StepBenchmark(
+      self, width: width, height: height, textTokens: textTokens, branches: branches
+    )
+    .run(threads: threads, activations: activations)
   }
 }

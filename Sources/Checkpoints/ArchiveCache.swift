@@ -31,8 +31,8 @@ final class ArchiveCache {
 
 extension ArchiveCache {
   /// The family of a model: the one that the pipeline's index names, else the one whose denoiser is
-  /// where the model is said to be, else one that has all parts which are named, else that of which
-  /// most parts are there.
+  /// where the model is said to be, else the one whose settings a file holds, else one that has all
+  /// parts which are named, else that of which most parts are there.
   ///
   /// What cannot be opened tells nothing; it is reported when parts are looked for.
   ///
@@ -49,6 +49,9 @@ extension ArchiveCache {
       }
     }
     // The denoiser's place is the first.
+    if !found.contains(where: { $0.first.flatMap { $0 } != nil }), let family = settingsFamily() {
+      return family
+    }
     let best = catalog.families.indices.max { left, right in
       func rank(_ family: Int) -> (Int, Int, Int, Int, Int) {
         let (slots, files) = (catalog.families[family].slots, found[family])
@@ -62,6 +65,14 @@ extension ArchiveCache {
       return rank(left) < rank(right)
     }
     return best.map { catalog.families[$0] } ?? catalog.fallback
+  }
+
+  /// The family whose settings are in the metadata of what was opened, such as a part that was
+  /// converted by itself; nil where there are none, or those of several families.
+  private func settingsFamily() -> FamilyDescription? {
+    let keys = opened.compactMap(\.archive.gguf).flatMap { $0.metadata.map(\.key) }
+    let families = catalog.families.filter { keys.contains(where: $0.metadata.owns) }
+    return families.count == 1 ? families[0] : nil
   }
 
   /// The family of the class that a pipeline's folder names; nil if there is none.

@@ -43,15 +43,19 @@ package struct WeightMatrix: Sendable {
   /// Scales of the elements (scaled fp8 checkpoints).
   package let scale: WeightScale
   package let segments: [Segment]
+  /// Which of the tensor's rows the first one is.
+  package let firstRow: Int
 
   /// - Precondition: each segment's rows are whole blocks of its type.
   package init(
-    segments: [Segment], columns: Int, scale: WeightScale = .one, name: String = ""
+    segments: [Segment], columns: Int, scale: WeightScale = .one, name: String = "",
+    firstRow: Int = 0
   ) {
     self.segments = segments
     self.columns = columns
     self.name = name
     self.scale = scale
+    self.firstRow = firstRow
     rows = segments.reduce(0) { $0 + $1.rows }
   }
 
@@ -71,7 +75,9 @@ package struct WeightMatrix: Sendable {
       }
       first += segment.rows
     }
-    return WeightMatrix(segments: parts, columns: columns, scale: scale.rows(range), name: name)
+    return WeightMatrix(
+      segments: parts, columns: columns, scale: scale.rows(range), name: name,
+      firstRow: firstRow + range.lowerBound)
   }
 
   /// Dequantizes rows to float32.

@@ -6,8 +6,8 @@ import Synchronization
 /// column of a weight matters.
 ///
 /// A device that it observes measures every product with a named weight. Each row that is
-/// multiplied counts once. Sums are in float64 and in the order of the rows, so that they do not
-/// depend on the number of threads.
+/// multiplied counts once, by whatever parts of the weight. Sums are in float64 and in the order of
+/// the rows, so that they do not depend on the number of threads.
 package final class ActivationSums: WorkObserver {
   /// Memory of one weight's sums.
   private final class Accumulator {
@@ -57,10 +57,9 @@ package final class ActivationSums: WorkObserver {
   package func willMultiply(
     _ input: ProductInput, by weights: [WeightMatrix], on device: CPUDevice
   ) throws(ComputeError) {
-    // Rows of one weight may be multiplied by parts of it.
-    var names: [String] = []
-    for weight in weights where !names.contains(weight.name) { names.append(weight.name) }
-    try add(input, of: names, on: device)
+    // A row may be multiplied by parts of a weight, here and in other products: it counts with the
+    // part that has the weight's first row.
+    try add(input, of: weights.filter { $0.firstRow == 0 }.map(\.name), on: device)
   }
 
   package func did(_ kind: WorkKind, in time: Duration) {}

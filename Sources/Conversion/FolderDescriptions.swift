@@ -2,6 +2,7 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 import StrictJSON
+import Tokenizers
 
 /// The small files of a diffusers folder: configurations, index, scheduler and tokenizers.
 ///
@@ -43,7 +44,9 @@ struct FolderDescriptions {
   private func configuration(of part: ConversionSource.Part, isAlone: Bool) -> JSONValue {
     let stated = part.configuration?.members ?? []
     let side = source.pictureWidth
-    let context = ConfigurationContext(type: type, pictureSide: side, isSynthetic: false)
+    let context = ConfigurationContext(
+      type: type, pictureSide: side, isSynthetic: false,
+      endID: stated.contains { $0.key == "eos_token_id" } ? nil : endID(of: part.slot))
     let maker = JSONValue.Member(
       key: "_name_or_path", value: .string(OwnFolder.Maker.convert.rawValue))
     var own = (isAlone ? [maker] : []) + part.facts.configuration(context)
@@ -59,6 +62,12 @@ struct FolderDescriptions {
     let replaced =
       Set(own.map(\.key)).union([maker.key, "quantization_config", "compression_config"])
     return .object(own + stated.filter { !replaced.contains($0.key) })
+  }
+
+  /// The token that ends a prompt, by a text encoder's tokenizer; nil where none tells.
+  private func endID(of slot: Slot) -> Int? {
+    let tokenizer = source.tokenizers.first { $0.slot == slot }
+    return tokenizer.flatMap { try? Tokenizer($0.source) }?.endOfSequenceID.map { Int($0) }
   }
 
   // MARK: Pipeline

@@ -55,6 +55,9 @@ package protocol Denoiser: Sendable {
 
   // MARK: Measuring
 
+  /// What a usual step has to do: tokens of a branch's text, with those that say nothing but are
+  /// computed, and branches of guidance.
+  var usualWork: (textTokens: Int, branches: Int) { get }
   /// Layers of each stack.
   var layerCounts: [Int] { get }
   /// Rows of the residual stream for latents of a size and a text of some tokens.

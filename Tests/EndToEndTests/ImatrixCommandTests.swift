@@ -38,8 +38,29 @@ struct ImatrixCommandTests {
     "sums and rows of every linear layer are those of hooks on diffusers' modules",
     arguments: ["quantizable", "wide-negative", "tall-truncated"])
   func goldens(_ name: String) async throws {
-    let entries = try await measure(name, threads: 2)
-    let golden = try Golden("imatrix/\(name).safetensors")
+    try expect(try await measure(name, threads: 2), equal: "imatrix/\(name).safetensors")
+  }
+
+  @Test(
+    "of FLUX.1 too, whose fused matrices are several modules there and are multiplied in parts",
+    arguments: ["dev/true-guidance", "schnell/tall", "quantizable/square"])
+  func fusedGoldens(_ name: String) async throws {
+    let parts = name.split(separator: "/").map(String.init)
+    let row = try #require(try FluxRequest.all([parts[0]]).first { $0.name == parts[1] })
+    let model = try SeededWeights.pipelineFolder(row.model, in: "flux-pipelines")
+    let pipeline = try Pipeline(ModelPaths(model: model.path), activations: .exact)
+    let sums = ActivationSums()
+    _ = try await pipeline.measureActivations(
+      of: try row.request(try Golden(row.goldenPath)), into: sums)
+    try expect(
+      sums.entries, equal: "imatrix/flux-\(row.model)-\(row.name).safetensors")
+  }
+
+  /// Checks sums and rows of all layers; where several layers are one weight of ours, of each.
+  private func expect(
+    _ entries: [String: ColumnSquares], equal goldenPath: String
+  ) throws {
+    let golden = try Golden(goldenPath)
     var seen: Set<String> = []
     for stored in golden.names where stored.hasSuffix(ImportanceMatrix.sumsEnding) {
       let layer = String(stored.dropLast(ImportanceMatrix.sumsEnding.count))

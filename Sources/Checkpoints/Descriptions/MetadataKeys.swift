@@ -5,6 +5,9 @@ package struct MetadataKeys: Sendable {
   /// - Parameter prefix: what all of the family's own keys begin with, without the dot.
   package init(prefix: String) { self.prefix = prefix }
 
+  /// Whether a key is one of the family's own.
+  func owns(_ key: String) -> Bool { key.hasPrefix(prefix + ".") }
+
   /// Pixels per row of pictures, unless somebody says otherwise.
   package var width: String { "\(prefix).default.width" }
   /// Rows of pictures.

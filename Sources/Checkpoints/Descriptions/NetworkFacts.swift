@@ -35,10 +35,14 @@ package struct ConfigurationContext: Sendable {
   package let pictureSide: Int?
   /// Whether the model is synthesized: no input has told the rest.
   package let isSynthetic: Bool
+  /// The token that ends a prompt, where the input's configuration does not tell it and its
+  /// tokenizer does.
+  package let endID: Int?
 
-  package init(type: ElementType, pictureSide: Int?, isSynthetic: Bool) {
+  package init(type: ElementType, pictureSide: Int?, isSynthetic: Bool, endID: Int? = nil) {
     self.type = type
     self.pictureSide = pictureSide
     self.isSynthetic = isSynthetic
+    self.endID = endID
   }
 }

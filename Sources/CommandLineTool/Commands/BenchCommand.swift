@@ -29,6 +29,10 @@ struct BenchCommand: AsyncParsableCommand {
 
           auraflow bench matmul
           auraflow bench matmul --types q4_K,q8_0 --rows 1,1088 --json
+
+        FLUX.1-dev has 1536 rows at 512x512 and 4608 at 1024x1024, its single blocks these shapes:
+
+          auraflow bench matmul --rows 1536,4608 --shapes 21504x3072,3072x15360
         """)
 
     @Option(
@@ -138,7 +142,12 @@ struct BenchCommand: AsyncParsableCommand {
   struct Attention: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "attention",
-      abstract: "Softmax attention over a picture's tokens, for AuraFlow's 12 heads of 256.")
+      abstract: "Softmax attention over a picture's tokens, for AuraFlow's 12 heads of 256.",
+      discussion: """
+        FLUX.1 has 24 heads of 128:
+
+          auraflow bench attention --heads 24 --head-dim 128 --tokens 1536,4608
+        """)
 
     @Option(name: .long, help: ArgumentHelp("Tokens, separated by commas.", valueName: "list"))
     var tokens = "1088,4200"

@@ -15,9 +15,11 @@ extension BenchCommand {
       abstract: "One step through the blocks of a transformer file, which need not have all.",
       discussion: """
         The largest square of tokens is the image, the rest registers and text: 1088 tokens are a
-        512x512 picture with 64 others, 4200 a 1024x1024 picture with 104 others.
+        512x512 picture with 64 others, 4200 a 1024x1024 picture with 104 others. FLUX.1-dev has 1536
+        tokens at 512x512 and 4608 at 1024x1024, schnell 1280 and 4352.
 
           auraflow bench block --transformer aura_flow_0.3-Q4_K_S.gguf --tokens 1088
+          auraflow bench block --transformer flux1-dev-Q4_K_S.gguf --tokens 1536
         """)
 
     @Option(
@@ -70,9 +72,13 @@ extension BenchCommand {
   struct Steps: AsyncParsableCommand {
     static let configuration = CommandConfiguration(
       commandName: "step",
-      abstract: "One step with guidance, split by kind of work.",
+      abstract: "One step of a usual run, split by kind of work.",
       discussion: """
+        AuraFlow's step has both branches of guidance and 33 tokens of text in each, one of FLUX.1 has
+        a single branch and all 512 (dev) or 256 (schnell) tokens of a padded prompt.
+
           auraflow bench step --transformer aura_flow_0.3-Q4_K_S.gguf -W 512 -H 512
+          auraflow bench step --transformer flux1-dev-Q4_K_S.gguf --branches 2
         """)
 
     @Option(
@@ -86,6 +92,17 @@ extension BenchCommand {
     @Option(name: [.long, .customShort("H")], help: "Rows.")
     var height = 512
 
+    @Option(
+      name: .long,
+      help: ArgumentHelp(
+        "Branches of guidance, 1 or 2 (default: as generate has them).", valueName: "count"))
+    var branches: Int?
+
+    @Option(
+      name: .long,
+      help: ArgumentHelp("Tokens of each branch's text (default: see above).", valueName: "count"))
+    var textTokens: Int?
+
     @OptionGroup var precision: PrecisionOptions
     @OptionGroup var common: ReportOptions
 
@@ -94,15 +111,21 @@ extension BenchCommand {
         guard (16...16384).contains(width), (16...16384).contains(height) else {
           throw ValidationError("--width and --height must be from 16 to 16384")
         }
+        if let branches, !(1...2).contains(branches) {
+          throw ValidationError("--branches \(branches) is neither 1 nor 2")
+        }
+        if let textTokens, !(1...4096).contains(textTokens) {
+          throw ValidationError("--text-tokens \(textTokens) is outside of 1...4096")
+        }
         let denoiser = try FamilyCatalog.known.denoiser(at: transformer)
         let result = try denoiser.measureStep(
-          width: width, height: height, threads: common.threadCount,
-          activations: precision.activations)
+          width: width, height: height, textTokens: textTokens, branches: branches,
+          threads: common.threadCount, activations: precision.activations)
         if common.json { return try BenchCommand.printJSON([result]) }
         var lines = [
           String(
-            format: "%dx%d, %d tokens of both branches: %.3f s", result.width, result.height,
-            result.tokens, result.seconds)
+            format: "%dx%d, %d tokens%@: %.3f s", result.width, result.height, result.tokens,
+            result.branches > 1 ? " of both branches" : "", result.seconds)
         ]
         var rest = result.seconds
         for (name, seconds) in result.parts.sorted(by: { $0.value > $1.value }) {

@@ -23,6 +23,8 @@ struct ConvertCommand: AsyncParsableCommand {
 
         auraflow convert aura_flow_0.3/ aura-Q4_K_M.gguf --type q4_K_M
         auraflow convert aura_flow_0.3/ aura.gguf --type q8_0 --part transformer
+        auraflow convert flux1-dev.safetensors flux1-dev-Q4_K_S.gguf --type q4_K_S \\
+            --part transformer
         auraflow convert IN.gguf OUT.gguf --type q6_K --vae sdxl_vae.safetensors
         auraflow convert fine_tune.gguf fine_tune/ --type f16
         auraflow convert IN --type q4_K --dry-run

@@ -115,7 +115,7 @@ struct ImatrixCommand: AsyncParsableCommand {
     }
     prompts.noteIdle([.numImages, .output], in: lines, console)
     for note in try pipeline.notes(on: requests) { console.note(note) }
-    if !isGuided {
+    if !isGuided, pipeline.defaults.guidanceScale > 1 {
       console.note("guidance is off: only what the prompts themselves bring about is measured")
     }
     return requests

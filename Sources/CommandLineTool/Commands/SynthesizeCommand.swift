@@ -22,8 +22,8 @@ struct SynthesizeCommand: AsyncParsableCommand {
         auraflow synthesize --preset auraflow-v0.3 --type q4_K test.gguf
         auraflow generate -m test.gguf -p "anything" --steps 1 -o noise.png
 
-      OUT ending in .gguf becomes one file with transformer, text encoder, VAE
-      and tokenizer. OUT ending in / or without extension becomes a diffusers
+      OUT ending in .gguf becomes one file with transformer, text encoders, VAE
+      and tokenizers. OUT ending in / or without extension becomes a diffusers
       folder of f16, bf16 or f32:
 
         auraflow synthesize --preset medium --type f16 test-model/
@@ -35,6 +35,9 @@ struct SynthesizeCommand: AsyncParsableCommand {
         auraflow-v0.2  fewer positions            2.9 GB 4.8 GB 8.8 GB  16 GB
         medium         0.4 billion, 16 layers     164 MB 261 MB 466 MB 852 MB
         tiny           7 million, up to 256x256     4 MB   5 MB   8 MB  14 MB
+        flux-dev       16.9 billion parameters    5.8 GB 9.7 GB  18 GB  34 GB
+        flux-schnell   no distilled guidance      5.8 GB 9.7 GB  18 GB  34 GB
+        tiny-flux      8 million                    4 MB   6 MB  10 MB  16 MB
 
       Types: \(RandomRows.types.map(\.name).joined(separator: ", ")).
       The type is that of the large matrices. In a file, norms and biases are

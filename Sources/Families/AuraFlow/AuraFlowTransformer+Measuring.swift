@@ -3,6 +3,9 @@ import Diffusion
 import Networks
 
 extension AuraFlowTransformer {
+  /// Some 32 words and, as one token, all padding; the prompt and the negative one.
+  package var usualWork: (textTokens: Int, branches: Int) { (33, 2) }
+
   package var layerCounts: [Int] {
     [configuration.doubleLayerCount, configuration.singleLayerCount]
   }

@@ -3,6 +3,12 @@ import Diffusion
 import Networks
 
 extension FluxTransformer {
+  /// Padding is computed as words are, and guidance costs no second branch.
+  package var usualWork: (textTokens: Int, branches: Int) {
+    let defaults = configuration.hasGuidance ? Flux.dev(side: 1024) : Flux.schnell(side: 1024)
+    return (defaults.maxSequenceLength, 1)
+  }
+
   package var layerCounts: [Int] {
     [configuration.doubleLayerCount, configuration.singleLayerCount]
   }

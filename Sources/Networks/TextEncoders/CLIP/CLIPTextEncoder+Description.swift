@@ -121,8 +121,10 @@ extension CLIPTextEncoder.Configuration {
       "vocab_size": .integer(vocabularySize), "bos_token_id": .integer(vocabularySize - 2),
       "eos_token_id": .integer(vocabularySize - 1), "pad_token_id": .integer(vocabularySize - 1),
     ]
-    // An input's own tokenizer says which tokens these are.
+    // An input's own tokenizer says which tokens these are. transformers takes the state of the
+    // first end token, which is another one than the published in a vocabulary of other size.
     let ofInput = context.isSynthetic ? [] : ["bos_token_id", "eos_token_id", "pad_token_id"]
-    return (json.members ?? []).filter { !ofInput.contains($0.key) }
+    let end = context.endID.map { [JSONValue.Member(key: "eos_token_id", value: .integer($0))] }
+    return (json.members ?? []).filter { !ofInput.contains($0.key) } + (end ?? [])
   }
 }
