@@ -80,7 +80,8 @@ extension ArchiveCache {
     guard let path, let index = try? ConfigurationFile.pipelineIndex(HubCache.resolve(path)) else {
       return nil
     }
-    let name = index.json["_class_name"]?.stringValue
+    guard let name = index.json["_class_name"]?.stringValue else { return nil }
     return catalog.families.first { $0.pipelineClass == name }
+      ?? catalog.relative(ofPipelineClass: name)?.family
   }
 }

@@ -9,6 +9,8 @@ package struct ArchiveContents: Sendable {
   let family: FamilyDescription?
   /// For each tensor the part that has it.
   package var parts: [Slot?] { owners.map { $0.map { places[$0].slot } } }
+  /// Whether it has the tensors of a family's denoiser and is not one of its models.
+  let isRelative: Bool
   /// What belongs to weights without being one.
   let companions: WeightCompanions
   /// Tensors of no use, as indices.
@@ -45,6 +47,13 @@ package struct ArchiveContents: Sendable {
         && !companions.refused.contains(index) && !isHarmless(index)
     }
     var faults = companions.faults
+    let relative = Self.relative(places, of: family, in: archive, catalog)
+    isRelative = relative != nil
+    if let (part, kind) = relative {
+      faults[part] = ModelFileError(
+        path: archive.path, kind: .unsupported,
+        fault: "is \(kind.description): \(catalog.advice(about: kind))")
+    }
     let others = OtherForms.faults(among: foreign, of: archive, places, catalog)
     let unknown = UsedLayers(archive, places, owners).faults(among: foreign)
     for (index, part, fault) in others.map({ ($0.index, Optional($0.part), $0.fault) }) + unknown {
@@ -90,6 +99,17 @@ package struct ArchiveContents: Sendable {
   /// Why the file, or something in it, cannot be run as it is.
   package var fault: ModelFileError? {
     faults[nil] ?? places.indices.lazy.compactMap { faults[$0] }.first
+  }
+
+  /// The denoiser, by its index, of what has a family's tensors and is not one of its models.
+  private static func relative(
+    _ places: [PartLocation], of family: FamilyDescription?, in archive: TensorArchive,
+    _ catalog: FamilyCatalog
+  ) -> (part: Int, kind: RelatedKind)? {
+    guard let family, let part = places.firstIndex(where: { $0.slot == family.denoiser }),
+      let kind = catalog.relative(in: archive, at: places[part], of: family)
+    else { return nil }
+    return (part, kind)
   }
 
   /// Whether a denoiser is of the kind that its names say: some names of attention are those of

@@ -62,7 +62,8 @@ enum ForeignQuantization {
       let beginning = record.name.prefix { $0 != "." }
       if rank < found[beginning]?.rank ?? .max { found[beginning] = (rank, record.name, library) }
     }
-    return found.values.sorted { $0.rank < $1.rank }.reversed().map { ($0.tensor, $0.library) }
+    return found.values.sorted { ($0.rank, $0.tensor) > ($1.rank, $1.tensor) }
+      .map { ($0.tensor, $0.library) }
   }
 
   /// What a tensor shows, and how clearly: the least number is the clearest.

@@ -3,13 +3,14 @@ enum ForeignTensors {
   /// Endings of tensors that tools leave beside the weights.
   private static let harmlessEndings = [
     "logit_scale", "scaled_fp8", "spiece_model", "position_ids", "lm_head.weight",
+    "text_projection",
   ]
 
-  /// Beginnings of what a text-to-image model does not use: T5 decoders and what follows them, tiny
-  /// encoders, averaged copies.
+  /// Beginnings of what a text-to-image model does not use: T5 decoders and what follows them,
+  /// CLIP's encoders of pictures, tiny encoders, averaged copies.
   private static let harmlessBeginnings = [
     "dec.", "decoder.block.", "encoder.layers.", "model_ema.", "lm_head.",
-    "decoder.final_layer_norm.", "loss.",
+    "decoder.final_layer_norm.", "loss.", "vision_model.", "visual_projection.",
   ]
 
   /// Whether a tensor that no part has may be there.

@@ -93,8 +93,10 @@ enum MissingParts {
       if let kind = contents.kind {
         return ModelFileError(
           path: archive.path, kind: .unsupported,
-          fault: "is \(kind.description), where a \(part.name) of \(family.modelPhrase) is "
-            + "expected: \(kind.advice)")
+          fault: "is \(kind.description)"
+            + (kind.isRelative
+              ? "" : ", where a \(part.name) of \(family.modelPhrase) is expected")
+            + ": \(kind.advice)")
       }
     }
     let there = contents.places.map(\.slot.name)

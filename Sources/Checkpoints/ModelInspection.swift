@@ -17,6 +17,13 @@ package struct ModelInspection {
   let catalog: FamilyCatalog
   /// The family that it is of; where nothing tells, the catalogue's first.
   package let family: FamilyDescription
+  /// The name of the family, where the pipeline's class or else its denoiser tells it.
+  package var statedFamily: String? {
+    let isTold =
+      isPipelineFolder
+      ? architecture == family.pipelineClass : parts.contains { $0.part == family.denoiser }
+    return isTold && !contents.contains(where: \.isRelative) ? family.name : nil
+  }
   /// How the model is laid out, in words.
   package let layout: String
   /// The architecture by metadata, else by the recognized parts; nil if neither tells.

@@ -9,6 +9,8 @@ struct ModelKind: Sendable {
 
   /// Whether it is a model, but of a family that is not run.
   let isOtherFamily: Bool
+  /// Whether a family that is run says that it is not one of its models.
+  let isRelative: Bool
 
   /// What can be done with a kind.
   private enum Advice {
@@ -21,9 +23,7 @@ struct ModelKind: Sendable {
     /// As a sentence about the families that are run.
     func text(_ catalog: FamilyCatalog) -> String {
       switch self {
-      case .otherFamily:
-        "models of this family cannot be run by this version, only "
-          + catalog.families.map { "\($0.name)'s" }.joined(separator: " and ") + " can"
+      case .otherFamily: catalog.otherFamilyAdvice
       case .otherEncoder: catalog.families.map(\.promptAdvice).joined(separator: "; ")
       case .text(let text): text
       }
@@ -64,8 +64,6 @@ struct ModelKind: Sendable {
     Sign("control_model.", is: "a ControlNet", advice: "ControlNets are not run"),
     Sign("ip_adapter.", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
     Sign("image_proj.", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
-    Sign("distilled_guidance_layer.", is: "a Chroma transformer"),
-    Sign("double_stream_modulation_img", is: "a FLUX.2 transformer"),
     Sign("double_blocks.", ".img_attn_qkv", is: "a HunyuanVideo transformer"),
     Sign("joint_blocks.", ".x_block.", is: "a Stable Diffusion 3 transformer"),
     Sign(
@@ -121,44 +119,23 @@ struct ModelKind: Sendable {
     "hidream": "a HiDream transformer", "cosmos": "a Cosmos transformer",
   ]
 
-  /// Names that are looked at: what a file is shows early, and in names of usual length.
-  private static let (lookedAt, maximumNameLength) = (4096, 256)
-
-  /// All names, each between line feeds, for searching.
-  private struct Names {
-    private let text: [UInt8]
-
-    init(_ records: some Sequence<TensorRecord>) {
-      text =
-        records.lazy.map(\.name).filter { $0.utf8.count <= maximumNameLength }
-        .flatMap { [UInt8(ascii: "\n")] + Array($0.utf8) } + [UInt8(ascii: "\n")]
-    }
-
-    /// Whether a text occurs in a name; beside a line feed at the beginning or end of one.
-    func contain(_ mark: String) -> Bool {
-      let mark = Array(mark.utf8)
-      return text.withUnsafeBytes { text in
-        var rest = text[...]
-        while rest.count >= mark.count, let start = rest.firstIndex(of: mark[0]) {
-          rest = rest[start...]
-          if rest.starts(with: mark) { return true }
-          rest = rest.dropFirst()
-        }
-        return false
-      }
-    }
-  }
-
   /// Tells what an archive is; nil if nothing shows it.
   ///
   /// - Parameters:
   ///   - archive: one in which no part was found.
   ///   - catalog: the families that are run.
   init?(_ archive: TensorArchive, _ catalog: FamilyCatalog) {
-    let records = archive.tensors.records.prefix(Self.lookedAt)
-    let names = Names(records)
-    if let adapter = Self.adapter(names, records) {
+    let names = TensorNameText(archive)
+    if let adapter = Self.adapter(names) {
       self = adapter
+      return
+    }
+    if let kind = catalog.families.lazy.flatMap(\.relatives).first(where: {
+      $0.isShown(by: names)
+    }) {
+      self.init(
+        description: kind.description, advice: catalog.advice(about: kind),
+        isOtherFamily: kind.advice == nil, isRelative: true)
       return
     }
     let (description, advice): (String, Advice)
@@ -178,10 +155,13 @@ struct ModelKind: Sendable {
       description: description, advice: advice.text(catalog), isOtherFamily: advice.isOtherFamily)
   }
 
-  private init(description: String, advice: String, isOtherFamily: Bool = false) {
+  private init(
+    description: String, advice: String, isOtherFamily: Bool = false, isRelative: Bool = false
+  ) {
     self.description = description
     self.advice = advice
     self.isOtherFamily = isOtherFamily
+    self.isRelative = isRelative
   }
 
   // MARK: Adapters
@@ -192,20 +172,23 @@ struct ModelKind: Sendable {
     ("lokr_w", "LoKr"), (".oft_", "OFT"), ("_oft_", "OFT"), (".ia3_", "IA3"), ("_ia3_", "IA3"),
     (".lora_", "LoRA"), (".lora.", "LoRA"),
     ("lora_unet_", "LoRA"), ("lora_te", "LoRA"), ("lora_transformer_", "LoRA"),
-    ("_lora.down", "LoRA"), ("_lora.up", "LoRA"), (".diff\n", "LoRA (full differences)"),
+    ("_lora.down", "LoRA"), ("_lora.up", "LoRA"), ("_lora1.down", "LoRA"), ("_lora2.down", "LoRA"),
+    (".diff\n", "LoRA (full differences)"),
     (".diff_b\n", "LoRA (full differences)"),
   ]
   /// What the rows of an adapter's first matrix count.
   private static let rankMarks = [
-    ".lora_A.", ".lora_down.", ".lora.down.", "_lora.down.", ".hada_w1_b", ".lokr_w1_b",
+    ".lora_A.", ".lora_down.", ".lora.down.", "_lora.down.", "_lora1.down.", ".hada_w1_b",
+    ".lokr_w1_b",
   ]
 
-  private static func adapter(
-    _ names: Names, _ records: ArraySlice<TensorRecord>
-  ) -> ModelKind? {
-    guard let mark = adapterMarks.first(where: { names.contain($0.0) }) else { return nil }
-    let first = records.first { record in
-      record.name.utf8.count <= maximumNameLength
+  private static func adapter(_ names: TensorNameText) -> ModelKind? {
+    // What has quantized weights too is a model, of which a part is kept as products of two.
+    guard !names.contain(".qweight\n"),
+      let mark = adapterMarks.first(where: { names.contain($0.0) })
+    else { return nil }
+    let first = names.records.first { record in
+      record.name.utf8.count <= TensorNameText.maximumNameLength
         && rankMarks.contains { record.name.contains($0) }
     }
     let rank = first?.shape.first.map { "rank \($0)" }

@@ -110,6 +110,14 @@ struct ModelOpener {
 
   private func checkPipelineClass() throws(ModelFileError) {
     guard let index = pipelineIndex, let folder = paths.model else { return }
+    if let name = index.json["_class_name"]?.stringValue,
+      let (kind, _) = cache.catalog.relative(ofPipelineClass: name)
+    {
+      throw ModelFileError(
+        path: folder, kind: .unsupported,
+        fault: "is \(kind.description), as its pipeline's class '\(name.prefix(60))' says: "
+          + cache.catalog.advice(about: kind))
+    }
     let pipelines = cache.catalog.families.map(\.pipelineClass)
     if let name = index.json["_class_name"], !(name.stringValue.map(pipelines.contains) ?? false) {
       throw ModelFileError(

@@ -48,7 +48,7 @@ struct FluxRequest: Sendable, CustomTestStringConvertible {
   }
 
   /// `[images, tokens, (channel, y, x)]` as `[images, channels, height, width]`.
-  private static func unpacked(_ packed: [Float], _ shape: [Int]) -> [Float] {
+  static func unpacked(_ packed: [Float], _ shape: [Int]) -> [Float] {
     let (channels, height, width) = (shape[1], shape[2], shape[3])
     return (0..<packed.count).map { index in
       let (x, y) = (index % width, index / width % height)

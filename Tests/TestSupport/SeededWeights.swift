@@ -22,20 +22,33 @@ package enum SeededWeights {
     }
   }
 
-  /// The tensors that a `weights.json` describes.
+  /// The tensors that a `weights.json` describes, or a layout of such tensors: there each consists
+  /// of runs of values, one after another.
   package static func tensors(
     _ manifest: JSONValue
   ) throws -> [SafetensorsWriter.FloatTensor] {
     let salt = manifest["salt"]?.stringValue ?? ""
     return try (manifest["tensors"]?.arrayValue ?? []).map { entry in
       guard let name = entry["name"]?.stringValue,
-        let shape = entry["shape"]?.arrayValue?.compactMap(\.integerValue),
-        let scale = entry["scale"]?.doubleValue, let offset = entry["offset"]?.doubleValue
+        let shape = entry["shape"]?.arrayValue?.compactMap(\.integerValue)
       else { throw JSONError(offset: 0, fault: "not a weights manifest") }
-      let values = values("\(salt)/\(name)", count: shape.reduce(1, *)).map {
-        Float(offset) + Float(scale) * $0
-      }
+      let runs = entry["parts"]?.arrayValue ?? [entry]
+      let values = try runs.flatMap { try run($0, salt, wholeCount: shape.reduce(1, *)) }
       return .init(name: name, shape: shape, values: values)
+    }
+  }
+
+  /// Values of a tensor from the first to the last that a run names, or all of them.
+  private static func run(
+    _ entry: JSONValue, _ salt: String, wholeCount: Int
+  ) throws -> [Float] {
+    guard let name = entry["name"]?.stringValue,
+      let scale = entry["scale"]?.doubleValue, let offset = entry["offset"]?.doubleValue
+    else { throw JSONError(offset: 0, fault: "not a run of values") }
+    let first = entry["first"]?.integerValue ?? 0
+    let count = entry["count"]?.integerValue ?? wholeCount
+    return values("\(salt)/\(name)", count: first + count)[first...].map {
+      Float(offset) + Float(scale) * $0
     }
   }
 

@@ -18,12 +18,14 @@ package struct FamilyDescription: Sendable {
   package let promptAdvice: String
   /// Models that can be synthesized with random weights.
   package let presets: [ModelPreset]
+  /// Files that are taken for its models and are not run, in the order in which they decide.
+  package let relatives: [RelatedKind]
 
   /// Describes a family; what the parameters mean is said at the properties.
   package init(
     name: String, modelPhrase: String, pipelineClass: String, denoiser: Slot, otherSlots: [Slot],
     metadata: MetadataKeys, variants: [FamilyVariant], promptAdvice: String,
-    presets: [ModelPreset] = []
+    presets: [ModelPreset] = [], relatives: [RelatedKind] = []
   ) {
     self.name = name
     self.modelPhrase = modelPhrase
@@ -34,6 +36,7 @@ package struct FamilyDescription: Sendable {
     self.variants = variants
     self.promptAdvice = promptAdvice
     self.presets = presets
+    self.relatives = relatives
   }
 
   /// The places of its tokenizers, in the order of the slots.

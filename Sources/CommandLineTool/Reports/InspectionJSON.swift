@@ -24,6 +24,7 @@ struct InspectionJSON {
     write("  \"layout\": \(JSONText.quoted(inspection.layout)),\n")
     write(
       "  \"architecture\": \(inspection.architecture.map(JSONText.quoted) ?? "null"),\n")
+    write("  \"family\": \(inspection.statedFamily.map(JSONText.quoted) ?? "null"),\n")
     write("  \"bytes\": \(bytes),\n")
     list("files", inspection.contents.map { .path($0.archive.path) })
     list(

@@ -41,6 +41,7 @@ struct InspectionText {
   mutating func print() {
     line("\(inspection.path): \(inspection.layout)")
     line("architecture: \(inspection.architecture ?? "not stated")")
+    if let family = inspection.statedFamily { line("family: \(family)") }
     for part in inspection.parts {
       let prefix = part.prefix.isEmpty ? "" : ", prefix '\(part.prefix)'"
       line("\(part.part.name): \(part.path) (\(part.scheme) names\(prefix))")

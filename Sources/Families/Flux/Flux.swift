@@ -72,7 +72,8 @@ package enum Flux {
       FamilyVariant(mark: FluxConfiguration.guidanceTensor, dev(side: 1024)),
       FamilyVariant(schnell(side: 1024)),
     ],
-    promptAdvice: "FLUX.1 reads its prompts with T5-XXL v1.1 and CLIP-L", presets: presets)
+    promptAdvice: "FLUX.1 reads its prompts with T5-XXL v1.1 and CLIP-L", presets: presets,
+    relatives: relatives)
 
   /// What the autoencoder multiplies its latents by.
   static let scalingFactor = 0.3611

@@ -26,6 +26,10 @@ package struct FluxConfiguration: Equatable, Sendable {
   static let patchSize = 2
   /// What a distilled guidance shows by.
   static let guidanceTensor = "guidance_in.in_layer.weight"
+  /// All tensors of it, of which one may be missing.
+  static let guidanceTensors = ["in_layer", "out_layer"].flatMap { layer in
+    ["weight", "bias"].map { "guidance_in.\(layer).\($0)" }
+  }
 
   /// Reads the sizes.
   ///
@@ -52,14 +56,16 @@ package struct FluxConfiguration: Equatable, Sendable {
         [shape("\($0).img_mlp.0.bias", 0), shape("\($0).txt_mlp.0.bias", 0)]
       }
       + singles.map { Self.inner(shape("\($0).linear2.weight", 1), shape("\($0).linear2.bias", 0)) }
+    let storedTextWidth = try source.configured("joint_attention_dim", in: 1...1 << 20)
+    let storedPooledWidth = try source.configured("pooled_projection_dim", in: 1...1 << 20)
     let storedHead = try source.configured("attention_head_dim", in: 1...65_536)
     let storedHeads = try source.configured("num_attention_heads", in: 1...65_536)
     guard let headDimension = storedHead ?? mostCommon(norms.map { shape($0, 0) }),
       let hiddenSize = storedHeads.map({ $0 * headDimension }) ?? mostCommon(hidden),
       let feedForwardWidth = mostCommon(widths),
-      let textWidth = shape("txt_in.weight", 1),
-      let pooledWidth = shape("vector_in.in_layer.weight", 1),
-      let features = shape("img_in.weight", 1)
+      let textWidth = storedTextWidth ?? shape("txt_in.weight", 1),
+      let pooledWidth = storedPooledWidth ?? shape("vector_in.in_layer.weight", 1),
+      let features = try Self.featureCount(source)
     else { throw Self.firstMissing(weights) }
     self.headDimension = headDimension
     self.hiddenSize = hiddenSize
@@ -67,9 +73,11 @@ package struct FluxConfiguration: Equatable, Sendable {
     self.textWidth = textWidth
     self.pooledWidth = pooledWidth
     timeWidth = shape("time_in.in_layer.weight", 1) ?? 256
-    latentChannels = try Self.latentChannels(
-      weights, inputs: features, outputs: shape("final_layer.linear.bias", 0))
-    hasGuidance = weights.has(Self.guidanceTensor)
+    guard features % (Self.patchSize * Self.patchSize) == 0 else {
+      throw weights.unfit("img_in.weight", expected: "[hidden, 4 · latent channels]")
+    }
+    latentChannels = features / (Self.patchSize * Self.patchSize)
+    hasGuidance = Self.guidanceTensors.contains(where: weights.has)
     axes = try Self.axes(source, headDimension: headDimension)
     try check(weights)
   }
@@ -82,7 +90,9 @@ package struct FluxConfiguration: Equatable, Sendable {
     guard doubleLayerCount + singleLayerCount > 0, timeWidth % 2 == 0, timeWidth > 0 else {
       throw weights.malformed("the transformer has no layers or a time embedding of odd width")
     }
-    let sizes = [hiddenSize, feedForwardWidth, textWidth, pooledWidth, timeWidth]
+    let sizes = [
+      hiddenSize, feedForwardWidth, textWidth, pooledWidth, timeWidth, latentChannels,
+    ]
     guard sizes.allSatisfy({ (1...1 << 20).contains($0) }) else {
       throw weights.malformed("the transformer's sizes are beyond all known models")
     }
@@ -102,24 +112,15 @@ package struct FluxConfiguration: Equatable, Sendable {
     return columns - rows
   }
 
-  /// Latent channels; a picture may be among the inputs of other kinds of FLUX.1.
-  private static func latentChannels(
-    _ weights: StoredWeights, inputs: Int, outputs: Int?
-  ) throws(ModelFileError) -> Int {
-    let area = patchSize * patchSize
-    if let outputs, inputs > outputs {
-      let kind = inputs == 6 * outputs ? "FLUX.1 Fill" : "FLUX.1 Canny or Depth"
-      throw ModelFileError(
-        path: weights.path, kind: .unsupported,
-        fault:
-          "is \(kind) ('\(weights.storedName("img_in.weight"))' has \(inputs) columns instead of "
-          + "\(outputs)): it takes a picture as input, which is not supported; take FLUX.1 dev or "
-          + "schnell")
-    }
-    guard inputs % area == 0, (1...1024).contains(inputs / area) else {
-      throw weights.unfit("img_in.weight", expected: "[hidden, 4 · latent channels]")
-    }
-    return inputs / area
+  /// Numbers of a patch, by the configuration file where there is one, else by the tensors.
+  private static func featureCount(_ source: PartSource) throws(ModelFileError) -> Int? {
+    let weights = source.weights
+    let found = [
+      weights.dimension("img_in.weight", 1, rank: 2),
+      weights.dimension("final_layer.linear.weight", 0, rank: 2),
+      weights.dimension("final_layer.linear.bias", 0, rank: 1),
+    ]
+    return try source.configured("in_channels", in: 1...4096) ?? mostCommon(found)
   }
 
   /// The axes of positions: tensors tell no more than their sum.

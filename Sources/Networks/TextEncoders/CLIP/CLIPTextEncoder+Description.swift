@@ -62,8 +62,8 @@ enum CLIPNames {
     NameTable(scheme: "Hugging Face", canonical: names),
     NameTable(
       scheme: "transformers 5",
-      rules: names.filter { $0.hasPrefix("text_model.") }.map {
-        NameRule($0, String($0.dropFirst("text_model.".count)))
+      rules: names.map {
+        NameRule($0, $0.hasPrefix("text_model.") ? String($0.dropFirst("text_model.".count)) : $0)
       }),
   ]
 
