@@ -1,4 +1,6 @@
+import Checkpoints
 import Foundation
+import ModelFiles
 import StrictJSON
 import TestSupport
 import Testing
@@ -47,6 +49,40 @@ struct VocabularyTests {
       compared += 1
     }
     #expect(compared > 10)
+  }
+
+  @Test("a unigram model, with its map of characters through the metadata of a file")
+  func unigram() throws {
+    let folder = Fixtures.folder.appendingPathComponent("prompt-tokenizers/unigram")
+    let model = try [UInt8](Data(contentsOf: folder.appendingPathComponent("spiece.model")))
+    let vocabulary = try GGUFVocabulary(sentencePieceModel: model)
+    let map = try #require(vocabulary.characterMap)
+    let temporary = try TemporaryFolder()
+    let path = temporary.path("t5.gguf")
+    let layout = try GGUFWriter.layout(
+      metadata: [
+        ("tokenizer.ggml.model", .string(vocabulary.model)),
+        (
+          "tokenizer.ggml.tokens",
+          .strings(vocabulary.tokens.map { String(decoding: $0, as: UTF8.self) })
+        ),
+        ("tokenizer.ggml.scores", .float32s(vocabulary.scores)),
+        ("tokenizer.ggml.token_type", .int32s(vocabulary.tokenTypes ?? [])),
+        ("tokenizer.ggml.precompiled_charsmap", .bytes(map)),
+      ], tensors: [], path: path)
+    try TensorFileWriter(path: path, overwrite: false, layout: layout).finish()
+    let stored = try GGUFVocabulary(metadataOf: GGUFFile(MappedFile(path: path)))
+    #expect(stored.characterMap == map)
+    let tokenizer = try Tokenizer(ggufVocabulary: stored)
+    let golden = try Fixtures.json("prompt-tokenizers/unigram/golden.json").arrayValue ?? []
+    #expect(golden.count > 100)
+    for value in golden {
+      let text = try #require(value["text"]?.stringValue)
+      let ids = try #require(value["ids"]?.arrayValue).compactMap {
+        $0.integerValue.map(Int32.init)
+      }
+      #expect(tokenizer.encode(text) == ids + [1], "\(text.debugDescription)")
+    }
   }
 
   @Test("a byte-level tokenizer.json has no such list")
