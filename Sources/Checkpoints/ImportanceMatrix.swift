@@ -61,20 +61,20 @@ package struct ImportanceMatrix: Sendable {
     var entries: [String: Entry] = [:]
     var unknownNames: [String] = []
     for entry in found {
-      guard let (name, rowOrder) = catalog.canonical(entry.name) else {
-        unknownNames.append(entry.name)
-        continue
-      }
-      guard let other = entries[name] else {
-        entries[name] = entry
-        continue
-      }
-      // Parts of one tensor of ours meet the same activations.
-      guard rowOrder.sharing != nil, catalog.canonical(other.name)?.rowOrder != rowOrder,
-        other.means.count == entry.means.count
-      else {
-        throw file.malformed(
-          "'\(other.name)' and '\(entry.name)' are the same tensor: expected each once")
+      let canonical = catalog.canonical(entry.name)
+      if canonical.isEmpty { unknownNames.append(entry.name) }
+      for (name, rowOrder) in canonical {
+        guard let other = entries[name] else {
+          entries[name] = entry
+          continue
+        }
+        // Parts of one tensor of ours meet the same activations.
+        guard rowOrder.sharing != nil, other.means.count == entry.means.count,
+          !catalog.canonical(other.name).contains(where: { $0 == (name, rowOrder) })
+        else {
+          throw file.malformed(
+            "'\(other.name)' and '\(entry.name)' are the same tensor: expected each once")
+        }
       }
     }
     guard !entries.isEmpty else {
@@ -98,7 +98,8 @@ package struct ImportanceMatrix: Sendable {
   package func importance(
     of tensorName: String, columns: Int
   ) throws(ModelFileError) -> [Float]? {
-    guard let entry = entries[catalog.canonicalName(tensorName) ?? tensorName] else { return nil }
+    let names = [tensorName] + catalog.canonicalNames(tensorName)
+    guard let entry = names.lazy.compactMap({ entries[$0] }).first else { return nil }
     guard entry.means.count == columns else {
       throw ModelFileError(
         path: path, kind: .contradicted,
@@ -214,24 +215,32 @@ package struct ImportanceMatrix: Sendable {
 }
 
 extension FamilyCatalog {
-  /// Our name for a matrix of a network that is quantized, in whatever naming, behind whatever
-  /// prefix; nil for other names.
-  package func canonicalName(_ name: String) -> String? { canonical(name)?.name }
+  /// Our names for a matrix of a network that is quantized, in whatever naming, behind whatever
+  /// prefix: several where networks share one of their names; none for other names.
+  package func canonicalNames(_ name: String) -> [String] { canonical(name).map(\.name) }
 
   /// The same with which of our rows the tensor has.
-  fileprivate func canonical(_ name: String) -> (name: String, rowOrder: NameRule.RowOrder)? {
-    var best: NameMatcher.Match?
+  fileprivate func canonical(_ name: String) -> [(name: String, rowOrder: NameRule.RowOrder)] {
+    var best: [Int: NameMatcher.Match] = [:]
     matcher.forEachMatch(of: name) { match in
-      let network = networks[matcher.schemes[match.scheme].network]
+      let network = matcher.schemes[match.scheme].network
       // The longest pattern explains most of the name.
-      guard network.convention != nil, match.prefixLength < best?.prefixLength ?? .max else {
-        return
-      }
-      best = match
+      guard networks[network].convention != nil,
+        match.prefixLength < best[network]?.prefixLength ?? .max
+      else { return }
+      best[network] = match
     }
-    guard let best else { return nil }
-    let rule = matcher.schemes[best.scheme].table.rules[best.rule]
-    return rule.canonicalName(best.numbers, levels: 0).map { ($0, rule.rowOrder) }
+    let shortest = best.values.map(\.prefixLength).min()
+    var found: [(name: String, rowOrder: NameRule.RowOrder)] = []
+    for (_, match) in best.sorted(by: { $0.key < $1.key })
+    where match.prefixLength == shortest {
+      let rule = matcher.schemes[match.scheme].table.rules[match.rule]
+      guard let name = rule.canonicalName(match.numbers, levels: 0),
+        !found.contains(where: { $0.name == name })
+      else { continue }
+      found.append((name, rule.rowOrder))
+    }
+    return found
   }
 
   /// The parts that are quantized, in words.

@@ -37,8 +37,8 @@ extension ModelInspection {
 }
 
 extension ImportanceMatrix {
-  package static func canonicalName(_ name: String) -> String? {
-    FamilyCatalog.known.canonicalName(name)
+  package static func canonicalNames(_ name: String) -> [String] {
+    FamilyCatalog.known.canonicalNames(name)
   }
 
   package init(path: String) throws(ModelFileError) { try self.init(path: path, in: .known) }
