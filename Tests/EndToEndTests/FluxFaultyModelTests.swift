@@ -27,7 +27,7 @@ struct FluxFaultyModelTests {
       #expect(!text.contains("\n"))
       checked += 1
     }
-    #expect(checked > 10 || fault == .folded)
+    #expect(checked > 5)
   }
 
   @Test("each tensor of a folder", arguments: FluxFiles.parts, TensorFault.allCases)
@@ -45,8 +45,15 @@ struct FluxFaultyModelTests {
     "transformer": "transformer", "text_encoder_2": "t5xxl", "text_encoder": "clip-l", "vae": "vae",
   ]
 
+  /// Tables whose numbers of rows nothing else tells: vocabularies that are larger than the
+  /// tokenizer's, and positions, of which some fine-tunes have more.
+  static let freeTables = [
+    "shared.weight", "position_embedding.weight", "relative_attention_bias.weight",
+  ]
+
   @Test(
-    "each tensor of files without configurations", arguments: FluxFiles.parts, TensorFault.allCases)
+    "each tensor of files without configurations", arguments: FluxFiles.parts,
+    [TensorFault.dropped, .folded, .shortened])
   func files(_ part: String, _ fault: TensorFault) throws {
     let files = try FluxFiles("real-heads")
     var paths = try files.writeLoose(in: "loose")
@@ -54,7 +61,10 @@ struct FluxFaultyModelTests {
     paths.parts[option] = files.folder.path("damaged.safetensors")
     try eachTensor(
       try files.outside(part), fault, in: files.folder, file: "damaged.safetensors",
-      isIdle: { part == "vae" && $0.hasPrefix("encoder.") }
+      isIdle: { name in
+        part == "vae" && name.hasPrefix("encoder.")
+          || fault != .dropped && Self.freeTables.contains(where: name.hasSuffix)
+      }
     ) { try Pipeline(paths) }
   }
 

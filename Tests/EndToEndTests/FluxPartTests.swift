@@ -65,7 +65,7 @@ struct FluxPartTests {
     try await files.expectGolden(ModelPaths(model: folder.path, clipL: path))
   }
 
-  @Test("CLIP-L in GGUF", arguments: ["", "text_encoders.clip_l.transformer."])
+  @Test("CLIP-L in GGUF", arguments: ["", "te."])
   func gguf(_ prefix: String) async throws {
     let path = folder.path("clip_l.gguf")
     try GGUFWriter.writeHalves(

@@ -30,7 +30,8 @@ extension CLIPTextEncoder.Configuration {
     width = try required(
       storedWidth
         ?? mostCommon(
-          votes("layer_norm1.weight", 0, rank: 1) + votes("self_attn.out_proj.bias", 0, rank: 1)),
+          ["layer_norm1.weight", "layer_norm2.weight", "self_attn.out_proj.bias", "mlp.fc2.bias"]
+            .flatMap { votes($0, 0, rank: 1) }),
       "\(layers)0.layer_norm1.weight", "[width]")
     let storedInner = try source.configured("intermediate_size", in: 1...1 << 20)
     feedForwardWidth = try required(
