@@ -73,7 +73,7 @@ struct ImatrixCommandTests {
       #expect(error < Tolerance.activationSums, "\(ours): \(error)")
       seen.insert(ours)
     }
-    #expect(seen.count > 40)
+    #expect(seen.count >= 40)
     #expect(Set(entries.keys) == seen)
   }
 

@@ -150,6 +150,32 @@ struct MemoryTests {
     #expect(pictures.count == 1)
   }
 
+  /// In processes of their own: what a picture needs counts what is resident before.
+  @Test("the size that is recommended fits into the same memory, and is the largest such")
+  func recommendedSize() throws {
+    let folder = try TemporaryFolder()
+    let model = try ShippedModel.path()
+    func least(_ side: Int) throws -> Int {
+      let plan = try CommandLine.run(
+        ["plan", model, "-W", "\(side)", "-H", "\(side)", "--no-trial", "--json"], in: folder.url)
+      return try #require(try JSONValue(parsing: plan.output)["leastBytes"]?.integerValue)
+    }
+    func outcome(_ side: Int, _ budget: Int) throws -> CommandLine.Outcome {
+      try CommandLine.run(
+        ["generate", "-m", model, "-p", "x", "-W", "\(side)", "-H", "\(side)", "--steps", "1"]
+          + ["--memory", "\(budget)", "-o", "a.png", "--force"], in: folder.url)
+    }
+    let (small, large) = (try least(64), try least(128))
+    let budget = (small + large) / 2
+    let refused = try outcome(128, budget)
+    #expect(small < large && refused.status == 71, "\(refused.errors)")
+    let size = try #require(refused.errors.components(separatedBy: ", or ").last)
+    let sides = size.split(separator: "x").compactMap { Int($0.prefix { $0.isNumber }) }
+    try #require(sides.count == 2 && sides[0] == sides[1] && sides[0] < 128, "\(refused.errors)")
+    #expect(try outcome(sides[0], budget).status == 0)
+    #expect(try outcome(sides[0] + 16, budget).status == 71)
+  }
+
   @Test("plans are never below the measured peak, and above it by little more than their slack")
   func plansAreTrue() throws {
     let folder = try TemporaryFolder()
