@@ -157,7 +157,8 @@ struct MemoryTests {
     let model = try ShippedModel.path()
     func least(_ side: Int) throws -> Int {
       let plan = try CommandLine.run(
-        ["plan", model, "-W", "\(side)", "-H", "\(side)", "--no-trial", "--json"], in: folder.url)
+        ["plan", model, "-p", "x", "-W", "\(side)", "-H", "\(side)", "--steps", "1"]
+          + ["--no-trial", "--json"], in: folder.url)
       return try #require(try JSONValue(parsing: plan.output)["leastBytes"]?.integerValue)
     }
     func outcome(_ side: Int, _ budget: Int) throws -> CommandLine.Outcome {
