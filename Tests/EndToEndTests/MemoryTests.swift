@@ -150,31 +150,39 @@ struct MemoryTests {
     #expect(pictures.count == 1)
   }
 
-  /// In processes of their own: what a picture needs counts what is resident before.
+  /// In processes of their own: what a picture needs counts what is resident before. Next to that
+  /// the sizes of this model are far apart.
   @Test("the size that is recommended fits into the same memory, and is the largest such")
   func recommendedSize() throws {
     let folder = try TemporaryFolder()
-    let model = try ShippedModel.path()
-    func least(_ side: Int) throws -> Int {
+    let model = try syntheticModel(in: folder)
+    func plan(_ side: Int, _ options: [String]) throws -> JSONValue {
       let plan = try CommandLine.run(
         ["plan", model, "-p", "x", "-W", "\(side)", "-H", "\(side)", "--steps", "1"]
-          + ["--no-trial", "--json"], in: folder.url)
-      return try #require(try JSONValue(parsing: plan.output)["leastBytes"]?.integerValue)
+          + ["--no-trial", "--json"] + options, in: folder.url)
+      #expect(plan.status == 0, "\(plan.errors)")
+      return try JSONValue(parsing: plan.output)
     }
-    func outcome(_ side: Int, _ budget: Int) throws -> CommandLine.Outcome {
+    func generate(_ side: Int, _ budget: Int) throws -> CommandLine.Outcome {
       try CommandLine.run(
         ["generate", "-m", model, "-p", "x", "-W", "\(side)", "-H", "\(side)", "--steps", "1"]
           + ["--memory", "\(budget)", "-o", "a.png", "--force"], in: folder.url)
     }
-    let (small, large) = (try least(64), try least(128))
+    func least(_ side: Int) throws -> Int {
+      try #require(try plan(side, [])["leastBytes"]?.integerValue)
+    }
+    let (small, large) = (try least(256), try least(512))
+    try #require(large > small + 16 << 20)
     let budget = (small + large) / 2
-    let refused = try outcome(128, budget)
-    #expect(small < large && refused.status == 71, "\(refused.errors)")
+    let refused = try generate(512, budget)
+    #expect(refused.status == 71, "\(refused.errors)")
     let size = try #require(refused.errors.components(separatedBy: ", or ").last)
     let sides = size.split(separator: "x").compactMap { Int($0.prefix { $0.isNumber }) }
-    try #require(sides.count == 2 && sides[0] == sides[1] && sides[0] < 128, "\(refused.errors)")
-    #expect(try outcome(sides[0], budget).status == 0)
-    #expect(try outcome(sides[0] + 16, budget).status == 71)
+    try #require(sides.count == 2 && sides[0] == sides[1] && sides[0] < 512, "\(refused.errors)")
+    let outcome = try generate(sides[0], budget)
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    // Sizes go down by twentieths, in multiples of 16.
+    #expect(try generate(sides[0] + 32, budget).status == 71)
   }
 
   @Test("plans are never below the measured peak, and above it by little more than their slack")
