@@ -44,7 +44,7 @@ struct TokenizerFiles {
             try CLIPVocabulary(merges: merges.bytes).json
           })
       return [("vocab.json", names), ("merges.txt", merges.bytes)]
-        + files(companions.settings?.json ?? CLIPFiles.settings, companions)
+        + files(companions.settings?.json ?? CLIPVocabulary.configuration, companions)
     case .sentencePiece(let file): return try pieceFiles([UInt8](file.bytes))
     case .embeddedSentencePiece(let bytes, _): return try pieceFiles(bytes)
     case .vocabulary:
@@ -68,7 +68,7 @@ struct TokenizerFiles {
   /// What transformers needs to know where the input does not say it.
   private func settings(of document: JSONDocument) throws(ModelFileError) -> JSONValue {
     switch form {
-    case .clip: return CLIPFiles.settings
+    case .clip: return CLIPVocabulary.configuration
     case .unigram:
       let added = try document.parsed()["added_tokens"]?.arrayValue ?? []
       return unigramSettings(

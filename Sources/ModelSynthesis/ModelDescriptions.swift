@@ -2,6 +2,7 @@ import BlockFormats
 import Checkpoints
 import ModelFiles
 import StrictJSON
+import Tokenizers
 
 /// What a model's files say about it beside its tensors.
 struct ModelDescriptions {
@@ -109,7 +110,7 @@ struct ModelDescriptions {
         metadata: (place.keys.merges, made.merges),
         files: files([
           ("vocab.json", Self.text(made.vocabulary)), ("merges.txt", made.merges),
-          ("tokenizer_config.json", Self.text(CLIPFiles.settings)),
+          ("tokenizer_config.json", Self.text(CLIPVocabulary.configuration)),
         ]))
     }
   }

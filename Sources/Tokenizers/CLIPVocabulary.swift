@@ -9,6 +9,14 @@ package struct CLIPVocabulary: Sendable {
   /// Merges of the published vocabulary; the list that it was cut from goes on.
   private static let publishedMerges = 48_894
 
+  /// The content of tokenizer_config.json, with which transformers treats texts as CLIP does.
+  package static let configuration: JSONValue = [
+    "tokenizer_class": "CLIPTokenizer", "add_prefix_space": false, "do_lower_case": true,
+    "errors": "replace", "model_max_length": 77, "bos_token": .string(start),
+    "eos_token": .string(end), "unk_token": .string(end), "pad_token": .string(end),
+    "clean_up_tokenization_spaces": true,
+  ]
+
   private let pieces: [JSONValue.Member]
   private let merges: [String]
 
