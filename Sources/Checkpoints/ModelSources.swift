@@ -77,13 +77,9 @@ package struct SlotTokenizer: Sendable {
 extension ModelSources {
   /// How pictures are made with a published model of this kind.
   ///
-  /// - Throws: `ModelFileError` for a family that says nothing.
+  /// - Throws: `ModelFileError` if there is no denoiser.
   package func publishedDefaults() throws(ModelFileError) -> SamplingDefaults {
-    let denoiser = try part(family.denoiser)
-    guard let defaults = family.defaults(having: denoiser.weights.has) else {
-      throw denoiser.weights.malformed("is \(family.modelPhrase), of which no settings are known")
-    }
-    return defaults
+    family.defaults(having: try part(family.denoiser).weights.has)
   }
 }
 

@@ -78,8 +78,7 @@ package struct ScheduleFacts: Sendable {
         "scheduler \(name.text().prefix(60)) is not supported, only "
           + "FlowMatchEulerDiscreteScheduler")
     }
-    let isDynamic = family.variants.contains { $0.defaults.shift.fixed == nil }
-    for option in refusedOptions + (isDynamic ? [] : ["use_dynamic_shifting"]) {
+    for option in refusedOptions + (family.hasDynamicShift ? [] : ["use_dynamic_shifting"]) {
       guard let stored = file.json[option], !stored.isNull else { continue }
       guard stored.boolValue == false else {
         throw fail("scheduler option '\(option)' is not supported")

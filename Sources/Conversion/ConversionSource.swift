@@ -54,8 +54,8 @@ package struct ConversionSource {
   /// In the order of the parts that read text.
   package let tokenizers: [SlotTokenizer]
   let scheduler: ConfigurationFile?
-  /// How pictures are made with a published model of this kind; nil without a denoiser.
-  private let published: SamplingDefaults?
+  /// How pictures are made with a published model of this kind.
+  private let published: SamplingDefaults
   /// A GGUF file whose metadata may hold defaults.
   let defaults: GGUFFile?
   /// Every file that was opened.
@@ -97,9 +97,8 @@ package struct ConversionSource {
       tensors += found
     }
     (self.parts, self.tensors) = (parts, tensors)
-    published = sources.parts.first { $0.slot == sources.family.denoiser }.flatMap {
-      sources.family.defaults(having: $0.weights.has)
-    }
+    let denoiser = sources.parts.first { $0.slot == sources.family.denoiser }
+    published = family.defaults { denoiser?.weights.has($0) ?? false }
     tokenizers = sources.tokenizers
     scheduler = sources.scheduler
     defaults = sources.defaults
@@ -121,13 +120,9 @@ package struct ConversionSource {
 
   /// The noise schedule that the files ask for.
   ///
-  /// - Throws: `ModelFileError` if a value is of the wrong kind, or nothing tells.
+  /// - Throws: `ModelFileError` if a value is of the wrong kind.
   func schedule() throws(ModelFileError) -> ScheduleFacts {
-    guard let published else {
-      throw ModelFileError(
-        path: files.first ?? "model", kind: .unsupported, fault: "has no noise schedule")
-    }
-    return try ScheduleFacts(scheduler, defaults, of: family, published: published)
+    try ScheduleFacts(scheduler, defaults, of: family, published: published)
   }
 
   /// An opened part by its place.

@@ -6,7 +6,7 @@ import Compute
 /// together, and `predict` at each step.
 package protocol Denoiser: Sendable {
   associatedtype Conditioning: Sendable
-  /// What all pictures of a run have in common: prompts, and everything that depends on time alone.
+  /// What all pictures of a run have in common: prompts, and everything that no latents change.
   associatedtype Prepared: Sendable
   /// Memory for the steps of some pictures.
   associatedtype Session: Sendable
@@ -20,7 +20,7 @@ package protocol Denoiser: Sendable {
   /// What each step reads.
   var stepStage: WeightStage { get }
 
-  /// Evaluates what depends on time alone.
+  /// Evaluates what depends on times, prompts and guidance, and on no latents.
   ///
   /// - Parameters:
   ///   - prompts: one for each branch of guidance.

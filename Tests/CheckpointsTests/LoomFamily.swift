@@ -56,6 +56,6 @@ enum Loom {
 
   static let family = FamilyDescription(
     name: "Loom", modelPhrase: "a Loom model", pipelineClass: "LoomPipeline", denoiser: slot,
-    otherSlots: [], metadata: MetadataKeys(prefix: "loom"), variants: AuraFlow.family.variants,
+    otherSlots: [], metadata: MetadataKeys(prefix: "loom"), defaults: AuraFlow.family.defaults,
     promptAdvice: "")
 }

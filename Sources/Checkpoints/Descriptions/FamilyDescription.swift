@@ -12,7 +12,9 @@ package struct FamilyDescription: Sendable {
   package let denoiser: Slot
   /// Keys of GGUF metadata.
   package let metadata: MetadataKeys
-  /// Its kinds, of which each has defaults of its own: the first whose mark a model has.
+  /// How pictures are made with the published model.
+  package let defaults: SamplingDefaults
+  /// Kinds that have defaults of their own: the first whose mark a model has.
   package let variants: [FamilyVariant]
   /// What the family reads prompts with, for people who name another encoder.
   package let promptAdvice: String
@@ -24,8 +26,8 @@ package struct FamilyDescription: Sendable {
   /// Describes a family; what the parameters mean is said at the properties.
   package init(
     name: String, modelPhrase: String, pipelineClass: String, denoiser: Slot, otherSlots: [Slot],
-    metadata: MetadataKeys, variants: [FamilyVariant], promptAdvice: String,
-    presets: [ModelPreset] = [], relatives: [RelatedKind] = []
+    metadata: MetadataKeys, defaults: SamplingDefaults, variants: [FamilyVariant] = [],
+    promptAdvice: String, presets: [ModelPreset] = [], relatives: [RelatedKind] = []
   ) {
     self.name = name
     self.modelPhrase = modelPhrase
@@ -33,6 +35,7 @@ package struct FamilyDescription: Sendable {
     slots = [denoiser] + otherSlots
     self.denoiser = denoiser
     self.metadata = metadata
+    self.defaults = defaults
     self.variants = variants
     self.promptAdvice = promptAdvice
     self.presets = presets
@@ -50,20 +53,24 @@ extension FamilyDescription {
   /// How pictures are made with a model of the family.
   ///
   /// - Parameter hasTensor: whether the denoiser has a tensor of one of our names.
-  /// - Returns: the defaults of the first kind that it is.
-  package func defaults(having hasTensor: (String) -> Bool) -> SamplingDefaults? {
-    (variants.first { $0.mark.map(hasTensor) ?? true } ?? variants.last)?.defaults
+  /// - Returns: the defaults of the first kind that it is, else the family's.
+  package func defaults(having hasTensor: (String) -> Bool) -> SamplingDefaults {
+    variants.first { hasTensor($0.mark) }?.defaults ?? defaults
+  }
+
+  /// Whether the noise levels of some kind depend on the picture's size.
+  var hasDynamicShift: Bool {
+    ([defaults] + variants.map(\.defaults)).contains { $0.shift.fixed == nil }
   }
 }
 
 /// A kind of model of a family.
 package struct FamilyVariant: Sendable {
-  /// A tensor of the denoiser, by our name, that other kinds do not have; nil for the kind that is
-  /// left.
-  package let mark: String?
+  /// A tensor of the denoiser, by our name, that other kinds do not have.
+  package let mark: String
   package let defaults: SamplingDefaults
 
-  package init(mark: String? = nil, _ defaults: SamplingDefaults) {
+  package init(mark: String, _ defaults: SamplingDefaults) {
     self.mark = mark
     self.defaults = defaults
   }

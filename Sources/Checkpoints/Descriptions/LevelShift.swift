@@ -1,9 +1,19 @@
+import Foundation
+
 /// How strongly noise levels are pulled towards 1.
 package enum LevelShift: Sendable, Equatable {
   /// The same for all pictures.
   case fixed(Double)
   /// Stronger for larger pictures.
   case dynamic(DynamicShift)
+
+  /// The shift of a picture of some image tokens.
+  package func factor(imageTokens: Int) -> Double {
+    switch self {
+    case .fixed(let shift): shift
+    case .dynamic(let rule): exp(rule.exponent(imageTokens: imageTokens))
+    }
+  }
 
   /// The shift of all pictures; nil where it depends on their size.
   package var fixed: Double? {

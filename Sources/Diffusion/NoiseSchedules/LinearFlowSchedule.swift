@@ -1,5 +1,4 @@
 import Checkpoints
-import Foundation
 
 /// The noise levels of a flow-matching run in equal steps from 1 to 1 / steps, shifted once.
 ///
@@ -8,8 +7,9 @@ import Foundation
 ///
 /// - SeeAlso: diffusers `schedulers/scheduling_flow_match_euler_discrete.py`, version 0.42.1.
 package struct LinearFlowSchedule: NoiseSchedule {
-  private let levelShift: LevelShift
-  private let imageTokens: Int
+  package let shift: Double
+  /// Whether the shift depends on the picture's size.
+  private let isDynamic: Bool
   private let trainTimesteps: Int
 
   /// - Parameters:
@@ -17,16 +17,9 @@ package struct LinearFlowSchedule: NoiseSchedule {
   ///   - imageTokens: image tokens of one picture.
   ///   - trainTimesteps: factor between a level and the time that the network was trained with.
   package init(shift: LevelShift, imageTokens: Int, trainTimesteps: Int = 1000) {
-    levelShift = shift
-    self.imageTokens = imageTokens
+    self.shift = shift.factor(imageTokens: imageTokens)
+    isDynamic = shift.fixed == nil
     self.trainTimesteps = trainTimesteps
-  }
-
-  package var shift: Double {
-    switch levelShift {
-    case .fixed(let shift): shift
-    case .dynamic(let rule): exp(rule.exponent(imageTokens: imageTokens))
-    }
   }
 
   package func sigmas(steps: Int) -> [Float] {
@@ -44,9 +37,8 @@ package struct LinearFlowSchedule: NoiseSchedule {
 
   /// The two forms are the same function, but not to the last bit.
   private func shifted(_ sigma: Float) -> Float {
-    switch levelShift {
-    case .fixed(let shift): Float(shift) * sigma / (1 + Float(shift - 1) * sigma)
-    case .dynamic: Float(shift) / (Float(shift) + (1 / sigma - 1))
-    }
+    isDynamic
+      ? Float(shift) / (Float(shift) + (1 / sigma - 1))
+      : Float(shift) * sigma / (1 + Float(shift - 1) * sigma)
   }
 }

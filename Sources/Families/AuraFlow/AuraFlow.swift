@@ -40,19 +40,16 @@ package enum AuraFlow {
     name: "AuraFlow", modelPhrase: "an AuraFlow model", pipelineClass: "AuraFlowPipeline",
     denoiser: transformer, otherSlots: [textEncoder, autoencoder],
     metadata: MetadataKeys(prefix: AuraFlowTransformer.description.architecture),
-    variants: [FamilyVariant(defaults(side: 1024, steps: 50, maxSequenceLength: 256))],
+    defaults: defaults(side: 1024, steps: 50, maxSequenceLength: 256),
     promptAdvice: "AuraFlow reads its prompts with Pile-T5-XL", presets: presets)
 
   /// What SDXL's autoencoder multiplies its latents by.
   static let scalingFactor = 0.13025
 
-  /// Shift of the noise levels of all published models.
-  static let shift = 1.73
-
   /// How pictures are made with one of the family's models.
   static func defaults(side: Int, steps: Int, maxSequenceLength: Int) -> SamplingDefaults {
     SamplingDefaults(
-      side: side, steps: steps, guidanceScale: 3.5, shift: .fixed(shift), trainTimesteps: 1000,
+      side: side, steps: steps, guidanceScale: 3.5, shift: .fixed(1.73), trainTimesteps: 1000,
       maxSequenceLength: maxSequenceLength)
   }
 }

@@ -22,47 +22,28 @@ package struct AuraFlowModel: DiffusionModel {
       try sources.part(AuraFlow.autoencoder)
     )
     let tokenizerSource = try sources.tokenizer(of: AuraFlow.textEncoder)
-    let tokenizer = try Tokenizer(tokenizerSource)
-    let encoder = try T5Encoder(text)
+    let (tokenizer, encoder) = (try Tokenizer(tokenizerSource), try T5Encoder(text))
     denoiser = try AuraFlowTransformer(transformer)
     codec = try openLatentCodec(image)
     conditioner = AuraFlowConditioner(
       tokenizer: tokenizer, encoder: encoder, transformer: denoiser)
     self.trainTimesteps = trainTimesteps
-    try checkFit(text, transformer, image, tokenizerPath: tokenizerSource.path)
+    let (sizes, read) = (denoiser.configuration, encoder.configuration)
+    try text.expectOutputs(
+      read.width, taken: sizes.textWidth, by: "cond_seq_linear.weight", of: transformer)
+    try image.expectLatents(codec.latentChannels, made: sizes.latentChannels, by: transformer)
+    try text.expectRows(
+      upTo: tokenizer.largestID, of: tokenizerSource, in: "token_embd.weight",
+      count: read.vocabularySize)
   }
 
   package func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule {
     FlowMatchSchedule(
-      shift: shift.fixed ?? AuraFlow.shift, trainTimesteps: trainTimesteps)
+      shift: shift.factor(imageTokens: denoiser.rowCounts(size, textTokens: 0).image),
+      trainTimesteps: trainTimesteps)
   }
 
   package var sampler: any Sampler { EulerSampler() }
-
-  private func checkFit(
-    _ text: PartSource, _ transformer: PartSource, _ image: PartSource, tokenizerPath: String
-  ) throws(ModelFileError) {
-    let sizes = denoiser.configuration
-    let encoder = conditioner.encoder.configuration
-    guard encoder.width == sizes.textWidth else {
-      throw text.weights.malformed(
-        "the text encoder outputs \(encoder.width) features, the transformer's "
-          + "tensor '\(transformer.weights.storedName("cond_seq_linear.weight"))' expects "
-          + "\(sizes.textWidth): they belong to different models")
-    }
-    guard codec.latentChannels == sizes.latentChannels else {
-      throw image.weights.malformed(
-        "the VAE decodes \(codec.latentChannels) latent channels, the transformer makes "
-          + "\(sizes.latentChannels): they belong to different models")
-    }
-    let largestID = Int(conditioner.tokenizer.largestID)
-    guard largestID < encoder.vocabularySize else {
-      throw text.weights.unfit(
-        "token_embd.weight",
-        expected: "at least \(largestID + 1) rows for the ids of the tokenizer "
-          + "\(tokenizerPath): a row is missing, or they belong to different models")
-    }
-  }
 }
 
 extension AuraFlow: ModelFamily {

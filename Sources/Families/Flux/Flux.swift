@@ -68,10 +68,8 @@ package enum Flux {
     name: "FLUX.1", modelPhrase: "a FLUX.1 model", pipelineClass: "FluxPipeline",
     denoiser: transformer, otherSlots: [textEncoder, pooledEncoder, autoencoder],
     metadata: MetadataKeys(prefix: FluxTransformer.description.architecture),
-    variants: [
-      FamilyVariant(mark: FluxConfiguration.guidanceTensor, dev(side: 1024)),
-      FamilyVariant(schnell(side: 1024)),
-    ],
+    defaults: schnell(side: 1024),
+    variants: [FamilyVariant(mark: FluxConfiguration.guidanceTensor, dev(side: 1024))],
     promptAdvice: "FLUX.1 reads its prompts with T5-XXL v1.1 and CLIP-L", presets: presets,
     relatives: relatives)
 

@@ -33,63 +33,29 @@ package struct FluxModel: DiffusionModel {
       pooledTokenizer: try Tokenizer(pooledTokenizer), pooledEncoder: try CLIPTextEncoder(pooled),
       transformer: denoiser)
     self.trainTimesteps = trainTimesteps
-    try checkFit(
-      text, textTokenizer.path, outputs: conditioner.textEncoder.configuration.width,
-      expected: denoiser.configuration.textWidth, by: "txt_in.weight", transformer)
-    try checkFit(
-      pooled, pooledTokenizer.path, outputs: conditioner.pooledEncoder.configuration.width,
-      expected: denoiser.configuration.pooledWidth, by: "vector_in.in_layer.weight", transformer)
-    try checkIDs(image, text, textTokenizer.path, pooled, pooledTokenizer.path)
+    let sizes = denoiser.configuration
+    let (read, summed) = (
+      conditioner.textEncoder.configuration, conditioner.pooledEncoder.configuration
+    )
+    try text.expectOutputs(read.width, taken: sizes.textWidth, by: "txt_in.weight", of: transformer)
+    try pooled.expectOutputs(
+      summed.width, taken: sizes.pooledWidth, by: "vector_in.in_layer.weight", of: transformer)
+    try image.expectLatents(codec.latentChannels, made: sizes.latentChannels, by: transformer)
+    try text.expectRows(
+      upTo: conditioner.textTokenizer.largestID, of: textTokenizer, in: "token_embd.weight",
+      count: read.vocabularySize)
+    try pooled.expectRows(
+      upTo: conditioner.pooledTokenizer.largestID, of: pooledTokenizer,
+      in: "text_model.embeddings.token_embedding.weight", count: summed.vocabularySize)
   }
 
   package func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule {
-    let patch = FluxConfiguration.patchSize
-    return LinearFlowSchedule(
-      shift: shift, imageTokens: size.height / patch * (size.width / patch),
+    LinearFlowSchedule(
+      shift: shift, imageTokens: denoiser.rowCounts(size, textTokens: 0).image,
       trainTimesteps: trainTimesteps)
   }
 
   package var sampler: any Sampler { EulerSampler() }
-
-  private func checkFit(
-    _ encoder: PartSource, _ tokenizer: String, outputs: Int, expected: Int, by tensor: String,
-    _ transformer: PartSource
-  ) throws(ModelFileError) {
-    guard outputs == expected else {
-      throw encoder.weights.malformed(
-        "the \(encoder.slot.name) outputs \(outputs) features, the transformer's tensor "
-          + "'\(transformer.weights.storedName(tensor))' expects \(expected): they belong to "
-          + "different models")
-    }
-  }
-
-  private func checkIDs(
-    _ image: PartSource, _ text: PartSource, _ textTokenizer: String, _ pooled: PartSource,
-    _ pooledTokenizer: String
-  ) throws(ModelFileError) {
-    guard codec.latentChannels == denoiser.configuration.latentChannels else {
-      throw image.weights.malformed(
-        "the VAE decodes \(codec.latentChannels) latent channels, the transformer makes "
-          + "\(denoiser.configuration.latentChannels): they belong to different models")
-    }
-    let rows = [
-      (
-        text, "token_embd.weight", textTokenizer, conditioner.textTokenizer,
-        conditioner.textEncoder.configuration.vocabularySize
-      ),
-      (
-        pooled, "text_model.embeddings.token_embedding.weight", pooledTokenizer,
-        conditioner.pooledTokenizer, conditioner.pooledEncoder.configuration.vocabularySize
-      ),
-    ]
-    for (part, table, path, tokenizer, count) in rows where Int(tokenizer.largestID) >= count {
-      throw part.weights.unfit(
-        table,
-        expected:
-          "at least \(tokenizer.largestID + 1) rows for the ids of the tokenizer \(path): a "
-          + "row is missing, or they belong to different models")
-    }
-  }
 }
 
 extension Flux: ModelFamily {

@@ -29,12 +29,12 @@ enum FluxNames {
     ["weight", "bias"].map { NameRule("\(original).\($0)", "\(diffusers).\($0)", rowOrder) }
   }
 
-  /// A matrix whose rows lie in several tensors, with the shares of each.
+  /// A linear layer whose rows lie in several tensors, with the shares of each.
   private static func fused(
-    _ original: String, _ diffusers: [String], shares: [Int]
+    _ original: String, _ diffusers: [String], shares: [Int]? = nil
   ) -> [NameRule] {
-    diffusers.enumerated().flatMap { index, name in
-      linear(original, name, .part(index, shares: shares))
+    ["weight", "bias"].flatMap { end in
+      NameRule.parts("\(original).\(end)", diffusers.map { "\($0).\(end)" }, shares: shares)
     }
   }
 
@@ -69,7 +69,7 @@ enum FluxNames {
   private static func streams(_ stream: String, _ names: StreamNames) -> [NameRule] {
     let (ours, theirs) = ("double_blocks.{i}.\(stream)", "transformer_blocks.{i}.")
     return linear("\(ours)_mod.lin", theirs + names.modulation)
-      + fused("\(ours)_attn.qkv", names.qkv.map { theirs + $0 }, shares: [1, 1, 1])
+      + fused("\(ours)_attn.qkv", names.qkv.map { theirs + $0 })
       + [
         NameRule("\(ours)_attn.norm.query_norm.scale", theirs + names.norms.0 + ".weight"),
         NameRule("\(ours)_attn.norm.key_norm.scale", theirs + names.norms.1 + ".weight"),

@@ -226,21 +226,30 @@ package struct FluxTransformer: Denoiser {
   private func rotation(
     _ patches: LatentPatches, on device: any ComputeDevice
   ) throws(ComputeError) -> Matrix {
+    let axes = configuration.axes
+    let first = Self.angles(axis: axes[0], position: 0)
+    let rows = (0..<patches.rows).map { Self.angles(axis: axes[1], position: $0) }
+    let columns = (0..<patches.columns).map { Self.angles(axis: axes[2], position: $0) }
     var values: [Float] = []
     values.reserveCapacity(patches.count * configuration.headDimension)
-    for row in 0..<patches.rows {
-      for column in 0..<patches.columns {
-        for (axis, position) in zip(configuration.axes, [0, row, column]) {
-          for pair in 0..<axis / 2 {
-            let frequency = pow(Self.rotaryBase, -Double(2 * pair) / Double(axis))
-            let angle = Double(position) * frequency
-            values.append(Float(cos(angle)))
-            values.append(Float(sin(angle)))
-          }
-        }
-      }
+    for row in rows {
+      for column in columns { values += first + row + column }
     }
     return try device.matrix(values, rows: patches.count, columns: configuration.headDimension)
+  }
+
+  /// Cosine and sine of each angle by which a position on one axis turns a head.
+  ///
+  /// - Parameters:
+  ///   - axis: elements of the head that the axis turns.
+  ///   - position: the place on it.
+  /// - Returns: `axis` numbers.
+  private static func angles(axis: Int, position: Int) -> [Float] {
+    (0..<axis / 2).flatMap { pair in
+      let frequency = pow(rotaryBase, -Double(2 * pair) / Double(axis))
+      let angle = Double(position) * frequency
+      return [Float(cos(angle)), Float(sin(angle))]
+    }
   }
 
   /// Base of the rotary embedding's wave lengths.
