@@ -186,10 +186,8 @@ def write_transformer(path: Path, state: State, kind: GGMLQuantizationType, file
     return seen
 
 
-def write_text_encoder(
-    path: Path, state: State, config, model: bytes, kind: GGMLQuantizationType, file_type: gguf.LlamaFileType
-) -> State:
-    """A llama.cpp-style GGUF with its tokenizer; returns the dequantized state under its own names."""
+def text_encoder_writer(path: Path, config, file_type: gguf.LlamaFileType) -> gguf.GGUFWriter:
+    """A writer of a T5 encoder's GGUF file that has said the sizes, as llama.cpp's converter does."""
     writer = gguf.GGUFWriter(path, "t5encoder")
     writer.add_name("tiny")
     writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
@@ -204,6 +202,14 @@ def write_text_encoder(
     writer.add_layer_norm_eps(config.layer_norm_epsilon)
     writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
     writer.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
+    return writer
+
+
+def write_text_encoder(
+    path: Path, state: State, config, model: bytes, kind: GGMLQuantizationType, file_type: gguf.LlamaFileType
+) -> State:
+    """A llama.cpp-style GGUF with its tokenizer; returns the dequantized state under its own names."""
+    writer = text_encoder_writer(path, config, file_type)
     pieces = vocabulary.pieces(model)
     writer.add_tokenizer_model("llama")
     writer.add_tokenizer_pre("default")

@@ -20,7 +20,7 @@ import vocabulary
 from common import FIXTURES, quiet, write_json, write_tensors
 from flux_cases import MODELS
 from layouts import Layout, State, flux_layout, ldm_layout
-from make_checkpoints import add, finish, float_kind, llama_text_encoder_name
+from make_checkpoints import add, finish, float_kind, llama_text_encoder_name, text_encoder_writer
 from seeded import Manifest
 
 CASE = "quantizable"
@@ -99,20 +99,7 @@ def add_vocabulary(writer: gguf.GGUFWriter, size: int) -> None:
 
 def write_t5(path: Path, state: State, config, kind: GGMLQuantizationType, file_type: gguf.LlamaFileType) -> State:
     """A llama.cpp-style GGUF with its tokenizer; returns the dequantized state under its own names."""
-    writer = gguf.GGUFWriter(path, "t5encoder")
-    writer.add_name("tiny")
-    writer.add_quantization_version(gguf.GGML_QUANT_VERSION)
-    writer.add_file_type(file_type)
-    writer.add_context_length(512)
-    writer.add_embedding_length(config.d_model)
-    writer.add_feed_forward_length(config.d_ff)
-    writer.add_block_count(config.num_layers)
-    writer.add_head_count(config.num_heads)
-    writer.add_key_length(config.d_kv)
-    writer.add_value_length(config.d_kv)
-    writer.add_layer_norm_eps(config.layer_norm_epsilon)
-    writer.add_layer_norm_rms_eps(config.layer_norm_epsilon)
-    writer.add_relative_attn_buckets_count(config.relative_attention_num_buckets)
+    writer = text_encoder_writer(path, config, file_type)
     add_vocabulary(writer, config.vocab_size)
     seen = {}
     for name, value in state.items():
