@@ -31,6 +31,35 @@ struct ConversionFixture {
     Fixtures.checkout.appendingPathComponent("models/auraflow-icons.gguf").path
   }
 
+  /// Writes a safetensors file of two bytes an element that has no data: nothing is read before a
+  /// plan is carried out.
+  ///
+  /// - Parameters:
+  ///   - tensors: names and shapes, in the order of the data.
+  ///   - type: their type, as the format calls it.
+  ///   - name: the file's.
+  /// - Returns: its path.
+  /// - Throws: what writing throws.
+  func writeHeader(
+    of tensors: [(name: String, shape: [Int])], _ type: String, to name: String
+  ) throws -> String {
+    let path = folder.path(name)
+    var (members, offset): ([String], Int) = ([], 0)
+    for (name, shape) in tensors {
+      let end = offset + 2 * shape.reduce(1, *)
+      members.append(
+        "\"\(name)\":{\"dtype\":\"\(type)\",\"shape\":\(shape),\"data_offsets\":[\(offset),\(end)]}"
+      )
+      offset = end
+    }
+    let header = Data("{\(members.joined(separator: ","))}".utf8)
+    var file = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
+    file += header
+    try file.write(to: URL(fileURLWithPath: path))
+    #expect(truncate(path, off_t(file.count + offset)) == 0)
+    return path
+  }
+
   static func request(
     _ type: String, preset: TypePreset = .published, rules: [String] = [],
     container: ConversionPlan.Container = .gguf
@@ -121,4 +150,9 @@ struct ConversionFixture {
 extension ModelPaths {
   /// A path of a whole model or a single part.
   init(_ path: String) { self.init(model: path) }
+}
+
+extension ConversionPlan {
+  /// Tensors of each type.
+  var counts: [ElementType: Int] { tensors.reduce(into: [:]) { $0[$1.type, default: 0] += 1 } }
 }

@@ -14,7 +14,8 @@ struct PublishedFluxTypesTests {
 
   init() throws {
     fixture = try ConversionFixture()
-    paths = ModelPaths(try Self.write(to: fixture.folder.path("flux1-dev.safetensors")))
+    paths = ModelPaths(
+      try fixture.writeHeader(of: Self.tensors, "BF16", to: "flux1-dev.safetensors"))
   }
 
   /// Names and shapes of the published file, written down independently.
@@ -54,29 +55,9 @@ struct PublishedFluxTypesTests {
     return tensors
   }
 
-  private static func write(to path: String) throws -> String {
-    var (members, offset): ([String], Int) = ([], 0)
-    for (name, shape) in tensors {
-      let end = offset + 2 * shape.reduce(1, *)
-      members.append(
-        "\"\(name)\":{\"dtype\":\"BF16\",\"shape\":\(shape),\"data_offsets\":[\(offset),\(end)]}")
-      offset = end
-    }
-    let header = Data("{\(members.joined(separator: ","))}".utf8)
-    var file = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
-    file += header
-    try file.write(to: URL(fileURLWithPath: path))
-    #expect(truncate(path, off_t(file.count + offset)) == 0)
-    return path
-  }
-
   private func plan(_ type: String, _ preset: TypePreset = .published) throws -> ConversionPlan {
     try fixture.plan(
       paths, try ConversionFixture.request(type, preset: preset), part: .part("transformer"))
-  }
-
-  private func counts(_ plan: ConversionPlan) -> [ElementType: Int] {
-    plan.tensors.reduce(into: [:]) { $0[$1.type, default: 0] += 1 }
   }
 
   /// 304 matrices of blocks, 38 of them with queries, keys and values. Beside them 10 matrices at
@@ -92,7 +73,7 @@ struct PublishedFluxTypesTests {
       ("q5_1", [.q5_1: 304]), ("iq4_xs", [.iq4_xs: 304]),
     ])
   func mixes(_ type: String, _ expected: [ElementType: Int]) throws {
-    #expect(counts(try plan(type)) == expected.merging([.f16: 10, .f32: 466]) { $0 + $1 })
+    #expect(try plan(type).counts == expected.merging([.f16: 10, .f32: 466]) { $0 + $1 })
   }
 
   @Test("the better type is that of the fused matrices of double blocks, and of nothing else")
@@ -115,17 +96,17 @@ struct PublishedFluxTypesTests {
 
   @Test("plain types are plain everywhere")
   func plainTypes() throws {
-    #expect(counts(try plan("f16")) == [.f16: 314, .f32: 466])
-    #expect(counts(try plan("bf16")) == [.bf16: 314, .f32: 466])
-    #expect(counts(try plan("f32")) == [.f32: 780])
+    #expect(try plan("f16").counts == [.f16: 314, .f32: 466])
+    #expect(try plan("bf16").counts == [.bf16: 314, .f32: 466])
+    #expect(try plan("f32").counts == [.f32: 780])
   }
 
   @Test("presets move the types that they say")
   func presets() throws {
-    #expect(counts(try plan("q4_K_M", .pure)) == [.q4_K: 304, .f16: 10, .f32: 466])
+    #expect(try plan("q4_K_M", .pure).counts == [.q4_K: 304, .f16: 10, .f32: 466])
     // 76 modulations.
     #expect(
-      counts(try plan("q4_K_S", .compact)) == [.q4_K: 228, .q3_K: 76, .f16: 10, .f32: 466])
+      try plan("q4_K_S", .compact).counts == [.q4_K: 228, .q3_K: 76, .f16: 10, .f32: 466])
     for tensor in try plan("q4_K", .careful).tensors where tensor.type.isBlockQuantized {
       let isOuter = [
         "double_blocks.0.", "double_blocks.1.", "single_blocks.36.", "single_blocks.37.",

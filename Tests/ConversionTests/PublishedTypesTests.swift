@@ -15,7 +15,8 @@ struct PublishedTypesTests {
 
   init() throws {
     fixture = try ConversionFixture()
-    paths = ModelPaths(try Self.write(to: fixture.folder.path("full.safetensors")))
+    let tensors = Self.tensors.map { (name: "model.\($0.name)", shape: $0.shape) }
+    paths = ModelPaths(try fixture.writeHeader(of: tensors, "F16", to: "full.safetensors"))
   }
 
   /// Names and shapes of the published transformer (v0.3), written down independently.
@@ -56,30 +57,9 @@ struct PublishedTypesTests {
     return tensors
   }
 
-  private static func write(to path: String) throws -> String {
-    var (members, offset): ([String], Int) = ([], 0)
-    for (name, shape) in tensors {
-      let end = offset + 2 * shape.reduce(1, *)
-      members.append(
-        "\"model.\(name)\":{\"dtype\":\"F16\",\"shape\":\(shape),\"data_offsets\":[\(offset),\(end)]}"
-      )
-      offset = end
-    }
-    let header = Data("{\(members.joined(separator: ","))}".utf8)
-    var file = withUnsafeBytes(of: UInt64(header.count).littleEndian) { Data($0) }
-    file += header
-    try file.write(to: URL(fileURLWithPath: path))
-    #expect(truncate(path, off_t(file.count + offset)) == 0)
-    return path
-  }
-
   private func plan(_ type: String, _ preset: TypePreset = .published) throws -> ConversionPlan {
     try fixture.plan(
       paths, try ConversionFixture.request(type, preset: preset), part: .transformer)
-  }
-
-  private func counts(_ plan: ConversionPlan) -> [ElementType: Int] {
-    plan.tensors.reduce(into: [:]) { $0[$1.type, default: 0] += 1 }
   }
 
   /// 320 matrices of blocks; 40 of them project values. Beside them 8 small layers and tables, and
@@ -94,7 +74,7 @@ struct PublishedTypesTests {
       ("q8_0", [.q8_0: 320]), ("q2_K", [.q2_K: 320]), ("iq4_xs", [.iq4_xs: 320]),
     ])
   func mixes(_ type: String, _ expected: [ElementType: Int]) throws {
-    #expect(counts(try plan(type)) == expected.merging([.f16: 8, .f32: 3]) { $0 + $1 })
+    #expect(try plan(type).counts == expected.merging([.f16: 8, .f32: 3]) { $0 + $1 })
   }
 
   @Test("the first value projections are those of the first layers, in the order of the numbers")
@@ -109,10 +89,10 @@ struct PublishedTypesTests {
 
   @Test("plain types keep what readers take as numbers in F16 or F32")
   func plainTypes() throws {
-    #expect(counts(try plan("f16")) == [.f16: 328, .f32: 3])
-    #expect(counts(try plan("f32")) == [.f32: 331])
+    #expect(try plan("f16").counts == [.f16: 328, .f32: 3])
+    #expect(try plan("f32").counts == [.f32: 331])
     // Tables of BF16 would reach ComfyUI-GGUF as bytes.
-    #expect(counts(try plan("bf16")) == [.bf16: 326, .f32: 5])
+    #expect(try plan("bf16").counts == [.bf16: 326, .f32: 5])
   }
 
   /// Sizes of the blocks' matrices in MiB: 1,358,954,496 weights in double and 5,435,817,984 in
@@ -129,10 +109,10 @@ struct PublishedTypesTests {
 
   @Test("presets move the types that they say")
   func presets() throws {
-    #expect(counts(try plan("q4_K_M", .pure)) == [.q4_K: 320, .f16: 8, .f32: 3])
+    #expect(try plan("q4_K_M", .pure).counts == [.q4_K: 320, .f16: 8, .f32: 3])
     // 40 modulations, 40 values.
     #expect(
-      counts(try plan("q4_K_M", .compact)) == [.q3_K: 40, .q6_K: 40, .q4_K: 240, .f16: 8, .f32: 3])
+      try plan("q4_K_M", .compact).counts == [.q3_K: 40, .q6_K: 40, .q4_K: 240, .f16: 8, .f32: 3])
     let careful = try plan("q4_K", .careful)
     for tensor in careful.tensors where tensor.type.isBlockQuantized {
       let isOuter =

@@ -96,7 +96,7 @@ enum Painter {
   static let family = FamilyDescription(
     name: "Painter", modelPhrase: "a Painter model", pipelineClass: "PainterPipeline",
     denoiser: denoiser, otherSlots: [Reader.slot, text, image],
-    metadata: MetadataKeys(prefix: "painter"), variants: [FamilyVariant(tiny.defaults)],
+    metadata: MetadataKeys(prefix: "painter"), defaults: tiny.defaults,
     promptAdvice: "Painter reads nothing",
     presets: [
       ModelPreset(

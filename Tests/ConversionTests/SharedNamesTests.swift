@@ -29,7 +29,7 @@ struct SharedNamesTests {
     return FamilyDescription(
       name: "Twins", modelPhrase: "a Twins model", pipelineClass: "TwinsPipeline",
       denoiser: Painter.denoiser, otherSlots: [first, second, Painter.image],
-      metadata: MetadataKeys(prefix: "twins"), variants: Painter.family.variants,
+      metadata: MetadataKeys(prefix: "twins"), defaults: Painter.family.defaults,
       promptAdvice: "Twins read nothing",
       presets: [
         ModelPreset(

@@ -25,8 +25,7 @@ struct FluxRequest: Sendable, CustomTestStringConvertible {
 
   /// The request, with the latents to start from where there are given ones.
   func request(_ golden: Golden) throws -> GenerationRequest {
-    var request = GenerationRequest(prompt: json["prompt"]?.stringValue ?? "")
-    request.negativePrompt = json["negative_prompt"]?.stringValue ?? ""
+    var request = GenerationRequest(golden: json)
     // The reference rounds sizes down.
     let size = json["shapes"]?["image"]?.arrayValue?.compactMap(\.integerValue) ?? []
     (request.width, request.height) = (size.first, size.last)
@@ -34,12 +33,6 @@ struct FluxRequest: Sendable, CustomTestStringConvertible {
     if model != "schnell" {
       request.guidance = json["guidance_scale"]?.doubleValue
     }
-    request.maxSequenceLength = json["max_sequence_length"]?.integerValue
-    request.sigmas = json["sigmas"]?.arrayValue?.compactMap(\.doubleValue)
-    request.steps = request.sigmas == nil ? json["steps"]?.integerValue : nil
-    let seeds = (json["seeds"]?.arrayValue ?? []).compactMap(\.integerValue)
-    request.seed = UInt64(seeds.first ?? 0)
-    request.imageCount = seeds.count
     if json["given_latents"]?.boolValue == true {
       request.latents = Self.unpacked(
         try golden.floats("noise"), try golden.shape("latents_unpacked"))

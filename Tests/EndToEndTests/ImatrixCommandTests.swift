@@ -53,12 +53,12 @@ struct ImatrixCommandTests {
     _ = try await pipeline.measureActivations(
       of: try row.request(try Golden(row.goldenPath)), into: sums)
     try expect(
-      sums.entries, equal: "imatrix/flux-\(row.model)-\(row.name).safetensors")
+      sums.entries, equal: "imatrix/flux-\(row.model)-\(row.name).safetensors", atLeast: 40)
   }
 
   /// Checks sums and rows of all layers; where several layers are one weight of ours, of each.
   private func expect(
-    _ entries: [String: ColumnSquares], equal goldenPath: String
+    _ entries: [String: ColumnSquares], equal goldenPath: String, atLeast count: Int = 41
   ) throws {
     let golden = try Golden(goldenPath)
     var seen: Set<String> = []
@@ -73,7 +73,7 @@ struct ImatrixCommandTests {
       #expect(error < Tolerance.activationSums, "\(ours): \(error)")
       seen.insert(ours)
     }
-    #expect(seen.count >= 40)
+    #expect(seen.count >= count)
     #expect(Set(entries.keys) == seen)
   }
 

@@ -1,5 +1,6 @@
 import Foundation
 import Images
+import StrictJSON
 import TestSupport
 import Testing
 import TextToImage
@@ -10,18 +11,25 @@ struct GoldenRequest {
 
   init(_ name: String) throws {
     let json = try Fixtures.json("pipelines/\(name)/request.json")
-    var request = GenerationRequest(prompt: json["prompt"]?.stringValue ?? "")
-    request.negativePrompt = json["negative_prompt"]?.stringValue ?? ""
+    var request = GenerationRequest(golden: json)
     request.width = json["width"]?.integerValue
     request.height = json["height"]?.integerValue
     request.guidanceScale = json["guidance_scale"]?.doubleValue
-    request.maxSequenceLength = json["max_sequence_length"]?.integerValue
-    request.sigmas = json["sigmas"]?.arrayValue?.compactMap(\.doubleValue)
-    request.steps = request.sigmas == nil ? json["steps"]?.integerValue : nil
-    let seeds = (json["seeds"]?.arrayValue ?? []).compactMap(\.integerValue)
-    request.seed = UInt64(seeds.first ?? 0)
-    request.imageCount = seeds.count
     self.request = request
+  }
+}
+
+extension GenerationRequest {
+  /// What requests of fixtures have in common, whatever the family.
+  init(golden json: JSONValue) {
+    self.init(prompt: json["prompt"]?.stringValue ?? "")
+    negativePrompt = json["negative_prompt"]?.stringValue ?? ""
+    maxSequenceLength = json["max_sequence_length"]?.integerValue
+    sigmas = json["sigmas"]?.arrayValue?.compactMap(\.doubleValue)
+    steps = sigmas == nil ? json["steps"]?.integerValue : nil
+    let seeds = (json["seeds"]?.arrayValue ?? []).compactMap(\.integerValue)
+    seed = UInt64(seeds.first ?? 0)
+    imageCount = seeds.count
   }
 }
 
