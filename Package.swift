@@ -266,8 +266,8 @@ let package = Package(
       name: "EndToEndTests",
       dependencies: [
         "BlockFormats", "Checkpoints", "CommandLineTool", "Compute", "ComputeCPU", "Conversion",
-        "Images", "Kernels", "LibraryConsumer", "Machine", "ModelFiles", "StrictJSON",
-        "TestSupport", "TextToImage",
+        "Images", "Kernels", "LibraryConsumer", "Machine", "ModelCatalog", "ModelFiles",
+        "StrictJSON", "TestSupport", "TextToImage",
       ]),
   ] + vectorTargets + fuzzer
 )

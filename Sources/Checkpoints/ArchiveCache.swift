@@ -29,6 +29,26 @@ final class ArchiveCache {
   }
 }
 
+/// The family of a model, as far as its files tell it.
+struct FamilyChoice {
+  /// What the model is taken for.
+  let family: FamilyDescription
+  /// What it may be as well, in the catalogue's order, with `family` first; nothing else where
+  /// something tells.
+  let candidates: [FamilyDescription]
+
+  /// The one that is known.
+  init(_ family: FamilyDescription) { (self.family, candidates) = (family, [family]) }
+
+  /// One of several that are as likely.
+  init(_ first: FamilyDescription, or others: [FamilyDescription]) {
+    (family, candidates) = (first, [first] + others)
+  }
+
+  /// Models of all that it may be, with articles.
+  var modelPhrase: String { candidates.map(\.modelPhrase).joined(separator: " or ") }
+}
+
 extension ArchiveCache {
   /// The family of a model: the one that the pipeline's index names, else the one whose denoiser is
   /// where the model is said to be, else the one whose settings a file holds, else one that has all
@@ -37,34 +57,36 @@ extension ArchiveCache {
   /// What cannot be opened tells nothing; it is reported when parts are looked for.
   ///
   /// - Parameter paths: where the parts are.
-  /// - Returns: the catalogue's first where nothing tells.
-  func family(of paths: ModelPaths) -> FamilyDescription {
-    guard catalog.families.count > 1 else { return catalog.fallback }
-    if let family = indexedFamily(paths.model) { return family }
+  /// - Returns: the first of those that are as likely, and the others.
+  func family(of paths: ModelPaths) -> FamilyChoice {
+    guard catalog.families.count > 1 else { return FamilyChoice(catalog.fallback) }
+    if let family = indexedFamily(paths.model) { return FamilyChoice(family) }
     let found = catalog.families.map { family in
       family.slots.map { slot in
         let path = paths.part(slot) ?? paths.model
-        let finder = path.flatMap { try? ModelFinder($0, for: [slot], of: family, self) }
+        let finder = path.flatMap {
+          try? ModelFinder($0, for: [slot], of: FamilyChoice(family), self)
+        }
         return finder?.candidates[slot]
       }
     }
     // The denoiser's place is the first.
     if !found.contains(where: { $0.first.flatMap { $0 } != nil }), let family = settingsFamily() {
-      return family
+      return FamilyChoice(family)
     }
-    let best = catalog.families.indices.max { left, right in
-      func rank(_ family: Int) -> (Int, Int, Int, Int, Int) {
-        let (slots, files) = (catalog.families[family].slots, found[family])
-        // What looks like one network may be its kin.
-        let sure = zip(slots, files).count { slot, files in files?.first?.isSure(of: slot) == true }
-        return (
-          files.first.flatMap { $0 } == nil ? 0 : 1, paths.fit(catalog.families[family]) ? 1 : 0,
-          sure, files.count { $0 != nil }, -family
-        )
+    let ranks = zip(catalog.families, found).map { family, files in
+      // What looks like one network may be its kin.
+      let sure = zip(family.slots, files).count { slot, files in
+        files?.first?.isSure(of: slot) == true
       }
-      return rank(left) < rank(right)
+      return [
+        files.first.flatMap { $0 } == nil ? 0 : 1, paths.fit(family) ? 1 : 0, sure,
+        files.count { $0 != nil },
+      ]
     }
-    return best.map { catalog.families[$0] } ?? catalog.fallback
+    let best = ranks.max { $0.lexicographicallyPrecedes($1) }
+    let likeliest = zip(catalog.families, ranks).filter { $0.1 == best }.map(\.0)
+    return FamilyChoice(likeliest.first ?? catalog.fallback, or: Array(likeliest.dropFirst()))
   }
 
   /// The family whose settings are in the metadata of what was opened, such as a part that was

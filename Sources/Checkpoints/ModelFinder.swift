@@ -15,7 +15,7 @@ struct ModelFinder {
   /// Whether the path is a folder.
   let isFolder: Bool
   /// The family whose parts are looked for.
-  let family: FamilyDescription
+  let choice: FamilyChoice
   /// Everything that was opened, in order.
   private(set) var contents: [ArchiveContents] = []
   /// For each part the archives that hold it; more than one means that somebody has to choose.
@@ -30,14 +30,14 @@ struct ModelFinder {
   /// - Parameters:
   ///   - path: a file or folder.
   ///   - wanted: parts that are looked for in a folder.
-  ///   - family: the family that they are of.
+  ///   - choice: the family that they are of.
   ///   - cache: opens files.
   /// - Throws: `ModelFileError` if a file that was named itself cannot be opened.
   init(
-    _ path: String, for wanted: [Slot], of family: FamilyDescription, _ cache: ArchiveCache
+    _ path: String, for wanted: [Slot], of choice: FamilyChoice, _ cache: ArchiveCache
   ) throws(ModelFileError) {
     self.path = HubCache.resolve(path)
-    self.family = family
+    self.choice = choice
     catalog = cache.catalog
     isFolder = FileSystem.isFolder(self.path)
     guard isFolder else {
@@ -62,6 +62,8 @@ struct ModelFinder {
     // A pipeline's own files are often one of all parts beside the folders.
     if !rest.isEmpty { add(archives(in: self.path, cache), rest) }
   }
+
+  private var family: FamilyDescription { choice.family }
 
   /// An archive of a folder, and whether its files are called as tools call a part's weights.
   private typealias Found = (contents: ArchiveContents, hasKnownName: Bool)
@@ -112,7 +114,7 @@ struct ModelFinder {
   }
 
   private mutating func noteUseless(_ contents: ArchiveContents, _ part: Slot) {
-    faults.append(MissingParts.notFound(part, of: family, in: contents))
+    faults.append(MissingParts.notFound(part, of: choice, in: contents))
   }
 
   // MARK: What was found

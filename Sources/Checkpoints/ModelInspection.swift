@@ -55,9 +55,10 @@ package struct ModelInspection {
     self.path = path
     self.catalog = catalog
     let cache = ArchiveCache(catalog, access: .mmap)
-    let family = cache.family(of: ModelPaths(model: path))
+    let choice = cache.family(of: ModelPaths(model: path))
+    let family = choice.family
     self.family = family
-    let finder = try ModelFinder(path, for: family.slots, of: family, cache)
+    let finder = try ModelFinder(path, for: family.slots, of: choice, cache)
     contents = finder.contents
     ambiguities = finder.ambiguities
     isPipelineFolder = finder.pipelineIndex != nil

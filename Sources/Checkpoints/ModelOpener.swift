@@ -7,7 +7,7 @@ struct ModelOpener {
   let paths: ModelPaths
   let hints: ArchitectureHints
   /// The family of the model.
-  let family: FamilyDescription
+  private let choice: FamilyChoice
   private let cache: ArchiveCache
   /// What lies where `--model` points; nil if it does not.
   private(set) var model: ModelFinder?
@@ -19,25 +19,27 @@ struct ModelOpener {
   ///
   /// - Parameters:
   ///   - wanted: the parts to come.
-  ///   - family: the family that they are of.
+  ///   - choice: the family that they are of.
   ///   - paths: where they are.
   ///   - hints: facts that neither tensors nor files tell.
   ///   - cache: opens files.
   /// - Throws: `ModelFileError` if the model's file cannot be opened or is another pipeline.
   init(
-    _ wanted: [Slot], of family: FamilyDescription, paths: ModelPaths, hints: ArchitectureHints,
+    _ wanted: [Slot], of choice: FamilyChoice, paths: ModelPaths, hints: ArchitectureHints,
     _ cache: ArchiveCache
   ) throws(ModelFileError) {
     self.paths = paths
     self.hints = hints
-    self.family = family
+    self.choice = choice
     self.cache = cache
     guard let path = paths.model else { return }
     let model = try ModelFinder(
-      path, for: wanted.filter { paths.part($0) == nil }, of: family, cache)
+      path, for: wanted.filter { paths.part($0) == nil }, of: choice, cache)
     self.model = model
     try checkPipelineClass()
   }
+
+  private var family: FamilyDescription { choice.family }
 
   // MARK: Parts
 
@@ -73,7 +75,7 @@ struct ModelOpener {
       let found = try tokenizers(of: parts)
       let silent = parts.filter { part in !found.contains { $0.slot == part } }
       throw MissingParts.error(
-        missing, of: family, tokenizers: silent.compactMap(\.tokenizer), model,
+        missing, of: choice, tokenizers: silent.compactMap(\.tokenizer), model,
         path: paths.model ?? places.first?.contents.archive.path ?? "model",
         alternative: alternative)
     }
@@ -86,7 +88,7 @@ struct ModelOpener {
     _ part: Slot, _ contents: ArchiveContents
   ) throws(ModelFileError) -> PartSource {
     guard let place = contents.place(of: part) else {
-      throw MissingParts.notFound(part, of: family, in: contents)
+      throw MissingParts.notFound(part, of: choice, in: contents)
     }
     if overlay == nil, let path = paths.overlay {
       overlay = try TensorArchive(path: path, access: paths.access)
@@ -101,11 +103,11 @@ struct ModelOpener {
   /// The archive that holds a part; nil if it is nowhere.
   private func contents(of part: Slot) throws(ModelFileError) -> ArchiveContents? {
     guard let path = paths.part(part) else { return try model?.archive(of: part) }
-    let finder = try ModelFinder(path, for: [part], of: family, cache)
+    let finder = try ModelFinder(path, for: [part], of: choice, cache)
     if let found = try finder.archive(of: part) { return found }
     if let fault = finder.faults.first { throw fault }
     guard let first = finder.contents.first else { throw ModelFolder.noWeights(in: path) }
-    throw MissingParts.notFound(part, of: family, in: first)
+    throw MissingParts.notFound(part, of: choice, in: first)
   }
 
   private func checkPipelineClass() throws(ModelFileError) {

@@ -118,11 +118,12 @@ package struct PartSources {
     opening slots: (FamilyDescription) throws(ModelFileError) -> [Slot]
   ) throws(ModelFileError) {
     let cache = ArchiveCache(catalog, access: paths.access)
-    family = cache.family(of: paths)
+    let choice = cache.family(of: paths)
+    family = choice.family
     try paths.check(for: family)
     try hints.check(for: family, cache.catalog)
     let wanted = try slots(family)
-    var opener = try ModelOpener(wanted, of: family, paths: paths, hints: hints, cache)
+    var opener = try ModelOpener(wanted, of: choice, paths: paths, hints: hints, cache)
     let sources = try opener.parts(wanted, alternative: alternative)
     parts = sources
     // Transformers and decoders by themselves have nothing to do with texts.
@@ -156,7 +157,7 @@ package struct PartSources {
     guard !missing.isEmpty else { return }
     let readers = missing + family.slots.filter { $0.tokenizer != nil }
     throw MissingParts.error(
-      [], of: family, tokenizers: missing.compactMap(\.tokenizer), nil,
+      [], of: FamilyChoice(family), tokenizers: missing.compactMap(\.tokenizer), nil,
       path: paths.model ?? readers.lazy.compactMap(paths.part).first ?? "model")
   }
 }
@@ -178,8 +179,7 @@ extension PartSource {
     var paths = ModelPaths()
     paths.parts[slot.option] = path
     let cache = ArchiveCache(catalog, access: paths.access)
-    var opener = try ModelOpener([slot], of: family, paths: paths, hints: hints, cache)
-    self = try opener.parts([slot])[0]
+    try self.init(slot, of: FamilyChoice(family), paths: paths, hints: hints, cache)
   }
 
   /// Opens the denoiser of any family by itself.
@@ -189,8 +189,20 @@ extension PartSource {
   ///   - catalog: the families that it may be of.
   /// - Throws: `ModelFileError` if the file is malformed or holds no denoiser.
   package init(denoiserAt path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
-    let paths = ModelPaths(model: path)
-    let family = ArchiveCache(catalog, access: paths.access).family(of: paths)
-    try self.init(family.denoiser, of: family, path: path, in: catalog)
+    var paths = ModelPaths(model: path)
+    let cache = ArchiveCache(catalog, access: paths.access)
+    let choice = cache.family(of: paths)
+    let slot = choice.family.denoiser
+    paths = ModelPaths()
+    paths.parts[slot.option] = path
+    try self.init(slot, of: choice, paths: paths, hints: ArchitectureHints(), cache)
+  }
+
+  private init(
+    _ slot: Slot, of choice: FamilyChoice, paths: ModelPaths, hints: ArchitectureHints,
+    _ cache: ArchiveCache
+  ) throws(ModelFileError) {
+    var opener = try ModelOpener([slot], of: choice, paths: paths, hints: hints, cache)
+    self = try opener.parts([slot])[0]
   }
 }

@@ -162,6 +162,52 @@ struct FluxRefusalTests {
     }
   }
 
+  @Test("Kontext by its file's name, or by the title in its metadata")
+  func kontextOfSafetensors() throws {
+    let tensors = try files.outside("transformer")
+    let named = try files.write(tensors, to: "flux1-dev-Kontext_fp16.safetensors")
+    let titled = try folder.write(
+      SafetensorsWriter.encode(tensors, metadata: [("modelspec.title", "FLUX.1 Kontext [dev]")]),
+      to: "titled.safetensors")
+    for path in [named, titled] {
+      let fault = try fault(ModelPaths(model: folder.path, transformer: path))
+      #expect(fault.hasPrefix("is FLUX.1 Kontext: it takes a picture as input"), "\(fault)")
+    }
+    _ = try Pipeline(
+      ModelPaths(
+        model: folder.path,
+        transformer: try files.write(tensors, to: "flux1-dev-context.safetensors")))
+  }
+
+  @Test("where nothing tells the family, its denoiser is asked for, of either")
+  func unknownFamily() throws {
+    func fault(_ path: String) -> String {
+      #expect(throws: ModelFileError.self) { _ = try Pipeline(ModelPaths(model: path)) }?.fault
+        ?? ""
+    }
+    let vae = try files.write(try files.outside("vae"), to: "alone/ae.safetensors")
+    let both = "transformer of an AuraFlow model"
+    let missing = fault(vae)
+    #expect(missing.hasPrefix("holds a VAE only; missing: the \(both) (--transformer; "))
+    #expect(missing.contains(" or the transformer of a FLUX.1 model (--transformer; "))
+    #expect(missing.hasSuffix(", and what belongs to it"))
+    // A file beside it that could be it is named; one that cannot be run is not.
+    let fill = try tensors(Kind(testDescription: "", columns: 384))
+    _ = try files.write(fill, to: "alone/a.safetensors")
+    #expect(fault(vae) == missing)
+    _ = try files.write(try files.outside("transformer"), to: "alone/b.safetensors")
+    #expect(
+      fault(vae).hasSuffix(
+        "beside it lies what --transformer b.safetensors would take, or name the folder"))
+    let adapter = try files.write(
+      [Self.zeros("lora_unet_double_blocks_0_img_attn_proj.lora_down.weight")],
+      to: "adapter.safetensors")
+    #expect(fault(adapter).contains("where a \(both) or a FLUX.1 model is expected"))
+    // Only FLUX.1 reads with this encoder.
+    let encoder = try files.write(try files.outside("text_encoder_2"), to: "t5/t5xxl.safetensors")
+    #expect(fault(encoder).contains("missing: transformer (--transformer; "))
+  }
+
   @Test(
     "pipelines of other classes",
     arguments: [

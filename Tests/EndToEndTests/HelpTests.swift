@@ -1,4 +1,6 @@
+import Checkpoints
 import Foundation
+import ModelCatalog
 import TestSupport
 import Testing
 
@@ -18,6 +20,27 @@ struct HelpTests {
       verb + ["--help"], in: folder.url, environment: ["COLUMNS": "\(columns)"])
     #expect(outcome.status == 0 && outcome.errors.isEmpty)
     return outcome.output
+  }
+
+  @Test(
+    "defaults that the help states are those of published models",
+    arguments: [
+      ("AuraFlow", "auraflow-v0.3"), ("FLUX.1-dev", "flux-dev"), ("FLUX.1-schnell", "flux-schnell"),
+    ])
+  func defaults(kind: String, preset name: String) throws {
+    let row = try #require(
+      try help(["generate"], columns: 80).split(separator: "\n").map {
+        $0.split(separator: " ").map(String.init)
+      }.first { $0.first == kind && $0.contains("1024x1024") })
+    let preset = try #require(FamilyCatalog.known.presets.first { $0.preset.name == name }?.preset)
+    let defaults = preset.defaults
+    // FLUX.1 is guided by itself, or not at all.
+    let guidance = defaults.guidance ?? (defaults.guidanceScale > 1 ? defaults.guidanceScale : nil)
+    let shift = defaults.shift.fixed.map { [String(format: "%g", $0)] } ?? ["by", "size"]
+    let size = "\(defaults.width)x\(defaults.height)"
+    #expect(
+      row == [kind, size, "\(defaults.steps)"] + (guidance.map { [String(format: "%g", $0)] } ?? [])
+        + shift + ["\(defaults.maxSequenceLength)"])
   }
 
   @Test("no paragraph has an end of line of its own, at any width", arguments: verbs)

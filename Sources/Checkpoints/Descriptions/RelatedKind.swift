@@ -9,7 +9,7 @@ package struct RelatedKind: Sendable {
     case names([String])
     /// The class that `model_index.json` names.
     case pipelineClass(String)
-    /// A text in the name that a GGUF file gives itself, in small letters.
+    /// A text in the name of the file or in one that the file gives itself, in small letters.
     case title(String)
     /// A linear layer of the denoiser, by our name, with so many times as many inputs as another
     /// one has outputs: it reads more than latents.
@@ -39,12 +39,9 @@ extension RelatedKind {
     }
   }
 
-  /// Whether what a GGUF file says about itself shows it.
-  func isShown(by gguf: GGUFFile?) -> Bool {
-    let titles = ["general.name", "general.basename"].compactMap {
-      gguf?.value(for: $0)?.textPrefix(256)?.lowercased()
-    }
-    return marks.contains { mark in
+  /// Whether one of an archive's titles shows it.
+  func isShown(byTitles titles: [String]) -> Bool {
+    marks.contains { mark in
       if case .title(let text) = mark { titles.contains { $0.contains(text) } } else { false }
     }
   }
@@ -74,6 +71,18 @@ extension RelatedKind {
   }
 }
 
+extension TensorArchive {
+  /// What the archive is called: its file's name, and what metadata call it, where GGUF files have
+  /// `general.` keys and safetensors files those of Stability AI's model specification.
+  fileprivate var titles: [String] {
+    let stated = ["general.name", "general.basename"].compactMap {
+      gguf?.value(for: $0)?.textPrefix(256)
+    }
+    let specified = ["modelspec.title", "modelspec.architecture"].flatMap(metadataTexts)
+    return [FileSystem.name(of: path)] + stated + specified
+  }
+}
+
 extension FamilyCatalog {
   /// What an archive is that has the tensors of a family's denoiser, if it is not a model of that
   /// family.
@@ -89,11 +98,12 @@ extension FamilyCatalog {
     guard !family.relatives.isEmpty else { return nil }
     let text = TensorNameText(archive)
     let names = TensorNames(archive, at: denoiser, matcher)
+    let titles = archive.titles.map { $0.lowercased() }
     func shape(_ name: String) -> [Int]? {
       names.entries[name].map { archive.tensors.records[$0.first].shape }
     }
     return family.relatives.first { kind in
-      kind.isShown(by: text) || kind.isShown(by: archive.gguf) || kind.isShown(byShapes: shape)
+      kind.isShown(by: text) || kind.isShown(byTitles: titles) || kind.isShown(byShapes: shape)
     }
   }
 

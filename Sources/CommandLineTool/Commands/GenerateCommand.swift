@@ -15,11 +15,24 @@ struct GenerateCommand: AsyncParsableCommand {
         auraflow generate -m aura_flow_0.3/ -p "a lighthouse at dawn" -W 768 -H 512 --steps 30
         auraflow generate --transformer aura_flow_0.3-Q4_K_S.gguf --text-encoder pile_t5_xl.gguf \\
             --vae sdxl_vae.safetensors --tokenizer tokenizer/ -p "a lighthouse at dawn"
+        auraflow generate --transformer flux1-schnell-Q4_K_S.gguf --t5xxl t5xxl_fp16.safetensors \\
+            --clip-l clip_l.safetensors --vae ae.safetensors --tokenizer tokenizer_2/ \\
+            --clip-tokenizer tokenizer/ -p "a lighthouse at dawn"
         auraflow generate -f prompts.txt -o night_%03d.png
         echo "a lighthouse" | auraflow generate -p - -o - > lighthouse.png
 
-      Size, steps, guidance, shift and sequence length default to what the model's file says, else
-      to AuraFlow's 1024x1024, 50, 3.5, 1.73 and 256.
+      Size, steps, guidance, shift and sequence length default to what the model's
+      file says, else to how its kind is published:
+
+                            size  steps  guidance  shift    tokens
+        AuraFlow       1024x1024     50  3.5       1.73        256
+        FLUX.1-dev     1024x1024     28  3.5       by size     512
+        FLUX.1-schnell 1024x1024      4            1           256
+
+      AuraFlow is guided by --guidance-scale (--cfg-scale), with two passes of each
+      step. FLUX.1-dev knows --guidance by itself, and its shift grows with the
+      picture: 1.88 at 512x512, 3.16 at 1024x1024. Above 1 a --guidance-scale gives
+      FLUX.1 the second pass too, for a negative prompt.
 
       Each picture is written as soon as it is finished. Pictures of one prompt are
       made together only where memory is so short that weights are read again at

@@ -5,7 +5,7 @@ import TextToImage
 struct RootCommand: AsyncParsableCommand {
   static let configuration = CommandConfiguration(
     commandName: "auraflow",
-    abstract: "Text-to-image with AuraFlow models, on an ordinary CPU.",
+    abstract: "Text-to-image with AuraFlow and FLUX.1 models, on an ordinary CPU.",
     discussion: """
       Opens checkpoints as they are published: diffusers folders, single files, and separate GGUF
       or safetensors files. Without --model it uses the small model that comes with it:
