@@ -194,6 +194,7 @@ struct QueryBlock: @unchecked Sendable {
         var tile = FloatTile(
           activations: queries + row * headDimension, weights: head.keys(from: key),
           width: headDimension, rows: kernels.rowTile,
+          columns: min(kernels.columnTile, keys.upperBound - key),
           result: scores + row * stride + key - keys.lowerBound, resultStride: stride)
         kernels.multiplyFloats(&tile)
       }
@@ -229,8 +230,9 @@ struct QueryBlock: @unchecked Sendable {
       for tile in 0..<head.valueTiles {
         var product = FloatTile(
           activations: probabilities, weights: head.values(block: block, tile: tile), width: keys,
-          rows: kernels.rowTile, result: sums + row * width + tile * kernels.columnTile,
-          resultStride: width)
+          rows: kernels.rowTile,
+          columns: min(kernels.columnTile, headDimension - tile * kernels.columnTile),
+          result: sums + row * width + tile * kernels.columnTile, resultStride: width)
         kernels.multiplyFloats(&product)
       }
     }

@@ -173,7 +173,7 @@ private struct FilterProduct {
         let target = output.row(first) + start
         var tile = FloatTile(
           activations: elements, weights: panels + index * panelFloats, width: columns.count,
-          rows: rows, result: target, resultStride: output.stride)
+          rows: rows, columns: count, result: target, resultStride: output.stride)
         if rows == rowTile, count == width {
           kernels.multiplyFloats(&tile)
           continue

@@ -169,7 +169,7 @@ struct WeightPanel {
         activations: floats,
         weights: hasMinimums ? minimums + group : elements,
         width: hasMinimums ? groups : columns.count,
-        rows: 0, result: elements, resultStride: 0),
+        rows: 0, columns: kernels.columnTile, result: elements, resultStride: 0),
       integers: IntegerTile(
         activations: activations,
         activationScales: x.scales(tile: 0, column: columns.lowerBound), codes: elements,

@@ -11,6 +11,8 @@ package struct FloatTile {
   package var width: Int
   /// Rows that count. The kernel may write up to `rowTile`.
   package var rows: Int
+  /// Columns that count. The kernel may compute and write up to `columnTile`.
+  package var columns: Int
   /// `[rowTile, columnTile]`, added to.
   package var result: UnsafeMutablePointer<Float>
   /// Floats from one row of the result to the next.
@@ -18,12 +20,13 @@ package struct FloatTile {
 
   package init(
     activations: UnsafePointer<Float>, weights: UnsafePointer<Float>, width: Int, rows: Int,
-    result: UnsafeMutablePointer<Float>, resultStride: Int
+    columns: Int, result: UnsafeMutablePointer<Float>, resultStride: Int
   ) {
     self.activations = activations
     self.weights = weights
     self.width = width
     self.rows = rows
+    self.columns = columns
     self.result = result
     self.resultStride = resultStride
   }
