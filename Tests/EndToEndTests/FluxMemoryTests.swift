@@ -1,5 +1,4 @@
 import Foundation
-import StrictJSON
 import TestSupport
 import Testing
 
@@ -18,20 +17,6 @@ struct FluxMemoryTests {
     #expect(outcome.status == 0, "\(outcome.errors)")
   }
 
-  /// The plan of a request with one budget, and its run.
-  private func run(
-    _ options: [String]
-  ) throws -> (plan: JSONValue?, outcome: CommandLine.Outcome) {
-    let options = ["-p", "a lighthouse", "--json"] + options
-    let plan = try CommandLine.run(["plan", "in.gguf", "--no-trial"] + options, in: folder.url)
-    #expect(plan.status == 0, "\(plan.errors)")
-    return (
-      try JSONValue(parsing: plan.output)["plans"]?.arrayValue?.first,
-      try CommandLine.run(
-        ["generate", "-m", "in.gguf", "-o", "a.png", "--force"] + options, in: folder.url)
-    )
-  }
-
   @Test("plans are never below the measured peak, and above it by little more than their slack")
   func plansAreTrue() throws {
     var held = 0
@@ -44,19 +29,7 @@ struct FluxMemoryTests {
       (128, ["--memory", "54MiB", "--num-images", "3"]), (64, ["--memory", "40MiB"]),
     ] {
       let options = ["-W", "\(side)", "-H", "\(side)", "--steps", "2"] + options
-      let (plan, outcome) = try run(options)
-      guard plan?["fits"]?.boolValue == true else {
-        #expect(outcome.status == 71, "\(options): \(outcome.errors)")
-        continue
-      }
-      held += 1
-      #expect(outcome.status == 0, "\(outcome.errors)")
-      let peak = try #require(
-        try JSONValue(parsing: outcome.output)["peakResidentBytes"]?.integerValue)
-      let planned = try #require(plan?["peakBytes"]?.integerValue)
-      #expect(
-        planned >= peak && planned < peak + peak / 20 + (8 << 20),
-        "\(options): \(planned) \(peak)")
+      if try PlannedRun.expectPlan("in.gguf", options, in: folder) { held += 1 }
     }
     #expect(held >= 7)
   }

@@ -194,26 +194,9 @@ struct MemoryTests {
       (128, 2, "120MiB"), (128, 40, "160MiB"), (384, 1, "300MiB"), (384, 1, "220MiB"),
       (64, 1, "100MiB"),
     ] {
-      let options = [
-        "-p", "a lighthouse", "-W", "\(side)", "-H", "\(side)", "--steps", "\(steps)",
-        "--memory", budget, "--json",
-      ]
-      let plan = try CommandLine.run(["plan", model, "--no-trial"] + options, in: folder.url)
-      #expect(plan.status == 0, "\(plan.errors)")
-      let expected = try JSONValue(parsing: plan.output)["plans"]?.arrayValue?.first
-      let run = try CommandLine.run(
-        ["generate", "-m", model, "-o", "a.png", "--force"] + options, in: folder.url)
-      guard expected?["fits"]?.boolValue == true else {
-        #expect(run.status == 71, "\(side) \(budget): \(run.errors)")
-        continue
-      }
-      #expect(run.status == 0, "\(run.errors)")
-      let peak = try #require(
-        try JSONValue(parsing: run.output)["peakResidentBytes"]?.integerValue)
-      let planned = try #require(expected?["peakBytes"]?.integerValue)
-      #expect(
-        planned >= peak && planned < peak + peak / 20 + (8 << 20),
-        "\(side) \(steps) \(budget): \(planned) \(peak)")
+      _ = try PlannedRun.expectPlan(
+        model,
+        ["-W", "\(side)", "-H", "\(side)", "--steps", "\(steps)", "--memory", budget], in: folder)
     }
   }
 
