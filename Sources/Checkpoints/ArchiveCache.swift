@@ -33,17 +33,18 @@ final class ArchiveCache {
 struct FamilyChoice {
   /// What the model is taken for.
   let family: FamilyDescription
-  /// What it may be as well, in the catalogue's order, with `family` first; nothing else where
-  /// something tells.
-  let candidates: [FamilyDescription]
+  /// What is as likely, in the catalogue's order; nothing where something tells.
+  private let others: [FamilyDescription]
 
-  /// The one that is known.
-  init(_ family: FamilyDescription) { (self.family, candidates) = (family, [family]) }
-
-  /// One of several that are as likely.
-  init(_ first: FamilyDescription, or others: [FamilyDescription]) {
-    (family, candidates) = (first, [first] + others)
+  init(_ family: FamilyDescription, or others: [FamilyDescription] = []) {
+    self.family = family
+    self.others = others
   }
+
+  /// All that it may be.
+  var candidates: [FamilyDescription] { [family] + others }
+  /// Whether something tells.
+  var isTold: Bool { others.isEmpty }
 
   /// Models of all that it may be, with articles.
   var modelPhrase: String { candidates.map(\.modelPhrase).joined(separator: " or ") }

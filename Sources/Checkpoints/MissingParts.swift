@@ -54,7 +54,7 @@ enum MissingParts {
   private static func missing(
     _ parts: [Slot], of choice: FamilyChoice, _ tokenizers: [TokenizerPlace]
   ) -> String {
-    guard choice.candidates.count > 1, parts.contains(choice.family.denoiser) else {
+    guard !choice.isTold, parts.contains(choice.family.denoiser) else {
       let items =
         parts.map { "\($0.name) (\($0.flag); \($0.published))" }
         + tokenizers.map { "\($0.name) (\($0.flag); \($0.published))" }
@@ -90,9 +90,8 @@ enum MissingParts {
     guard !finder.isFolder else { return nil }
     let cache = ArchiveCache(finder.catalog, access: .mmap)
     let folder = FileSystem.folder(of: finder.path)
-    let isTold = finder.choice.candidates.count == 1
     let hints = finder.choice.candidates.lazy.map { family -> [String] in
-      let wanted = isTold ? parts : [family.denoiser]
+      let wanted = finder.choice.isTold ? parts : [family.denoiser]
       guard let beside = try? ModelFinder(folder, for: wanted, of: FamilyChoice(family), cache)
       else { return [] }
       return wanted.compactMap { part in

@@ -176,10 +176,9 @@ extension PartSource {
     _ slot: Slot, of family: FamilyDescription, path: String,
     hints: ArchitectureHints = ArchitectureHints(), in catalog: FamilyCatalog
   ) throws(ModelFileError) {
-    var paths = ModelPaths()
-    paths.parts[slot.option] = path
-    let cache = ArchiveCache(catalog, access: paths.access)
-    try self.init(slot, of: FamilyChoice(family), paths: paths, hints: hints, cache)
+    try self.init(
+      slot, of: FamilyChoice(family), path: path, hints: hints,
+      ArchiveCache(catalog, access: ModelPaths().access))
   }
 
   /// Opens the denoiser of any family by itself.
@@ -189,19 +188,18 @@ extension PartSource {
   ///   - catalog: the families that it may be of.
   /// - Throws: `ModelFileError` if the file is malformed or holds no denoiser.
   package init(denoiserAt path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
-    var paths = ModelPaths(model: path)
+    let paths = ModelPaths(model: path)
     let cache = ArchiveCache(catalog, access: paths.access)
     let choice = cache.family(of: paths)
-    let slot = choice.family.denoiser
-    paths = ModelPaths()
-    paths.parts[slot.option] = path
-    try self.init(slot, of: choice, paths: paths, hints: ArchitectureHints(), cache)
+    try self.init(choice.family.denoiser, of: choice, path: path, cache)
   }
 
   private init(
-    _ slot: Slot, of choice: FamilyChoice, paths: ModelPaths, hints: ArchitectureHints,
-    _ cache: ArchiveCache
+    _ slot: Slot, of choice: FamilyChoice, path: String,
+    hints: ArchitectureHints = ArchitectureHints(), _ cache: ArchiveCache
   ) throws(ModelFileError) {
+    var paths = ModelPaths()
+    paths.parts[slot.option] = path
     var opener = try ModelOpener([slot], of: choice, paths: paths, hints: hints, cache)
     self = try opener.parts([slot])[0]
   }
