@@ -54,6 +54,15 @@ struct AutoencoderDecoderTests {
     }
   }
 
+  @Test("the configuration of a tiny decoder says how many channels its latents have")
+  func configurationOfTiny() throws {
+    let source = try ComponentFixture(.autoencoder, "vae/tiny").source
+    let members = try TinyDecoder.description.open(source).configuration(
+      ConfigurationContext(type: .f32, pictureSide: nil, isSynthetic: false))
+    let channels = try TinyDecoder(source).latentChannels
+    #expect(members.first { $0.key == "latent_channels" }?.value.integerValue == channels)
+  }
+
   @Test("a tiny decoder divides by a scaling factor, from its configuration or a flag")
   func scaledTiny() throws {
     let fixture = try ComponentFixture(.autoencoder, "vae/tiny")

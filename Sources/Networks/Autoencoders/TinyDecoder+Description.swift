@@ -9,11 +9,12 @@ extension TinyDecoder {
     tables: AutoencoderNames.tinyTables, prefixes: ["", "taesd_decoder.", "decoder.", "vae."],
     roles: [RoleRule("**", .sensitive)], settings: [scale, replacedScale, replacedShift]
   ) { source throws(ModelFileError) in
-    _ = try TinyDecoder(source)
+    let channels = try TinyDecoder(source).latentChannels
     let factor = try source.value(scale, in: 1e-6...1e6)
     return NetworkFacts(settings: [SettingValue(scale, factor)]) { _ in
       [
         .init(key: "_class_name", value: "AutoencoderTiny"),
+        .init(key: "latent_channels", value: .integer(channels)),
         .init(key: "scaling_factor", value: .double(factor)),
       ]
     }
