@@ -6,7 +6,7 @@ struct ArchitectureOptions: ParsableArguments {
   @Option(
     name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
-      "Elements of an attention head, where no file tells (published model: 256).",
+      "Elements of an attention head, where no file tells (AuraFlow: 256).",
       valueName: "count"))
   var headDimension: Int?
 
@@ -20,7 +20,8 @@ struct ArchitectureOptions: ParsableArguments {
   @Option(
     name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
-      "Scale of the VAE's latents, where no file tells (published: 0.13025).", valueName: "factor"))
+      "Scale of the VAE's latents, where no file tells (AuraFlow: 0.13025, FLUX.1: 0.3611).",
+      valueName: "factor"))
   var vaeScalingFactor: Double?
 
   @Option(

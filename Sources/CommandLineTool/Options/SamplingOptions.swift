@@ -5,7 +5,8 @@ import TextToImage
 struct SamplingOptions: ParsableArguments {
   @Option(
     name: [.long, .customShort("n")], parsing: .unconditional,
-    help: ArgumentHelp("What it should not show (needs a guidance above 1).", valueName: "text"))
+    help: ArgumentHelp(
+      "What it should not show (needs a guidance scale above 1).", valueName: "text"))
   var negativePrompt = ""
 
   @Option(

@@ -13,6 +13,11 @@ package enum Flux {
       + "flux1-schnell.safetensors, or a GGUF of it such as city96/FLUX.1-schnell-gguf",
     example: "double_blocks.0.img_attn.qkv.weight")
 
+  /// Where models with both tokenizers are published.
+  private static let repositories = [
+    "black-forest-labs/FLUX.1-schnell", "black-forest-labs/FLUX.1-dev",
+  ]
+
   /// The place of the text encoder whose every token the transformer sees.
   package static let textEncoder = Slot(
     "text_encoder_2", name: "T5 text encoder", option: "t5xxl",
@@ -24,7 +29,7 @@ package enum Flux {
         + "tokenizer.json or spiece.model",
       kept: TokenizerPlace.Kept(
         name: "t5", idCounts: [32_000, 32_100, 32_128],
-        repositories: ["google/t5-v1_1-xxl", "black-forest-labs/FLUX.1-schnell"])),
+        repositories: ["google/t5-v1_1-xxl"] + repositories)),
     published: "T5-XXL v1.1: text_encoder_2/ of huggingface.co/black-forest-labs/FLUX.1-schnell, "
       + "comfyanonymous/flux_text_encoders, or a GGUF such as city96/t5-v1_1-xxl-encoder-gguf",
     need: "FLUX.1 needs T5-XXL v1.1, such as comfyanonymous/flux_text_encoders",
@@ -42,7 +47,7 @@ package enum Flux {
       keys: TokenizerKeys("clip"),
       kept: TokenizerPlace.Kept(
         name: "clip", idCounts: [49_408],
-        repositories: ["openai/clip-vit-large-patch14", "black-forest-labs/FLUX.1-schnell"])),
+        repositories: ["openai/clip-vit-large-patch14"] + repositories)),
     published: "CLIP-L: text_encoder/ of huggingface.co/black-forest-labs/FLUX.1-schnell, or "
       + "clip_l.safetensors of comfyanonymous/flux_text_encoders",
     need: "FLUX.1 needs CLIP-L, clip_l.safetensors of comfyanonymous/flux_text_encoders",
