@@ -9,7 +9,7 @@
 diffusers opens the file with GGUFQuantizationConfig, which decodes a matrix whenever it is used, and computes in float32;
 the program runs `bench step`. Both go from packed latents to a velocity, with as many text tokens as the variant has by
 default. diffusers evaluates the modulation at every step, the program once for a schedule; that is not counted here.
-Prints Markdown, with the most memory that each side had resident.
+Prints Markdown, with the most memory that diffusers' side had resident.
 """
 
 import importlib.metadata
@@ -76,7 +76,7 @@ def main():
             time.sleep(0.3)  # Threads of OpenMP go on spinning for a while.
             ours.append(program.bench(
                 "step", "--transformer", options.transformer, "-W", str(options.size), "-H", str(options.size)))
-    common.print_columns("size", "text tokens", "diffusers s", "MiB", "our step s", "ratio")
+    common.print_columns("size", "text tokens", "diffusers s", "diffusers MiB", "our step s", "ratio")
     slow, fast = common.middle(theirs)["seconds"], common.middle(ours)["seconds"]
     common.print_row(
         options.size, text_tokens, f"{slow:.1f}", peak_mebibytes(), f"{fast:.1f}", f"{slow / fast:.2f}")
