@@ -28,11 +28,13 @@ private struct BlockBenchmark<Network: Denoiser> {
   private let side: Int
   private let textTokens: Int
 
-  /// Divides tokens up: the largest square is the image, the rest context.
+  /// Divides tokens up: a usual text is left out, the largest square of the others is the image,
+  /// and what is left goes to the text.
   ///
   /// - Parameters:
   ///   - denoiser: the transformer.
-  ///   - tokens: image and context together; at least one of each is taken.
+  ///   - tokens: image and context together; at least one of each is taken. Where a usual text
+  ///     would be more than half of them, one of its tokens is enough.
   init(_ denoiser: Network, tokens: Int) {
     self.denoiser = denoiser
     for stage in denoiser.scheduleStages + [denoiser.stepStage] { stage.weights.keepAll() }
@@ -41,7 +43,9 @@ private struct BlockBenchmark<Network: Denoiser> {
       geometry.sideMultiple,
       denoiser.rowCounts(LatentSize(height: 0, width: 0), textTokens: 0).context
     )
-    let patches = Int(Double(max(1, tokens - least - 1)).squareRoot())
+    let usual = denoiser.usualWork.textTokens
+    let text = tokens - least > 2 * usual ? usual : 1
+    let patches = Int(Double(max(1, tokens - least - text)).squareRoot())
     side = min(patches * patch, geometry.largestSide)
     let image = denoiser.rowCounts(LatentSize(height: side, width: side), textTokens: 0).image
     textTokens = max(1, tokens - image - least)
@@ -85,7 +89,7 @@ extension Denoiser {
   /// Measures one step and the modulation a few times after a first time that does not count.
   ///
   /// - Parameters:
-  ///   - tokens: image and context together; the largest square is the image.
+  ///   - tokens: image and context together; the largest square beside a usual text is the image.
   ///   - repetitions: runs of which the median counts.
   ///   - steps: length of the schedule.
   ///   - device: where to compute.

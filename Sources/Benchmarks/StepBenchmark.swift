@@ -28,26 +28,18 @@ private struct StepBenchmark<Network: Denoiser> {
   private let textTokens: Int
   /// Branches of guidance.
   private let branches: Int
-  /// Pixels per latent pixel, as in every published model.
-  private static var upscaling: Int { 8 }
 
   /// - Parameters:
   ///   - denoiser: the transformer.
-  ///   - width: pixels, rounded down to whole patches.
-  ///   - height: pixels, rounded down to whole patches.
+  ///   - size: of the latents.
   ///   - textTokens: tokens of each branch's text; nil for as many as are usual.
   ///   - branches: branches of guidance; nil for as many as are usual.
-  init(_ denoiser: Network, width: Int, height: Int, textTokens: Int?, branches: Int?) {
+  init(_ denoiser: Network, _ size: LatentSize, textTokens: Int?, branches: Int?) {
     self.denoiser = denoiser
     self.textTokens = textTokens ?? denoiser.usualWork.textTokens
     self.branches = branches ?? denoiser.usualWork.branches
+    self.size = size
     denoiser.stepStage.weights.keepAll()
-    let geometry = denoiser.geometry
-    func latents(_ side: Int) -> Int {
-      let multiple = geometry.sideMultiple
-      return max(multiple, min(side / Self.upscaling, geometry.largestSide) / multiple * multiple)
-    }
-    size = LatentSize(height: latents(height), width: latents(width))
   }
 
   /// Runs one step.
@@ -72,7 +64,7 @@ private struct StepBenchmark<Network: Denoiser> {
     let seconds = (ContinuousClock.now - start) / .seconds(1)
     let rows = denoiser.rowCounts(size, textTokens: textTokens)
     return StepResult(
-      width: size.width * Self.upscaling, height: size.height * Self.upscaling,
+      width: size.width * Network.upscaling, height: size.height * Network.upscaling,
       tokens: branches * (rows.image + rows.context), textTokens: textTokens, branches: branches,
       threads: threads, kernels: device.kernels.name, seconds: seconds,
       parts: Dictionary(
@@ -83,11 +75,19 @@ private struct StepBenchmark<Network: Denoiser> {
 }
 
 extension Denoiser {
+  /// Pixels per latent pixel, as in every published model.
+  fileprivate static var upscaling: Int { 8 }
+
+  /// Sides in pixels that a step can have: multiples of the range's lower bound.
+  package var stepSides: ClosedRange<Int> {
+    Self.upscaling * geometry.sideMultiple...Self.upscaling * geometry.largestSide
+  }
+
   /// Measures one step for a picture.
   ///
   /// - Parameters:
-  ///   - width: pixels, rounded down to whole patches.
-  ///   - height: pixels, rounded down to whole patches.
+  ///   - width: pixels, one of ``stepSides``.
+  ///   - height: pixels, one of ``stepSides``.
   ///   - textTokens: tokens of each branch's text; nil for as many as are usual.
   ///   - branches: branches of guidance; nil for as many as are usual.
   ///   - threads: threads to compute on.
@@ -99,7 +99,8 @@ extension Denoiser {
     activations: ActivationPrecision
   ) throws(ComputeError) -> StepResult {
     try StepBenchmark(
-      self, width: width, height: height, textTokens: textTokens, branches: branches
+      self, LatentSize(height: height / Self.upscaling, width: width / Self.upscaling),
+      textTokens: textTokens, branches: branches
     )
     .run(threads: threads, activations: activations)
   }

@@ -14,9 +14,10 @@ extension BenchCommand {
       commandName: "block",
       abstract: "One step through the blocks of a transformer file, which need not have all.",
       discussion: """
-        The largest square of tokens is the image, the rest registers and text: 1088 tokens are a
-        512x512 picture with 64 others, 4200 a 1024x1024 picture with 104 others. FLUX.1-dev has 1536
-        tokens at 512x512 and 4608 at 1024x1024, schnell 1280 and 4352.
+        The largest square of tokens that leaves room for a usual text is the image, the rest registers
+        and text: of AuraFlow, 1088 tokens are a 512x512 picture with 64 others, 4200 a 1024x1024 picture
+        with 104 others. FLUX.1-dev has 1536 tokens at 512x512 (1024 and 512) and 4608 at 1024x1024,
+        schnell 1280 and 4352.
 
           auraflow bench block --transformer aura_flow_0.3-Q4_K_S.gguf --tokens 1088
           auraflow bench block --transformer flux1-dev-Q4_K_S.gguf --tokens 1536
@@ -58,9 +59,10 @@ extension BenchCommand {
           if !common.json {
             Console.writeOutput(
               String(
-                format: "%@ blocks, %d tokens: %.4f s, modulation of %d steps %.4f s\n",
+                format: "%@ blocks, %d tokens (%d of the image): %.4f s, modulation of %d steps "
+                  + "%.4f s\n",
                 result.layers.map { "\($0)" }.joined(separator: " + "), result.tokens,
-                result.seconds, result.steps, result.modulationSeconds))
+                result.imageTokens, result.seconds, result.steps, result.modulationSeconds))
           }
         }
         if common.json { try BenchCommand.printJSON(results) }
@@ -108,9 +110,6 @@ extension BenchCommand {
 
     func run() async throws {
       try await reportingFailure {
-        guard (16...16384).contains(width), (16...16384).contains(height) else {
-          throw ValidationError("--width and --height must be from 16 to 16384")
-        }
         if let branches, !(1...2).contains(branches) {
           throw ValidationError("--branches \(branches) is neither 1 nor 2")
         }
@@ -118,6 +117,8 @@ extension BenchCommand {
           throw ValidationError("--text-tokens \(textTokens) is outside of 1...4096")
         }
         let denoiser = try FamilyCatalog.known.denoiser(at: transformer)
+        try Self.check(width, "--width", in: denoiser.stepSides)
+        try Self.check(height, "--height", in: denoiser.stepSides)
         let result = try denoiser.measureStep(
           width: width, height: height, textTokens: textTokens, branches: branches,
           threads: common.threadCount, activations: precision.activations)
@@ -134,6 +135,14 @@ extension BenchCommand {
         }
         lines.append(Self.line("the rest", rest, of: result.seconds))
         Console.writeOutput(lines.joined(separator: "\n") + "\n")
+      }
+    }
+
+    private static func check(_ side: Int, _ name: String, in sides: ClosedRange<Int>) throws {
+      let least = sides.lowerBound
+      guard sides.contains(side), side % least == 0 else {
+        throw ValidationError(
+          "\(name) \(side) is not a multiple of \(least) from \(least) to \(sides.upperBound)")
       }
     }
 
