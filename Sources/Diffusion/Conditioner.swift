@@ -2,10 +2,17 @@ import Compute
 
 /// A text as the tokens of a model's text encoders.
 package protocol PromptTokens: Sendable {
-  /// Tokens that were cut off.
+  /// Tokens beyond the length that was asked for, which were cut off.
   var droppedCount: Int { get }
+  /// Tokens beyond those that the encoder of the whole prompt's vector can read; 0 in families that
+  /// have none.
+  var droppedPooledCount: Int { get }
   /// Rows that encoders and denoiser make of them: all that memory depends on.
   var rowCounts: [Int] { get }
+}
+
+extension PromptTokens {
+  package var droppedPooledCount: Int { 0 }
 }
 
 /// Turns prompts into what a denoiser is conditioned on.
@@ -13,6 +20,9 @@ package protocol Conditioner: Sendable {
   associatedtype Tokens: PromptTokens
   associatedtype Conditioning: Sendable
 
+  /// What makes the vector of a whole prompt, and the tokens that it can read; nil in families that
+  /// have none.
+  var pooledEncoder: (name: String, maximumLength: Int)? { get }
   /// What is read once for all prompts of a run.
   var stages: [WeightStage] { get }
 
@@ -30,4 +40,8 @@ package protocol Conditioner: Sendable {
   func condition(
     _ prompts: [Tokens], on device: any ComputeDevice
   ) throws(ComputeError) -> [Conditioning]
+}
+
+extension Conditioner {
+  package var pooledEncoder: (name: String, maximumLength: Int)? { nil }
 }

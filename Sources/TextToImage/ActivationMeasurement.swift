@@ -7,7 +7,7 @@ package struct MeasuredGeneration: Sendable {
   /// What was really done.
   package let settings: GenerationSettings
   /// Tokens of prompt and negative prompt that were cut off.
-  package let droppedTokens: (prompt: Int, negativePrompt: Int)
+  package let droppedTokens: DroppedTokens
 }
 
 extension Pipeline {

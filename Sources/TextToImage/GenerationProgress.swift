@@ -60,7 +60,7 @@ public struct GeneratedImage: Sendable {
   /// What was really done; `settings.seeds[index]` is the picture's seed.
   public let settings: GenerationSettings
   /// Tokens of prompt and negative prompt that were cut off.
-  public let droppedTokens: (prompt: Int, negativePrompt: Int)
+  public let droppedTokens: DroppedTokens
   /// Time and memory of the request so far.
   public let statistics: GenerationStatistics
 }
@@ -76,7 +76,26 @@ public struct GenerationResult: Sendable {
   /// What was really done.
   public let settings: GenerationSettings
   /// Tokens of prompt and negative prompt that were cut off.
-  public let droppedTokens: (prompt: Int, negativePrompt: Int)
+  public let droppedTokens: DroppedTokens
   /// Time and memory.
   public let statistics: GenerationStatistics
+}
+
+/// Tokens that were cut off, because a text encoder does not read that many.
+public struct DroppedTokens: Sendable, Equatable {
+  /// Those of one text.
+  public struct Counts: Sendable, Equatable {
+    /// Tokens beyond `GenerationSettings.maxSequenceLength`.
+    public let sequence: Int
+    /// Tokens beyond what the encoder of the whole prompt's vector reads: CLIP's 77. 0 in
+    /// families that have none.
+    public let pooled: Int
+
+    static let none = Counts(sequence: 0, pooled: 0)
+  }
+
+  /// Of the prompt.
+  public let prompt: Counts
+  /// Of the negative prompt; none if it took no part.
+  public let negativePrompt: Counts
 }

@@ -43,8 +43,13 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   }
 
   /// Tokens of prompt and negative prompt that are cut off.
-  var droppedTokens: (prompt: Int, negativePrompt: Int) {
-    (tokens.last?.droppedCount ?? 0, tokens.count > 1 ? tokens[0].droppedCount : 0)
+  var droppedTokens: DroppedTokens {
+    func counts(_ tokens: Model.Text.Tokens) -> DroppedTokens.Counts {
+      DroppedTokens.Counts(sequence: tokens.droppedCount, pooled: tokens.droppedPooledCount)
+    }
+    return DroppedTokens(
+      prompt: tokens.last.map(counts) ?? .none,
+      negativePrompt: tokens.count > 1 ? counts(tokens[0]) : .none)
   }
 
   /// The latents of one picture from their values.

@@ -8,18 +8,24 @@ extension Pipeline {
   /// - Returns: one line each.
   /// - Throws: `GenerationError.invalidRequest` for one that cannot be met.
   public func notes(on requests: [GenerationRequest]) throws(GenerationError) -> [String] {
-    var (prompts, negativePrompts, idle) = (Cuts("prompt"), Cuts("negative prompt"), Cuts(""))
+    let pooled = pooledEncoder
+    var cuts = ["prompt", "negative prompt"].flatMap { name in
+      [Cuts(name, by: "max-sequence-length allows")]
+        + (pooled.map { [Cuts(name, by: "\($0.name) reads", isWhole: false)] } ?? [])
+    }
+    var idle = Cuts("", by: "")
     var together = (prompts: 0, count: 0)
     for (index, request) in requests.enumerated() {
       let settings = try settings(for: request)
       let length = settings.maxSequenceLength
       let (dropped, picturesAtOnce) = facts(settings)
-      prompts.add(index, dropped.prompt, length)
-      if settings.usesGuidance {
-        negativePrompts.add(index, dropped.negativePrompt, length)
-      } else if !settings.negativePrompt.isEmpty {
-        idle.add(index, 1, length)
+      let counts = [dropped.prompt, dropped.negativePrompt].flatMap { text in
+        [(text.sequence, length)] + (pooled.map { [(text.pooled, $0.maximumLength)] } ?? [])
       }
+      for (place, (count, length)) in counts.enumerated() {
+        cuts[place].add(index, count, length)
+      }
+      if !settings.usesGuidance, !settings.negativePrompt.isEmpty { idle.add(index, 1, length) }
       let count = settings.seeds.count
       if picturesAtOnce > 1 {
         together = (together.prompts + 1, max(together.count, count))
@@ -31,7 +37,7 @@ extension Pipeline {
       notes.append(
         "\(together.count) pictures\(which) are made together: weights are read again at each step")
     }
-    notes += [prompts, negativePrompts].compactMap { $0.note(of: requests.count) }
+    notes += cuts.compactMap { $0.note(of: requests.count) }
     if idle.count > 0 {
       let whose = idle.count < requests.count ? " (\(idle.count) of \(requests.count) prompts)" : ""
       notes.append(
@@ -43,8 +49,8 @@ extension Pipeline {
   /// Tokens that are cut off, and how many pictures go through the steps together.
   private func facts(
     _ settings: GenerationSettings
-  ) -> (dropped: (prompt: Int, negativePrompt: Int), picturesAtOnce: Int) {
-    func facts<Model: DiffusionModel>(_ model: Model) -> ((Int, Int), Int) {
+  ) -> (dropped: DroppedTokens, picturesAtOnce: Int) {
+    func facts<Model: DiffusionModel>(_ model: Model) -> (DroppedTokens, Int) {
       let request = PreparedRequest(model, settings)
       // The plan of one picture says nothing.
       let picturesAtOnce =
@@ -54,15 +60,30 @@ extension Pipeline {
     }
     return facts(model)
   }
+
+  private var pooledEncoder: (name: String, maximumLength: Int)? {
+    func found<Model: DiffusionModel>(_ model: Model) -> (name: String, maximumLength: Int)? {
+      model.conditioner.pooledEncoder
+    }
+    return found(model)
+  }
 }
 
 /// Texts of a run that are longer than what counts.
 private struct Cuts {
   private let name: String
+  /// What sets the length.
+  private let reason: String
+  /// Whether nothing else reads what is cut off.
+  private let isWhole: Bool
   private(set) var count = 0
   private var first = (index: 0, dropped: 0, length: 0)
 
-  init(_ name: String) { self.name = name }
+  init(_ name: String, by reason: String, isWhole: Bool = true) {
+    self.name = name
+    self.reason = reason
+    self.isWhole = isWhole
+  }
 
   mutating func add(_ index: Int, _ dropped: Int, _ length: Int) {
     guard dropped > 0 else { return }
@@ -73,10 +94,10 @@ private struct Cuts {
   /// A line, if there are any.
   func note(of total: Int) -> String? {
     guard count > 0 else { return nil }
-    let what = "\(first.dropped) of its tokens are beyond the \(first.length) that "
-    let end = "max-sequence-length allows"
+    let what = "\(first.dropped) of its tokens are beyond the \(first.length) that \(reason)"
+    let cut = isWhole ? "cut" : "cut in part"
     return total == 1
-      ? "the \(name) is cut: \(what)\(end)"
-      : "\(count) of \(total) \(name)s are cut; the first is number \(first.index + 1): \(what)\(end)"
+      ? "the \(name) is \(cut): \(what)"
+      : "\(count) of \(total) \(name)s are \(cut); the first is number \(first.index + 1): \(what)"
   }
 }

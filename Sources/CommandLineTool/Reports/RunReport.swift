@@ -11,7 +11,7 @@ struct FinishedPicture: Sendable {
   let file: String?
   let seed: UInt64
   let settings: GenerationSettings
-  let droppedTokens: Int
+  let droppedTokens: DroppedTokens.Counts
   /// Of its prompt's pictures so far.
   let statistics: GenerationStatistics
   /// Signs that it is not a picture.
@@ -92,7 +92,8 @@ struct RunReport {
 
   private func settingMembers(_ picture: FinishedPicture) -> [JSONValue.Member] {
     picture.settings.commonMembers + [
-      .init(key: "droppedTokens", value: .integer(picture.droppedTokens))
+      .init(key: "droppedTokens", value: .integer(picture.droppedTokens.sequence)),
+      .init(key: "droppedPooledTokens", value: .integer(picture.droppedTokens.pooled)),
     ]
   }
 

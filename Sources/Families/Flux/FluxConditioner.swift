@@ -12,6 +12,7 @@ package struct FluxConditioner: Conditioner {
     /// CLIP's, up to the end token: no token sees what follows it.
     let pooled: [Int32]
     package let droppedCount: Int
+    package let droppedPooledCount: Int
 
     package var rowCounts: [Int] { [text.count, pooled.count] }
   }
@@ -19,13 +20,17 @@ package struct FluxConditioner: Conditioner {
   let textTokenizer: Tokenizer
   let textEncoder: T5Encoder
   let pooledTokenizer: Tokenizer
-  let pooledEncoder: CLIPTextEncoder
+  let clipEncoder: CLIPTextEncoder
   let transformer: FluxTransformer
+
+  package var pooledEncoder: (name: String, maximumLength: Int)? {
+    ("CLIP", clipEncoder.configuration.positionCount)
+  }
 
   package var stages: [WeightStage] {
     [
       WeightStage("T5 text encoder", textEncoder.layerWeights),
-      WeightStage("CLIP text encoder", pooledEncoder.layerWeights),
+      WeightStage("CLIP text encoder", clipEncoder.layerWeights),
     ]
   }
 
@@ -33,19 +38,19 @@ package struct FluxConditioner: Conditioner {
     let (ids, droppedCount) = textTokenizer.encodeCounting(text, maximumLength: maximumLength)
     let padding = Array(
       repeating: textTokenizer.paddingID ?? 0, count: max(0, maximumLength - ids.count))
-    let pooled = pooledTokenizer.encode(
-      text, maximumLength: pooledEncoder.configuration.positionCount)
+    let (pooled, droppedPooledCount) = pooledTokenizer.encodeCounting(
+      text, maximumLength: clipEncoder.configuration.positionCount)
     let end = pooledTokenizer.endOfSequenceID.flatMap(pooled.firstIndex)
     return Tokens(
       text: ids + padding, pooled: Array(pooled[...(end ?? pooled.count - 1)]),
-      droppedCount: droppedCount)
+      droppedCount: droppedCount, droppedPooledCount: droppedPooledCount)
   }
 
   package func condition(
     _ prompts: [Tokens], on device: any ComputeDevice
   ) throws(ComputeError) -> [FluxTransformer.Context] {
     let texts = try textEncoder(prompts.map(\.text), on: device)
-    let pooled = try pooledEncoder(prompts.map(\.pooled), on: device)
+    let pooled = try clipEncoder(prompts.map(\.pooled), on: device)
     var contexts: [FluxTransformer.Context] = []
     for (text, states) in zip(texts, pooled) {
       // The end token's state, which has seen the whole prompt.

@@ -30,12 +30,12 @@ package struct FluxModel: DiffusionModel {
     codec = try openLatentCodec(image)
     conditioner = FluxConditioner(
       textTokenizer: try Tokenizer(textTokenizer), textEncoder: try T5Encoder(text),
-      pooledTokenizer: try Tokenizer(pooledTokenizer), pooledEncoder: try CLIPTextEncoder(pooled),
+      pooledTokenizer: try Tokenizer(pooledTokenizer), clipEncoder: try CLIPTextEncoder(pooled),
       transformer: denoiser)
     self.trainTimesteps = trainTimesteps
     let sizes = denoiser.configuration
     let (read, summed) = (
-      conditioner.textEncoder.configuration, conditioner.pooledEncoder.configuration
+      conditioner.textEncoder.configuration, conditioner.clipEncoder.configuration
     )
     try text.expectOutputs(read.width, taken: sizes.textWidth, by: "txt_in.weight", of: transformer)
     try pooled.expectOutputs(
