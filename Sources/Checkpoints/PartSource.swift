@@ -129,13 +129,43 @@ package struct PartSource {
       fault: "'\(key)' is \(stored.text().prefix(60)), only \(only) is supported")
   }
 
+  /// Refuses a configuration that contradicts the tensors about whether something is there.
+  ///
+  /// - Parameters:
+  ///   - key: the key in `config.json`, whose value is true or false.
+  ///   - tensor: one of them, by our name.
+  ///   - found: whether they are there.
+  /// - Throws: `ModelFileError` naming both.
+  package func requireConfigured(
+    _ key: String, tensor: String, found: Bool
+  ) throws(ModelFileError) {
+    guard let configuration, let stored = configuration.json[key], !stored.isNull else { return }
+    guard let value = stored.boolValue else {
+      throw ModelFileError(
+        path: configuration.path, kind: .malformed, fault: "'\(key)' must be true or false")
+    }
+    guard value != found else { return }
+    throw ModelFileError(
+      path: configuration.path, kind: .malformed,
+      fault: "'\(key)' is \(value), but \(weights.path) has \(found ? "a" : "no") tensor "
+        + "'\(weights.storedName(tensor))': write \(found) if that is as it should be")
+  }
+
+  /// The key of the file's metadata that has a setting; nil if none has.
+  package func metadataKey(_ setting: Setting) -> String? {
+    guard let gguf = weights.archive.gguf else { return nil }
+    return metadataKeys(setting).first { gguf.value(for: $0) != nil }
+  }
+
+  private func metadataKeys(_ setting: Setting) -> [String] {
+    [family.metadataKey(of: setting, in: slot)].compactMap { $0 } + setting.otherMetadataKeys
+  }
+
   private func metadataValue(
     _ setting: Setting, _ range: ClosedRange<Double>
   ) throws(ModelFileError) -> Double? {
     guard let gguf = weights.archive.gguf else { return nil }
-    let own = family.metadataKey(of: setting, in: slot)
-    let keys = [own].compactMap { $0 } + setting.otherMetadataKeys
-    for key in keys {
+    for key in metadataKeys(setting) {
       guard let stored = gguf.value(for: key) else { continue }
       guard let value = stored.decimal, range.contains(value) else {
         throw weights.malformed("metadata '\(key)' is not a number in \(range)")

@@ -19,6 +19,23 @@ struct ModelDefaults {
     if let gguf = sources.defaults { try read(gguf, sources.family.metadata) }
   }
 
+  /// Refuses a default size that no picture can have.
+  ///
+  /// - Parameters:
+  ///   - sources: the model.
+  ///   - multiple: sides are multiples of it.
+  /// - Throws: `ModelFileError` naming the key.
+  func checkSize(_ sources: ModelSources, multiple: Int) throws(ModelFileError) {
+    guard let gguf = sources.defaults else { return }
+    let keys = sources.family.metadata
+    for (key, side) in [(keys.width, generation.width), (keys.height, generation.height)]
+    where gguf.value(for: key) != nil && side % multiple != 0 {
+      throw ModelFileError(
+        path: gguf.file.path, kind: .malformed,
+        fault: "metadata '\(key)' is \(side), expected a multiple of \(multiple)")
+    }
+  }
+
   private mutating func read(
     _ gguf: GGUFFile, _ keys: MetadataKeys
   ) throws(ModelFileError) {

@@ -103,6 +103,7 @@ public final class Pipeline: Sendable {
     fileNotes = sources.notes
     namedTokenizers = sources.namedTokenizers
     var defaults = modelDefaults.generation
+    try modelDefaults.checkSize(sources, multiple: sizeMultiple)
     // Models with few positions cannot serve the family's default size.
     defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple
     defaults.height = min(defaults.height, largestSide) / sizeMultiple * sizeMultiple

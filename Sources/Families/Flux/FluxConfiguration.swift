@@ -78,6 +78,8 @@ package struct FluxConfiguration: Equatable, Sendable {
     }
     latentChannels = features / (Self.patchSize * Self.patchSize)
     hasGuidance = Self.guidanceTensors.contains(where: weights.has)
+    try source.requireConfigured(
+      "guidance_embeds", tensor: Self.guidanceTensor, found: hasGuidance)
     axes = try Self.axes(source, headDimension: headDimension)
     try check(weights)
   }
@@ -134,9 +136,19 @@ package struct FluxConfiguration: Equatable, Sendable {
       }
     }
     guard axes.reduce(0, +) == headDimension, axes.allSatisfy({ $0 % 2 == 0 }) else {
-      throw source.weights.malformed(
+      let fault =
         "the axes of positions \(axes) must be even numbers that add up to the head dimension "
-          + "\(headDimension): its config.json ('axes_dims_rope') is needed beside it")
+        + "\(headDimension)"
+      if let configuration = source.configuration, configuration.json["axes_dims_rope"] != nil {
+        throw ModelFileError(
+          path: configuration.path, kind: .malformed,
+          fault: "'axes_dims_rope' and 'attention_head_dim' do not fit together: \(fault)")
+      }
+      let keys = FluxTransformer.axes.compactMap(source.metadataKey)
+      throw source.weights.malformed(
+        keys.isEmpty
+          ? "\(fault): its config.json ('axes_dims_rope') is needed beside it"
+          : "\(fault): metadata '\(keys.joined(separator: "', '"))' do not fit")
     }
     return axes
   }

@@ -106,12 +106,15 @@ package struct AutoencoderConfiguration: Equatable, Sendable {
     for index in (0..<half.levelCount).reversed() {
       levels.insert(half.level(index, &place), at: 0)
     }
+    let hasPostQuant = weights.hasModule("post_quant_conv")
+    try source.requireConfigured(
+      "use_post_quant_conv", tensor: "post_quant_conv.weight", found: hasPostQuant)
     self.init(
       latentChannels: latentChannels, groups: groups,
       scalingFactor: try source.value(AutoencoderDecoder.scale, in: 1e-6...1e6),
       shiftFactor: try source.value(AutoencoderDecoder.shift, in: -1e6...1e6),
       firstChannels: channels, middleChannels: middle, levels: levels,
-      hasAttention: half.hasAttention, hasPostQuant: weights.hasModule("post_quant_conv"),
+      hasAttention: half.hasAttention, hasPostQuant: hasPostQuant,
       hasQuant: weights.hasModule("quant_conv"))
   }
 
