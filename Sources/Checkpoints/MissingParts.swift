@@ -97,7 +97,7 @@ enum MissingParts {
       return wanted.compactMap { part in
         // What cannot be run is no help.
         beside.candidates[part]?.first { $0.fault(of: part) == nil }.map {
-          "\(part.flag) \(FileSystem.name(of: $0.archive.path))"
+          "\(part.flag) \($0.archive.path)"
         }
       }
     }

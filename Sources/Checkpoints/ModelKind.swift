@@ -63,6 +63,7 @@ struct ModelKind: Sendable {
     Sign("controlnet_down_blocks", is: "a ControlNet", advice: "ControlNets are not run"),
     Sign("control_model.", is: "a ControlNet", advice: "ControlNets are not run"),
     Sign("ip_adapter.", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
+    Sign("ip_adapter_", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
     Sign("image_proj.", is: "an IP-Adapter", advice: "IP-Adapters are not run"),
     Sign("double_blocks.", ".img_attn_qkv", is: "a HunyuanVideo transformer"),
     Sign("joint_blocks.", ".x_block.", is: "a Stable Diffusion 3 transformer"),
@@ -88,6 +89,8 @@ struct ModelKind: Sendable {
     Sign("text_model.encoder.layers.", is: "a CLIP text encoder", .otherEncoder),
     Sign("transformer.resblocks.", is: "an OpenCLIP text encoder", .otherEncoder),
     Sign("vision_model.", is: "an image encoder", .otherEncoder),
+    Sign("\nt.blk.", ".attn_q", is: "a CLIP model with the names of clip.cpp", .otherEncoder),
+    Sign("\nv.blk.", ".attn_q", is: "an image encoder with the names of llama.cpp", .otherEncoder),
     Sign("model.layers.", ".self_attn.", is: "a language model", .otherEncoder),
     Sign("blk.", ".attn_q", is: "a language model", .otherEncoder),
     Sign(

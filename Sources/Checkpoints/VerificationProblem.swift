@@ -76,6 +76,11 @@ extension ModelInspection {
     {
       problems.append(
         VerificationProblem(.error, path: path, tensor: nil, "holds no tensor of any model"))
+    } else if parts.isEmpty, problems.isEmpty, tokenizers.allSatisfy({ $0.path == nil }) {
+      problems.append(
+        VerificationProblem(
+          .error, path: path, tensor: nil, kind: .unsupported,
+          "holds no part of a model that is run here, as far as the names of its tensors tell"))
     }
     return problems
   }

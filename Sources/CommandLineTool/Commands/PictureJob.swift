@@ -77,7 +77,7 @@ struct PictureJob: Sendable {
       }
       if let initial, initial.shape != found {
         throw .invalidRequest(
-          "--latents has shape \(initial.shape), this request needs \(found)")
+          "--latents has shape \(initial.storedShape), this request needs \(found)")
       }
       guard !savesLatents || (shape ?? found).dropFirst() == found.dropFirst() else {
         throw .invalidRequest(

@@ -14,6 +14,8 @@ struct LatentFile {
 
   /// `[images, channels, height, width]`.
   let shape: [Int]
+  /// As the file has it; a single picture's may have no first dimension.
+  let storedShape: [Int]
   private let stored: [Float]
   /// What makes the autoencoder's own latents of them; nil for the transformer's.
   private let factor: Float?
@@ -40,6 +42,7 @@ struct LatentFile {
         fault: "tensor '\(record.name)' of shape \(record.shape) and type \(record.type.name), "
           + "expected floating-point [images, channels, height, width]")
     }
+    storedShape = record.shape
     shape = record.shape.count == 3 ? [1] + record.shape : record.shape
     stored = try archive.values(of: index)
     let isOld =

@@ -32,10 +32,14 @@ extension Flux {
       "FLUX.1 Canny or Depth", advice: picturesAsInput,
       .inputs(of: "img_in", times: 2, outputsOf: "final_layer.linear"),
       .pipelineClass("FluxControlPipeline")),
+    RelatedKind(
+      "FLUX.1 Kontext", advice: picturesAsInput, .pipelineClass("FluxKontextPipeline"),
+      .pipelineClass("FluxKontextInpaintPipeline")),
     // Its tensors are those of FLUX.1-dev.
     RelatedKind(
-      "FLUX.1 Kontext", advice: picturesAsInput, .title("kontext"),
-      .pipelineClass("FluxKontextPipeline"), .pipelineClass("FluxKontextInpaintPipeline")),
+      "FLUX.1 Kontext",
+      advice: picturesAsInput + ", or rename what only its name or title calls Kontext",
+      .title("kontext")),
   ]
 
   private static let picturesAsInput =
