@@ -82,6 +82,7 @@ package final class CPUDevice: Sendable {
   package func releaseMemory() {
     spare.withLock { $0 = [] }
     pool.releaseMemory()
+    ProcessStatus.returnFreedMemory()
   }
 
   /// Runs tasks on the pool's threads; see `ThreadPool.run`.

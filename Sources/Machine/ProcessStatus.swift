@@ -15,6 +15,20 @@ package enum ProcessStatus {
   }
 }
 
+extension ProcessStatus {
+  /// glibc's `malloc_trim`, whose header is not among those that Swift's module of the C library
+  /// shows; nil with other libraries.
+  private static let trim = dlsym(nil, "malloc_trim").map {
+    unsafeBitCast($0, to: (@convention(c) (Int) -> Int32).self)
+  }
+
+  /// Gives pages back that hold nothing but freed blocks.
+  ///
+  /// Blocks below the allocator's threshold come from its heap, which keeps them: 1 to 3 MB after a
+  /// stage, which would count in the next one's peak. It takes a fraction of a millisecond.
+  package static func returnFreedMemory() { _ = trim?(0) }
+}
+
 /// The most memory that this process ever had resident, in bytes (`VmHWM`).
 public func peakResidentBytes() -> Int {
   kibibytes("VmHWM", in: "/proc/self/status") ?? 0

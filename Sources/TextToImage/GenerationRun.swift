@@ -54,6 +54,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     var images: [GeneratedImage] = []
     for group in groups {
       let latents = try denoise(group, &conditions, clock, &statistics)
+      device.releaseMemory()
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
         let image = try picture(of: latents)
@@ -83,7 +84,10 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     keepWeights()
     defer { endStages() }
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
-    for group in groups { _ = try denoise(group, &conditions, clock, &statistics) }
+    for group in groups {
+      _ = try denoise(group, &conditions, clock, &statistics)
+      device.releaseMemory()
+    }
     return MeasuredGeneration(settings: settings, droppedTokens: prepared.droppedTokens)
   }
 
@@ -195,7 +199,6 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
         latents: latents.map(\.values))
     }
     end(model.denoiser.stepStage)
-    device.releaseMemory()
     return latents
   }
 
