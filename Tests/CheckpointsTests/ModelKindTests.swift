@@ -32,6 +32,8 @@ struct ModelKindTests {
       ["input_blocks.0.0.weight", "middle_block.0.in_layers.0.weight"]
     ),
     ("a CLIP text encoder", ["text_model.encoder.layers.0.self_attn.q_proj.weight"]),
+    ("an IP-Adapter", ["double_blocks.0.processor.ip_adapter_double_stream_k_proj.weight"]),
+    ("a CLIP model with the names of clip.cpp", ["t.blk.0.attn_q.weight"]),
     ("a ControlNet", ["controlnet_blocks.0.weight", "transformer_blocks.0.attn.to_q.weight"]),
     ("an upscaler (ESRGAN)", ["body.0.rdb1.conv1.weight"]),
     ("latents of ComfyUI", ["latent_tensor", "latent_format_version_0"]),

@@ -198,7 +198,8 @@ struct FluxRefusalTests {
     _ = try files.write(try files.outside("transformer"), to: "alone/b.safetensors")
     #expect(
       fault(vae).hasSuffix(
-        "beside it lies what --transformer b.safetensors would take, or name the folder"))
+        "beside it lies what --transformer \(folder.path("alone/b.safetensors")) would take, or "
+          + "name the folder"))
     let adapter = try files.write(
       [Self.zeros("lora_unet_double_blocks_0_img_attn_proj.lora_down.weight")],
       to: "adapter.safetensors")
@@ -268,6 +269,30 @@ struct FluxRefusalTests {
     for (option, part) in [("t5xxl", "text_encoder"), ("clip-l", "text_encoder_2")] {
       #expect(try fault(option, try files.inFolder(part))?.fault.hasPrefix("holds a ") == true)
     }
+  }
+
+  private static let guides = #""guidance_embeds": true"#
+  private static let axes = #""axes_dims_rope": ["#
+  private static let quant = #""use_post_quant_conv": false"#
+
+  @Test(
+    "configurations that contradict the tensors",
+    arguments: [
+      ("transformer", guides, #""guidance_embeds": false"#, "'guidance_embeds' is false"),
+      ("transformer", guides, #""guidance_embeds": 1"#, "must be true or false"),
+      ("transformer", axes, #""axes_dims_rope": [2, 4, 6], "x": ["#, "[2, 4, 6]"),
+      ("vae", quant, #""use_post_quant_conv": true"#, "no tensor"),
+    ])
+  func contradictions(part: String, old: String, new: String, fault: String) throws {
+    let file = folder.url.appendingPathComponent("\(part)/config.json")
+    let text = try String(contentsOf: file, encoding: .utf8)
+    #expect(text.contains(old), "\(text)")
+    try text.replacing(old, with: new).write(to: file, atomically: true, encoding: .utf8)
+    let outcome = try CommandLine.run(["generate", "-p", "x", "-m", folder.path], in: folder.url)
+    #expect(outcome.status == 65 && outcome.errorLines.count == 1)
+    #expect(
+      outcome.errors.contains("\(part)/config.json: ") && outcome.errors.contains(fault),
+      "\(outcome.errors)")
   }
 
   @Test("AuraFlow with parts and flags of FLUX.1, and FLUX.1 with AuraFlow's")

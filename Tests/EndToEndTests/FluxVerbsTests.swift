@@ -219,5 +219,53 @@ struct FluxVerbsTests {
     let block = try JSONValue(parsing: blocks.output)["results"]?.arrayValue?.first
     #expect(block?["layers"]?.arrayValue?.map(\.integerValue) == [1, 2])
     #expect(block?["imageTokens"]?.integerValue == 36)
+    let picture = try succeed(
+      "bench", "block", "--transformer", "in.gguf", "--tokens", "1536,1280", "--repetitions", "0",
+      "--json")
+    let pictures = try #require(try JSONValue(parsing: picture.output)["results"]?.arrayValue)
+    #expect(pictures.map { $0["imageTokens"]?.integerValue } == [1024, 729])
+    #expect(pictures.map { $0["contextTokens"]?.integerValue } == [512, 551])
+    for side in ["100", "0", "16400"] {
+      let outcome = try CommandLine.run(
+        ["bench", "step", "--transformer", "in.gguf", "-W", side], in: folder.url)
+      #expect(outcome.status == 64 && outcome.errors.contains("multiple of 16"))
+    }
+  }
+
+  // MARK: Notes
+
+  @Test("CLIP's cut at 77 tokens is told beside that of the sequence, and counted")
+  func cuts() throws {
+    let long = Array(repeating: "cat", count: 100).joined(separator: " ")
+    let outcome = try CommandLine.run(
+      [
+        "generate", "-m", "in.gguf", "-p", long, "-n", long, "--guidance-scale", "2", "-W", "64",
+        "-H", "64", "--steps", "1", "--max-sequence-length", "512", "--json", "-o", "p.png",
+      ], in: folder.url)
+    let json = try JSONValue(parsing: outcome.output)
+    let dropped = try #require(json["droppedPooledTokens"]?.integerValue)
+    #expect(json["droppedTokens"]?.integerValue == 0 && dropped > 20)
+    for text in ["prompt", "negative prompt"] {
+      let note =
+        "note: the \(text) is cut in part: \(dropped) of its tokens are beyond the 77 that CLIP reads"
+      #expect(outcome.errors.contains("\(note)\n"), "\(outcome.errors)")
+    }
+  }
+
+  // MARK: Defaults
+
+  @Test("a default size that no picture can have is refused by its key")
+  func defaultSize() throws {
+    var bytes = try data("in.gguf")
+    let key = try #require(bytes.range(of: Data("flux.default.width".utf8)))
+    // Behind the key come its type and its value, of 4 bytes each.
+    bytes[key.upperBound + 4] = 100
+    bytes[key.upperBound + 5] = 0
+    try folder.write([UInt8](bytes), to: "in.gguf")
+    let outcome = try CommandLine.run(["generate", "-m", "in.gguf", "-p", "x"], in: folder.url)
+    #expect(outcome.status == 65 && outcome.errorLines.count == 1)
+    #expect(
+      outcome.errors.contains("'flux.default.width' is 100, expected a multiple of 16"),
+      "\(outcome.errors)")
   }
 }

@@ -29,9 +29,9 @@ struct ConvertCommand: AsyncParsableCommand {
         auraflow convert fine_tune.gguf fine_tune/ --type f16
         auraflow convert IN --type q4_K --dry-run
 
-      Parts: all makes one self-contained file with tokenizer and defaults. A
-      transformer by itself opens in ComfyUI-GGUF and diffusers, a text-encoder in
-      llama.cpp and ComfyUI-GGUF.
+      Parts: all makes one self-contained file with tokenizers and defaults. A
+      transformer by itself opens in ComfyUI-GGUF and diffusers, a text-encoder and
+      t5xxl in llama.cpp and ComfyUI-GGUF, a clip-l in this program only.
 
       Types, for every matrix:
         \(ConvertText.types)
