@@ -55,7 +55,8 @@ let package = Package(
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
   ],
   targets: [
-    // Dense float32 products, which the benchmark measures ours against.
+    // Factors and sums of second moments for quantization, and dense float32 products, which the
+    // benchmark measures ours against.
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
     // PNG encoding.
     .systemLibrary(name: "CLibPNG", providers: [.apt(["libpng-dev"])]),
@@ -64,6 +65,7 @@ let package = Package(
     .target(name: "StrictJSON"),
     // Threads, memory and what limits them.
     .target(name: "Machine"),
+    .target(name: "LinearAlgebra", dependencies: ["COpenBLAS", "Machine"]),
     .target(name: "BlockFormats"),
     .target(name: "Tokenizers", dependencies: ["StrictJSON"]),
     .target(name: "Images", dependencies: ["CLibPNG"]),
@@ -74,7 +76,11 @@ let package = Package(
     .target(name: "KernelInterface", dependencies: ["BlockFormats"]),
     .target(name: "KernelsPortable", dependencies: ["BlockFormats", "KernelInterface"]),
     .target(name: "Kernels", dependencies: kernelSets + ["CIntrinsics", "KernelInterface"]),
-    .target(name: "Quantization", dependencies: ["BlockFormats", "KernelInterface", "Kernels"]),
+    .target(
+      name: "Quantization",
+      dependencies: [
+        "BlockFormats", "COpenBLAS", "KernelInterface", "Kernels", "LinearAlgebra", "Machine",
+      ]),
     // What networks compute with: devices, and handles of what lies in their memory.
     .target(name: "Compute", dependencies: ["BlockFormats", "KernelInterface", "Machine"]),
     .target(
@@ -149,8 +155,8 @@ let package = Package(
       name: "Benchmarks",
       dependencies: [
         "BlockFormats", "COpenBLAS", "Checkpoints", "Compute", "ComputeCPU", "Diffusion",
-        "KernelInterface", "Machine", "ModelCatalog", "ModelFiles", "ModelSynthesis", "Networks",
-        "Quantization",
+        "KernelInterface", "LinearAlgebra", "Machine", "ModelCatalog", "ModelFiles",
+        "ModelSynthesis", "Networks", "Quantization",
       ]),
     .executableTarget(
       name: "CommandLineTool",
@@ -190,8 +196,8 @@ let package = Package(
     .testTarget(
       name: "QuantizationTests",
       dependencies: [
-        "BlockFormats", "KernelInterface", "Kernels", "KernelsPortable", "Quantization",
-        "StrictJSON", "TestSupport",
+        "BlockFormats", "KernelInterface", "Kernels", "KernelsPortable", "LinearAlgebra",
+        "Quantization", "StrictJSON", "TestSupport",
       ]),
     .testTarget(
       name: "ComputeCPUTests",

@@ -16,7 +16,7 @@ import sys
 
 # From the bottom up. A new target gets its place here.
 LAYERS = [
-    "COpenBLAS", "CLibPNG", "StrictJSON", "Machine", "BlockFormats", "Tokenizers", "Images", "ImageMetrics",
+    "COpenBLAS", "CLibPNG", "StrictJSON", "Machine", "LinearAlgebra", "BlockFormats", "Tokenizers", "Images", "ImageMetrics",
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
     "Kernels", "Quantization", "Compute", "ComputeCPU", "Checkpoints", "Diffusion", "Networks", "AuraFlowFamily",
     "FluxFamily",

@@ -1,4 +1,5 @@
 import COpenBLAS
+import LinearAlgebra
 import Compute
 import Foundation
 import Machine

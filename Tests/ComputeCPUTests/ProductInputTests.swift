@@ -245,7 +245,8 @@ extension KernelSet {
       roundToInt8: { row in
         calls.value += 1
         roundToInt8(row)
-      }, roundToInt16: roundToInt16, roundRows: roundRows, elementwise: elementwise,
+      }, roundToInt16: roundToInt16, roundRows: roundRows,
+      roundPanel: roundPanel, elementwise: elementwise,
       runPeakLoop: runPeakLoop)
   }
 }

@@ -101,7 +101,7 @@ extension AffineBlocks {
   }
 
   @inline(never)
-  private func fit(_ groups: AffineGroups) -> AffineFit {
+  func fit(_ groups: AffineGroups) -> AffineFit {
     groups.search(first: first, step: step, steps: steps, phases: phases, sweeps: sweeps)
   }
 
@@ -123,20 +123,33 @@ extension AffineBlocks {
   }
 
   /// The integers for each group's scale and minimum that leave the least error.
-  @inline(never)
+  @_transparent
   private func choose(
     _ groups: AffineGroups, _ fit: AffineFit, d: Float, dmin: Float, isWide: Bool
   ) -> (scales: Floats8, minimums: Floats8, error: Float) {
+    let best = numbers(
+      groups, fit, d: Floats8(repeating: d), dmin: Floats8(repeating: dmin),
+      reach: isWide ? nil : reach)
+    return (best.scales, best.minimums, best.errors.total)
+  }
+
+  /// The integers for each group's scale and minimum that leave the least error, where each lane
+  /// has a block's scales of its own; all scales are tried where there is no reach.
+  @inline(never)
+  func numbers(
+    _ groups: AffineGroups, _ fit: AffineFit, d: Floats8, dmin: Floats8, reach: Int?
+  ) -> (scales: Floats8, minimums: Floats8, errors: Floats8) {
     let zero = Floats8(repeating: 0)
     let limit = Floats8(repeating: scaleTop)
-    let inverse = d > 0 ? 1 / d : 0
-    let inverseMinimum = dmin > 0 ? 1 / dmin : 0
+    let inverse = (1 / d).zero(unless: d .> 0)
+    let inverseMinimum = (1 / dmin).zero(unless: dmin .> 0)
     let middle = ((groups.mean - fit.offset) / fit.scale).zero(unless: fit.scale .> 0)
     var (bestScale, bestMinimum) = (zero, zero)
     var bestError = Floats8(repeating: .infinity)
     let center = smaller(fit.scale * inverse, limit).rounded
-    for delta in isWide ? 0...Int(scaleTop) : -reach...reach {
-      let moved = (isWide ? zero : center) + Floats8(repeating: Float(delta))
+    let start = reach == nil ? zero : center
+    for delta in reach.map({ -$0...$0 }) ?? 0...Int(scaleTop) {
+      let moved = start + Floats8(repeating: Float(delta))
       let number = smaller(larger(moved, zero), limit)
       let scale = number * d
       // The mean value keeps its code.
@@ -152,7 +165,7 @@ extension AffineBlocks {
         minimum = smaller(larger(moved, zero), limit).rounded
       }
     }
-    return (bestScale, bestMinimum, bestError.total)
+    return (bestScale, bestMinimum, bestError)
   }
 
   /// The block's two scales that leave the least squares with the codes and numbers chosen.

@@ -12,15 +12,15 @@ extension Q2_K: AffineRounding {
 
   @inline(__always)
   static func pack(
-    _ numbers: AffineNumbers, _ choice: AffineChoice, _ block: SearchBlock,
-    _ codes: UnsafePointer<UInt8>, _ target: UnsafeMutableRawPointer
+    _ numbers: AffineNumbers, _ d: Float, _ dmin: Float, _ codes: UnsafePointer<UInt8>,
+    _ target: UnsafeMutableRawPointer
   ) {
     for group in 0..<16 {
       target.store(byte: numbers.scale(group) | numbers.minimum(group) &<< 4, at: group)
     }
     target.storePairs(codes, at: 16)
-    storeHalf(choice.d * block.unit, target, at: 80)
-    storeHalf(choice.dmin * block.unit, target, at: 82)
+    storeHalf(d, target, at: 80)
+    storeHalf(dmin, target, at: 82)
   }
 }
 
@@ -31,10 +31,10 @@ extension Q4_K: AffineRounding {
 
   @inline(__always)
   static func pack(
-    _ numbers: AffineNumbers, _ choice: AffineChoice, _ block: SearchBlock,
-    _ codes: UnsafePointer<UInt8>, _ target: UnsafeMutableRawPointer
+    _ numbers: AffineNumbers, _ d: Float, _ dmin: Float, _ codes: UnsafePointer<UInt8>,
+    _ target: UnsafeMutableRawPointer
   ) {
-    packScales(numbers, choice, block, target)
+    packScales(numbers, d, dmin, target)
     for pair in 0..<4 { target.storeNibbles(codes + 64 &* pair, at: 16 &+ 32 &* pair) }
   }
 }
@@ -46,10 +46,10 @@ extension Q5_K: AffineRounding {
 
   @inline(__always)
   static func pack(
-    _ numbers: AffineNumbers, _ choice: AffineChoice, _ block: SearchBlock,
-    _ codes: UnsafePointer<UInt8>, _ target: UnsafeMutableRawPointer
+    _ numbers: AffineNumbers, _ d: Float, _ dmin: Float, _ codes: UnsafePointer<UInt8>,
+    _ target: UnsafeMutableRawPointer
   ) {
-    packScales(numbers, choice, block, target)
+    packScales(numbers, d, dmin, target)
     for half in 0..<2 {
       var fifth = SIMD16<UInt8>(repeating: 0)
       for group in 0..<8 {
@@ -77,11 +77,10 @@ extension AffineBlocks {
 /// The scales and minimums of Q4_K and Q5_K.
 @_transparent
 private func packScales(
-  _ numbers: AffineNumbers, _ choice: AffineChoice, _ block: SearchBlock,
-  _ target: UnsafeMutableRawPointer
+  _ numbers: AffineNumbers, _ d: Float, _ dmin: Float, _ target: UnsafeMutableRawPointer
 ) {
-  storeHalf(choice.d * block.unit, target, at: 0)
-  storeHalf(choice.dmin * block.unit, target, at: 2)
+  storeHalf(d, target, at: 0)
+  storeHalf(dmin, target, at: 2)
   for group in 0..<4 {
     let (scale, minimum) = (numbers.scale(group &+ 4), numbers.minimum(group &+ 4))
     target.store(byte: numbers.scale(group) | (scale &>> 4) &<< 6, at: 4 &+ group)

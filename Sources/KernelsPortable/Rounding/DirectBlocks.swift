@@ -12,6 +12,8 @@ protocol SearchedRounding: CodedFormat {
 extension SearchedRounding {
   static var hasRounding: Bool { true }
 
+  static func roundPanel(_ panel: PanelToRound) { roundSearchedPanel(panel, as: Self.self) }
+
   static func roundRows(_ rows: RowsToRound) { roundToSearchedBlocks(rows, as: Self.self) }
 }
 
@@ -57,7 +59,7 @@ func roundToSearchedBlocks<Format: SearchedRounding>(_ rows: RowsToRound, as for
 }
 
 /// Makes zeros of blocks in which not all values are finite, and returns which ones as bits.
-private func clearFaultyBlocks(_ values: UnsafeMutablePointer<Float>) -> Int {
+func clearFaultyBlocks(_ values: UnsafeMutablePointer<Float>) -> Int {
   var faults = 0
   for index in 0..<8 {
     let first = values + 32 &* index
@@ -118,14 +120,14 @@ private func roundScaled<Format: SearchedRounding>(
 }
 
 extension Levels {
-  fileprivate var count: Int {
+  var count: Int {
     switch self {
     case .integers(let least, let top): Int(top - least) + 1
     case .table: 16
     }
   }
 
-  fileprivate func level(_ index: Int) -> Float {
+  func level(_ index: Int) -> Float {
     switch self {
     case .integers(let least, _): least + Float(index)
     case .table: Float(IQ4_NL.levels[index])
@@ -151,7 +153,7 @@ extension Levels {
 }
 
 /// The scale of each block, as it is stored.
-private func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool) -> ScaledFit {
+func searchScales(_ block: SearchBlock, levels: Levels, isThorough: Bool) -> ScaledFit {
   let groups = ScaledGroups(
     values: block.values, weights: block.weights, width: 32, levels: levels)
   let none = Floats8(repeating: 0)
@@ -182,7 +184,7 @@ extension ScaledGroups {
 }
 
 /// The scale and the minimum of each block, as they are stored.
-private func searchAffine(_ block: SearchBlock, top: Float, isThorough: Bool) -> AffineFit {
+func searchAffine(_ block: SearchBlock, top: Float, isThorough: Bool) -> AffineFit {
   let groups = AffineGroups(
     values: block.values, weights: block.weights, width: 32, top: top, boundsOffsets: false)
   let density = isThorough ? 3 : 1
@@ -206,7 +208,7 @@ private func searchAffine(_ block: SearchBlock, top: Float, isThorough: Bool) ->
 
 /// Writes the fifth bits of 32 codes, if there are any, and the nibbles.
 @_transparent
-private func storeCodes(
+func storeCodes(
   _ codes: UnsafePointer<UInt8>, fiveBits: Bool, at block: UnsafeMutableRawPointer
 ) {
   let (low, high) = (codes.bytes16(0), codes.bytes16(16))

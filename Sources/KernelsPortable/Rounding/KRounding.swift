@@ -33,7 +33,7 @@ extension RowsToRound {
 
 /// A block of zeros but for its scale.
 @inline(never)
-private func writeEmpty<Format: CodedFormat>(
+func writeEmpty<Format: CodedFormat>(
   _ format: Format.Type, scale: Float, into target: UnsafeMutableRawPointer
 ) {
   target.initializeMemory(as: UInt8.self, repeating: 0, count: Format.bytesPerBlock)
@@ -45,14 +45,16 @@ protocol AffineRounding: CodedFormat {
   /// How scales are searched. Where errors count differently the best offset is harder to guess.
   static func search(isWeighted: Bool, isThorough: Bool) -> AffineBlocks
 
-  /// Writes a block: its scales, and 256 codes.
+  /// Writes a block: its groups' numbers, its float16 scales, and 256 codes.
   static func pack(
-    _ numbers: AffineNumbers, _ choice: AffineChoice, _ block: SearchBlock,
-    _ codes: UnsafePointer<UInt8>, _ target: UnsafeMutableRawPointer)
+    _ numbers: AffineNumbers, _ d: Float, _ dmin: Float, _ codes: UnsafePointer<UInt8>,
+    _ target: UnsafeMutableRawPointer)
 }
 
 extension AffineRounding {
   static var hasRounding: Bool { true }
+
+  static func roundPanel(_ panel: PanelToRound) { roundAffinePanel(panel, as: Self.self) }
 
   static func roundRows(_ rows: RowsToRound) {
     let isWeighted = rows.importance != nil
@@ -73,7 +75,7 @@ extension AffineRounding {
           offset: 0 - Float(numbers.minimum(group)) * choice.dmin, least: 0, top: blocks.top,
           into: codes + group &* blocks.width)
       }
-      pack(numbers, choice, block, codes, target)
+      pack(numbers, choice.d * block.unit, choice.dmin * block.unit, codes, target)
     }
   }
 }
@@ -82,6 +84,12 @@ extension AffineRounding {
 struct AffineNumbers {
   private let scales: SIMD16<UInt8>
   private let minimums: SIMD16<UInt8>
+
+  @_transparent
+  init(scales: SIMD16<UInt8>, minimums: SIMD16<UInt8>) {
+    self.scales = scales
+    self.minimums = minimums
+  }
 
   @_transparent
   init(_ choice: AffineChoice) {

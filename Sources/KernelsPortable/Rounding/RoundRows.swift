@@ -18,6 +18,9 @@ protocol RowRounding {
 
   /// See `KernelSet.roundRows`.
   static func roundRows(_ rows: RowsToRound)
+
+  /// See `KernelSet.roundPanel`.
+  static func roundPanel(_ panel: PanelToRound)
 }
 
 extension RowRounding {
@@ -26,6 +29,17 @@ extension RowRounding {
   static func roundRows(_ rows: RowsToRound) {
     preconditionFailure("no quantizer for this type")
   }
+
+  static func roundPanel(_ panel: PanelToRound) {
+    preconditionFailure("no quantizer for this type")
+  }
+}
+
+/// See `KernelSet.roundPanel`.
+func roundPanel(_ arguments: UnsafePointer<PanelToRound>) {
+  guard let number = arguments.pointee.type.ggufID, let format = codedFormat(ggmlType: number)
+  else { preconditionFailure("no quantizer for this type") }
+  format.roundPanel(arguments.pointee)
 }
 
 /// See `KernelSet.roundRows`.

@@ -94,7 +94,7 @@ extension ScaledBlocks {
   }
 
   @inline(never)
-  private func fit(_ groups: ScaledGroups) -> ScaledFit { groups.search(grid) }
+  func fit(_ groups: ScaledGroups) -> ScaledFit { groups.search(grid) }
 
   @_transparent
   private func choose(
@@ -112,27 +112,38 @@ extension ScaledBlocks {
   }
 
   /// The integers for each group that leave the least error.
-  @inline(never)
+  @_transparent
   private func choose(
     _ groups: ScaledGroups, _ scale: Floats8, d: Float, isWide: Bool
   ) -> (numbers: Floats8, error: Float) {
+    let best = numbers(groups, scale, d: Floats8(repeating: d), reach: isWide ? nil : reach)
+    return (best.numbers, best.errors.total)
+  }
+
+  /// The integers for each group that leave the least error, where each lane has a block's scale of
+  /// its own; all are tried where there is no reach.
+  @inline(never)
+  func numbers(
+    _ groups: ScaledGroups, _ scale: Floats8, d: Floats8, reach: Int?
+  ) -> (numbers: Floats8, errors: Floats8) {
     let bottom = Floats8(repeating: leastNumber)
     let limit = Floats8(repeating: -1 - leastNumber)
-    let inverse = d == 0 ? 0 : 1 / d
+    let inverse = (1 / d).zero(unless: d .!= 0)
     let zero = Floats8(repeating: 0)
     var best = zero
     var error = Floats8(repeating: .infinity)
     let center = smaller(larger(scale * inverse, bottom), limit).rounded
-    let reach = isWide ? Int(-leastNumber) : self.reach
-    for delta in -reach...reach {
-      let moved = (isWide ? zero : center) + Floats8(repeating: Float(delta))
+    let start = reach == nil ? zero : center
+    let distance = reach ?? Int(-leastNumber)
+    for delta in -distance...distance {
+      let moved = start + Floats8(repeating: Float(delta))
       let number = smaller(larger(moved, bottom), limit)
       let squares = groups.squares(number * d)
       let isLess = squares .< error
       best = best.replacing(with: number, where: isLess)
       error = error.replacing(with: squares, where: isLess)
     }
-    return (best, error.total)
+    return (best, error)
   }
 
   /// The block's scale that leaves the least squares with the levels and numbers chosen.
@@ -166,6 +177,8 @@ protocol ScaledRounding: CodedFormat {
 
 extension ScaledRounding {
   static var hasRounding: Bool { true }
+
+  static func roundPanel(_ panel: PanelToRound) { roundScaledPanel(panel, as: Self.self) }
 
   static func roundRows(_ rows: RowsToRound) {
     let isWeighted = rows.importance != nil

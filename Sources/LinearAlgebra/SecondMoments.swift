@@ -1,0 +1,149 @@
+import COpenBLAS
+import Machine
+
+/// The second moments H = Σ xᵀx of the rows that enter a linear layer, `[columns, columns]`: what an
+/// error e in a row of its weights costs is e H eᵀ.
+///
+/// Rows are added on one thread; only the lower triangle is kept.
+package final class SecondMoments {
+  package let columns: Int
+  /// Rows that were added.
+  package private(set) var rowCount = 0
+  /// `[columns, columns]`; what is above the diagonal has no meaning.
+  let sums: FloatBuffer
+  private let library: OpenBLAS
+
+  /// - Parameters:
+  ///   - columns: of the rows.
+  ///   - library: what to compute with.
+  /// - Throws: `ComputeError.outOfMemory`.
+  package init(columns: Int, _ library: OpenBLAS) throws(ComputeError) {
+    let (count, overflow) = columns.multipliedReportingOverflow(by: columns)
+    guard !overflow, Int32(exactly: columns) != nil else {
+      throw .outOfMemory(byteCount: .max)
+    }
+    self.columns = columns
+    self.library = library
+    sums = try FloatBuffer(count: count)
+    sums.pointer.initialize(repeating: 0, count: count)
+  }
+
+  /// Adds rows.
+  ///
+  /// - Parameters:
+  ///   - rows: `[count, columns]`.
+  ///   - count: how many.
+  package func add(_ rows: UnsafePointer<Float>, count: Int) {
+    library.setThreadCount(1)
+    let n = blasint(truncatingIfNeeded: columns)
+    library.multiplyBySelf(
+      CblasRowMajor, CblasLower, CblasTrans, n, blasint(truncatingIfNeeded: count), 1, rows, n, 1,
+      sums.pointer, n)
+    rowCount += count
+  }
+
+  /// Σ x², column by column.
+  package var diagonal: [Float] { (0..<columns).map { sums.pointer[$0 * (columns + 1)] } }
+
+  /// Whether no sum is NaN or infinite: then no element of the matrix is either.
+  package var isFinite: Bool { diagonal.allSatisfy(\.isFinite) }
+}
+
+/// Second moments in an order of their columns, as M D Mᵀ: M is unit upper triangular, D is
+/// diagonal.
+///
+/// With R Rᵀ = H, where R is upper triangular, column k of M is that of R divided by R_kk, and D_k is
+/// R_kk². R comes from the usual lower factor of H with rows and columns reversed.
+package final class FactoredMoments: Sendable {
+  package let columns: Int
+  /// The columns of the moments in their new order.
+  package let order: [Int32]
+  /// D.
+  package let importance: [Float]
+  /// What was added to the diagonal, relative to its mean.
+  package let damping: Double
+  private let matrix: FloatBuffer
+
+  /// M, `[columns, columns]`; what is below the diagonal has no meaning.
+  package var coupling: UnsafePointer<Float> { UnsafePointer(matrix.pointer) }
+
+  /// Factors moments. Where they are too near to singular, more is added to the diagonal.
+  ///
+  /// - Parameters:
+  ///   - moments: finite ones.
+  ///   - order: the columns in their new order.
+  ///   - damping: what to add to the diagonal, relative to its mean.
+  ///   - library: what to compute with.
+  /// - Throws: `ComputeError.outOfMemory`.
+  package init(
+    _ moments: SecondMoments, order: [Int32], damping: Double, _ library: OpenBLAS
+  ) throws(ComputeError) {
+    columns = moments.columns
+    self.order = order
+    matrix = try FloatBuffer(count: columns * columns)
+    library.setThreadCount(1)
+    let diagonal = moments.diagonal
+    let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, columns))
+    var damping = damping
+    while true {
+      // Inputs that are all zero ask for nothing.
+      let addition = mean > 0 ? Float(damping * mean) : 1
+      Self.fill(matrix.pointer, moments, order, adding: addition)
+      if Self.factor(matrix.pointer, columns, library) || damping > 1e3 { break }
+      damping = max(10 * damping, 1e-6)
+    }
+    self.damping = damping
+    importance = Self.normalize(matrix.pointer, columns)
+  }
+
+  /// The lower triangle of the moments in reversed order.
+  private static func fill(
+    _ target: UnsafeMutablePointer<Float>, _ moments: SecondMoments, _ order: [Int32],
+    adding addition: Float
+  ) {
+    let n = moments.columns
+    let sums = moments.sums.pointer
+    for row in 0..<n {
+      let source = Int(order[n - 1 - row])
+      for column in 0...row {
+        let other = Int(order[n - 1 - column])
+        target[row * n + column] = sums[max(source, other) * n + min(source, other)]
+      }
+      target[row * (n + 1)] += addition
+    }
+  }
+
+  /// Replaces the lower triangle by its factor.
+  ///
+  /// - Returns: whether there is one.
+  private static func factor(
+    _ matrix: UnsafeMutablePointer<Float>, _ count: Int, _ library: OpenBLAS
+  ) -> Bool {
+    var n = blasint(truncatingIfNeeded: count)
+    var stride = n
+    var fault: blasint = 0
+    // Columns of Fortran are our rows: its upper triangle is our lower one.
+    "U".withCString { library.factor($0, &n, matrix, &stride, &fault, 1) }
+    return fault == 0
+  }
+
+  /// Turns the factor around, so that it is an upper one, and divides its columns by the diagonal.
+  ///
+  /// - Returns: the squares of the diagonal.
+  private static func normalize(
+    _ matrix: UnsafeMutablePointer<Float>, _ n: Int
+  ) -> [Float] {
+    var (low, high) = (0, n * n - 1)
+    while low < high {
+      (matrix[low], matrix[high]) = (matrix[high], matrix[low])
+      low += 1
+      high -= 1
+    }
+    let diagonal = (0..<n).map { matrix[$0 * (n + 1)] }
+    let inverse = diagonal.map { 1 / $0 }
+    for row in 0..<n {
+      for column in row..<n { matrix[row * n + column] *= inverse[column] }
+    }
+    return diagonal.map { $0 * $0 }
+  }
+}
