@@ -148,8 +148,10 @@ let package = Package(
     .target(
       name: "BitAllocation",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Compute", "ComputeCPU", "Conversion", "KernelInterface",
-        "Kernels", "Machine", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
+        "BlockFormats", "Checkpoints", "Compute", "ComputeCPU", "Conversion", "Diffusion",
+        "KernelInterface", "Kernels", "LinearAlgebra", "Machine", "ModelFiles", "Quantization",
+        "StrictJSON",
+        "TextToImage",
       ]),
     .target(
       name: "Benchmarks",
@@ -162,8 +164,8 @@ let package = Package(
       name: "CommandLineTool",
       dependencies: [
         "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
-        "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "Machine", "ModelCatalog", "ModelFiles",
-        "ModelSynthesis", "Quantization", "StrictJSON", "TextToImage",
+        "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "LinearAlgebra", "Machine",
+        "ModelCatalog", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),
 

@@ -15,7 +15,7 @@ import Synchronization
 /// gives the error of the product for inputs that do not depend on each other. Errors are relative
 /// because inputs of a group's matrices differ much in size (text and picture), and the next
 /// normalization takes that difference away.
-package struct RoundingErrors: Sendable {
+package final class RoundingErrors: Sendable {
   /// Types to choose from, from the smallest: every integer number of bits, and what lies between
   /// two to four. Where rows are not a multiple of 256 those with smaller blocks are left.
   package static let candidates = ElementType.allCases.filter(\.isSizeCandidate).sorted {
@@ -38,17 +38,23 @@ package struct RoundingErrors: Sendable {
   private static let sampledRows = 48
 
   private let importance: ImportanceMatrix?
+  private let inputs: ModulationInputs?
   private let quality: QuantizationQuality
   private let pool: ThreadPool
+  /// Rounding with error feedback, for types whose columns have different orders.
+  private let quantizers = Mutex<[FeedbackQuantizer]>([])
 
   /// - Parameters:
   ///   - importance: how much columns matter.
+  ///   - inputs: what enters the modulation, which is rounded for it.
   ///   - quality: how long to search for scales.
   ///   - pool: threads to work on; cancelling it ends the work.
   package init(
-    importance: ImportanceMatrix?, quality: QuantizationQuality, on pool: ThreadPool
+    importance: ImportanceMatrix?, inputs: ModulationInputs?, quality: QuantizationQuality,
+    on pool: ThreadPool
   ) {
     self.importance = importance
+    self.inputs = inputs
     self.quality = quality
     self.pool = pool
   }
@@ -73,6 +79,9 @@ package struct RoundingErrors: Sendable {
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
     let count = min(rows, Self.sampledRows)
     let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
+    if let inputs = inputs?.inputs(of: tensor.source.name, columns: columns) {
+      return try productErrors(values, rows: count, of: tensor, as: types, inputs)
+    }
     let weights = try importance?.importance(of: tensor.source.name, columns: columns)
     let sums = Mutex([Double](repeating: 0, count: types.count))
     let stored = tensor.source.copiedType
@@ -88,6 +97,54 @@ package struct RoundingErrors: Sendable {
         Double(values[index]) * Double(values[index]) * Double(weights?[index % columns] ?? 1)
     }
     return sums.withLock { $0 }.map { square > 0 ? $0 / square : $0 }
+  }
+
+  /// The errors of types on rows that are rounded with feedback.
+  private func productErrors(
+    _ values: [Float], rows: Int, of tensor: ConversionPlan.Tensor, as types: [ElementType],
+    _ inputs: LinearInputs
+  ) throws -> [Double] {
+    let stored = tensor.source.copiedType
+    var errors: [Double] = []
+    for type in types {
+      guard type != stored else {
+        errors.append(0)
+        continue
+      }
+      guard let quantizer = try quantizer(to: type, inputs) else {
+        errors.append(.infinity)
+        continue
+      }
+      var blocks = [UInt8](
+        repeating: 0, count: type.byteCount(elements: values.count) ?? 0)
+      let loss = Mutex(FeedbackQuantizer.Loss())
+      try blocks.withUnsafeMutableBytes { blocks in
+        nonisolated(unsafe) let target = blocks.baseAddress
+        try values.withUnsafeBufferPointer { values in
+          nonisolated(unsafe) let source = values.baseAddress
+          try pool.run(1, scratchCount: quantizer.scratchFloats) { _, scratch in
+            guard let source, let target else { return }
+            let found = quantizer.quantize(
+              source, rows: rows, scratch: scratch, into: target, measuresEnergy: true)
+            loss.withLock { $0 = found }
+          }
+        }
+      }
+      let (error, energy) = loss.withLock { ($0.error, $0.energy) }
+      errors.append(energy > 0 ? error / energy : error)
+    }
+    return errors
+  }
+
+  /// Rounding to a type, with the moments of one before where the order is the same.
+  private func quantizer(
+    to type: ElementType, _ inputs: LinearInputs
+  ) throws -> FeedbackQuantizer? {
+    let known = quantizers.withLock { $0 }
+    if let shared = known.lazy.compactMap({ $0.sharing(type) }).first { return shared }
+    guard let made = try inputs.quantizer(to: type) else { return nil }
+    quantizers.withLock { $0.append(made) }
+    return made
   }
 
   /// Rows of a matrix, spread evenly.

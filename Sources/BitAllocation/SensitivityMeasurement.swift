@@ -148,6 +148,7 @@ package struct SensitivityMeasurement: Sendable {
       defer { FileSystem.unlink(store.overlayPath) }
       let counter = PassCounter(total: passCount, onProgress)
       let pipeline = try open(nil)
+      let modulation = try await ModulationInputs(plan, pipeline, requests)
       let points = try await points(pipeline, counter)
       let importance = try ImportanceMatrix(path: store.importancePath, in: plan.catalog)
       measured = importance
@@ -157,7 +158,7 @@ package struct SensitivityMeasurement: Sendable {
           counter.skip(points.count)
           continue
         }
-        try writeOverlay(group, importance)
+        try writeOverlay(group, importance, modulation)
         let rounded = try await velocities(
           try open(store.overlayPath), points, group.name, counter)
         known[group.name] = Self.relativeError(rounded, exact)
@@ -234,7 +235,9 @@ package struct SensitivityMeasurement: Sendable {
     return velocities
   }
 
-  private func writeOverlay(_ group: MatrixGroup, _ importance: ImportanceMatrix) throws {
+  private func writeOverlay(
+    _ group: MatrixGroup, _ importance: ImportanceMatrix, _ modulation: ModulationInputs?
+  ) throws {
     let matrices = group.tensors.map { index in
       let tensor = plan.tensors[index]
       return (source: tensor.source, type: probe(of: tensor))
@@ -243,6 +246,7 @@ package struct SensitivityMeasurement: Sendable {
     options.quality = settings.quality
     options.measuresErrors = false
     options.use(importance)
+    if let modulation { options.use(modulation) }
     let overlay = try ConversionPlan(overlay: matrices, of: plan, path: store.overlayPath)
     try store.writeOverlay { path in
       _ = try Converter.write(overlay, to: path, overwrite: true, options: options, on: pool) {

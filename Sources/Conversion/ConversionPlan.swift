@@ -36,7 +36,7 @@ package struct ConversionPlan {
     package let name: String
     package let shape: [Int]
     /// What it does in the network.
-    let role: TensorRole
+    package let role: TensorRole
     package let type: ElementType
     /// Why the type is not the file's; nil where it is.
     package let reason: String?
@@ -53,6 +53,8 @@ package struct ConversionPlan {
       role.isQuantized && !isRuled && shape.count == 2
         && shape[1] % ElementType.q8_0.elementsPerBlock == 0
     }
+    /// Whether weights are rounded to blocks.
+    var isRounded: Bool { type.isBlockQuantized && !isCopied }
     /// Whether scales are searched for. Q8_0 is rounded to nearest.
     var isSearched: Bool { type.isBlockQuantized && type != .q8_0 && !isCopied }
     /// Whether the importance of columns counts. Token embeddings are looked up, not multiplied.
@@ -162,7 +164,7 @@ package struct ConversionPlan {
     container = request.container
     (files, texts) = try Self.files(tensors, source, request, path: path)
     var notes = Self.notes(source, tensors, request)
-    if [.careful, .compact].contains(request.preset), !policy.presetMatters {
+    if [.careful, .compact, .fitted].contains(request.preset), !policy.presetMatters {
       notes.append(
         "--preset \(request.preset.rawValue) changes nothing with --type \(request.mix.name)")
     }

@@ -11,6 +11,9 @@ package struct ConversionOptions: Sendable {
   /// is known.
   package var importance:
     (@Sendable (_ name: String, _ columns: Int) throws(ModelFileError) -> [Float]?)?
+  /// What enters a tensor, by our name and number of columns: where it is known, the tensor is
+  /// rounded with error feedback, and importance does not count.
+  package var inputs: (@Sendable (_ name: String, _ columns: Int) -> LinearInputs?)?
   /// Whether blocks are read back to tell their errors.
   package var measuresErrors = true
   /// Whether weights that are NaN, infinite or too large are kept as far as the type can.

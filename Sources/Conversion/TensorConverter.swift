@@ -24,6 +24,8 @@ final class TensorConverter {
   private let pool: ThreadPool
   private let output: WriteBehind
   private let onBytes: (_ sourceByteCount: Int) -> Void
+  /// The last tensor's rounding with error feedback: others with the same inputs follow.
+  private var feedback: (inputs: LinearInputs, quantizer: FeedbackQuantizer)?
   private let readAhead = DispatchQueue(label: "auraflow.read-ahead", qos: .utility)
 
   /// - Parameters:
@@ -50,8 +52,10 @@ final class TensorConverter {
   /// - Throws: `ModelFileError`, `ConversionError` for weights that are not finite, `ComputeError`
   ///   if the pool is cancelled.
   func convert(_ tensor: ConversionPlan.Tensor, next: PartTensor?) throws -> TensorOutcome {
-    let task = try TileTask(tensor, options, kernels: KernelSelection.current)
-    let layout = Tiles(tensor, elements: Self.tileElements, batchBytes: Self.batchBytes)
+    let feedback = try feedbackQuantizer(of: tensor)
+    let task = try TileTask(tensor, options, feedback, kernels: KernelSelection.current)
+    let layout = Tiles(
+      tensor, elements: Self.tileElements, batchBytes: Self.batchBytes, feedback)
     var sums = TileSums()
     var first = 0
     while first < tensor.elementCount {
@@ -73,6 +77,22 @@ final class TensorConverter {
     return outcome(tensor, sums, task.contentEnds)
   }
 
+  /// How a tensor of known inputs is rounded.
+  private func feedbackQuantizer(
+    of tensor: ConversionPlan.Tensor
+  ) throws(ComputeError) -> FeedbackQuantizer? {
+    guard tensor.isRounded,
+      let inputs = options.inputs?(tensor.source.name, tensor.shape.last ?? 1)
+    else { return nil }
+    if let feedback, feedback.inputs === inputs, feedback.quantizer.type == tensor.type {
+      return feedback.quantizer
+    }
+    feedback = nil
+    guard let quantizer = try inputs.quantizer(to: tensor.type) else { return nil }
+    feedback = (inputs, quantizer)
+    return quantizer
+  }
+
   private func outcome(
     _ tensor: ConversionPlan.Tensor, _ sums: TileSums, _ ends: ContentEnds
   ) -> TensorOutcome {
@@ -91,6 +111,9 @@ final class TensorConverter {
     } else if options.measuresErrors, sums.notFiniteCount == 0 {
       outcome.relativeError =
         sums.square > 0 ? (sums.squaredError / sums.square).squareRoot() : 0
+      if sums.productSquare > 0 {
+        outcome.productError = (sums.productError / sums.productSquare).squareRoot()
+      }
     }
     return outcome
   }
@@ -183,6 +206,8 @@ extension TileSums {
   mutating func merge(_ other: TileSums, offset: Int) {
     squaredError += other.squaredError
     square += other.square
+    productError += other.productError
+    productSquare += other.productSquare
     notFiniteCount += other.notFiniteCount
     if firstNotFinite < 0, other.firstNotFinite >= 0 {
       (firstNotFinite, isOverflow, value) = (

@@ -11,6 +11,9 @@ package struct TensorOutcome: Sendable {
   /// Root of the mean squared error, relative to the root mean square of the weights; zero for
   /// copies, nil if it was not measured or some weights are not finite.
   package var relativeError: Double?
+  /// The same of the products with the inputs that the tensor was rounded for; nil where none are
+  /// known.
+  package var productError: Double?
   /// Weights that are NaN or infinite in the input, or became so.
   package var notFiniteCount = 0
   /// What its bytes in the input looked like, piece by piece.
@@ -21,6 +24,9 @@ package struct TensorOutcome: Sendable {
 struct TileSums {
   var squaredError = 0.0
   var square = 0.0
+  /// Sums over rows of the squares of products' errors and of products.
+  var productError = 0.0
+  var productSquare = 0.0
   var notFiniteCount = 0
   /// The first such element, counted from the beginning of the piece; -1 for none.
   var firstNotFinite = -1

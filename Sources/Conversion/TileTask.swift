@@ -10,24 +10,32 @@ struct Tiles {
   let batchElements: Int
   /// Floats of scratch memory for one tile: values, values read back, bytes of the input.
   let scratchFloats: Int
+  /// Where the scratch memory of rounding with error feedback begins.
+  let feedbackStart: Int
   private let target: ElementType
 
   /// - Parameters:
   ///   - tensor: the tensor.
   ///   - elements: about the elements of a tile.
   ///   - batchBytes: about the bytes of a batch.
-  init(_ tensor: ConversionPlan.Tensor, elements: Int, batchBytes: Int) {
+  ///   - feedback: how rows are rounded, if with error feedback: in tiles of its own.
+  init(
+    _ tensor: ConversionPlan.Tensor, elements: Int, batchBytes: Int,
+    _ feedback: FeedbackQuantizer? = nil
+  ) {
     let source = tensor.source.type
     target = tensor.type
     // Quantization needs whole rows.
     let unit =
       target.isBlockQuantized ? max(1, tensor.shape.last ?? 1) : tensor.source.blockElements
-    tileElements = max(1, elements / unit) * unit
+    let units = feedback == nil ? max(1, elements / unit) : FeedbackQuantizer.tileRows
+    tileElements = units * unit
     let bytes = Double(tileElements) / 8 * max(source.bitsPerElement, target.bitsPerElement)
     batchElements = max(1, Int(Double(batchBytes) / bytes)) * tileElements
     // Pieces of other types take less.
     let sourceBytes = tileElements / source.elementsPerBlock * source.bytesPerBlock
-    scratchFloats = 2 * tileElements + (sourceBytes + 3) / 4
+    feedbackStart = 2 * tileElements + (sourceBytes + 3) / 4
+    scratchFloats = feedbackStart + (feedback?.scratchFloats ?? 0)
   }
 
   func targetBytes(_ elements: Int) -> Int {
@@ -42,6 +50,7 @@ struct TileTask: Sendable {
   /// Nil for copies.
   private let quantizer: BlockQuantizer?
   private let importance: [Float]?
+  private let feedback: FeedbackQuantizer?
   private let measuresErrors: Bool
   /// Bits of the least magnitude that is not finite or becomes infinite.
   private let limit: UInt32
@@ -50,9 +59,11 @@ struct TileTask: Sendable {
 
   /// - Throws: `ModelFileError` if the importance matrix is of another model.
   init(
-    _ tensor: ConversionPlan.Tensor, _ options: ConversionOptions, kernels: KernelSet
+    _ tensor: ConversionPlan.Tensor, _ options: ConversionOptions,
+    _ feedback: FeedbackQuantizer? = nil, kernels: KernelSet
   ) throws(ModelFileError) {
     self.tensor = tensor
+    self.feedback = feedback
     self.kernels = kernels
     contentEnds = ContentEnds(tensor.source)
     quantizer =
@@ -97,7 +108,14 @@ struct TileTask: Sendable {
     sums.scan(values, range.count, limit: limit)
     contentEnds.look(at: stored, range)
     guard let quantizer else { return sums }
-    round(values, range.count, quantizer, into: target)
+    if let feedback {
+      let loss = feedback.quantize(
+        values, rows: range.count / feedback.moments.columns,
+        scratch: scratch + layout.feedbackStart, into: blocks, measuresEnergy: measuresErrors)
+      (sums.productError, sums.productSquare) = (loss.error, loss.energy)
+    } else {
+      round(values, range.count, quantizer, into: target)
+    }
     guard measuresErrors else { return sums }
     kernels.decodeElements(tensor.type, blocks, count: range.count, into: decoded)
     if sums.firstNotFinite < 0 { sums.add(values, decoded, range.count) }

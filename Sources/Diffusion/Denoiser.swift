@@ -53,6 +53,23 @@ package protocol Denoiser: Sendable {
     _ latents: [Latents], _ session: Session, time: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> [Latents]
 
+  // MARK: Calibration
+
+  /// Whether what enters the modulation depends on prompts, not on time and guidance alone.
+  var modulationReadsPrompts: Bool { get }
+  /// The rows that enter all matrices whose role is modulation: the same for each of them.
+  ///
+  /// - Parameters:
+  ///   - prompts: those that count; none are needed where the modulation does not read them.
+  ///   - times: the network's times, 1 (noise) to 0.
+  ///   - guidance: strength of the distilled guidance; nil where there is none.
+  ///   - device: where to compute.
+  /// - Returns: `[times · prompts, columns]`, or `[times, columns]` where prompts do not count.
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
+  func modulationInputs(
+    _ prompts: [Conditioning], times: [Float], guidance: Float?, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix
+
   // MARK: Measuring
 
   /// What a usual step has to do: tokens of a branch's text, with those that say nothing but are

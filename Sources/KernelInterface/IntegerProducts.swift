@@ -33,7 +33,7 @@ extension KernelSet {
       multiplyInt8: products.multiplyInt8, multiplyInt16: products.multiplyInt16,
       multiplyRow: multiplyRow, continueSoftmax: continueSoftmax, transpose: transpose,
       unpack: products.unpack, decode: decode, roundToInt8: roundToInt8,
-      roundToInt16: roundToInt16, roundRows: roundRows, roundPanel: roundPanel, elementwise: elementwise,
+      roundToInt16: roundToInt16, roundRows: roundRows, panels: panels, elementwise: elementwise,
       runPeakLoop: products.runPeakLoop)
   }
 }

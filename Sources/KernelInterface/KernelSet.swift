@@ -48,9 +48,9 @@ package struct KernelSet: Sendable {
   package let roundToInt16: @Sendable (UnsafePointer<RoundedRow>) -> Void
   /// Quantizes float32 rows to blocks of a type.
   package let roundRows: @Sendable (UnsafePointer<RowsToRound>) -> Void
-  /// Quantizes columns of eight rows to blocks of a type, each column as the errors of those before
-  /// it ask for.
-  package let roundPanel: @Sendable (UnsafePointer<PanelToRound>) -> Void
+  /// Quantizes columns of eight rows to blocks of a type, each column as the errors of the others
+  /// ask for.
+  package let panels: PanelKernels
   /// Elementwise functions between matmuls.
   package let elementwise: ElementwiseKernels
   /// Runs eight independent chains of the instruction that limits a kind of matmul, for a number of
@@ -72,7 +72,7 @@ package struct KernelSet: Sendable {
     roundToInt8: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
     roundToInt16: @escaping @Sendable (UnsafePointer<RoundedRow>) -> Void,
     roundRows: @escaping @Sendable (UnsafePointer<RowsToRound>) -> Void,
-    roundPanel: @escaping @Sendable (UnsafePointer<PanelToRound>) -> Void,
+    panels: PanelKernels,
     elementwise: ElementwiseKernels,
     runPeakLoop: @escaping @Sendable (PeakInstruction, Int) -> Double
   ) {
@@ -93,7 +93,7 @@ package struct KernelSet: Sendable {
     self.roundToInt8 = roundToInt8
     self.roundToInt16 = roundToInt16
     self.roundRows = roundRows
-    self.roundPanel = roundPanel
+    self.panels = panels
     self.elementwise = elementwise
     self.runPeakLoop = runPeakLoop
   }

@@ -7,5 +7,5 @@ package let kernelSetAVX2 = KernelSet(
   multiplyInt8Blocks: multiplyInt8Blocks, multiplyInt16: multiplyInt16,
   multiplyRow: multiplyRow, continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack,
   decode: decode,
-  roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows, roundPanel: roundPanel,
+  roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows, panels: panelKernels,
   elementwise: elementwiseKernels, runPeakLoop: runPeakLoop)

@@ -11,5 +11,5 @@ package let kernelSetPortable = KernelSet(
   largestInt8Sum: .max,
   multiplyFloats: multiplyFloats, multiplyInt8: multiplyInt8, multiplyInt16: multiplyInt16,
   continueSoftmax: continueSoftmax, transpose: transpose, unpack: unpack, decode: decode,
-  roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows, roundPanel: roundPanel,
+  roundToInt8: roundToInt8, roundToInt16: roundToInt16, roundRows: roundRows, panels: panelKernels,
   elementwise: elementwiseKernels, runPeakLoop: runPeakLoop)

@@ -1,8 +1,8 @@
 import COpenBLAS
 import Machine
 
-/// The second moments H = Σ xᵀx of the rows that enter a linear layer, `[columns, columns]`: what an
-/// error e in a row of its weights costs is e H eᵀ.
+/// The second moments H = Σ xᵀx of the rows that enter a linear layer, `[columns, columns]`: what
+/// an error e in a row of its weights costs is e H eᵀ.
 ///
 /// Rows are added on one thread; only the lower triangle is kept.
 package final class SecondMoments {
@@ -49,23 +49,25 @@ package final class SecondMoments {
   package var isFinite: Bool { diagonal.allSatisfy(\.isFinite) }
 }
 
-/// Second moments in an order of their columns, as M D Mᵀ: M is unit upper triangular, D is
-/// diagonal.
+/// Second moments in an order of their columns as R Rᵀ, where R is upper triangular.
 ///
-/// With R Rᵀ = H, where R is upper triangular, column k of M is that of R divided by R_kk, and D_k is
-/// R_kk². R comes from the usual lower factor of H with rows and columns reversed.
+/// It comes from the usual lower factor of the moments with rows and columns reversed. What an
+/// error e costs is the sum of squares of e R.
 package final class FactoredMoments: Sendable {
   package let columns: Int
   /// The columns of the moments in their new order.
   package let order: [Int32]
-  /// D.
+  /// The squares of R's diagonal: what an error costs in a column that all later ones make the best
+  /// of.
   package let importance: [Float]
-  /// What was added to the diagonal, relative to its mean.
+  /// One over R's diagonal.
+  package let inverseDiagonal: [Float]
+  /// What was added to the diagonal of the moments, relative to its mean.
   package let damping: Double
   private let matrix: FloatBuffer
 
-  /// M, `[columns, columns]`; what is below the diagonal has no meaning.
-  package var coupling: UnsafePointer<Float> { UnsafePointer(matrix.pointer) }
+  /// R, `[columns, columns]`; zero below the diagonal.
+  package var factor: UnsafePointer<Float> { UnsafePointer(matrix.pointer) }
 
   /// Factors moments. Where they are too near to singular, more is added to the diagonal.
   ///
@@ -89,11 +91,14 @@ package final class FactoredMoments: Sendable {
       // Inputs that are all zero ask for nothing.
       let addition = mean > 0 ? Float(damping * mean) : 1
       Self.fill(matrix.pointer, moments, order, adding: addition)
-      if Self.factor(matrix.pointer, columns, library) || damping > 1e3 { break }
+      if Self.replaceByFactor(matrix.pointer, columns, library) || damping > 1e3 { break }
       damping = max(10 * damping, 1e-6)
     }
     self.damping = damping
-    importance = Self.normalize(matrix.pointer, columns)
+    Self.turn(matrix.pointer, columns)
+    let roots = (0..<columns).map { [matrix, columns] in matrix.pointer[$0 * (columns + 1)] }
+    importance = roots.map { $0 * $0 }
+    inverseDiagonal = roots.map { 1 / $0 }
   }
 
   /// The lower triangle of the moments in reversed order.
@@ -116,7 +121,7 @@ package final class FactoredMoments: Sendable {
   /// Replaces the lower triangle by its factor.
   ///
   /// - Returns: whether there is one.
-  private static func factor(
+  private static func replaceByFactor(
     _ matrix: UnsafeMutablePointer<Float>, _ count: Int, _ library: OpenBLAS
   ) -> Bool {
     var n = blasint(truncatingIfNeeded: count)
@@ -127,23 +132,14 @@ package final class FactoredMoments: Sendable {
     return fault == 0
   }
 
-  /// Turns the factor around, so that it is an upper one, and divides its columns by the diagonal.
-  ///
-  /// - Returns: the squares of the diagonal.
-  private static func normalize(
-    _ matrix: UnsafeMutablePointer<Float>, _ n: Int
-  ) -> [Float] {
+  /// Turns the factor around, so that it is an upper one.
+  private static func turn(_ matrix: UnsafeMutablePointer<Float>, _ n: Int) {
     var (low, high) = (0, n * n - 1)
     while low < high {
       (matrix[low], matrix[high]) = (matrix[high], matrix[low])
       low += 1
       high -= 1
     }
-    let diagonal = (0..<n).map { matrix[$0 * (n + 1)] }
-    let inverse = diagonal.map { 1 / $0 }
-    for row in 0..<n {
-      for column in row..<n { matrix[row * n + column] *= inverse[column] }
-    }
-    return diagonal.map { $0 * $0 }
+    for row in 1..<max(1, n) { (matrix + row * n).update(repeating: 0, count: row) }
   }
 }

@@ -6,20 +6,24 @@ import LinearAlgebra
 import Machine
 
 /// Quantizes rows of a linear layer's weight for the inputs that it gets: each column is rounded as
-/// the errors of those before it ask for, so that the sum of e H eᵀ over rows becomes small, where e
-/// are the errors of a row and H the second moments of the inputs.
+/// the errors of the others ask for, so that the sum of e H eᵀ over rows becomes small, where e are
+/// the errors of a row and H the second moments of the inputs.
 ///
 /// This is the method of GPTQ (Frantar et al. 2023, arXiv 2210.17323) on the grids of ggml's
 /// formats. Blocks, and in super-blocks their groups, are rounded in falling order of their inputs'
 /// squares; scales are searched for the values that are wanted when their turn comes, with weights
-/// that count what later columns cannot make up for. Blocks stay where they are in the file.
+/// that count what later columns cannot make up for. Two sweeps of coordinate descent over the
+/// codes follow: where few directions have nearly all of the inputs' energy, as in modulations,
+/// they leave a third of the error. Blocks stay where they are in the file.
 ///
-/// Bytes do not depend on which rows are quantized together as long as tiles are the same.
+/// Bytes do not depend on which rows are quantized together.
 package struct FeedbackQuantizer: Sendable {
   /// What rows become.
-  package let type: ElementType
+  package private(set) var type: ElementType
   /// The moments in the order of rounding.
   package let moments: FactoredMoments
+  /// H of the columns of each panel, `[panels, 256, 256]`.
+  private let panelMoments: FloatBuffer
   /// The place of each group in its super-block, or of each block in its row, in that order.
   private let groups: [Int32]
   private let groupWidth: Int
@@ -28,6 +32,8 @@ package struct FeedbackQuantizer: Sendable {
 
   /// Rows that are quantized together.
   package static let tileRows = 64
+  /// Sweeps over all codes after rounding. A third one changes next to nothing.
+  private static let sweeps = 2
 
   /// What tiles lost.
   package struct Loss: Sendable {
@@ -64,12 +70,73 @@ package struct FeedbackQuantizer: Sendable {
     groups = order.groups
     self.moments = try FactoredMoments(
       moments, order: order.columns, damping: damping, library)
+    panelMoments = try Self.panelMoments(self.moments, library)
   }
 
-  /// Floats of scratch memory for a tile: values, errors and what they add to a panel.
-  package var scratchFloats: Int {
-    Self.tileRows * (2 * moments.columns + PanelToRound.maximumColumns)
-      + PanelToRound.scratchBytes / 4 + 16
+  /// H of each panel's columns: R Rᵀ of its rows, of which nothing stands before its columns.
+  private static func panelMoments(
+    _ moments: FactoredMoments, _ library: OpenBLAS
+  ) throws(ComputeError) -> FloatBuffer {
+    let (n, side) = (moments.columns, PanelToRound.maximumColumns)
+    let result = try FloatBuffer(count: (n + side - 1) / side * side * side)
+    for first in stride(from: 0, to: n, by: side) {
+      let columns = blasint(min(side, n - first))
+      let rows = moments.factor + first * (n + 1)
+      library.multiply(
+        CblasRowMajor, CblasNoTrans, CblasTrans, columns, columns, blasint(n - first), 1, rows,
+        blasint(n), rows, blasint(n), 0, result.pointer + first * side, blasint(side))
+    }
+    return result
+  }
+
+  /// The same for another type whose columns are rounded in the same order; nil for others.
+  package func sharing(_ type: ElementType) -> FeedbackQuantizer? {
+    guard type.isConversionTarget, type.elementsPerBlock == self.type.elementsPerBlock,
+      type.codeLayout?.groupWidth == groupWidth
+    else { return nil }
+    var other = self
+    other.type = type
+    return other
+  }
+
+  /// Floats of scratch memory for a tile.
+  package var scratchFloats: Int { Scratch.floats(moments.columns) }
+
+  /// Where a tile's memory lies.
+  private struct Scratch {
+    /// `[columns, tileRows]`: values, errors, residuals e R, in the order of rounding.
+    let values, errors, residuals: UnsafeMutablePointer<Float>
+    /// `[256, tileRows]`: what pulls at a panel's values.
+    let pull: UnsafeMutablePointer<Float>
+    /// `[panels, tileRows / 8]` records.
+    let records: UnsafeMutablePointer<Float>
+    /// `[panels, tileRows / 8, 256, 8]` codes.
+    let codes: UnsafeMutablePointer<UInt8>
+    let work: UnsafeMutableRawPointer
+
+    private static func panels(_ columns: Int) -> Int {
+      (columns + PanelToRound.maximumColumns - 1) / PanelToRound.maximumColumns
+    }
+
+    static func floats(_ columns: Int) -> Int {
+      let (tile, side) = (FeedbackQuantizer.tileRows, PanelToRound.maximumColumns)
+      let pieces = panels(columns) * tile / PanelToRound.lanes
+      return tile * (3 * columns + side) + pieces * (PanelToRound.recordFloats + 2 * side)
+        + PanelToRound.scratchBytes / 4 + 16
+    }
+
+    init(_ memory: UnsafeMutablePointer<Float>, columns: Int) {
+      let (tile, side) = (FeedbackQuantizer.tileRows, PanelToRound.maximumColumns)
+      let pieces = Self.panels(columns) * tile / PanelToRound.lanes
+      values = memory
+      errors = values + columns * tile
+      residuals = errors + columns * tile
+      pull = residuals + columns * tile
+      records = pull + side * tile
+      let rest = UnsafeMutableRawPointer(records + pieces * PanelToRound.recordFloats)
+      codes = rest.bindMemory(to: UInt8.self, capacity: 8 * side * pieces)
+      work = UnsafeMutableRawPointer(codes + 8 * side * pieces).alignedUp(toMultipleOf: 32)
+    }
   }
 
   /// Quantizes the rows of a tile.
@@ -85,25 +152,32 @@ package struct FeedbackQuantizer: Sendable {
     _ values: UnsafePointer<Float>, rows: Int, scratch: UnsafeMutablePointer<Float>,
     into blocks: UnsafeMutableRawPointer, measuresEnergy: Bool = false
   ) -> Loss {
-    let (n, tile) = (moments.columns, Self.tileRows)
-    let wanted = scratch
-    let errors = wanted + n * tile
-    let carried = errors + n * tile
-    let rest = UnsafeMutableRawPointer(carried + PanelToRound.maximumColumns * tile)
-    let work = rest.alignedUp(toMultipleOf: 32)
-    load(values, rows: rows, into: wanted)
+    let memory = Scratch(scratch, columns: moments.columns)
+    load(values, rows: rows, into: memory.values)
     var loss = Loss()
-    if measuresEnergy { loss.energy = form(wanted, rows: rows, carried) }
-    var first = 0
-    while first < n {
-      let columns = min(PanelToRound.maximumColumns, n - first)
-      carry(errors, into: carried, first: first, columns: columns)
-      round(
-        first..<first + columns, rows: rows, wanted, carried, errors, work, into: blocks)
-      first += columns
+    if measuresEnergy {
+      multiplyByFactor(memory.values, into: memory.residuals)
+      loss.energy = squares(memory.residuals, rows: rows)
     }
-    loss.error = form(errors, rows: rows, carried)
+    for panel in panels {
+      gatherErrors(before: panel.lowerBound, panel.count, memory)
+      forEachPanel(panel, rows: rows, memory, blocks) { kernels.panels.round($0) }
+    }
+    for _ in 0..<Self.sweeps {
+      for panel in panels { descend(panel, rows: rows, memory, blocks) }
+    }
+    for panel in panels {
+      forEachPanel(panel, rows: rows, memory, blocks) { kernels.panels.pack($0) }
+    }
+    loss.error = squares(memory.residuals, rows: rows)
     return loss
+  }
+
+  /// The columns of each panel.
+  private var panels: [Range<Int>] {
+    stride(from: 0, to: moments.columns, by: PanelToRound.maximumColumns).map {
+      $0..<min(moments.columns, $0 + PanelToRound.maximumColumns)
+    }
   }
 
   /// The rows' values as columns, in the order of rounding. Rows that are not there are zeros.
@@ -118,76 +192,109 @@ package struct FeedbackQuantizer: Sendable {
     }
   }
 
-  /// What the errors of finished columns add to those of a panel: their product with M.
-  private func carry(
-    _ errors: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>, first: Int,
-    columns: Int
-  ) {
-    let (n, tile) = (moments.columns, Self.tileRows)
+  /// Σ e_j R_jk of the columns before a panel.
+  private func gatherErrors(before first: Int, _ columns: Int, _ memory: Scratch) {
+    let (n, tile) = (blasint(moments.columns), blasint(Self.tileRows))
     guard first > 0 else {
-      target.update(repeating: 0, count: columns * tile)
+      memory.pull.update(repeating: 0, count: columns * Self.tileRows)
       return
     }
     library.multiply(
-      CblasRowMajor, CblasTrans, CblasNoTrans, blasint(columns), blasint(tile), blasint(first), 1,
-      moments.coupling + first, blasint(n), errors, blasint(tile), 0, target, blasint(tile))
+      CblasRowMajor, CblasTrans, CblasNoTrans, blasint(columns), tile, blasint(first), 1,
+      moments.factor + first, n, memory.errors, tile, 0, memory.pull, tile)
   }
 
-  private func round(
-    _ columns: Range<Int>, rows: Int, _ values: UnsafePointer<Float>,
-    _ carried: UnsafePointer<Float>, _ errors: UnsafeMutablePointer<Float>,
-    _ work: UnsafeMutableRawPointer, into blocks: UnsafeMutableRawPointer
+  /// Lets a panel's codes descend, and takes what they changed out of the residuals.
+  private func descend(
+    _ panel: Range<Int>, rows: Int, _ memory: Scratch, _ blocks: UnsafeMutableRawPointer
   ) {
-    let (n, tile) = (moments.columns, Self.tileRows)
+    let (n, tile, first) = (moments.columns, Self.tileRows, panel.lowerBound)
+    let (columns, rest) = (blasint(panel.count), blasint(n - first))
+    let factor = moments.factor + first * (n + 1)
+    let residuals = memory.residuals + first * tile
+    library.multiply(
+      CblasRowMajor, CblasNoTrans, CblasNoTrans, columns, blasint(tile), rest, 1, factor,
+      blasint(n), residuals, blasint(tile), 0, memory.pull, blasint(tile))
+    let moments = panelMoments.pointer + first * PanelToRound.maximumColumns
+    forEachPanel(panel, rows: rows, memory, blocks) { arguments in
+      arguments.pointee.matrix = UnsafePointer(moments)
+      arguments.pointee.matrixStride = PanelToRound.maximumColumns
+      kernels.panels.descend(arguments)
+    }
+    library.multiply(
+      CblasRowMajor, CblasTrans, CblasNoTrans, rest, blasint(tile), columns, -1, factor,
+      blasint(n), memory.errors + first * tile, blasint(tile), 1, residuals, blasint(tile))
+  }
+
+  /// Calls a kernel for eight rows of a panel after the other.
+  private func forEachPanel(
+    _ columns: Range<Int>, rows: Int, _ memory: Scratch, _ blocks: UnsafeMutableRawPointer,
+    _ body: (UnsafeMutablePointer<PanelToRound>) -> Void
+  ) {
+    let (n, tile, first) = (moments.columns, Self.tileRows, columns.lowerBound)
     let rowBytes = n / type.elementsPerBlock * type.bytesPerBlock
     // A super-block has a place in its row; blocks of 32 have their own.
-    let superBlock = type.elementsPerBlock > 32
-    let block = superBlock ? Int(moments.order[columns.lowerBound]) / type.elementsPerBlock : 0
+    let isSuper = type.elementsPerBlock > 32
+    let block = isSuper ? Int(moments.order[first]) / type.elementsPerBlock : 0
+    withArrays { groups, importance, inverseDiagonal in
+      for row in stride(from: 0, to: rows, by: PanelToRound.lanes) {
+        let piece =
+          first / PanelToRound.maximumColumns * (tile / PanelToRound.lanes)
+          + row / PanelToRound.lanes
+        var panel = PanelToRound(
+          type: type, rows: min(PanelToRound.lanes, rows - row), columns: columns.count,
+          values: memory.values + first * tile + row, pull: memory.pull + row,
+          errors: memory.errors + first * tile + row,
+          residuals: memory.residuals + first * tile + row, stride: tile,
+          matrix: moments.factor + first * (n + 1), matrixStride: n,
+          inverseDiagonal: inverseDiagonal + first, importance: importance + first,
+          groups: groups + first / groupWidth,
+          codes: memory.codes + piece * 8 * PanelToRound.maximumColumns,
+          record: memory.records + piece * PanelToRound.recordFloats,
+          blocks: blocks + row * rowBytes + block * type.bytesPerBlock, rowBytes: rowBytes,
+          scratch: memory.work)
+        body(&panel)
+      }
+    }
+  }
+
+  private func withArrays(
+    _ body: (UnsafePointer<Int32>, UnsafePointer<Float>, UnsafePointer<Float>) -> Void
+  ) {
     groups.withUnsafeBufferPointer { groups in
       moments.importance.withUnsafeBufferPointer { importance in
-        guard let groups = groups.baseAddress, let importance = importance.baseAddress else {
-          return
-        }
-        for row in stride(from: 0, to: rows, by: PanelToRound.lanes) {
-          var panel = PanelToRound(
-            type: type, rows: min(PanelToRound.lanes, rows - row), columns: columns.count,
-            values: values + columns.lowerBound * tile + row, carried: carried + row,
-            errors: errors + columns.lowerBound * tile + row, stride: tile,
-            coupling: moments.coupling + columns.lowerBound * (n + 1), couplingStride: n,
-            importance: importance + columns.lowerBound,
-            groups: groups + columns.lowerBound / groupWidth,
-            blocks: blocks + row * rowBytes + block * type.bytesPerBlock, rowBytes: rowBytes,
-            scratch: work)
-          kernels.roundPanel(&panel)
+        moments.inverseDiagonal.withUnsafeBufferPointer { inverse in
+          if let groups = groups.baseAddress, let importance = importance.baseAddress,
+            let inverse = inverse.baseAddress
+          {
+            body(groups, importance, inverse)
+          }
         }
       }
     }
   }
 
-  /// The sum over rows of x H xᵀ = Σ_k D_k (Σ_{j≤k} x_j M_jk)².
-  private func form(
-    _ x: UnsafePointer<Float>, rows: Int, _ carried: UnsafeMutablePointer<Float>
-  ) -> Double {
-    let (n, tile) = (moments.columns, Self.tileRows)
+  // MARK: Losses
+
+  /// x R of all rows.
+  private func multiplyByFactor(
+    _ x: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>
+  ) {
+    let (n, tile) = (moments.columns, blasint(Self.tileRows))
+    for panel in panels {
+      library.multiply(
+        CblasRowMajor, CblasTrans, CblasNoTrans, blasint(panel.count), tile,
+        blasint(panel.upperBound), 1, moments.factor + panel.lowerBound, blasint(n), x, tile, 0,
+        target + panel.lowerBound * Self.tileRows, tile)
+    }
+  }
+
+  /// The sum of squares of some rows.
+  private func squares(_ x: UnsafePointer<Float>, rows: Int) -> Double {
     var sum = 0.0
-    var first = 0
-    while first < n {
-      let columns = min(PanelToRound.maximumColumns, n - first)
-      carry(x, into: carried, first: first, columns: columns)
-      for column in 0..<columns {
-        let target = carried + column * tile
-        for before in 0...column {
-          let factor =
-            before == column
-            ? 1 : moments.coupling[(first + before) * n + first + column]
-          let source = x + (first + before) * tile
-          for row in 0..<rows { target[row] += source[row] * factor }
-        }
-        var squares = 0.0
-        for row in 0..<rows { squares += Double(target[row] * target[row]) }
-        sum += squares * Double(moments.importance[first + column])
-      }
-      first += columns
+    for column in 0..<moments.columns {
+      let values = x + column * Self.tileRows
+      for row in 0..<rows { sum += Double(values[row]) * Double(values[row]) }
     }
     return sum
   }

@@ -13,6 +13,10 @@ protocol PictureRun: Sendable {
   func measure() throws(GenerationError) -> MeasuredGeneration
   /// Predicts velocities at some places instead of following them.
   func velocities(at points: [TrajectoryPoint]) throws(GenerationError) -> [[Float]]
+  /// What enters the modulation at some noise levels, for strengths of the distilled guidance.
+  func modulationInputs(
+    levels: [Float], guidance: [Float?]
+  ) throws(GenerationError) -> (rows: [Float], columns: Int)
 }
 
 /// One generation from prompt to pictures, as a straight line:
@@ -116,6 +120,28 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     }
     device.releaseMemory()
     return velocities
+  }
+
+  func modulationInputs(
+    levels: [Float], guidance: [Float?]
+  ) throws(GenerationError) -> (rows: [Float], columns: Int) {
+    keepWeights()
+    defer { endStages() }
+    let schedule = model.schedule(shift: .fixed(settings.shift), size: prepared.size)
+    let times = levels.map { schedule.modelTime(sigma: $0) }
+    return try computing { () throws(ComputeError) in
+      let prompts =
+        model.denoiser.modulationReadsPrompts
+        ? try model.conditioner.condition(prepared.tokens, on: device) : []
+      var (rows, columns): ([Float], Int) = ([], 0)
+      for strength in guidance {
+        let inputs = try model.denoiser.modulationInputs(
+          prompts, times: times, guidance: strength, on: device)
+        rows += try device.read(inputs)
+        columns = inputs.columns
+      }
+      return (rows, columns)
+    }
   }
 
   // MARK: 2. Weights that stay resident

@@ -51,7 +51,7 @@ struct BestTypesTests {
   private func best(_ sensitivities: [Double]) throws -> BestTypes {
     try BestTypes(
       plan, measurement().0, sensitivities,
-      RoundingErrors(importance: nil, quality: .fast, on: pool)
+      RoundingErrors(importance: nil, inputs: nil, quality: .fast, on: pool)
     ) { _, _ in }
   }
 

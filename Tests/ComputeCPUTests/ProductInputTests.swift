@@ -246,7 +246,7 @@ extension KernelSet {
         calls.value += 1
         roundToInt8(row)
       }, roundToInt16: roundToInt16, roundRows: roundRows,
-      roundPanel: roundPanel, elementwise: elementwise,
+      panels: panels, elementwise: elementwise,
       runPeakLoop: runPeakLoop)
   }
 }

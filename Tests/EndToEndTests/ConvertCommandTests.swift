@@ -4,6 +4,7 @@ import ModelFiles
 import StrictJSON
 import TestSupport
 import Testing
+import TextToImage
 
 @Suite("auraflow convert")
 struct ConvertCommandTests: ConvertSuite {
@@ -224,5 +225,25 @@ struct ConvertCommandTests: ConvertSuite {
     try expectRefusal(
       try run("in.gguf", "full.gguf", "--type", "f16"), 73, "No space left",
       files: ["in.gguf", "full.gguf"])
+  }
+
+  @Test("--preset fitted rounds modulation for its inputs, in whole models and in parts")
+  func fitted() throws {
+    let model = try ShippedModel.path()
+    func errors(_ arguments: [String]) throws -> [Double] {
+      let outcome = try CommandLine.run(
+        ["convert", model, "out.gguf", "--force", "--json", "--type", "q5_K"] + arguments,
+        in: folder.url)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let tensors = try #require(try JSONValue(parsing: outcome.output)["tensors"]?.arrayValue)
+      let fitted = tensors.filter { $0["productError"]?.doubleValue != nil }
+      #expect(fitted.allSatisfy { $0["to"]?.stringValue == "Q2_K" })
+      return fitted.compactMap { $0["productError"]?.doubleValue }
+    }
+    for part in [[], ["--part", "transformer"]] {
+      let found = try errors(["--preset", "fitted"] + part)
+      #expect(found.count == 8 && found.allSatisfy { $0 > 0 && $0 < 0.02 }, "\(found)")
+    }
+    #expect(try errors([]).isEmpty)
   }
 }

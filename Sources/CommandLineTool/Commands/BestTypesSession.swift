@@ -4,6 +4,7 @@ import BlockFormats
 import Checkpoints
 import Conversion
 import Foundation
+import LinearAlgebra
 import Machine
 import ModelFiles
 import Quantization
@@ -31,13 +32,15 @@ struct BestTypesSession {
   ///   - request: container and rules; its types are replaced.
   ///   - importance: the user's importance matrix, if there is one.
   ///   - path: the new file, for messages.
-  /// - Returns: the plan, and the importance matrix to convert with.
+  /// - Returns: the plan, the importance matrix to convert with, and what enters the modulation.
   /// - Throws: `ExitCode` after a signal, `ConversionError` for a size that cannot be, and what
   ///   opening and running the model may throw.
   func plan(
     _ source: ConversionSource, _ request: ConversionPlan.Request,
     _ importance: ImportanceMatrix?, path: String
-  ) async throws -> (plan: ConversionPlan, importance: ImportanceMatrix?) {
+  ) async throws -> (
+    plan: ConversionPlan, importance: ImportanceMatrix?, modulation: ModulationInputs?
+  ) {
     var request = request
     request.preset = .pure
     let draft = try ConversionPlan(source, request, path: path)
@@ -53,8 +56,14 @@ struct BestTypesSession {
     try announce(measurement, pipeline)
     let (errors, measured) = try await measure(measurement)
     let columns = importance ?? measured
-    let best = try costs(draft, measurement, errors, columns)
-    return (try fit(best, request, source, path: path, budget: budget), columns)
+    let modulation = try await ModulationInputs(draft, pipeline, measurement.requests)
+    if modulation == nil, OpenBLAS.shared == nil {
+      console.note(
+        "OpenBLAS is not installed (libopenblas0): the modulation is rounded without its inputs, "
+          + "which costs quality or bytes")
+    }
+    let best = try costs(draft, measurement, errors, columns, modulation)
+    return (try fit(best, request, source, path: path, budget: budget), columns, modulation)
   }
 
   /// The plan of the best types whose file is not larger than the budget.
@@ -160,13 +169,13 @@ struct BestTypesSession {
 
   private func costs(
     _ draft: ConversionPlan, _ measurement: SensitivityMeasurement, _ errors: [Double],
-    _ importance: ImportanceMatrix?
+    _ importance: ImportanceMatrix?, _ modulation: ModulationInputs?
   ) throws -> BestTypes {
     let progress = CountProgress(console, title: "quantization errors")
     let outcome = Result {
       try BestTypes(
         draft, measurement, errors,
-        RoundingErrors(importance: importance, quality: quality, on: pool)
+        RoundingErrors(importance: importance, inputs: modulation, quality: quality, on: pool)
       ) { progress.show($0, of: $1, computed: $0, "matrices") }
     }
     console.endProgress()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BitAllocation
 import Checkpoints
 import Conversion
 import Foundation
@@ -46,7 +47,8 @@ struct ConvertCommand: AsyncParsableCommand {
 
       With --target-size or --target-bpw the model itself is run on a few prompts to
       find out which matrices matter; each gets the type with which predictions
-      suffer least for that size, quantized with the importance matrix of the same run:
+      suffer least for that size, quantized with the importance matrix of the same run,
+      modulation with error feedback for what enters it:
 
         auraflow convert IN OUT.gguf --target-size 3.5GB --prompts prompts.txt
 
@@ -157,8 +159,9 @@ struct ConvertCommand: AsyncParsableCommand {
       if let output { try expectApart(output, from: source) }
       var importance = try imatrix.map { try ImportanceMatrix(path: $0, in: .known) }
       let plan: ConversionPlan
+      var modulation: ModulationInputs?
       if size.isUsed {
-        (plan, importance) = try await bestTypes(interruption, results, console).plan(
+        (plan, importance, modulation) = try await bestTypes(interruption, results, console).plan(
           source, request, importance, path: output ?? input)
       } else {
         plan = try ConversionPlan(source, request, path: output ?? input)
@@ -176,7 +179,10 @@ struct ConvertCommand: AsyncParsableCommand {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return try results.finish()
       }
-      try write(plan, of: source, to: output, importance, interruption, results, console)
+      if modulation == nil { modulation = try await modulationInputs(for: plan, pipeline) }
+      var options = options(importance)
+      if let modulation { options.use(modulation) }
+      try write(plan, of: source, to: output, options, interruption, results, console)
       if let pipeline { console.keepTokenizers(of: pipeline) }
       try results.finish()
     }
@@ -233,8 +239,8 @@ struct ConvertCommand: AsyncParsableCommand {
 
   private func write(
     _ plan: ConversionPlan, of source: ConversionSource, to output: String,
-    _ importance: ImportanceMatrix?,
-    _ interruption: Interruption, _ results: ResultWriter, _ console: Console
+    _ options: ConversionOptions, _ interruption: Interruption, _ results: ResultWriter,
+    _ console: Console
   ) throws {
     let pool = ThreadPool(threadCount: common.threadCount)
     interruption.beginComputing { pool.cancel() }
@@ -242,7 +248,7 @@ struct ConvertCommand: AsyncParsableCommand {
     var place = output
     let outcome = Result {
       try Converter.write(
-        plan, to: output, overwrite: common.force, options: options(importance), on: pool,
+        plan, to: output, overwrite: common.force, options: options, on: pool,
         progress: { progress.show($0, of: $1) },
         onRescue: {
           results.tell($0)

@@ -109,6 +109,7 @@ struct ConversionReport {
         .init(key: "bytes", value: .integer(tensor.byteCount)),
         .init(
           key: "relativeError", value: tensor.relativeError.map { .double($0) } ?? .null),
+        .init(key: "productError", value: tensor.productError.map { .double($0) } ?? .null),
         .init(key: "notFinite", value: .integer(tensor.notFiniteCount)),
       ])
     }

@@ -48,21 +48,7 @@ extension AuraFlowTransformer {
   package func modulation(
     times: [Float], on device: any ComputeDevice
   ) throws(ComputeError) -> AuraFlowModulation {
-    let hidden = configuration.hiddenSize
-    let embedding = try device.matrix(
-      times.flatMap { time in
-        Sinusoids.embedding(width: configuration.timeWidth) { 1000 * (time * $0) }
-      },
-      rows: times.count, columns: configuration.timeWidth)
-    let inner = try device.matrix(rows: times.count, columns: hidden)
-    let time = try device.matrix(rows: times.count, columns: hidden)
-    try device.multiply(
-      embedding, by: weights.timeInput.weight, bias: weights.timeInput.bias, into: inner)
-    try device.apply(.silu, to: inner)
-    try device.multiply(
-      inner, by: weights.timeOutput.weight, bias: weights.timeOutput.bias, into: time)
-    // Every modulation begins with the same SiLU.
-    try device.apply(.silu, to: time)
+    let time = try inputs(times: times, on: device)
     func vectors(_ weight: WeightMatrix) throws(ComputeError) -> Matrix {
       let result = try device.matrix(rows: times.count, columns: weight.rows)
       try device.multiply(time, by: weight, into: result)
@@ -78,5 +64,35 @@ extension AuraFlowTransformer {
     return AuraFlowModulation(
       doubleLayers: doubleLayers, singleLayers: singleLayers,
       final: try vectors(weights.finalModulation))
+  }
+
+  package var modulationReadsPrompts: Bool { false }
+
+  package func modulationInputs(
+    _ prompts: [Context], times: [Float], guidance: Float?, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    try inputs(times: times, on: device)
+  }
+
+  /// What enters every modulation, `[times, hidden]`.
+  private func inputs(
+    times: [Float], on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    let hidden = configuration.hiddenSize
+    let embedding = try device.matrix(
+      times.flatMap { time in
+        Sinusoids.embedding(width: configuration.timeWidth) { 1000 * (time * $0) }
+      },
+      rows: times.count, columns: configuration.timeWidth)
+    let inner = try device.matrix(rows: times.count, columns: hidden)
+    let time = try device.matrix(rows: times.count, columns: hidden)
+    try device.multiply(
+      embedding, by: weights.timeInput.weight, bias: weights.timeInput.bias, into: inner)
+    try device.apply(.silu, to: inner)
+    try device.multiply(
+      inner, by: weights.timeOutput.weight, bias: weights.timeOutput.bias, into: time)
+    // Every modulation begins with the same SiLU.
+    try device.apply(.silu, to: time)
+    return time
   }
 }

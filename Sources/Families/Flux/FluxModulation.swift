@@ -46,9 +46,7 @@ extension FluxTransformer {
   func modulation(
     times: [Float], guidance: Float, pooled: [Matrix], on device: any ComputeDevice
   ) throws(ComputeError) -> FluxModulation {
-    let vectors = try conditions(times: times, guidance: guidance, pooled: pooled, on: device)
-    // Every modulation begins with the same SiLU.
-    try device.apply(.silu, to: vectors)
+    let vectors = try inputs(times: times, guidance: guidance, pooled: pooled, on: device)
     func modulation(_ linear: FluxWeights.Linear) throws(ComputeError) -> Matrix {
       let result = try device.matrix(rows: vectors.rows, columns: linear.weight.rows)
       try device.multiply(ProductInput(vectors), by: [linear.product(into: result)])
@@ -64,6 +62,23 @@ extension FluxTransformer {
     return FluxModulation(
       doubleLayers: doubleLayers, singleLayers: singleLayers,
       final: try modulation(weights.finalModulation))
+  }
+
+  package var modulationReadsPrompts: Bool { true }
+
+  package func modulationInputs(
+    _ prompts: [Context], times: [Float], guidance: Float?, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    try inputs(times: times, guidance: guidance ?? 0, pooled: prompts.map(\.pooled), on: device)
+  }
+
+  /// What enters every modulation, which begins with the same SiLU.
+  private func inputs(
+    times: [Float], guidance: Float, pooled: [Matrix], on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    let vectors = try conditions(times: times, guidance: guidance, pooled: pooled, on: device)
+    try device.apply(.silu, to: vectors)
+    return vectors
   }
 
   /// The sum of the embeddings of time, guidance and prompt, `[steps · prompts, hidden]`.

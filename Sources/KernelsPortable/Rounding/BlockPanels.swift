@@ -8,14 +8,19 @@ func roundSearchedPanel<Format: SearchedRounding>(
   _ arguments: PanelToRound, as format: Format.Type
 ) {
   let levels = Format.roundingLevels
-  roundBlocks(arguments, levels: levels, of: format) { block -> AffineFit in
+  roundBlocks(arguments, levels: levels) { block -> AffineFit in
     if Format.hasMinimums {
       return searchAffine(block, top: levels.level(levels.count - 1), isThorough: false)
     }
-    let zero = Floats8(repeating: 0)
     let fit = searchScales(block, levels: levels, isThorough: false)
-    return AffineFit(scale: fit.scale, offset: zero, error: fit.error)
-  } write: { codes, scale, offset, target in
+    return AffineFit(scale: fit.scale, offset: Floats8(repeating: 0), error: fit.error)
+  }
+}
+
+func packSearchedPanel<Format: SearchedRounding>(
+  _ arguments: PanelToRound, as format: Format.Type
+) {
+  packBlocks(arguments, size: Format.bytesPerBlock) { codes, scale, offset, target in
     storeHalf(scale, target, at: 0)
     if Format.hasMinimums { storeHalf(offset, target, at: 2) }
     storeCodes(
@@ -24,15 +29,20 @@ func roundSearchedPanel<Format: SearchedRounding>(
 }
 
 extension Q8_0 {
+  static var panelLevels: Levels { .integers(least: -127, top: 127) }
+
   static func roundPanel(_ panel: PanelToRound) {
-    let levels = Levels.integers(least: -127, top: 127)
-    roundBlocks(panel, levels: levels, of: Q8_0.self) { block in
+    roundBlocks(panel, levels: panelLevels) { block in
       var peak = Floats8(repeating: 0)
       for index in 0..<32 { peak = larger(block.values[index].magnitudes, peak) }
       let zero = Floats8(repeating: 0)
       return AffineFit(
         scale: block.stored(peak / Floats8(repeating: 127), step: 0), offset: zero, error: zero)
-    } write: { codes, scale, _, target in
+    }
+  }
+
+  static func packPanel(_ panel: PanelToRound) {
+    packBlocks(panel, size: bytesPerBlock) { codes, scale, _, target in
       storeHalf(scale, target, at: 0)
       for half in 0..<2 {
         target.storeBytes(
@@ -45,10 +55,8 @@ extension Q8_0 {
 
 /// Rounds blocks of 32 columns, each with the scales that a search finds for it.
 @_transparent
-private func roundBlocks<Format: CodedFormat>(
-  _ arguments: PanelToRound, levels: Levels, of format: Format.Type,
-  search: (SearchBlock) -> AffineFit,
-  write: (UnsafePointer<UInt8>, Float, Float, UnsafeMutableRawPointer) -> Void
+private func roundBlocks(
+  _ arguments: PanelToRound, levels: Levels, search: (SearchBlock) -> AffineFit
 ) {
   var panel = Panel(arguments, width: 32)
   for group in 0..<panel.groupCount {
@@ -63,20 +71,29 @@ private func roundBlocks<Format: CodedFormat>(
     panel.loadWeights(group)
     panel.unit = Floats8(repeating: block.unit)
     panel.inverseUnit = Floats8(repeating: block.inverseUnit)
-    let fit = search(block)
-    panel.round(group, scale: fit.scale, offset: fit.offset, levels: levels, into: panel.codes)
+    var fit = search(block)
+    for lane in 0..<8 where faults >> lane & 1 == 1 { fit.scale[lane] = .nan }
+    panel.round(group, scale: fit.scale, offset: fit.offset, levels: levels)
     for lane in 0..<8 where faults >> lane & 1 == 1 {
-      for index in 0..<32 {
-        arguments.errors[arguments.stride &* (32 &* group &+ index) &+ lane] = 0
-      }
+      panel.clearErrors(32 &* group..<32 &* group &+ 32, lane)
     }
-    let place = Int(arguments.groups[group]) &* Format.bytesPerBlock
+  }
+}
+
+@_transparent
+private func packBlocks(
+  _ arguments: PanelToRound, size: Int,
+  write: (UnsafePointer<UInt8>, Float, Float, UnsafeMutableRawPointer) -> Void
+) {
+  let panel = Panel(arguments, width: 32)
+  for group in 0..<panel.groupCount {
+    let (scale, offset) = (panel.record(.scale, group), panel.record(.offset, group))
+    let place = Int(arguments.groups[group]) &* size
     for lane in 0..<arguments.rows {
-      let target = arguments.blocks + (arguments.rowBytes &* lane &+ place)
+      panel.copyCodes(group, lane: lane, to: 0)
       write(
-        panel.codes + 256 &* lane, fit.scale[lane] * block.unit, fit.offset[lane] * block.unit,
-        target)
-      if faults >> lane & 1 == 1 { storeHalf(.nan, target, at: 0) }
+        panel.rowCodes, scale[lane], offset[lane],
+        arguments.blocks + (arguments.rowBytes &* lane &+ place))
     }
   }
 }

@@ -12,7 +12,11 @@ protocol SearchedRounding: CodedFormat {
 extension SearchedRounding {
   static var hasRounding: Bool { true }
 
+  static var panelLevels: Levels { roundingLevels }
+
   static func roundPanel(_ panel: PanelToRound) { roundSearchedPanel(panel, as: Self.self) }
+
+  static func packPanel(_ panel: PanelToRound) { packSearchedPanel(panel, as: Self.self) }
 
   static func roundRows(_ rows: RowsToRound) { roundToSearchedBlocks(rows, as: Self.self) }
 }

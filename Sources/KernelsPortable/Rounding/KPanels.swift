@@ -4,80 +4,69 @@
 import BlockFormats
 import KernelInterface
 
-/// What the super-blocks of eight rows have in common with those of a search.
-private struct PanelRows {
-  /// Scales in the rows' units.
-  var d = Floats8(repeating: 0)
-  var dmin = Floats8(repeating: 0)
-  /// What each row needs.
-  var isEmpty: (zero: UInt8, notFinite: UInt8) = (0, 0)
-
-  /// `[2, 8, 16]`: the numbers of each row's groups.
-  let numbers: UnsafeMutablePointer<UInt8>
-
-  init(_ panel: PanelToRound) {
-    numbers = (panel.scratch + 8192 + 2048).bindMemory(to: UInt8.self, capacity: 256)
-    numbers.update(repeating: 0, count: 256)
-  }
-
-  @_transparent
-  func store(_ values: Floats8, group: Int, half: Int) {
-    let bytes = values.bytes
-    for lane in 0..<8 { numbers[128 &* half &+ 16 &* lane &+ group] = bytes[lane] }
-  }
-
-  @_transparent
-  func numbers(lane: Int, half: Int) -> SIMD16<UInt8> {
-    UnsafePointer(numbers).bytes16(128 &* half &+ 16 &* lane)
-  }
-
-  /// Takes over what a search of a row found out.
-  mutating func note(_ kind: SearchBlock.Kind, lane: Int) {
-    switch kind {
-    case .ordinary: break
-    case .zero: isEmpty.zero |= 1 << UInt8(truncatingIfNeeded: lane)
-    case .notFinite: isEmpty.notFinite |= 1 << UInt8(truncatingIfNeeded: lane)
-    }
-  }
-
-  /// Writes a row's block if it needs no search.
-  func writeIfEmpty<Format: CodedFormat>(
-    _ format: Format.Type, lane: Int, _ panel: Panel, into target: UnsafeMutableRawPointer
-  ) -> Bool {
-    let bit: UInt8 = 1 << UInt8(truncatingIfNeeded: lane)
-    if isEmpty.notFinite & bit != 0 {
-      writeEmpty(format, scale: .nan, into: target)
-      panel.clearErrors(lane)
-      return true
-    }
-    if isEmpty.zero & bit != 0 {
-      writeEmpty(format, scale: 0, into: target)
-      return true
-    }
-    return false
-  }
-}
-
 /// How far from the nearest a group's integers are looked for.
 private let panelReach = 2
+
+extension Panel {
+  /// Calls a function for the super-block of each row that needs a search, with its values loaded.
+  /// Others get a scale of 0 or NaN.
+  @_transparent
+  fileprivate mutating func searchRows(
+    _ search: (SearchBlock) -> (d: Float, dmin: Float)
+  ) -> (d: Floats8, dmin: Floats8) {
+    var (d, dmin) = (Floats8(repeating: 0), Floats8(repeating: 0))
+    copyImportance()
+    for lane in 0..<PanelToRound.lanes {
+      copyRow(lane)
+      var block = SearchBlock(width: width, scratch: arguments.scratch)
+      let kind = block.load(copies)
+      unit[lane] = block.unit
+      inverseUnit[lane] = block.inverseUnit
+      switch kind {
+      case .zero: break
+      case .notFinite: d[lane] = .nan
+      case .ordinary:
+        block.loadWeights(copies + 256)
+        (d[lane], dmin[lane]) = search(block)
+      }
+    }
+    blockScales = (d * unit, dmin * unit)
+    return (d, dmin)
+  }
+
+  /// Rows that are not finite leave no errors to others.
+  fileprivate func finish(_ d: Floats8) {
+    for lane in 0..<PanelToRound.lanes where d[lane].isNaN {
+      clearErrors(0..<arguments.columns, lane)
+    }
+  }
+
+  /// Calls a function for each row whose block is to be packed, with its codes in `rowCodes`; the
+  /// others are written.
+  @_transparent
+  fileprivate func packRows<Format: CodedFormat>(
+    as format: Format.Type, _ pack: (_ lane: Int, UnsafeMutableRawPointer) -> Void
+  ) {
+    for lane in 0..<arguments.rows {
+      let target = arguments.blocks + arguments.rowBytes &* lane
+      let d = blockScales.d[lane]
+      guard !d.isNaN else {
+        writeEmpty(format, scale: .nan, into: target)
+        continue
+      }
+      for group in 0..<groupCount { copyCodes(group, lane: lane, to: place(of: group)) }
+      pack(lane, target)
+    }
+  }
+}
 
 /// Rounds a super-block of eight rows to a type with minimums.
 func roundAffinePanel<Format: AffineRounding>(_ arguments: PanelToRound, as format: Format.Type) {
   let blocks = Format.search(isWeighted: true, isThorough: false)
   var panel = Panel(arguments, width: blocks.width)
-  var rows = PanelRows(arguments)
-  panel.copyImportance()
-  for lane in 0..<PanelToRound.lanes {
-    panel.copyRow(lane)
-    var block = SearchBlock(width: blocks.width, scratch: arguments.scratch)
-    let kind = block.load(panel.copies)
-    rows.note(kind, lane: lane)
-    panel.unit[lane] = block.unit
-    panel.inverseUnit[lane] = block.inverseUnit
-    guard case .ordinary = kind else { continue }
-    block.loadWeights(panel.copies + 256)
+  let (d, dmin) = panel.searchRows { block in
     let choice = blocks.search(block)
-    (rows.d[lane], rows.dmin[lane]) = (choice.d, choice.dmin)
+    return (choice.d, choice.dmin)
   }
   for group in 0..<panel.groupCount {
     panel.loadTargets(group, inverseUnit: panel.inverseUnit)
@@ -85,23 +74,24 @@ func roundAffinePanel<Format: AffineRounding>(_ arguments: PanelToRound, as form
     let groups = AffineGroups(
       values: panel.targets, weights: panel.weights, width: blocks.width, top: blocks.top,
       boundsOffsets: true)
-    let best = blocks.numbers(
-      groups, blocks.fit(groups), d: rows.d, dmin: rows.dmin, reach: panelReach)
-    let place = Int(arguments.groups[group])
-    rows.store(best.scales, group: place, half: 0)
-    rows.store(best.minimums, group: place, half: 1)
+    let best = blocks.numbers(groups, blocks.fit(groups), d: d, dmin: dmin, reach: panelReach)
+    panel.setRecord(.number, group, best.scales)
+    panel.setRecord(.minimum, group, best.minimums)
     panel.round(
-      group, scale: best.scales * rows.d, offset: 0 - best.minimums * rows.dmin,
-      levels: .integers(least: 0, top: blocks.top), into: panel.codes + panel.place(of: group))
+      group, scale: best.scales * d, offset: 0 - best.minimums * dmin,
+      levels: .integers(least: 0, top: blocks.top))
   }
-  for lane in 0..<arguments.rows {
-    let target = arguments.blocks + arguments.rowBytes &* lane
-    if rows.writeIfEmpty(format, lane: lane, panel, into: target) { continue }
+  panel.finish(d)
+}
+
+func packAffinePanel<Format: AffineRounding>(_ arguments: PanelToRound, as format: Format.Type) {
+  let panel = Panel(arguments, width: Format.groupWidth)
+  let scales = panel.blockScales
+  panel.packRows(as: format) { lane, target in
     Format.pack(
       AffineNumbers(
-        scales: rows.numbers(lane: lane, half: 0), minimums: rows.numbers(lane: lane, half: 1)),
-      rows.d[lane] * panel.unit[lane], rows.dmin[lane] * panel.unit[lane],
-      panel.codes + 256 &* lane, target)
+        scales: panel.numbers(.number, lane: lane), minimums: panel.numbers(.minimum, lane: lane)),
+      scales.d[lane], scales.dmin[lane], panel.rowCodes, target)
   }
 }
 
@@ -109,37 +99,26 @@ func roundAffinePanel<Format: AffineRounding>(_ arguments: PanelToRound, as form
 func roundScaledPanel<Format: ScaledRounding>(_ arguments: PanelToRound, as format: Format.Type) {
   let blocks = Format.search(isWeighted: true, isThorough: false)
   var panel = Panel(arguments, width: blocks.width)
-  var rows = PanelRows(arguments)
-  panel.copyImportance()
-  for lane in 0..<PanelToRound.lanes {
-    panel.copyRow(lane)
-    var block = SearchBlock(width: blocks.width, scratch: arguments.scratch)
-    let kind = block.load(panel.copies)
-    rows.note(kind, lane: lane)
-    panel.unit[lane] = block.unit
-    panel.inverseUnit[lane] = block.inverseUnit
-    guard case .ordinary = kind else { continue }
-    block.loadWeights(panel.copies + 256)
-    rows.d[lane] = blocks.search(block).d
-  }
+  let (d, _) = panel.searchRows { block in (blocks.search(block).d, 0) }
   for group in 0..<panel.groupCount {
     panel.loadTargets(group, inverseUnit: panel.inverseUnit)
     panel.loadWeights(group)
     let groups = ScaledGroups(
       values: panel.targets, weights: panel.weights, width: blocks.width, levels: blocks.levels)
-    let numbers = blocks.numbers(
-      groups, blocks.fit(groups).scale, d: rows.d, reach: panelReach
-    ).numbers
-    rows.store(numbers, group: Int(arguments.groups[group]), half: 0)
+    let numbers = blocks.numbers(groups, blocks.fit(groups).scale, d: d, reach: panelReach)
+      .numbers
+    panel.setRecord(.number, group, numbers)
     panel.round(
-      group, scale: numbers * rows.d, offset: Floats8(repeating: 0), levels: blocks.levels,
-      into: panel.codes + panel.place(of: group))
+      group, scale: numbers * d, offset: Floats8(repeating: 0), levels: blocks.levels)
   }
-  for lane in 0..<arguments.rows {
-    let target = arguments.blocks + arguments.rowBytes &* lane
-    if rows.writeIfEmpty(format, lane: lane, panel, into: target) { continue }
+  panel.finish(d)
+}
+
+func packScaledPanel<Format: ScaledRounding>(_ arguments: PanelToRound, as format: Format.Type) {
+  let panel = Panel(arguments, width: Format.groupWidth)
+  let scales = panel.blockScales
+  panel.packRows(as: format) { lane, target in
     Format.pack(
-      rows.numbers(lane: lane, half: 0), rows.d[lane] * panel.unit[lane],
-      panel.codes + 256 &* lane, target)
+      panel.numbers(.number, lane: lane), scales.d[lane], panel.rowCodes, target)
   }
 }

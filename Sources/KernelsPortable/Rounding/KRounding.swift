@@ -54,7 +54,13 @@ protocol AffineRounding: CodedFormat {
 extension AffineRounding {
   static var hasRounding: Bool { true }
 
+  static var panelLevels: Levels {
+    .integers(least: 0, top: search(isWeighted: true, isThorough: false).top)
+  }
+
   static func roundPanel(_ panel: PanelToRound) { roundAffinePanel(panel, as: Self.self) }
+
+  static func packPanel(_ panel: PanelToRound) { packAffinePanel(panel, as: Self.self) }
 
   static func roundRows(_ rows: RowsToRound) {
     let isWeighted = rows.importance != nil

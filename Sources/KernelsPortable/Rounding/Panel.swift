@@ -10,8 +10,6 @@ struct Panel {
   let targets: UnsafeMutablePointer<Floats8>
   /// `[32]`: how much errors in the group's columns count; a mean of 1.
   let weights: UnsafeMutablePointer<Floats8>
-  /// `[8, 256]`: codes of each row, in the order of its blocks.
-  let codes: UnsafeMutablePointer<UInt8>
   /// What turns numbers in a row's unit into the source's, and back.
   var unit = Floats8(repeating: 1)
   var inverseUnit = Floats8(repeating: 1)
@@ -22,7 +20,6 @@ struct Panel {
     self.width = width
     targets = arguments.scratch.bindMemory(to: Floats8.self, capacity: 64)
     weights = targets + 32
-    codes = (arguments.scratch + 8192).bindMemory(to: UInt8.self, capacity: 2048)
   }
 
   var groupCount: Int { arguments.columns / width }
@@ -30,6 +27,11 @@ struct Panel {
   /// `[2, 256]`: a row's values and importances, in the order of its blocks.
   var copies: UnsafeMutablePointer<Float> {
     (arguments.scratch + 2048).bindMemory(to: Float.self, capacity: 512)
+  }
+
+  /// `[256]`: a row's codes, in the order of its blocks.
+  var rowCodes: UnsafeMutablePointer<UInt8> {
+    (arguments.scratch + 4096).bindMemory(to: UInt8.self, capacity: 256)
   }
 
   /// The first of the columns of a group in the order of blocks.
@@ -41,13 +43,71 @@ struct Panel {
     first.lanes(arguments.stride &* column)
   }
 
-  /// Puts a row's values with what earlier panels add into `copies`, in the order of its blocks.
+  @_transparent
+  func store(_ value: Floats8, _ first: UnsafeMutablePointer<Float>, _ column: Int) {
+    UnsafeMutableRawPointer(first + arguments.stride &* column).storeBytes(
+      of: value, as: Floats8.self)
+  }
+
+  // MARK: Records
+
+  /// What `record` holds: vectors of the groups, in the order of rounding, or of the panel.
+  enum Entry: Int {
+    case scale = 0, offset, number, minimum
+  }
+
+  @_transparent
+  func record(_ entry: Entry, _ group: Int) -> Floats8 {
+    UnsafePointer(arguments.record).lanes(8 &* (16 &* entry.rawValue &+ group))
+  }
+
+  @_transparent
+  func setRecord(_ entry: Entry, _ group: Int, _ value: Floats8) {
+    UnsafeMutableRawPointer(arguments.record + 8 &* (16 &* entry.rawValue &+ group)).storeBytes(
+      of: value, as: Floats8.self)
+  }
+
+  /// The scales of the super-blocks.
+  var blockScales: (d: Floats8, dmin: Floats8) {
+    get {
+      let record = UnsafePointer(arguments.record)
+      return (record.lanes(8 &* 64), record.lanes(8 &* 65))
+    }
+    nonmutating set {
+      let record = UnsafeMutableRawPointer(arguments.record + 8 &* 64)
+      record.storeBytes(of: newValue.d, as: Floats8.self)
+      record.storeBytes(of: newValue.dmin, toByteOffset: 32, as: Floats8.self)
+    }
+  }
+
+  /// The numbers of a row's groups as bytes, in the order of its blocks.
+  func numbers(_ entry: Entry, lane: Int) -> SIMD16<UInt8> {
+    var result = SIMD16<UInt8>(repeating: 0)
+    for group in 0..<groupCount {
+      result[Int(arguments.groups[group])] = record(entry, group).bytes[lane]
+    }
+    return result
+  }
+
+  /// Puts the codes of a row's panel, or of one of its groups, into `rowCodes`.
+  func copyCodes(_ group: Int, lane: Int, to place: Int) {
+    for index in 0..<width {
+      rowCodes[place &+ index] = arguments.codes[8 &* (width &* group &+ index) &+ lane]
+    }
+  }
+
+  // MARK: Targets
+
+  /// What a row's values shall be with what earlier panels add, and their importances, in the order
+  /// of its blocks.
   func copyRow(_ lane: Int) {
     for group in 0..<groupCount {
       let place = place(of: group)
       for index in 0..<width {
-        let element = arguments.stride &* (width &* group &+ index) &+ lane
-        copies[place &+ index] = arguments.values[element] + arguments.carried[element]
+        let column = width &* group &+ index
+        let element = arguments.stride &* column &+ lane
+        let addition = arguments.pull[element] * arguments.inverseDiagonal[column]
+        copies[place &+ index] = arguments.values[element] + addition
       }
     }
   }
@@ -64,16 +124,16 @@ struct Panel {
   @inline(never)
   func loadTargets(_ group: Int, inverseUnit: Floats8) {
     let first = width &* group
-    for index in 0..<width {
-      targets[index] =
-        vector(arguments.values, first &+ index) + vector(arguments.carried, first &+ index)
-    }
+    for index in 0..<width { targets[index] = vector(arguments.pull, first &+ index) }
     for before in 0..<first {
       let error = vector(arguments.errors, before)
-      let row = arguments.coupling + (arguments.couplingStride &* before &+ first)
+      let row = arguments.matrix + (arguments.matrixStride &* before &+ first)
       for index in 0..<width { targets[index] += error * row[index] }
     }
-    for index in 0..<width { targets[index] *= inverseUnit }
+    for index in 0..<width {
+      let addition = targets[index] * arguments.inverseDiagonal[first &+ index]
+      targets[index] = (vector(arguments.values, first &+ index) + addition) * inverseUnit
+    }
   }
 
   /// How much errors count in a group's columns. Columns that hardly count still get a thousandth
@@ -94,50 +154,99 @@ struct Panel {
     }
   }
 
-  /// Rounds the columns of a group one after the other: code · scale + offset, all in units.
-  ///
-  /// - Parameters:
-  ///   - group: which one.
-  ///   - scale: of each row.
-  ///   - offset: of each row.
-  ///   - levels: what codes stand for.
-  ///   - target: receives the codes of the first row, 256 bytes before the next one's.
+  // MARK: Codes
+
+  /// Rounds the columns of a group one after the other to code · scale + offset, all in units.
   @inline(never)
-  func round(
-    _ group: Int, scale: Floats8, offset: Floats8, levels: Levels,
-    into target: UnsafeMutablePointer<UInt8>
-  ) {
+  func round(_ group: Int, scale: Floats8, offset: Floats8, levels: Levels) {
     let inverse = (1 / scale).zero(unless: scale .!= 0)
-    var (isTable, bottom, limit) = (true, Floats8(repeating: 0), Floats8(repeating: 0))
-    if case .integers(let least, let top) = levels {
-      (isTable, bottom, limit) = (false, Floats8(repeating: least), Floats8(repeating: top))
-    }
+    let grid = PanelLevels(levels)
     let first = width &* group
+    setRecord(.scale, group, scale * unit)
+    setRecord(.offset, group, offset * unit)
     for index in 0..<width {
       let column = first &+ index
-      let wanted = (targets[index] - offset) * inverse
-      let code: Floats8
-      let level: Floats8
-      if isTable {
-        code = nearestLevels(wanted, asIndices: true)
-        level = nearestLevels(wanted, asIndices: false)
-      } else {
-        level = smaller(larger(wanted, bottom), limit).rounded
-        code = level - bottom
+      let level = grid.nearest((targets[index] - offset) * inverse)
+      grid.store(level, at: arguments.codes + 8 &* column)
+      let reached = level * scale + offset
+      let error = vector(arguments.values, column) * inverseUnit - reached
+      store(error * unit, arguments.errors, column)
+      let left = (targets[index] - reached) * unit
+      store(left / arguments.inverseDiagonal[column], arguments.residuals, column)
+      let row = arguments.matrix + (arguments.matrixStride &* column &+ first)
+      for later in index &+ 1..<max(index &+ 1, width) {
+        targets[later] += error * (row[later] * arguments.inverseDiagonal[first &+ later])
       }
-      let bytes = code.bytes
-      for lane in 0..<8 { target[256 &* lane &+ index] = bytes[lane] }
-      let value = vector(arguments.values, column) * inverseUnit
-      let error = value - (level * scale + offset)
-      UnsafeMutableRawPointer(arguments.errors + arguments.stride &* column).storeBytes(
-        of: error * unit, as: Floats8.self)
-      let row = arguments.coupling + (arguments.couplingStride &* column &+ first)
-      for later in index &+ 1..<max(index &+ 1, width) { targets[later] += error * row[later] }
+    }
+  }
+
+  /// See `PanelKernels.descend`.
+  @inline(never)
+  func descend(levels: Levels) {
+    let grid = PanelLevels(levels)
+    let zero = Floats8(repeating: 0)
+    for column in 0..<arguments.columns {
+      let row = arguments.matrix + arguments.matrixStride &* column
+      let cost = row[column]
+      let (scale, pull) = (record(.scale, column / width), vector(arguments.pull, column))
+      let inverse = (1 / scale).zero(unless: scale .!= 0)
+      let codes = arguments.codes + 8 &* column
+      let level = grid.level(codes)
+      let other = grid.nearest(level + pull * ((cost > 0 ? 1 / cost : 0) * inverse))
+      let change = (other - level) * scale
+      let isLess = cost * change * change .< 2 * change * pull
+      let accepted = zero.replacing(with: change, where: isLess)
+      store(accepted, arguments.errors, column)
+      grid.store(level.replacing(with: other, where: isLess), at: codes)
+      for other in 0..<arguments.columns {
+        let rest = vector(arguments.pull, other) - accepted * row[other]
+        store(rest, arguments.pull, other)
+      }
     }
   }
 
   /// Leaves no error in a row that is not finite: none of it can be made up for.
-  func clearErrors(_ lane: Int) {
-    for column in 0..<arguments.columns { arguments.errors[arguments.stride &* column &+ lane] = 0 }
+  func clearErrors(_ columns: Range<Int>, _ lane: Int) {
+    for column in columns {
+      arguments.errors[arguments.stride &* column &+ lane] = 0
+      arguments.residuals[arguments.stride &* column &+ lane] = 0
+    }
+  }
+}
+
+/// The numbers that codes stand for.
+private struct PanelLevels {
+  private let isTable: Bool
+  private let bottom: Floats8
+  private let limit: Floats8
+
+  init(_ levels: Levels) {
+    switch levels {
+    case .table: (isTable, bottom, limit) = (true, Floats8(repeating: 0), Floats8(repeating: 0))
+    case .integers(let least, let top):
+      (isTable, bottom, limit) = (false, Floats8(repeating: least), Floats8(repeating: top))
+    }
+  }
+
+  @_transparent
+  func nearest(_ x: Floats8) -> Floats8 {
+    isTable ? nearestLevels(x, asIndices: false) : smaller(larger(x, bottom), limit).rounded
+  }
+
+  /// Stores a level's codes.
+  @_transparent
+  func store(_ level: Floats8, at codes: UnsafeMutablePointer<UInt8>) {
+    let code = isTable ? nearestLevels(level, asIndices: true) : level - bottom
+    UnsafeMutableRawPointer(codes).storeBytes(of: code.bytes, as: SIMD8<UInt8>.self)
+  }
+
+  /// The levels of codes.
+  @_transparent
+  func level(_ codes: UnsafePointer<UInt8>) -> Floats8 {
+    var result = Floats8(repeating: 0)
+    for lane in 0..<8 {
+      result[lane] = isTable ? Float(IQ4_NL.levels[Int(codes[lane])]) : Float(codes[lane])
+    }
+    return isTable ? result : result + bottom
   }
 }

@@ -19,8 +19,12 @@ protocol RowRounding {
   /// See `KernelSet.roundRows`.
   static func roundRows(_ rows: RowsToRound)
 
-  /// See `KernelSet.roundPanel`.
+  /// What codes stand for; integers from 0 in formats with minimums.
+  static var panelLevels: Levels { get }
+  /// See `PanelKernels.round`.
   static func roundPanel(_ panel: PanelToRound)
+  /// See `PanelKernels.pack`.
+  static func packPanel(_ panel: PanelToRound)
 }
 
 extension RowRounding {
@@ -30,16 +34,31 @@ extension RowRounding {
     preconditionFailure("no quantizer for this type")
   }
 
+  static var panelLevels: Levels { .integers(least: 0, top: 0) }
+
   static func roundPanel(_ panel: PanelToRound) {
+    preconditionFailure("no quantizer for this type")
+  }
+
+  static func packPanel(_ panel: PanelToRound) {
     preconditionFailure("no quantizer for this type")
   }
 }
 
-/// See `KernelSet.roundPanel`.
-func roundPanel(_ arguments: UnsafePointer<PanelToRound>) {
-  guard let number = arguments.pointee.type.ggufID, let format = codedFormat(ggmlType: number)
-  else { preconditionFailure("no quantizer for this type") }
-  format.roundPanel(arguments.pointee)
+/// See `KernelSet.panels`.
+let panelKernels = PanelKernels(
+  round: { format(of: $0).roundPanel($0.pointee) },
+  descend: { arguments in
+    let format = format(of: arguments)
+    Panel(arguments.pointee, width: format.groupWidth).descend(levels: format.panelLevels)
+  },
+  pack: { format(of: $0).packPanel($0.pointee) })
+
+private func format(of panel: UnsafePointer<PanelToRound>) -> any CodedFormat.Type {
+  guard let number = panel.pointee.type.ggufID, let format = codedFormat(ggmlType: number) else {
+    preconditionFailure("no quantizer for this type")
+  }
+  return format
 }
 
 /// See `KernelSet.roundRows`.

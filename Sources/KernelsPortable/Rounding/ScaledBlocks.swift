@@ -178,7 +178,11 @@ protocol ScaledRounding: CodedFormat {
 extension ScaledRounding {
   static var hasRounding: Bool { true }
 
+  static var panelLevels: Levels { search(isWeighted: true, isThorough: false).levels }
+
   static func roundPanel(_ panel: PanelToRound) { roundScaledPanel(panel, as: Self.self) }
+
+  static func packPanel(_ panel: PanelToRound) { packScaledPanel(panel, as: Self.self) }
 
   static func roundRows(_ rows: RowsToRound) {
     let isWeighted = rows.importance != nil
