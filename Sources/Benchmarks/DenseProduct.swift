@@ -6,8 +6,8 @@ import Machine
 
 /// The same product in float32 by OpenBLAS: what people have without quantized kernels.
 ///
-/// Nothing else calls OpenBLAS: how it sums an element depends on the rows beside it, and a picture
-/// must not depend on what was computed with it.
+/// No picture is computed with OpenBLAS: how it sums an element depends on the rows beside it, and
+/// a picture must not depend on what was computed with it.
 struct DenseProduct {
   let rows: Int
   let input: Int
@@ -17,7 +17,9 @@ struct DenseProduct {
   ///
   /// - Throws: `ComputeError.outOfMemory`.
   func seconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double? {
-    try Self.checkAddressSpace(threads: threads)
+    guard OpenBLAS.fits(threads: threads) else {
+      throw .outOfMemory(byteCount: (threads + 1) * OpenBLAS.bufferBytes)
+    }
     guard let library = OpenBLAS.shared else { return nil }
     library.setThreadCount(Int32(clamping: threads))
     // Its threads wait busily for a while after each product.
@@ -32,16 +34,6 @@ struct DenseProduct {
         CblasRowMajor, CblasNoTrans, CblasTrans, Int32(rows), Int32(output), Int32(input),
         1, x.row(0), Int32(x.stride), weight.row(0), Int32(weight.stride),
         0, y.row(0), Int32(y.stride))
-    }
-  }
-
-  /// OpenBLAS asks for its buffers without end when a limit (`ulimit -v`) refuses them.
-  private static func checkAddressSpace(threads: Int) throws(ComputeError) {
-    // One buffer for each core, whose threads it makes first, and one for itself.
-    let cores = ProcessInfo.processInfo.activeProcessorCount
-    let needed = (max(threads, cores) + 1) * OpenBLAS.bufferBytes
-    guard ProcessStatus.addressSpaceLeft ?? .max >= needed else {
-      throw .outOfMemory(byteCount: needed)
     }
   }
 }

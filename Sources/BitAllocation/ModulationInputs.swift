@@ -27,6 +27,14 @@ package struct ModulationInputs: Sendable {
   /// that were not seen may bring others.
   private static let damping = (known: 1e-4, sampled: 1e-2)
 
+  /// What measurements with it depend on, as a text.
+  static var settings: String {
+    OpenBLAS.shared == nil ? "plain" : "modulation 1 \(levels) \(levelsOfPrompt) \(prompts)"
+  }
+
+  /// What files say that were converted with it.
+  package static let calibration = "modulation: second moments of its inputs, error feedback"
+
   /// Evaluates them; nil where nothing is modulated, or OpenBLAS is not installed.
   ///
   /// - Parameters:
@@ -42,7 +50,9 @@ package struct ModulationInputs: Sendable {
     let readsPrompts = pipeline.modulationReadsPrompts
     var rows: [Float] = []
     var columns = 0
-    for request in requests.prefix(readsPrompts ? Self.prompts : 1) {
+    for var request in requests.prefix(readsPrompts ? Self.prompts : 1) {
+      // Modulation reads a vector of the whole prompt; the sequence of its tokens does not count.
+      request.maxSequenceLength = 1
       let found = try await pipeline.modulationInputs(
         of: request, levels: readsPrompts ? Self.levelsOfPrompt : Self.levels)
       rows += found.rows
@@ -72,7 +82,8 @@ package struct ModulationInputs: Sendable {
       return nil
     }
     let device = CPUDevice(pool, activations: .exact)
-    let times = (0..<Self.levels).map { 1 - 0.999 * Float($0) / Float(Self.levels - 1) }
+    // Every published schedule has 1000 times, which makes a level its own time.
+    let times = Pipeline.modulationLevels(Self.levels)
     func evaluate<Network: Denoiser>(_ denoiser: Network) throws(ComputeError) -> Matrix {
       try denoiser.modulationInputs([], times: times, guidance: nil, on: device)
     }

@@ -42,7 +42,7 @@ package final class RoundingErrors: Sendable {
   private let quality: QuantizationQuality
   private let pool: ThreadPool
   /// Rounding with error feedback, for types whose columns have different orders.
-  private let quantizers = Mutex<[FeedbackQuantizer]>([])
+  private let quantizers = Mutex<[(inputs: LinearInputs, quantizer: FeedbackQuantizer)]>([])
 
   /// - Parameters:
   ///   - importance: how much columns matter.
@@ -112,7 +112,10 @@ package final class RoundingErrors: Sendable {
         continue
       }
       guard let quantizer = try quantizer(to: type, inputs) else {
-        errors.append(.infinity)
+        // Plain numbers, whose errors are small whatever enters.
+        let square = values.reduce(0) { $0 + Double($1) * Double($1) }
+        let sum = error(of: values, columns: inputs.columns, nil, as: type)
+        errors.append(square > 0 ? sum / square : sum)
         continue
       }
       var blocks = [UInt8](
@@ -140,10 +143,10 @@ package final class RoundingErrors: Sendable {
   private func quantizer(
     to type: ElementType, _ inputs: LinearInputs
   ) throws -> FeedbackQuantizer? {
-    let known = quantizers.withLock { $0 }
-    if let shared = known.lazy.compactMap({ $0.sharing(type) }).first { return shared }
+    let known = quantizers.withLock { $0.filter { $0.inputs === inputs } }
+    if let shared = known.lazy.compactMap({ $0.quantizer.sharing(type) }).first { return shared }
     guard let made = try inputs.quantizer(to: type) else { return nil }
-    quantizers.withLock { $0.append(made) }
+    quantizers.withLock { $0.append((inputs, made)) }
     return made
   }
 

@@ -33,7 +33,9 @@ package struct SensitivitySettings: Sendable {
   /// What the paths from noise to pictures depend on beside the model.
   package var pathDescription: String { "\(pathPrompts) \(width)x\(height) \(steps)" }
   /// What the measurements on them depend on.
-  package var description: String { "\(passes) \(probe.name) \(quality)" }
+  package var description: String {
+    "\(passes) \(probe.name) \(quality) \(ModulationInputs.settings)"
+  }
 
   /// The prompts whose paths are followed: as many as take about a quarter of the passes, spread
   /// evenly over all.

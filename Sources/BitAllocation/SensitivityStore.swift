@@ -18,7 +18,7 @@ import Synchronization
 ///
 /// Where the folder takes nothing any more, another one is used from then on.
 package final class SensitivityStore: Sendable {
-  private static let version = 3
+  private static let version = 2
 
   /// Folders that hold something; the last one is written to.
   private let folders: Mutex<[String]>

@@ -14,7 +14,9 @@ extension ConversionPlan {
     switch request.container {
     case .gguf:
       layout = try GGUFWriter.layout(
-        metadata: try source.metadata(request.mix), tensors: declarations, storesHashes: true,
+        metadata: try source.metadata(request.mix)
+          + (request.calibration.map { [("auraflow.calibration", .string($0))] } ?? []),
+        tensors: declarations, storesHashes: true,
         path: path)
     case .safetensors:
       layout = try SafetensorsWriter.layout(

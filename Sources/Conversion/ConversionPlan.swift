@@ -24,6 +24,8 @@ package struct ConversionPlan {
     package var container = Container.gguf
     /// Types of matrices by our names, where they were found out tensor by tensor.
     package var chosenTypes: [String: ElementType] = [:]
+    /// What weights are rounded for beside their own errors, as the file says it; nil for nothing.
+    package var calibration: String?
 
     /// A request for a type and nothing else.
     package init(_ mix: TypeMix) { self.mix = mix }
@@ -164,7 +166,7 @@ package struct ConversionPlan {
     container = request.container
     (files, texts) = try Self.files(tensors, source, request, path: path)
     var notes = Self.notes(source, tensors, request)
-    if [.careful, .compact, .fitted].contains(request.preset), !policy.presetMatters {
+    if [.careful, .compact].contains(request.preset), !policy.presetMatters {
       notes.append(
         "--preset \(request.preset.rawValue) changes nothing with --type \(request.mix.name)")
     }

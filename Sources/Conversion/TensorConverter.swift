@@ -8,12 +8,14 @@ import Quantization
 import Synchronization
 
 /// Converts tensors one after the other, in tiles of rows on many threads: memory does not depend
-/// on the size of a tensor. The next tiles are read ahead and the last ones written behind.
+/// on the number of rows of a tensor. The next tiles are read ahead and the last ones written
+/// behind. What is rounded with error feedback takes a matrix of its columns by its columns too.
 ///
 /// Which elements form a tile depends on the tensor alone, so bytes and errors are the same for any
 /// number of threads.
 final class TensorConverter {
-  /// Elements of one task: its floats, before and after, stay in a core's cache.
+  /// Elements of one task: its floats, before and after, stay in a core's cache. (With error
+  /// feedback a task has 64 rows.)
   private static let tileElements = 32 << 10
   /// Bytes that are made before they are written.
   private static let batchBytes = 8 << 20
@@ -84,8 +86,10 @@ final class TensorConverter {
     guard tensor.isRounded,
       let inputs = options.inputs?(tensor.source.name, tensor.shape.last ?? 1)
     else { return nil }
-    if let feedback, feedback.inputs === inputs, feedback.quantizer.type == tensor.type {
-      return feedback.quantizer
+    if let feedback, feedback.inputs === inputs,
+      let shared = feedback.quantizer.sharing(tensor.type)
+    {
+      return shared
     }
     feedback = nil
     guard let quantizer = try inputs.quantizer(to: tensor.type) else { return nil }

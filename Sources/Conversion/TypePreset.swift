@@ -12,7 +12,7 @@ package enum TypePreset: String, CaseIterable, Sendable {
   case careful
   /// Published, and modulation one step smaller.
   case compact
-  /// Published, and modulation in two bits, rounded for what enters it.
+  /// Published, and modulation in as few bits as rounding it for what enters it allows.
   case fitted
 
   /// What the preset does, in a few words.
@@ -22,7 +22,7 @@ package enum TypePreset: String, CaseIterable, Sendable {
     case .pure: "every matrix of the type itself"
     case .careful: "v and o projections and the outer layers one step better"
     case .compact: "modulation, a quarter of the model, one step smaller"
-    case .fitted: "modulation Q2_K, with error feedback for what enters it"
+    case .fitted: "modulation rounded for what enters it, mostly to Q2_K"
     }
   }
 }
@@ -96,7 +96,6 @@ struct TypePolicy {
     }
     // Counted in any case, since the count decides about those that follow.
     let published = publishedType(tensor)
-    if preset == .fitted, role == .modulation { return choose(.q2_K, insteadOf: published) }
     guard mix.base.isBlockQuantized, preset != .pure else { return (mix.base, nil) }
     if role == .embedding { return embeddingType() }
     if preset == .compact, role == .modulation {

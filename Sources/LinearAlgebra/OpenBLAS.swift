@@ -1,5 +1,6 @@
 import COpenBLAS
 import Foundation
+import Machine
 
 /// OpenBLAS's functions, loaded when they are first asked for.
 ///
@@ -26,6 +27,20 @@ package struct OpenBLAS: Sendable {
       UnsafePointer<blasint>, UnsafeMutablePointer<blasint>, Int
     ) -> Void
 
+  /// `omp_set_num_threads` of a library that was built with OpenMP: each thread has a number of its
+  /// own there.
+  private let setOpenMPThreadCount: (@convention(c) (Int32) -> Void)?
+
+  /// Lets calls of this thread run on it alone.
+  package func useOneThread() {
+    setThreadCount(1)
+    setOpenMPThreadCount?(1)
+  }
+
+  /// Why there may be no library, as the end of a sentence.
+  package static let absence =
+    "OpenBLAS is not there: install libopenblas0, or raise the limit on address space (ulimit -v)"
+
   /// Address space that it maps for each thread.
   package static let bufferBytes = 128 << 20
 
@@ -38,18 +53,36 @@ package struct OpenBLAS: Sendable {
   /// `openblas_set_num_threads`.
   package let setThreadCount: @convention(c) (Int32) -> Void
 
-  /// The installed library; nil if there is none.
+  /// Whether a limit on address space leaves room for it. It makes a thread for each core first,
+  /// and asks for its buffers without end when the limit refuses them.
+  ///
+  /// - Parameter threads: those that call it.
+  /// - Returns: whether it can be loaded.
+  package static func fits(threads: Int) -> Bool {
+    let cores = ProcessInfo.processInfo.activeProcessorCount
+    return ProcessStatus.addressSpaceLeft ?? .max >= (threads + cores + 1) * bufferBytes
+  }
+
+  /// The installed library; nil if there is none, or no room for it.
   package static let shared: OpenBLAS? = {
-    guard let library = dlopen("libopenblas.so.0", RTLD_NOW),
+    guard fits(threads: ProcessInfo.processInfo.activeProcessorCount),
+      let library = dlopen("libopenblas.so.0", RTLD_NOW),
       let multiply = dlsym(library, "cblas_sgemm"),
       let multiplyBySelf = dlsym(library, "cblas_ssyrk"),
       let factor = dlsym(library, "spotrf_"),
       let setThreadCount = dlsym(library, "openblas_set_num_threads")
     else { return nil }
+    typealias CountSetter = @convention(c) (Int32) -> Void
+    typealias Question = @convention(c) () -> Int32
+    // 2 is OpenMP.
+    let usesOpenMP =
+      dlsym(library, "openblas_get_parallel").map { unsafeBitCast($0, to: Question.self)() } == 2
+    let openMP = usesOpenMP ? dlsym(nil, "omp_set_num_threads") : nil
     return OpenBLAS(
+      setOpenMPThreadCount: openMP.map { unsafeBitCast($0, to: CountSetter.self) },
       multiply: unsafeBitCast(multiply, to: SingleProduct.self),
       multiplyBySelf: unsafeBitCast(multiplyBySelf, to: SingleSelfProduct.self),
       factor: unsafeBitCast(factor, to: SingleFactorization.self),
-      setThreadCount: unsafeBitCast(setThreadCount, to: (@convention(c) (Int32) -> Void).self))
+      setThreadCount: unsafeBitCast(setThreadCount, to: CountSetter.self))
   }()
 }

@@ -34,7 +34,7 @@ package final class SecondMoments {
   ///   - rows: `[count, columns]`.
   ///   - count: how many.
   package func add(_ rows: UnsafePointer<Float>, count: Int) {
-    library.setThreadCount(1)
+    library.useOneThread()
     let n = blasint(truncatingIfNeeded: columns)
     library.multiplyBySelf(
       CblasRowMajor, CblasLower, CblasTrans, n, blasint(truncatingIfNeeded: count), 1, rows, n, 1,
@@ -49,7 +49,8 @@ package final class SecondMoments {
   package var isFinite: Bool { diagonal.allSatisfy(\.isFinite) }
 }
 
-/// Second moments in an order of their columns as R Rᵀ, where R is upper triangular.
+/// Second moments in an order of their columns as R Rᵀ, where R is upper triangular: a Cholesky
+/// factorization from the last column on.
 ///
 /// It comes from the usual lower factor of the moments with rows and columns reversed. What an
 /// error e costs is the sum of squares of e R.
@@ -83,7 +84,7 @@ package final class FactoredMoments: Sendable {
     columns = moments.columns
     self.order = order
     matrix = try FloatBuffer(count: columns * columns)
-    library.setThreadCount(1)
+    library.useOneThread()
     let diagonal = moments.diagonal
     let mean = diagonal.reduce(0.0) { $0 + Double($1) } / Double(max(1, columns))
     var damping = damping
@@ -91,7 +92,12 @@ package final class FactoredMoments: Sendable {
       // Inputs that are all zero ask for nothing.
       let addition = mean > 0 ? Float(damping * mean) : 1
       Self.fill(matrix.pointer, moments, order, adding: addition)
-      if Self.replaceByFactor(matrix.pointer, columns, library) || damping > 1e3 { break }
+      if Self.replaceByFactor(matrix.pointer, columns, library) { break }
+      guard damping < 1e3 else {
+        // Inputs whose sums are near the end of float32's range: columns by themselves.
+        Self.fillDiagonal(matrix.pointer, moments, order)
+        break
+      }
       damping = max(10 * damping, 1e-6)
     }
     self.damping = damping
@@ -118,7 +124,18 @@ package final class FactoredMoments: Sendable {
     }
   }
 
-  /// Replaces the lower triangle by its factor.
+  /// The roots of the diagonal alone, in reversed order.
+  private static func fillDiagonal(
+    _ target: UnsafeMutablePointer<Float>, _ moments: SecondMoments, _ order: [Int32]
+  ) {
+    let (n, diagonal) = (moments.columns, moments.diagonal)
+    target.update(repeating: 0, count: n * n)
+    for row in 0..<n {
+      target[row * (n + 1)] = max(diagonal[Int(order[n - 1 - row])].squareRoot(), 1e-18)
+    }
+  }
+
+  /// Replaces the lower triangle by its Cholesky factor.
   ///
   /// - Returns: whether there is one.
   private static func replaceByFactor(

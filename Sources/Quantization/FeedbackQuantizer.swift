@@ -152,6 +152,8 @@ package struct FeedbackQuantizer: Sendable {
     _ values: UnsafePointer<Float>, rows: Int, scratch: UnsafeMutablePointer<Float>,
     into blocks: UnsafeMutableRawPointer, measuresEnergy: Bool = false
   ) -> Loss {
+    precondition(rows <= Self.tileRows, "more rows than a tile has")
+    library.useOneThread()
     let memory = Scratch(scratch, columns: moments.columns)
     load(values, rows: rows, into: memory.values)
     var loss = Loss()

@@ -2,7 +2,8 @@ import BlockFormats
 import LinearAlgebra
 import Machine
 
-/// Rows that enter some linear layers, all the same ones: what their weights are rounded for.
+/// Rows that enter some linear layers, all the same ones: the calibration data for which their
+/// weights are rounded.
 package final class LinearInputs: Sendable {
   /// `[rows, columns]`.
   private let rows: [Float]
@@ -12,11 +13,11 @@ package final class LinearInputs: Sendable {
   package let damping: Double
 
   /// - Parameters:
-  ///   - rows: `[rows, columns]`; finite.
+  ///   - rows: `[rows, columns]`; finite, and so small that their squares can be added up.
   ///   - columns: of the layers.
   ///   - damping: see the property.
   package init?(rows: [Float], columns: Int, damping: Double) {
-    guard columns > 0, !rows.isEmpty, rows.count % columns == 0, rows.allSatisfy(\.isFinite)
+    guard columns > 0, !rows.isEmpty, rows.count % columns == 0, rows.allSatisfy({ abs($0) < 1e15 })
     else { return nil }
     self.rows = rows
     self.columns = columns

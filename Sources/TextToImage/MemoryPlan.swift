@@ -58,9 +58,9 @@ public struct MemoryPlan: Sendable, Equatable {
 
   /// The pages of what is kept, with those around: the kernel maps pages in sixteens, so that the
   /// vectors between a file's matrices are resident too (0.13 % of the largest model's weights).
-  /// Where there is a limit, a larger part of it is left for them.
+  /// Where there is a limit, `StageDemands.plan` leaves a fiftieth of it for them.
   private static func resident(_ stages: [Stage]) -> Int {
-    let kept = stages.reduce(0) { $0 + $1.keptBytes + $1.passingBytes }
+    let kept = stages.reduce(0) { $0 + $1.keptBytes }
     return kept + kept / 512
   }
 }

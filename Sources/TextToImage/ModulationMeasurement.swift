@@ -9,6 +9,11 @@ extension Pipeline {
     return answer(model)
   }
 
+  /// Noise levels spread evenly from 1 to 0.001: the end of a path is no level of any step.
+  package static func modulationLevels(_ count: Int) -> [Float] {
+    (0..<count).map { 1 - 0.999 * Float($0) / Float(max(1, count - 1)) }
+  }
+
   /// The rows that enter all matrices whose role is modulation, at noise levels spread evenly.
   ///
   /// A distilled guidance is taken at half its usual strength to twice.
@@ -21,8 +26,7 @@ extension Pipeline {
   package func modulationInputs(
     of request: GenerationRequest, levels count: Int
   ) async throws(GenerationError) -> (rows: [Float], columns: Int) {
-    // The end of a path is no level of any step.
-    let levels = (0..<count).map { 1 - 0.999 * Float($0) / Float(max(1, count - 1)) }
+    let levels = Self.modulationLevels(count)
     let usual = try settings(for: request).guidance.map { Float($0) }
     let guidance: [Float?] = usual.map { usual in [0.5, 1, 1.5, 2].map { usual * $0 } } ?? [nil]
     return try await run(request, onProgress: { _ in }) {

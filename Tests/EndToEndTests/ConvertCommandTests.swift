@@ -237,13 +237,26 @@ struct ConvertCommandTests: ConvertSuite {
       #expect(outcome.status == 0, "\(outcome.errors)")
       let tensors = try #require(try JSONValue(parsing: outcome.output)["tensors"]?.arrayValue)
       let fitted = tensors.filter { $0["productError"]?.doubleValue != nil }
-      #expect(fitted.allSatisfy { $0["to"]?.stringValue == "Q2_K" })
+      #expect(fitted.allSatisfy { ["Q2_K", "Q3_K"].contains($0["to"]?.stringValue) })
       return fitted.compactMap { $0["productError"]?.doubleValue }
     }
     for part in [[], ["--part", "transformer"]] {
       let found = try errors(["--preset", "fitted"] + part)
-      #expect(found.count == 8 && found.allSatisfy { $0 > 0 && $0 < 0.02 }, "\(found)")
+      #expect(found.count == 8 && found.allSatisfy { $0 > 0 && $0 < 0.015 }, "\(found)")
     }
-    #expect(try errors([]).isEmpty)
+    let key = "auraflow.calibration"
+    func calibration() throws -> String? {
+      try TensorArchive(path: folder.path("out.gguf")).gguf?.value(for: key)?.textPrefix(64)
+    }
+    #expect(try calibration()?.hasPrefix("modulation: ") == true)
+    #expect(try errors([]).isEmpty && calibration() == nil)
+    for (arguments, message) in [
+      (["x/", "--type", "f16"], "is for GGUF files"),
+      (["x.gguf", "--type", "q4_K", "--part", "vae"], "has no modulation"),
+    ] {
+      let outcome = try CommandLine.run(
+        ["convert", model] + arguments + ["--preset", "fitted"], in: folder.url)
+      #expect(outcome.status == 64 && outcome.errors.contains(message), "\(outcome.errors)")
+    }
   }
 }

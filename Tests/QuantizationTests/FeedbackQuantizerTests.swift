@@ -13,7 +13,7 @@ struct FeedbackQuantizerTests {
 
   private let library: OpenBLAS
   private let rows = 13
-  private let columns = 768
+  private var columns = 768
 
   init() throws { library = try #require(OpenBLAS.shared) }
 
@@ -164,6 +164,26 @@ struct FeedbackQuantizerTests {
       // Two sweeps leave few columns that the changes of others gave another optimum.
       #expect(better < rows * n / 20 && gain < 0.05 * loss, "\(type): \(better), \(gain / loss)")
     }
+  }
+
+  @Test("rows that do not fill a panel, and tiles that are full")
+  func shapes() throws {
+    var other = self
+    other.columns = 288
+    let inputs = other.inputs(100)
+    let sums = try other.moments(inputs)
+    let exact = other.exactMoments(inputs, damping: 0.01)
+    let count = FeedbackQuantizer.tileRows
+    let weights = Self.bell(count * other.columns, 11)
+    for type in Self.types where type.elementsPerBlock == 32 {
+      let quantizer = try #require(
+        try FeedbackQuantizer(type: type, moments: sums, damping: 0.01, library))
+      let (blocks, loss) = try other.quantize(weights, quantizer)
+      let values = other.decoded(blocks, type, weights.count)
+      let found = other.form(zip(weights, values).map { Double($0) - Double($1) }, exact)
+      #expect(abs(found / loss.error - 1) < 1e-3, "\(type): \(found) and \(loss.error)")
+    }
+    #expect(try FeedbackQuantizer(type: .q4_K, moments: sums, damping: 0.01, library) == nil)
   }
 
   @Test("moments are what R Rᵀ gives, with more damping where they are singular")

@@ -54,14 +54,17 @@ struct BestTypesSession {
     let pipeline = try pipeline(overlay: nil)
     let measurement = try measurement(draft, pipeline)
     try announce(measurement, pipeline)
-    let (errors, measured) = try await measure(measurement)
-    let columns = importance ?? measured
-    let modulation = try await ModulationInputs(draft, pipeline, measurement.requests)
-    if modulation == nil, OpenBLAS.shared == nil {
+    if OpenBLAS.shared == nil {
       console.note(
-        "OpenBLAS is not installed (libopenblas0): the modulation is rounded without its inputs, "
-          + "which costs quality or bytes")
+        "the modulation is rounded without its inputs, which costs quality or bytes: "
+          + OpenBLAS.absence)
     }
+    let (errors, measured) = try await computing { try await measurement.measure() }
+    let columns = importance ?? measured
+    let modulation = try await computing {
+      try await ModulationInputs(draft, pipeline, measurement.requests)
+    }
+    if modulation != nil { request.calibration = ModulationInputs.calibration }
     let best = try costs(draft, measurement, errors, columns, modulation)
     return (try fit(best, request, source, path: path, budget: budget), columns, modulation)
   }
@@ -151,10 +154,11 @@ struct BestTypesSession {
         + "; an interrupted run goes on where it was")
   }
 
-  private func measure(
-    _ measurement: SensitivityMeasurement
-  ) async throws -> (errors: [Double], importance: ImportanceMatrix?) {
-    let task = Task { try await measurement.measure() }
+  /// Does some of the model's work, which a signal ends.
+  private func computing<Value: Sendable>(
+    _ body: @escaping @Sendable () async throws -> Value
+  ) async throws -> Value {
+    let task = Task { try await body() }
     interruption.beginComputing { [pool] in
       task.cancel()
       pool.cancel()

@@ -1,4 +1,5 @@
 import ArgumentParser
+import BitAllocation
 import Checkpoints
 import Conversion
 import Foundation
@@ -31,6 +32,7 @@ extension ConvertCommand {
     try expectPartsInUse()
     var request = ConversionPlan.Request(mix)
     request.preset = preset
+    if preset == .fitted { request.calibration = ModulationInputs.calibration }
     request.rules = try rule.map { try TypeRule($0) }
     guard let output else {
       guard dryRun else {
@@ -46,6 +48,9 @@ extension ConvertCommand {
     default:
       throw ValidationError(
         "'\(output)' ends neither in .gguf nor in .safetensors, nor in / for a diffusers folder")
+    }
+    if preset == .fitted, request.container != .gguf {
+      throw ValidationError("--preset fitted is for GGUF files: give OUT a name ending in .gguf")
     }
     if size.isUsed, request.container != .gguf {
       throw ValidationError("a target size is for GGUF files: give OUT a name ending in .gguf")

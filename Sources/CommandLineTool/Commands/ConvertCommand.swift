@@ -19,8 +19,8 @@ struct ConvertCommand: AsyncParsableCommand {
       IN is whatever generate opens: a diffusers folder, a single file, a GGUF, a
       part by itself. OUT is a file ending in .gguf or .safetensors, or a name ending
       in / for a diffusers folder (f16, bf16 or f32); it appears only when it is complete.
-      Memory stays below 256 MiB whatever the size of the model (with a target size:
-      within --memory).
+      Memory stays below 256 MiB whatever the size of the model (with a target size or
+      --preset fitted: within --memory).
 
         auraflow convert aura_flow_0.3/ aura-Q4_K_M.gguf --type q4_K_M
         auraflow convert aura_flow_0.3/ aura.gguf --type q8_0 --part transformer
@@ -164,7 +164,7 @@ struct ConvertCommand: AsyncParsableCommand {
         (plan, importance, modulation) = try await bestTypes(interruption, results, console).plan(
           source, request, importance, path: output ?? input)
       } else {
-        plan = try ConversionPlan(source, request, path: output ?? input)
+        (plan, modulation) = try await fittedPlan(source, request)
       }
       for note in plan.notes { console.note(note) }
       for file in source.files { console.detail("input: \(file)") }
@@ -179,7 +179,6 @@ struct ConvertCommand: AsyncParsableCommand {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return try results.finish()
       }
-      if modulation == nil { modulation = try await modulationInputs(for: plan, pipeline) }
       var options = options(importance)
       if let modulation { options.use(modulation) }
       try write(plan, of: source, to: output, options, interruption, results, console)
