@@ -90,4 +90,13 @@ struct FluxPartTests {
     request.guidance = nil
     #expect(try await pipeline.generate(request).images.count == 1)
   }
+
+  @Test("the same in a folder whose configuration is still dev's")
+  func mergedFolder() throws {
+    _ = try files.write(
+      try files.inFolder("transformer").filter { !$0.name.contains("guidance_embedder") },
+      to: "transformer/diffusion_pytorch_model.safetensors")
+    let pipeline = try Pipeline(path: files.folder.path)
+    #expect(pipeline.defaults.guidance == nil && pipeline.defaults.steps == 4)
+  }
 }
