@@ -1,7 +1,7 @@
 import COpenBLAS
-import LinearAlgebra
 import Compute
 import Foundation
+import LinearAlgebra
 import Machine
 
 /// The same product in float32 by OpenBLAS: what people have without quantized kernels.
@@ -17,9 +17,7 @@ struct DenseProduct {
   ///
   /// - Throws: `ComputeError.outOfMemory`.
   func seconds(repetitions: Int, threads: Int) throws(ComputeError) -> Double? {
-    guard OpenBLAS.fits(threads: threads) else {
-      throw .outOfMemory(byteCount: (threads + 1) * OpenBLAS.bufferBytes)
-    }
+    guard OpenBLAS.fits else { throw .outOfMemory(byteCount: OpenBLAS.neededBytes) }
     guard let library = OpenBLAS.shared else { return nil }
     library.setThreadCount(Int32(clamping: threads))
     // Its threads wait busily for a while after each product.

@@ -42,7 +42,7 @@ package struct OpenBLAS: Sendable {
     "OpenBLAS is not there: install libopenblas0, or raise the limit on address space (ulimit -v)"
 
   /// Address space that it maps for each thread.
-  package static let bufferBytes = 128 << 20
+  private static let bufferBytes = 128 << 20
 
   /// `cblas_sgemm`.
   package let multiply: SingleProduct
@@ -53,19 +53,17 @@ package struct OpenBLAS: Sendable {
   /// `openblas_set_num_threads`.
   package let setThreadCount: @convention(c) (Int32) -> Void
 
-  /// Whether a limit on address space leaves room for it. It makes a thread for each core first,
-  /// and asks for its buffers without end when the limit refuses them.
-  ///
-  /// - Parameter threads: those that call it.
-  /// - Returns: whether it can be loaded.
-  package static func fits(threads: Int) -> Bool {
-    let cores = ProcessInfo.processInfo.activeProcessorCount
-    return ProcessStatus.addressSpaceLeft ?? .max >= (threads + cores + 1) * bufferBytes
-  }
+  /// Address space that it needs. It makes a thread for each core first, and asks for its buffers
+  /// without end when a limit refuses them.
+  package static let neededBytes =
+    (2 * ProcessInfo.processInfo.activeProcessorCount + 1) * bufferBytes
+
+  /// Whether a limit on address space leaves room for it.
+  package static var fits: Bool { ProcessStatus.addressSpaceLeft ?? .max >= neededBytes }
 
   /// The installed library; nil if there is none, or no room for it.
   package static let shared: OpenBLAS? = {
-    guard fits(threads: ProcessInfo.processInfo.activeProcessorCount),
+    guard fits,
       let library = dlopen("libopenblas.so.0", RTLD_NOW),
       let multiply = dlsym(library, "cblas_sgemm"),
       let multiplyBySelf = dlsym(library, "cblas_ssyrk"),
