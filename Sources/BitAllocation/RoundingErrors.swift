@@ -15,7 +15,7 @@ import Synchronization
 /// gives the error of the product for inputs that do not depend on each other. Errors are relative
 /// because inputs of a group's matrices differ much in size (text and picture), and the next
 /// normalization takes that difference away.
-package final class RoundingErrors: Sendable {
+package struct RoundingErrors: Sendable {
   /// Types to choose from, from the smallest: every integer number of bits, and what lies between
   /// two to four. Where rows are not a multiple of 256 those with smaller blocks are left.
   package static let candidates = ElementType.allCases.filter(\.isSizeCandidate).sorted {
@@ -41,8 +41,7 @@ package final class RoundingErrors: Sendable {
   private let inputs: ModulationInputs?
   private let quality: QuantizationQuality
   private let pool: ThreadPool
-  /// Rounding with error feedback, for types whose columns have different orders.
-  private let quantizers = Mutex<[(inputs: LinearInputs, quantizer: FeedbackQuantizer)]>([])
+  private let quantizers = FeedbackQuantizers()
 
   /// - Parameters:
   ///   - importance: how much columns matter.
@@ -79,75 +78,38 @@ package final class RoundingErrors: Sendable {
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
     let count = min(rows, Self.sampledRows)
     let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
-    if let inputs = inputs?.inputs(of: tensor.source.name, columns: columns) {
-      return try productErrors(values, rows: count, of: tensor, as: types, inputs)
-    }
+    let inputs = inputs?.inputs(of: tensor.source.name, columns: columns)
     let weights = try importance?.importance(of: tensor.source.name, columns: columns)
-    let sums = Mutex([Double](repeating: 0, count: types.count))
+    let feedback = try types.map { type in
+      try inputs.flatMap { try quantizers.quantizer(to: type, for: $0) }
+    }
+    let errors = Mutex([Double](repeating: 0, count: types.count))
     let stored = tensor.source.copiedType
-    try pool.run(types.count, scratchCount: 0) { index, _ in
+    let scratchCount = feedback.map { $0?.scratchFloats ?? 0 }.max() ?? 0
+    try pool.run(types.count, scratchCount: scratchCount) { index, scratch in
       // Blocks of the same type are copied.
       guard types[index] != stored else { return }
-      let sum = error(of: values, columns: columns, weights, as: types[index])
-      sums.withLock { $0[index] = sum }
+      let error =
+        feedback[index].map { productError(of: values, rows: count, $0, scratch) }
+        ?? error(of: values, columns: columns, weights, as: types[index])
+      errors.withLock { $0[index] = error }
     }
-    var square = 0.0
-    for index in values.indices {
-      square +=
-        Double(values[index]) * Double(values[index]) * Double(weights?[index % columns] ?? 1)
-    }
-    return sums.withLock { $0 }.map { square > 0 ? $0 / square : $0 }
+    return errors.withLock { $0 }
   }
 
-  /// The errors of types on rows that are rounded with feedback.
-  private func productErrors(
-    _ values: [Float], rows: Int, of tensor: ConversionPlan.Tensor, as types: [ElementType],
-    _ inputs: LinearInputs
-  ) throws -> [Double] {
-    let stored = tensor.source.copiedType
-    var errors: [Double] = []
-    for type in types {
-      guard type != stored else {
-        errors.append(0)
-        continue
-      }
-      guard let quantizer = try quantizer(to: type, inputs) else {
-        // Plain numbers, whose errors are small whatever enters.
-        let square = values.reduce(0) { $0 + Double($1) * Double($1) }
-        let sum = error(of: values, columns: inputs.columns, nil, as: type)
-        errors.append(square > 0 ? sum / square : sum)
-        continue
-      }
-      var blocks = [UInt8](
-        repeating: 0, count: type.byteCount(elements: values.count) ?? 0)
-      let loss = Mutex(FeedbackQuantizer.Loss())
-      try blocks.withUnsafeMutableBytes { blocks in
-        nonisolated(unsafe) let target = blocks.baseAddress
-        try values.withUnsafeBufferPointer { values in
-          nonisolated(unsafe) let source = values.baseAddress
-          try pool.run(1, scratchCount: quantizer.scratchFloats) { _, scratch in
-            guard let source, let target else { return }
-            let found = quantizer.quantize(
-              source, rows: rows, scratch: scratch, into: target, measuresEnergy: true)
-            loss.withLock { $0 = found }
-          }
-        }
-      }
-      let (error, energy) = loss.withLock { ($0.error, $0.energy) }
-      errors.append(energy > 0 ? error / energy : error)
+  /// The relative squared error of products with rows that are rounded for their inputs.
+  private func productError(
+    of values: [Float], rows: Int, _ quantizer: FeedbackQuantizer,
+    _ scratch: UnsafeMutablePointer<Float>
+  ) -> Double {
+    let bytes = quantizer.type.byteCount(elements: values.count) ?? 0
+    var blocks = [UInt8](repeating: 0, count: bytes)
+    let loss = blocks.withUnsafeMutableBytes { blocks in
+      guard let target = blocks.baseAddress else { return FeedbackQuantizer.Loss() }
+      return quantizer.quantize(
+        values, rows: rows, scratch: scratch, into: target, measuresEnergy: true)
     }
-    return errors
-  }
-
-  /// Rounding to a type, with the moments of one before where the order is the same.
-  private func quantizer(
-    to type: ElementType, _ inputs: LinearInputs
-  ) throws -> FeedbackQuantizer? {
-    let known = quantizers.withLock { $0.filter { $0.inputs === inputs } }
-    if let shared = known.lazy.compactMap({ $0.quantizer.sharing(type) }).first { return shared }
-    guard let made = try inputs.quantizer(to: type) else { return nil }
-    quantizers.withLock { $0.append((inputs, made)) }
-    return made
+    return loss.energy > 0 ? loss.error / loss.energy : loss.error
   }
 
   /// Rows of a matrix, spread evenly.
@@ -184,11 +146,14 @@ package final class RoundingErrors: Sendable {
     blocks.withUnsafeBytes { blocks in
       if let base = blocks.baseAddress { type.decode(base, count: values.count, into: &decoded) }
     }
-    var sum = 0.0
+    var (sum, square) = (0.0, 0.0)
     for index in values.indices {
-      let difference = Double(values[index]) - Double(decoded[index])
-      sum += difference * difference * Double(weights?[index % columns] ?? 1)
+      let value = Double(values[index])
+      let difference = value - Double(decoded[index])
+      let weight = Double(weights?[index % columns] ?? 1)
+      sum += difference * difference * weight
+      square += value * value * weight
     }
-    return sum
+    return square > 0 ? sum / square : sum
   }
 }

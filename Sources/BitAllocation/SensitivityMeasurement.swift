@@ -139,10 +139,13 @@ package struct SensitivityMeasurement: Sendable {
 
   /// Measures what is missing.
   ///
+  /// - Parameter modulation: what enters the modulation, if it is rounded for that.
   /// - Returns: for each group the relative squared error of velocities when it is quantized to the
   ///   probe type, in the order of `groups`; and the importance matrix of the same steps.
   /// - Throws: `GenerationError`, `ModelFileError`, `ComputeError`.
-  package func measure() async throws -> (errors: [Double], importance: ImportanceMatrix?) {
+  package func measure(
+    _ modulation: ModulationInputs? = nil
+  ) async throws -> (errors: [Double], importance: ImportanceMatrix?) {
     var known = store.errors()
     var measured = importance
     if !isFinished {
@@ -150,7 +153,6 @@ package struct SensitivityMeasurement: Sendable {
       defer { FileSystem.unlink(store.overlayPath) }
       let counter = PassCounter(total: passCount, onProgress)
       let pipeline = try open(nil)
-      let modulation = try await ModulationInputs(plan, pipeline, requests)
       let points = try await points(pipeline, counter)
       let importance = try ImportanceMatrix(path: store.importancePath, in: plan.catalog)
       measured = importance

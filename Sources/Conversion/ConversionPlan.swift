@@ -58,7 +58,7 @@ package struct ConversionPlan {
     /// Whether weights are rounded to blocks.
     var isRounded: Bool { type.isBlockQuantized && !isCopied }
     /// Whether scales are searched for. Q8_0 is rounded to nearest.
-    var isSearched: Bool { type.isBlockQuantized && type != .q8_0 && !isCopied }
+    var isSearched: Bool { isRounded && type != .q8_0 }
     /// Whether the importance of columns counts. Token embeddings are looked up, not multiplied.
     package var usesImportance: Bool { isSearched && role != .embedding }
     var declaration: TensorDeclaration { TensorDeclaration(name: name, type: type, shape: shape) }

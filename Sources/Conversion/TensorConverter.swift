@@ -26,8 +26,7 @@ final class TensorConverter {
   private let pool: ThreadPool
   private let output: WriteBehind
   private let onBytes: (_ sourceByteCount: Int) -> Void
-  /// The last tensor's rounding with error feedback: others with the same inputs follow.
-  private var feedback: (inputs: LinearInputs, quantizer: FeedbackQuantizer)?
+  private let quantizers = FeedbackQuantizers()
   private let readAhead = DispatchQueue(label: "auraflow.read-ahead", qos: .utility)
 
   /// - Parameters:
@@ -86,15 +85,7 @@ final class TensorConverter {
     guard tensor.isRounded,
       let inputs = options.inputs?(tensor.source.name, tensor.shape.last ?? 1)
     else { return nil }
-    if let feedback, feedback.inputs === inputs,
-      let shared = feedback.quantizer.sharing(tensor.type)
-    {
-      return shared
-    }
-    feedback = nil
-    guard let quantizer = try inputs.quantizer(to: tensor.type) else { return nil }
-    feedback = (inputs, quantizer)
-    return quantizer
+    return try quantizers.quantizer(to: tensor.type, for: inputs)
   }
 
   private func outcome(

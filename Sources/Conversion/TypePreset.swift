@@ -21,7 +21,7 @@ package enum TypePreset: String, CaseIterable, Sendable {
     case .published: "as in published files; token embeddings at least Q8_0"
     case .pure: "every matrix of the type itself"
     case .careful: "v and o projections and the outer layers one step better"
-    case .compact: "modulation, a quarter of the model, one step smaller"
+    case .compact: "modulation, a quarter to a third of the model, one step smaller"
     case .fitted: "modulation rounded for what enters it, mostly to Q2_K"
     }
   }

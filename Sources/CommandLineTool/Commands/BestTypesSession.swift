@@ -54,16 +54,18 @@ struct BestTypesSession {
     let pipeline = try pipeline(overlay: nil)
     let measurement = try measurement(draft, pipeline)
     try announce(measurement, pipeline)
-    if OpenBLAS.shared == nil {
+    let modulates = draft.tensors.contains { $0.role == .modulation }
+    if modulates, OpenBLAS.shared == nil {
       console.note(
         "the modulation is rounded without its inputs, which costs quality or bytes: "
           + OpenBLAS.absence)
     }
-    let (errors, measured) = try await computing { try await measurement.measure() }
-    let columns = importance ?? measured
-    let modulation = try await computing {
-      try await ModulationInputs(draft, pipeline, measurement.requests)
+    let (errors, measured, modulation) = try await computing {
+      let modulation = try await ModulationInputs(draft, pipeline, measurement.requests)
+      let (errors, measured) = try await measurement.measure(modulation)
+      return (errors, measured, modulation)
     }
+    let columns = importance ?? measured
     if modulation != nil { request.calibration = ModulationInputs.calibration }
     let best = try costs(draft, measurement, errors, columns, modulation)
     return (try fit(best, request, source, path: path, budget: budget), columns, modulation)
