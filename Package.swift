@@ -172,8 +172,8 @@ let package = Package(
     .target(
       name: "TestSupport",
       dependencies: [
-        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Conversion", "ModelCatalog",
-        "ModelFiles", "ModelSynthesis", "StrictJSON",
+        "AuraFlowFamily", "BlockFormats", "Checkpoints", "Compute", "Conversion", "Diffusion",
+        "ModelCatalog", "ModelFiles", "ModelSynthesis", "StrictJSON",
       ],
       path: "Tests/TestSupport"),
     // Readers of untrusted bytes, as the fuzzer and the replay of what it found call them.

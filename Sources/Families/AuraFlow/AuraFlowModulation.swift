@@ -6,23 +6,21 @@ import Networks
 /// A third of the model's parameters make these few vectors; computing them once for all steps
 /// saves reading that third again at each step. The values are the same.
 package struct AuraFlowModulation: Sendable {
-  /// `[steps, 6 · hidden]` for each double layer.
-  let doubleLayers: [(context: Matrix, image: Matrix)]
-  /// `[steps, 6 · hidden]` for each single layer.
-  let singleLayers: [Matrix]
+  /// Of every layer, the double ones first; a row for each step.
+  let layers: [AuraFlowTransformer.LayerModulation]
   /// `[steps, 2 · hidden]`: shift, then scale.
   let final: Matrix
 }
 
 /// The vectors by which one layer adapts one stream at one step; `[1, hidden]` each.
-struct LayerModulation {
+struct StreamModulation {
   /// `[1, 6 · hidden]`.
   private let vectors: Matrix
 
   /// - Parameters:
   ///   - schedule: `[steps, 6 · hidden]`.
-  ///   - step: which of them.
-  init(_ schedule: Matrix, step: Int) { vectors = schedule.rows(step..<step + 1) }
+  ///   - row: which of them.
+  init(_ schedule: Matrix, row: Int) { vectors = schedule.rows(row..<row + 1) }
 
   private func part(_ index: Int) -> Matrix {
     let hidden = vectors.columns / 6
@@ -38,6 +36,12 @@ struct LayerModulation {
 }
 
 extension AuraFlowTransformer {
+  /// The vectors by which one layer adapts tokens, for some rows of `modulationInputs`.
+  package struct LayerModulation: Sendable {
+    /// `[rows, 6 · hidden]` for each stream of the layer: context and image, or all tokens.
+    let streams: [Matrix]
+  }
+
   /// Evaluates the modulation of all layers for a list of times.
   ///
   /// - Parameters:
@@ -49,21 +53,43 @@ extension AuraFlowTransformer {
     times: [Float], on device: any ComputeDevice
   ) throws(ComputeError) -> AuraFlowModulation {
     let time = try inputs(times: times, on: device)
-    func vectors(_ weight: WeightMatrix) throws(ComputeError) -> Matrix {
-      let result = try device.matrix(rows: times.count, columns: weight.rows)
-      try device.multiply(time, by: weight, into: result)
-      return result
+    var layers: [LayerModulation] = []
+    for layer in 0..<weights.layerCount {
+      layers.append(try vectors(of: layer, for: time, on: device))
     }
-    var doubleLayers: [(context: Matrix, image: Matrix)] = []
-    for layer in weights.doubleLayers {
-      doubleLayers.append(
-        (try vectors(layer.context.modulation), try vectors(layer.image.modulation)))
-    }
-    var singleLayers: [Matrix] = []
-    for layer in weights.singleLayers { singleLayers.append(try vectors(layer.modulation)) }
     return AuraFlowModulation(
-      doubleLayers: doubleLayers, singleLayers: singleLayers,
-      final: try vectors(weights.finalModulation))
+      layers: layers, final: try vectors(weights.finalModulation, for: time, on: device))
+  }
+
+  package func modulation(
+    of layer: Int, for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> LayerModulation {
+    try vectors(of: layer, for: inputs, on: device)
+  }
+
+  package func finalModulation(
+    for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    try vectors(weights.finalModulation, for: inputs, on: device)
+  }
+
+  /// The modulation of a layer for each row of `inputs`.
+  private func vectors(
+    of layer: Int, for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> LayerModulation {
+    var streams: [Matrix] = []
+    for stream in weights.streams(of: layer) {
+      streams.append(try vectors(stream.modulation, for: inputs, on: device))
+    }
+    return LayerModulation(streams: streams)
+  }
+
+  private func vectors(
+    _ weight: WeightMatrix, for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    let result = try device.matrix(rows: inputs.rows, columns: weight.rows)
+    try device.multiply(inputs, by: weight, into: result)
+    return result
   }
 
   package var modulationReadsPrompts: Bool { false }

@@ -40,23 +40,10 @@ extension AuraFlowTransformer {
     try fill(state.tokens)
     let vectors = try device.matrix(rows: 1, columns: 6 * configuration.hiddenSize)
     try fill(vectors)
-    let modulation = LayerModulation(vectors, step: 0)
-    func stream(_ rows: Range<Int>, _ weights: AuraFlowWeights.Stream) -> AuraFlowState.Stream {
-      AuraFlowState.Stream(rows: rows, weights: weights, modulation: modulation)
-    }
-    let streams =
-      if let layer = weights.singleLayers.first {
-        [stream(layout.rows(of: 0), layer)]
-      } else {
-        weights.doubleLayers.prefix(1).flatMap { layer in
-          [
-            stream(layout.contextRows(of: 0), layer.context),
-            stream(layout.imageRows(of: 0), layer.image),
-          ]
-        }
-      }
-    guard !streams.isEmpty else { return }
+    let modulation = LayerModulation(streams: [vectors, vectors])
     let index = weights.singleLayers.isEmpty ? 0 : weights.doubleLayers.count
+    guard index < weights.layerCount else { return }
+    let streams = state.streams(of: 0, weights.streams(of: index), modulation, row: 0)
     try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
       try state.run(branch: 0, streams, on: device)
     }

@@ -117,21 +117,32 @@ package struct AuraFlowTransformer: Denoiser {
     let state: AuraFlowState
     let patches: LatentPatches
     let contexts: [Context]
-    let modulation: AuraFlowModulation
+    /// Of all steps; nil in a session of stages, each of which is given its vectors.
+    let modulation: AuraFlowModulation?
   }
 
   package func session(
     _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
-    let contexts = prepared.contexts.flatMap { Array(repeating: $0, count: pictures) }
+    try session(
+      of: prepared.contexts.flatMap { Array(repeating: $0, count: pictures) }, prepared.size,
+      prepared.modulation, feedForwardRows: AuraFlowState.feedForwardRows, on: device)
+  }
+
+  /// Allocates memory for some branches, one for each of the contexts.
+  func session(
+    of contexts: [Context], _ size: LatentSize, _ modulation: AuraFlowModulation?,
+    feedForwardRows: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Session {
     let patches = LatentPatches(
-      channels: configuration.latentChannels, height: prepared.size.height,
-      width: prepared.size.width, patchSize: configuration.patchSize)
+      channels: configuration.latentChannels, height: size.height, width: size.width,
+      patchSize: configuration.patchSize)
     let layout = TokenLayout(contexts: contexts.map(\.rows.rows), imageTokens: patches.count)
     return Session(
       state: try AuraFlowState(
-        layout, configuration, keyBiases: contexts.map(\.keyBias), on: device),
-      patches: patches, contexts: contexts, modulation: prepared.modulation)
+        layout, configuration, keyBiases: contexts.map(\.keyBias),
+        feedForwardRows: feedForwardRows, on: device),
+      patches: patches, contexts: contexts, modulation: modulation)
   }
 
   /// The velocities (noise minus image) of all branches at one step.
@@ -140,39 +151,24 @@ package struct AuraFlowTransformer: Denoiser {
   package func predict(
     _ latents: [Latents], _ session: Session, time step: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> [Latents] {
-    let (state, modulation) = (session.state, session.modulation)
-    try embed(latents, session, on: device)
-    func adapt(_ vectors: Matrix) -> LayerModulation { LayerModulation(vectors, step: step) }
-    for (index, layer) in weights.doubleLayers.enumerated() {
-      let vectors = modulation.doubleLayers[index]
+    guard let modulation = session.modulation else {
+      preconditionFailure("a session of stages has no steps")
+    }
+    let state = session.state
+    try writeTokens(latents, session, on: device)
+    for (index, vectors) in modulation.layers.enumerated() {
+      let layer = weights.streams(of: index)
       try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
         for branch in latents.indices {
-          let context = AuraFlowState.Stream(
-            rows: state.layout.contextRows(of: branch), weights: layer.context,
-            modulation: adapt(vectors.context))
-          let image = AuraFlowState.Stream(
-            rows: state.layout.imageRows(of: branch), weights: layer.image,
-            modulation: adapt(vectors.image))
-          try state.run(branch: branch, [context, image], on: device)
-        }
-      }
-    }
-    for (index, layer) in weights.singleLayers.enumerated() {
-      let vectors = adapt(modulation.singleLayers[index])
-      try device.holding(stepWeights, layer: weights.doubleLayers.count + index) {
-        () throws(ComputeError) in
-        for branch in latents.indices {
-          let tokens = AuraFlowState.Stream(
-            rows: state.layout.rows(of: branch), weights: layer, modulation: vectors)
-          try state.run(branch: branch, [tokens], on: device)
+          try state.run(
+            branch: branch, state.streams(of: branch, layer, vectors, row: step), on: device)
         }
       }
     }
     var velocities: [Latents] = []
     for branch in latents.indices {
-      let values = try project(
-        state.tokens.rows(state.layout.imageRows(of: branch)), session.patches,
-        modulation.final.rows(step..<step + 1), on: device)
+      let values = try readTokens(
+        of: branch, session, modulation.final.rows(step..<step + 1), on: device)
       velocities.append(latents[branch].with(values))
     }
     return velocities
@@ -180,7 +176,8 @@ package struct AuraFlowTransformer: Denoiser {
 
   // MARK: Into and out of tokens
 
-  private func embed(
+  /// Writes what enters the first layer: contexts, and latents with their positions.
+  func writeTokens(
     _ latents: [Latents], _ session: Session, on device: any ComputeDevice
   ) throws(ComputeError) {
     let (state, patches) = (session.state, session.patches)
@@ -214,12 +211,13 @@ package struct AuraFlowTransformer: Denoiser {
     }
   }
 
-  /// Latents from image tokens; `modulation` is `[1, 2 · hidden]`: shift, then scale.
-  private func project(
-    _ image: Matrix, _ patches: LatentPatches, _ modulation: Matrix,
-    on device: any ComputeDevice
+  /// The velocity, `[channels, height, width]`, from a branch's image tokens; `modulation` is
+  /// `[1, 2 · hidden]`: shift, then scale.
+  func readTokens(
+    of branch: Int, _ session: Session, _ modulation: Matrix, on device: any ComputeDevice
   ) throws(ComputeError) -> [Float] {
-    let hidden = configuration.hiddenSize
+    let (hidden, patches) = (configuration.hiddenSize, session.patches)
+    let image = session.state.tokens.rows(session.state.layout.imageRows(of: branch))
     let features = try device.matrix(rows: image.rows, columns: patches.featureCount)
     // No normalization precedes this one.
     let input = ProductInput.modulated(

@@ -93,6 +93,17 @@ struct AuraFlowWeights: Sendable {
   }
 }
 
+extension AuraFlowWeights {
+  /// Layers of both stacks.
+  var layerCount: Int { doubleLayers.count + singleLayers.count }
+
+  /// What tokens pass through in a layer of both stacks: context and image, or all of them.
+  func streams(of layer: Int) -> [Stream] {
+    guard layer < doubleLayers.count else { return [singleLayers[layer - doubleLayers.count]] }
+    return [doubleLayers[layer].context, doubleLayers[layer].image]
+  }
+}
+
 extension AuraFlowWeights.Stream {
   init(
     _ weights: any WeightSource, _ sizes: AuraFlowConfiguration, _ layer: String,

@@ -7,10 +7,8 @@ import Networks
 /// A quarter of the model's parameters make these few vectors; computing them once for all steps
 /// saves reading that quarter again at each step. The values are the same.
 struct FluxModulation: Sendable {
-  /// `[steps · prompts, 6 · hidden]` for each double layer.
-  let doubleLayers: [(image: Matrix, text: Matrix)]
-  /// `[steps · prompts, 3 · hidden]` for each single layer.
-  let singleLayers: [Matrix]
+  /// Of every layer, the double ones first; a row for each step and prompt.
+  let layers: [FluxTransformer.LayerModulation]
   /// `[steps · prompts, 2 · hidden]`: shift, then scale.
   let final: Matrix
 }
@@ -34,6 +32,14 @@ struct PartModulation {
 }
 
 extension FluxTransformer {
+  /// The vectors by which one layer adapts tokens, for some rows of `modulationInputs`.
+  package enum LayerModulation: Sendable {
+    /// `[rows, 6 · hidden]` each.
+    case double(text: Matrix, image: Matrix)
+    /// `[rows, 3 · hidden]`.
+    case single(Matrix)
+  }
+
   /// Evaluates the modulation of all layers for a list of times.
   ///
   /// - Parameters:
@@ -46,22 +52,48 @@ extension FluxTransformer {
   func modulation(
     times: [Float], guidance: Float, pooled: [Matrix], on device: any ComputeDevice
   ) throws(ComputeError) -> FluxModulation {
-    let vectors = try inputs(times: times, guidance: guidance, pooled: pooled, on: device)
-    func modulation(_ linear: FluxWeights.Linear) throws(ComputeError) -> Matrix {
-      let result = try device.matrix(rows: vectors.rows, columns: linear.weight.rows)
-      try device.multiply(ProductInput(vectors), by: [linear.product(into: result)])
-      return result
+    let inputs = try inputs(times: times, guidance: guidance, pooled: pooled, on: device)
+    var layers: [LayerModulation] = []
+    for layer in 0..<weights.layerCount {
+      layers.append(try vectors(of: layer, for: inputs, on: device))
     }
-    var doubleLayers: [(image: Matrix, text: Matrix)] = []
-    for layer in weights.doubleLayers {
-      doubleLayers.append(
-        (try modulation(layer.image.modulation), try modulation(layer.text.modulation)))
-    }
-    var singleLayers: [Matrix] = []
-    for layer in weights.singleLayers { singleLayers.append(try modulation(layer.modulation)) }
     return FluxModulation(
-      doubleLayers: doubleLayers, singleLayers: singleLayers,
-      final: try modulation(weights.finalModulation))
+      layers: layers, final: try vectors(weights.finalModulation, for: inputs, on: device))
+  }
+
+  package func modulation(
+    of layer: Int, for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> LayerModulation {
+    try vectors(of: layer, for: inputs, on: device)
+  }
+
+  package func finalModulation(
+    for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    try vectors(weights.finalModulation, for: inputs, on: device)
+  }
+
+  /// The modulation of a layer for each row of `inputs`.
+  private func vectors(
+    of layer: Int, for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> LayerModulation {
+    switch weights.layer(layer) {
+    case .double(let layer):
+      // Weights are read ahead in this order.
+      let image = try vectors(layer.image.modulation, for: inputs, on: device)
+      return .double(
+        text: try vectors(layer.text.modulation, for: inputs, on: device), image: image)
+    case .single(let layer):
+      return .single(try vectors(layer.modulation, for: inputs, on: device))
+    }
+  }
+
+  private func vectors(
+    _ linear: FluxWeights.Linear, for inputs: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) -> Matrix {
+    let result = try device.matrix(rows: inputs.rows, columns: linear.weight.rows)
+    try device.multiply(ProductInput(inputs), by: [linear.product(into: result)])
+    return result
   }
 
   package var modulationReadsPrompts: Bool { true }

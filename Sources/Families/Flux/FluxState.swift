@@ -11,12 +11,16 @@ struct FluxState: Sendable {
   /// Added to variances and mean squares.
   static let epsilon: Float = 1e-6
 
-  /// One stream of tokens of a branch in a double layer.
-  struct Stream {
-    /// Rows of the residual stream.
-    let rows: Range<Int>
-    let weights: FluxWeights.Stream
-    let attention, feedForward: PartModulation
+  /// What a layer consists of.
+  enum Part {
+    /// Queries, keys, values, and attention.
+    case attention
+    /// Attention's output projection.
+    case projection
+    /// Into the width of the feed-forward part.
+    case expansion
+    /// And back.
+    case contraction
   }
 
   let layout: TokenLayout
@@ -26,16 +30,25 @@ struct FluxState: Sendable {
   private let k: Matrix
   private let v: Matrix
   /// Attention's result before its output projection.
-  private let attended: Matrix
-  private let inner: Matrix
+  let attended: Matrix
+  /// Rows of the feed-forward part before their activation.
+  let inner: Matrix
   /// `[imageTokens, headDimension]`: the angles of the image tokens. Text has position 0.
   private let rotation: Matrix
   private let configuration: FluxConfiguration
 
   /// Allocates all activations.
+  ///
+  /// - Parameters:
+  ///   - layout: tokens of the branches.
+  ///   - configuration: sizes of the transformer.
+  ///   - rotation: `[imageTokens, headDimension]`: the angles of the image tokens.
+  ///   - feedForwardRows: rows that pass through the feed-forward part at once.
+  ///   - device: where to compute.
+  /// - Throws: `ComputeError` if memory runs out.
   init(
     _ layout: TokenLayout, _ configuration: FluxConfiguration, rotation: Matrix,
-    on device: any ComputeDevice
+    feedForwardRows: Int = Self.feedForwardRows, on device: any ComputeDevice
   ) throws(ComputeError) {
     let rows = layout.largestBranch
     let hidden = configuration.hiddenSize
@@ -48,120 +61,132 @@ struct FluxState: Sendable {
     v = try device.matrix(rows: rows, columns: hidden)
     attended = try device.matrix(rows: rows, columns: hidden)
     inner = try device.matrix(
-      rows: min(rows, Self.feedForwardRows), columns: configuration.feedForwardWidth)
+      rows: min(rows, feedForwardRows), columns: configuration.feedForwardWidth)
   }
 
   // MARK: Layers
 
-  /// Passes one branch through a double layer.
+  /// Passes one branch through one layer: text and image of a double layer, or all tokens as one
+  /// stream of a single layer.
   func run(
-    branch: Int, text: Stream, image: Stream, on device: any ComputeDevice
+    branch: Int, _ streams: [FluxStream], on device: any ComputeDevice
   ) throws(ComputeError) {
-    let first = layout.rows(of: branch).lowerBound
-    for stream in [text, image] {
-      try projectHeads(
-        of: stream.rows, first: first, stream.weights.qkv, stream.attention, on: device)
-    }
-    try attend(
-      branch: branch, text: stream(text.weights.norms), image: stream(image.weights.norms),
-      on: device)
-    for stream in [text, image] {
-      try project(stream, first: first, on: device)
-      try feedForward(stream, first: first, on: device)
+    try attend(branch: branch, streams, on: device)
+    for stream in streams {
+      try project(stream, on: device)
+      for start in stride(from: stream.rows.lowerBound, to: stream.rows.upperBound, by: inner.rows)
+      {
+        let tile = start..<min(stream.rows.upperBound, start + inner.rows)
+        // Both ways at once, while the tile is in the caches.
+        let wide = inner.rows(0..<tile.count)
+        try expand(tile, of: stream, into: wide, on: device)
+        try contract(tile, of: stream, wide, on: device)
+      }
     }
   }
 
-  /// Passes one branch through a single layer:
-  /// `tokens += gate · W [attention, GELU(feed-forward part)]`.
+  /// Runs some parts of a layer for the only branch, in a state whose feed-forward part has all
+  /// rows at once: what they leave lies in `tokens`, `attended` or `inner`.
   func run(
-    branch: Int, _ layer: FluxWeights.SingleLayer, _ modulation: PartModulation,
-    on device: any ComputeDevice
+    _ parts: [Part], _ streams: [FluxStream], on device: any ComputeDevice
   ) throws(ComputeError) {
-    let rows = layout.rows(of: branch)
-    try projectHeads(of: rows, first: rows.lowerBound, layer.input, modulation, on: device)
-    let norms = stream(layer.norms)
-    try attend(branch: branch, text: norms, image: norms, on: device)
-    let wide = 3 * configuration.hiddenSize..<layer.input.weight.rows
-    for start in stride(from: 0, to: rows.count, by: inner.rows) {
-      let tile = start..<min(rows.count, start + inner.rows)
-      let stored = tokens.rows(rows.lowerBound + start..<rows.lowerBound + tile.upperBound)
-      let (values, result) = (inner.rows(0..<tile.count), q.rows(tile))
-      try device.multiply(
-        modulated(stored, modulation), by: [layer.input.rows(wide, into: values)])
-      try device.multiply(
-        .joined(attended.rows(tile), .geluTanh, values), by: [layer.output.product(into: result)])
-      try device.add(GatedUpdate(result, gate: modulation.gate), to: stored)
+    for part in parts {
+      switch part {
+      case .attention: try attend(branch: 0, streams, on: device)
+      case .projection: for stream in streams { try project(stream, on: device) }
+      case .expansion:
+        for stream in streams {
+          try expand(stream.rows, of: stream, into: inner.rows(stream.rows), on: device)
+        }
+      case .contraction:
+        for stream in streams {
+          try contract(stream.rows, of: stream, inner.rows(stream.rows), on: device)
+        }
+      }
     }
   }
 
-  private func stream(_ norms: FluxWeights.HeadNorms) -> HeadPreparation.Normalization {
-    .init(
-      .rootMeanSquare, epsilon: Self.epsilon, queryWeight: norms.query, keyWeight: norms.key)
+  // MARK: Parts of a layer
+
+  /// Attention of a branch, text before image.
+  private func attend(
+    branch: Int, _ streams: [FluxStream], on device: any ComputeDevice
+  ) throws(ComputeError) {
+    for stream in streams { try projectHeads(of: stream, on: device) }
+    let context = layout.contexts[branch]
+    let rows = 0..<layout.rows(of: branch).count
+    let headDimension = configuration.headDimension
+    // In a single layer both are the only stream.
+    let norms = [streams[0], streams[streams.count - 1]].map { stream in
+      HeadPreparation.Normalization(
+        .rootMeanSquare, epsilon: Self.epsilon, queryWeight: stream.norms.query,
+        keyWeight: stream.norms.key)
+    }
+    try device.attend(
+      Attention(
+        q, k, v, sequences: [AttentionSequence(ranges: [rows])], headDimension: headDimension,
+        preparing: [
+          HeadPreparation(rows: 0..<context, norms[0]),
+          HeadPreparation(rows: context..<rows.upperBound, norms[1], rotation: rotation),
+        ], scale: 1 / Float(headDimension).squareRoot()), into: attended)
+  }
+
+  /// Queries, keys and values of a stream: the first rows of a layer.
+  private func projectHeads(
+    of stream: FluxStream, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    let hidden = configuration.hiddenSize
+    try device.multiply(
+      modulated(stored(stream.rows, of: stream), stream.attention),
+      by: [q, k, v].enumerated().map { index, target in
+        stream.heads.rows(index * hidden..<(index + 1) * hidden)
+          .product(into: target.rows(stream.rows))
+      })
+  }
+
+  /// `tokens += gate · (W attention)`, where attention has a projection of its own.
+  private func project(
+    _ stream: FluxStream, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    guard let projection = stream.projection else { return }
+    // Queries are not needed any more; their memory takes results.
+    let result = q.rows(stream.rows)
+    try device.multiply(
+      ProductInput(attended.rows(stream.rows)), by: [projection.product(into: result)])
+    try device.add(
+      GatedUpdate(result, gate: stream.attention.gate), to: stored(stream.rows, of: stream))
+  }
+
+  /// The wide rows of `MLP(modulated LN(tokens))` for some rows of a stream, before their
+  /// activation.
+  private func expand(
+    _ rows: Range<Int>, of stream: FluxStream, into wide: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    try device.multiply(
+      modulated(stored(rows, of: stream), stream.feedForward),
+      by: [stream.up.product(into: wide)])
+  }
+
+  /// `tokens += gate · W GELU(wide)` for some rows of a stream, or `gate · W [attention,
+  /// GELU(wide)]` where attention has no projection of its own.
+  private func contract(
+    _ rows: Range<Int>, of stream: FluxStream, _ wide: Matrix, on device: any ComputeDevice
+  ) throws(ComputeError) {
+    let result = q.rows(rows)
+    let input =
+      stream.projection == nil
+      ? ProductInput.joined(attended.rows(rows), .geluTanh, wide) : .activated(.geluTanh, wide)
+    try device.multiply(input, by: [stream.down.product(into: result)])
+    try device.add(
+      GatedUpdate(result, gate: stream.feedForward.gate), to: stored(rows, of: stream))
   }
 
   private func modulated(_ x: Matrix, _ modulation: PartModulation) -> ProductInput {
     .modulated(x, scale: modulation.scale, shift: modulation.shift, epsilon: Self.epsilon)
   }
 
-  /// Queries, keys and values of some tokens: the first rows of a layer. `first` is the branch's
-  /// first row.
-  private func projectHeads(
-    of stored: Range<Int>, first: Int, _ linear: FluxWeights.Linear, _ modulation: PartModulation,
-    on device: any ComputeDevice
-  ) throws(ComputeError) {
-    let rows = stored.lowerBound - first..<stored.upperBound - first
-    let hidden = configuration.hiddenSize
-    try device.multiply(
-      modulated(tokens.rows(stored), modulation),
-      by: [q, k, v].enumerated().map { index, target in
-        linear.rows(index * hidden..<(index + 1) * hidden, into: target.rows(rows))
-      })
-  }
-
-  /// Attention of a branch, text before image.
-  private func attend(
-    branch: Int, text: HeadPreparation.Normalization, image: HeadPreparation.Normalization,
-    on device: any ComputeDevice
-  ) throws(ComputeError) {
-    let context = layout.contexts[branch]
-    let rows = 0..<layout.rows(of: branch).count
-    let headDimension = configuration.headDimension
-    try device.attend(
-      Attention(
-        q, k, v, sequences: [AttentionSequence(ranges: [rows])], headDimension: headDimension,
-        preparing: [
-          HeadPreparation(rows: 0..<context, text),
-          HeadPreparation(rows: context..<rows.upperBound, image, rotation: rotation),
-        ], scale: 1 / Float(headDimension).squareRoot()), into: attended)
-  }
-
-  /// `tokens += gate · (W attention)`.
-  private func project(
-    _ stream: Stream, first: Int, on device: any ComputeDevice
-  ) throws(ComputeError) {
-    let rows = stream.rows.lowerBound - first..<stream.rows.upperBound - first
-    // Queries are not needed any more; their memory takes results.
-    let result = q.rows(rows)
-    try device.multiply(
-      ProductInput(attended.rows(rows)), by: [stream.weights.projection.product(into: result)])
-    try device.add(
-      GatedUpdate(result, gate: stream.attention.gate), to: tokens.rows(stream.rows))
-  }
-
-  /// `tokens += gate · MLP(modulated LN(tokens))`.
-  private func feedForward(
-    _ stream: Stream, first: Int, on device: any ComputeDevice
-  ) throws(ComputeError) {
-    for start in stride(from: stream.rows.lowerBound, to: stream.rows.upperBound, by: inner.rows) {
-      let tile = start..<min(stream.rows.upperBound, start + inner.rows)
-      let stored = tokens.rows(tile)
-      let values = inner.rows(0..<tile.count)
-      let result = q.rows(tile.lowerBound - first..<tile.upperBound - first)
-      try device.multiply(
-        modulated(stored, stream.feedForward), by: [stream.weights.up.product(into: values)])
-      try device.multiply(
-        .activated(.geluTanh, values), by: [stream.weights.down.product(into: result)])
-      try device.add(GatedUpdate(result, gate: stream.feedForward.gate), to: stored)
-    }
+  /// Rows of a stream in the residual stream.
+  private func stored(_ rows: Range<Int>, of stream: FluxStream) -> Matrix {
+    tokens.rows(stream.first + rows.lowerBound..<stream.first + rows.upperBound)
   }
 }

@@ -48,25 +48,19 @@ extension FluxTransformer {
     let state = try FluxState(layout, configuration, rotation: rotation, on: device)
     try device.copy(
       try filled(state.tokens.rows, state.tokens.columns), to: state.tokens)
+    guard weights.layerCount > 0 else { return }
     let hidden = configuration.hiddenSize
-    let vectors = try filled(1, 6 * hidden)
-    func part(_ index: Int) -> PartModulation {
-      PartModulation(vectors, row: 0, part: index, hidden: hidden)
+    let layer = weights.layer(0)
+    let modulation: LayerModulation
+    switch layer {
+    case .double:
+      let vectors = try filled(1, 6 * hidden)
+      modulation = .double(text: vectors, image: vectors)
+    case .single: modulation = .single(try filled(1, 3 * hidden))
     }
-    if let layer = weights.doubleLayers.first {
-      func stream(_ rows: Range<Int>, _ weights: FluxWeights.Stream) -> FluxState.Stream {
-        FluxState.Stream(
-          rows: rows, weights: weights, attention: part(0), feedForward: part(1))
-      }
-      try device.holding(stepWeights, layer: 0) { () throws(ComputeError) in
-        try state.run(
-          branch: 0, text: stream(layout.contextRows(of: 0), layer.text),
-          image: stream(layout.imageRows(of: 0), layer.image), on: device)
-      }
-    } else if let layer = weights.singleLayers.first {
-      try device.holding(stepWeights, layer: 0) { () throws(ComputeError) in
-        try state.run(branch: 0, layer, part(0), on: device)
-      }
+    let streams = FluxStream.streams(of: 0, in: layout, layer, modulation, row: 0)
+    try device.holding(stepWeights, layer: 0) { () throws(ComputeError) in
+      try state.run(branch: 0, streams, on: device)
     }
   }
 }

@@ -104,7 +104,10 @@ package struct FluxTransformer: Denoiser {
   package struct Session: Sendable {
     let state: FluxState
     let patches: LatentPatches
-    let prepared: Prepared
+    /// Of each prompt.
+    let contexts: [Context]
+    /// Of all steps; nil in a session of stages, each of which is given its vectors.
+    let modulation: FluxModulation?
     /// Pictures of each prompt.
     let pictures: Int
 
@@ -112,21 +115,38 @@ package struct FluxTransformer: Denoiser {
     func prompt(of branch: Int) -> Int { branch / pictures }
 
     /// The row of a branch's vectors at a step.
-    func row(of branch: Int, step: Int) -> Int {
-      step * prepared.contexts.count + prompt(of: branch)
-    }
+    func row(of branch: Int, step: Int) -> Int { step * contexts.count + prompt(of: branch) }
   }
 
   package func session(
     _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
-    let contexts = prepared.contexts.flatMap { Array(repeating: $0.rows.rows, count: pictures) }
-    let patches = patches(prepared.size)
+    try session(
+      prepared.contexts, prepared.size, prepared.modulation, prepared.rotation,
+      pictures: pictures, feedForwardRows: FluxState.feedForwardRows, on: device)
+  }
+
+  /// Allocates memory for one branch.
+  func stageMemory(
+    _ prompt: Context, _ size: LatentSize, on device: any ComputeDevice
+  ) throws(ComputeError) -> Session {
+    try session(
+      [prompt], size, nil, try rotation(patches(size), on: device), pictures: 1,
+      feedForwardRows: .max, on: device)
+  }
+
+  private func session(
+    _ contexts: [Context], _ size: LatentSize, _ modulation: FluxModulation?, _ rotation: Matrix,
+    pictures: Int, feedForwardRows: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Session {
+    let patches = patches(size)
+    let layout = TokenLayout(
+      contexts: contexts.flatMap { Array(repeating: $0.rows.rows, count: pictures) },
+      imageTokens: patches.count)
     return Session(
       state: try FluxState(
-        TokenLayout(contexts: contexts, imageTokens: patches.count), configuration,
-        rotation: prepared.rotation, on: device),
-      patches: patches, prepared: prepared, pictures: pictures)
+        layout, configuration, rotation: rotation, feedForwardRows: feedForwardRows, on: device),
+      patches: patches, contexts: contexts, modulation: modulation, pictures: pictures)
   }
 
   /// The velocities (noise minus image) of all branches at one step.
@@ -135,63 +155,29 @@ package struct FluxTransformer: Denoiser {
   package func predict(
     _ latents: [Latents], _ session: Session, time step: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> [Latents] {
-    try embed(latents, session, on: device)
-    try runDoubleLayers(session, step: step, branches: latents.indices, on: device)
-    try runSingleLayers(session, step: step, branches: latents.indices, on: device)
+    guard let modulation = session.modulation else {
+      preconditionFailure("a session of stages has no steps")
+    }
+    let state = session.state
+    try writeTokens(latents, session, on: device)
+    for (index, vectors) in modulation.layers.enumerated() {
+      let layer = weights.layer(index)
+      try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
+        for branch in latents.indices {
+          let streams = FluxStream.streams(
+            of: branch, in: state.layout, layer, vectors, row: session.row(of: branch, step: step))
+          try state.run(branch: branch, streams, on: device)
+        }
+      }
+    }
     var velocities: [Latents] = []
     for branch in latents.indices {
-      velocities.append(
-        latents[branch].with(try project(branch, session, step: step, on: device)))
+      let row = session.row(of: branch, step: step)
+      let values = try readTokens(
+        of: branch, session, modulation.final.rows(row..<row + 1), on: device)
+      velocities.append(latents[branch].with(values))
     }
     return velocities
-  }
-
-  // MARK: Layers
-
-  private func runDoubleLayers(
-    _ session: Session, step: Int, branches: Range<Int>, on device: any ComputeDevice
-  ) throws(ComputeError) {
-    let (state, modulation) = (session.state, session.prepared.modulation)
-    for (index, layer) in weights.doubleLayers.enumerated() {
-      let vectors = modulation.doubleLayers[index]
-      try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
-        for branch in branches {
-          let row = session.row(of: branch, step: step)
-          func stream(
-            _ rows: Range<Int>, _ weights: FluxWeights.Stream, _ vectors: Matrix
-          ) -> FluxState.Stream {
-            FluxState.Stream(
-              rows: rows, weights: weights, attention: part(vectors, row: row),
-              feedForward: part(vectors, row: row, 1))
-          }
-          try state.run(
-            branch: branch,
-            text: stream(state.layout.contextRows(of: branch), layer.text, vectors.text),
-            image: stream(state.layout.imageRows(of: branch), layer.image, vectors.image),
-            on: device)
-        }
-      }
-    }
-  }
-
-  private func runSingleLayers(
-    _ session: Session, step: Int, branches: Range<Int>, on device: any ComputeDevice
-  ) throws(ComputeError) {
-    for (index, layer) in weights.singleLayers.enumerated() {
-      let vectors = session.prepared.modulation.singleLayers[index]
-      try device.holding(stepWeights, layer: weights.doubleLayers.count + index) {
-        () throws(ComputeError) in
-        for branch in branches {
-          try session.state.run(
-            branch: branch, layer, part(vectors, row: session.row(of: branch, step: step)),
-            on: device)
-        }
-      }
-    }
-  }
-
-  private func part(_ vectors: Matrix, row: Int, _ part: Int = 0) -> PartModulation {
-    PartModulation(vectors, row: row, part: part, hidden: configuration.hiddenSize)
   }
 
   // MARK: Into and out of tokens
@@ -202,7 +188,8 @@ package struct FluxTransformer: Denoiser {
       patchSize: FluxConfiguration.patchSize)
   }
 
-  private func embed(
+  /// Writes what enters the first layer: contexts, and latents.
+  func writeTokens(
     _ latents: [Latents], _ session: Session, on device: any ComputeDevice
   ) throws(ComputeError) {
     let (state, patches) = (session.state, session.patches)
@@ -216,7 +203,7 @@ package struct FluxTransformer: Denoiser {
           weights.imageInput.product(into: state.tokens.rows(state.layout.imageRows(of: branch)))
         ])
       try device.copy(
-        session.prepared.contexts[session.prompt(of: branch)].rows,
+        session.contexts[session.prompt(of: branch)].rows,
         to: state.tokens.rows(state.layout.contextRows(of: branch)))
     }
   }
@@ -255,18 +242,17 @@ package struct FluxTransformer: Denoiser {
   /// Base of the rotary embedding's wave lengths.
   private static let rotaryBase = 10_000.0
 
-  /// Latents from a branch's image tokens.
-  private func project(
-    _ branch: Int, _ session: Session, step: Int, on device: any ComputeDevice
+  /// The velocity, `[channels, height, width]`, from a branch's image tokens; `modulation` is
+  /// `[1, 2 · hidden]`: shift, then scale.
+  func readTokens(
+    of branch: Int, _ session: Session, _ modulation: Matrix, on device: any ComputeDevice
   ) throws(ComputeError) -> [Float] {
     let (hidden, patches) = (configuration.hiddenSize, session.patches)
-    let row = session.row(of: branch, step: step)
-    let vectors = session.prepared.modulation.final.rows(row..<row + 1)
     let image = session.state.tokens.rows(session.state.layout.imageRows(of: branch))
     let features = try device.matrix(rows: image.rows, columns: patches.featureCount)
     let input = ProductInput.modulated(
-      image, scale: vectors.columns(hidden..<2 * hidden), shift: vectors.columns(0..<hidden),
-      epsilon: FluxState.epsilon)
+      image, scale: modulation.columns(hidden..<2 * hidden),
+      shift: modulation.columns(0..<hidden), epsilon: FluxState.epsilon)
     try device.multiply(input, by: [weights.output.product(into: features)])
     return patches.latents(of: try device.read(features), .channelFirst)
   }

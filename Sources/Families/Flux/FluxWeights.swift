@@ -12,8 +12,8 @@ struct FluxWeights: Sendable {
     let bias: [Float]
 
     /// Some of its outputs.
-    func rows(_ range: Range<Int>, into result: Matrix) -> Product {
-      Product(weight.rows(range), bias: Array(bias[range]), into: result)
+    func rows(_ range: Range<Int>) -> Linear {
+      Linear(weight: weight.rows(range), bias: Array(bias[range]))
     }
 
     /// All of its outputs.
@@ -41,6 +41,9 @@ struct FluxWeights: Sendable {
     let projection: Linear
     /// `[feedForward, hidden]` and back.
     let up, down: Linear
+
+    /// What each step reads, in the order of use.
+    var stepWeights: [WeightMatrix] { [qkv, projection, up, down].map(\.weight) }
   }
 
   struct DoubleLayer: Sendable {
@@ -49,8 +52,7 @@ struct FluxWeights: Sendable {
     /// What each step reads, in the order of use: attention needs both streams.
     var stepWeights: [WeightMatrix] {
       let streams = [text, image]
-      return streams.map(\.qkv.weight)
-        + streams.flatMap { [$0.projection.weight, $0.up.weight, $0.down.weight] }
+      return streams.map(\.qkv.weight) + streams.flatMap { $0.stepWeights.dropFirst() }
     }
   }
 
@@ -65,6 +67,12 @@ struct FluxWeights: Sendable {
 
     /// What each step reads, in the order of use.
     var stepWeights: [WeightMatrix] { [input.weight, output.weight] }
+  }
+
+  /// A layer of either kind.
+  enum Layer: Sendable {
+    case double(DoubleLayer)
+    case single(SingleLayer)
   }
 
   let imageInput: Linear
@@ -117,6 +125,17 @@ struct FluxWeights: Sendable {
     finalModulation = try linear("final_layer.adaLN_modulation.1", 2 * hidden, hidden)
     output = try linear("final_layer.linear", sizes.featureCount, hidden)
     try weights.expectNothingElse()
+  }
+}
+
+extension FluxWeights {
+  /// Layers of both stacks.
+  var layerCount: Int { doubleLayers.count + singleLayers.count }
+
+  /// A layer of both stacks.
+  func layer(_ index: Int) -> Layer {
+    index < doubleLayers.count
+      ? .double(doubleLayers[index]) : .single(singleLayers[index - doubleLayers.count])
   }
 }
 
