@@ -22,7 +22,7 @@ struct FluxMemoryTests {
     var held = 0
     for (side, options) in [
       (64, ["--memory", "max"]), (256, ["--memory", "max"]), (128, ["--memory", "52MiB"]),
-      (128, ["--memory", "48MiB"]), (256, ["--memory", "56MiB"]),
+      (128, ["--memory", "48MiB"]), (256, ["--memory", "58MiB"]),
       (128, ["--memory", "max", "--guidance-scale", "2"]),
       (128, ["--memory", "60MiB", "--guidance-scale", "2", "--max-sequence-length", "512"]),
       (128, ["--memory", "max", "--num-images", "3"]),
