@@ -1,3 +1,4 @@
+import BlockFormats
 import Checkpoints
 import Compute
 import ComputeCPU
@@ -61,7 +62,8 @@ package struct ModulationInputs: Sendable {
     guard
       let inputs = LinearInputs(
         rows: rows, columns: columns,
-        damping: readsPrompts ? Self.damping.sampled : Self.damping.known)
+        damping: readsPrompts ? Self.damping.sampled : Self.damping.known,
+        on: ThreadPool(threadCount: pipeline.threadCount))
     else { return nil }
     self.inputs = inputs
   }
@@ -90,7 +92,7 @@ package struct ModulationInputs: Sendable {
     let found = try evaluate(denoiser)
     guard
       let inputs = LinearInputs(
-        rows: try device.read(found), columns: found.columns, damping: Self.damping.known)
+        rows: try device.read(found), columns: found.columns, damping: Self.damping.known, on: pool)
     else { return nil }
     self.inputs = inputs
   }
@@ -98,6 +100,19 @@ package struct ModulationInputs: Sendable {
   /// What enters a tensor by our name; nil for other tensors.
   package func inputs(of name: String, columns: Int) -> LinearInputs? {
     names.contains(name) && columns == inputs.columns ? inputs : nil
+  }
+}
+
+extension RoundingErrors {
+  /// Errors of matrices of which the modulation is rounded for what enters it.
+  package init(
+    importance: ImportanceMatrix?, modulation: ModulationInputs?,
+    known: [String: [ElementType: Double]] = [:], quality: QuantizationQuality,
+    on pool: ThreadPool
+  ) {
+    self.init(
+      importance: importance, inputs: { modulation?.inputs(of: $0, columns: $1) }, known: known,
+      quality: quality, on: pool)
   }
 }
 

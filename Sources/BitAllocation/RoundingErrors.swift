@@ -38,22 +38,28 @@ package struct RoundingErrors: Sendable {
   private static let sampledRows = 48
 
   private let importance: ImportanceMatrix?
-  private let inputs: ModulationInputs?
+  private let inputs: @Sendable (_ name: String, _ columns: Int) -> LinearInputs?
+  /// What was found out before, by our names and types.
+  private let known: [String: [ElementType: Double]]
   private let quality: QuantizationQuality
   private let pool: ThreadPool
-  private let quantizers = FeedbackQuantizers()
 
   /// - Parameters:
   ///   - importance: how much columns matter.
-  ///   - inputs: what enters the modulation, which is rounded for it.
+  ///   - inputs: what enters a matrix of a name and number of columns, where that is known: it is
+  ///     rounded for it.
+  ///   - known: errors that were found out before, by our names and types.
   ///   - quality: how long to search for scales.
   ///   - pool: threads to work on; cancelling it ends the work.
   package init(
-    importance: ImportanceMatrix?, inputs: ModulationInputs?, quality: QuantizationQuality,
+    importance: ImportanceMatrix?,
+    inputs: @escaping @Sendable (_ name: String, _ columns: Int) -> LinearInputs?,
+    known: [String: [ElementType: Double]] = [:], quality: QuantizationQuality,
     on pool: ThreadPool
   ) {
     self.importance = importance
     self.inputs = inputs
+    self.known = known
     self.quality = quality
     self.pool = pool
   }
@@ -75,14 +81,15 @@ package struct RoundingErrors: Sendable {
   package func errors(
     of tensor: ConversionPlan.Tensor, as types: [ElementType]
   ) throws -> [Double] {
+    if let known = known[tensor.source.name] {
+      return types.map { $0 == tensor.source.copiedType ? 0 : known[$0] ?? .infinity }
+    }
     let (rows, columns) = (tensor.shape[0], tensor.shape[1])
     let count = min(rows, Self.sampledRows)
     let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
-    let inputs = inputs?.inputs(of: tensor.source.name, columns: columns)
+    let inputs = inputs(tensor.source.name, columns)
     let weights = try importance?.importance(of: tensor.source.name, columns: columns)
-    let feedback = try types.map { type in
-      try inputs.flatMap { try quantizers.quantizer(to: type, for: $0) }
-    }
+    let feedback = try types.map { type in try inputs.flatMap { try $0.quantizer(to: type) } }
     let errors = Mutex([Double](repeating: 0, count: types.count))
     let stored = tensor.source.copiedType
     let scratchCount = feedback.map { $0?.scratchFloats ?? 0 }.max() ?? 0

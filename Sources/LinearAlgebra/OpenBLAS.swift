@@ -16,10 +16,10 @@ package struct OpenBLAS: Sendable {
       UnsafePointer<Float>?, blasint, UnsafePointer<Float>?, blasint, Float,
       UnsafeMutablePointer<Float>?, blasint
     ) -> Void
-  package typealias SingleSelfProduct =
+  package typealias SingleTriangularSolve =
     @convention(c) (
-      CBLAS_ORDER, CBLAS_UPLO, CBLAS_TRANSPOSE, blasint, blasint, Float, UnsafePointer<Float>?,
-      blasint, Float, UnsafeMutablePointer<Float>?, blasint
+      CBLAS_ORDER, CBLAS_SIDE, CBLAS_UPLO, CBLAS_TRANSPOSE, CBLAS_DIAG, blasint, blasint, Float,
+      UnsafePointer<Float>?, blasint, UnsafeMutablePointer<Float>?, blasint
     ) -> Void
   package typealias SingleFactorization =
     @convention(c) (
@@ -46,8 +46,8 @@ package struct OpenBLAS: Sendable {
 
   /// `cblas_sgemm`.
   package let multiply: SingleProduct
-  /// `cblas_ssyrk`.
-  package let multiplyBySelf: SingleSelfProduct
+  /// `cblas_strsm`.
+  package let solveTriangle: SingleTriangularSolve
   /// LAPACK's `spotrf`, in Fortran's convention.
   package let factor: SingleFactorization
   /// `openblas_set_num_threads`.
@@ -66,7 +66,7 @@ package struct OpenBLAS: Sendable {
     guard fits,
       let library = dlopen("libopenblas.so.0", RTLD_NOW),
       let multiply = dlsym(library, "cblas_sgemm"),
-      let multiplyBySelf = dlsym(library, "cblas_ssyrk"),
+      let solveTriangle = dlsym(library, "cblas_strsm"),
       let factor = dlsym(library, "spotrf_"),
       let setThreadCount = dlsym(library, "openblas_set_num_threads")
     else { return nil }
@@ -79,7 +79,7 @@ package struct OpenBLAS: Sendable {
     return OpenBLAS(
       setOpenMPThreadCount: openMP.map { unsafeBitCast($0, to: CountSetter.self) },
       multiply: unsafeBitCast(multiply, to: SingleProduct.self),
-      multiplyBySelf: unsafeBitCast(multiplyBySelf, to: SingleSelfProduct.self),
+      solveTriangle: unsafeBitCast(solveTriangle, to: SingleTriangularSolve.self),
       factor: unsafeBitCast(factor, to: SingleFactorization.self),
       setThreadCount: unsafeBitCast(setThreadCount, to: CountSetter.self))
   }()

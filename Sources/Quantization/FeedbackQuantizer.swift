@@ -10,7 +10,7 @@ import Machine
 /// the errors of a row and H the second moments of the inputs.
 ///
 /// This is the method of GPTQ (Frantar et al. 2023, arXiv 2210.17323) on the grids of ggml's
-/// formats. Blocks, and in super-blocks their groups, are rounded in falling order of their inputs'
+/// formats. Super-blocks and the groups in them are rounded in falling order of their inputs'
 /// squares; scales are searched for the values that are wanted when their turn comes, with weights
 /// that count what later columns cannot make up for. Two sweeps of coordinate descent over the
 /// codes follow: where few directions have nearly all of the inputs' energy, as in modulations,
@@ -19,16 +19,22 @@ import Machine
 /// Bytes do not depend on which rows are quantized together.
 package struct FeedbackQuantizer: Sendable {
   /// What rows become.
-  package private(set) var type: ElementType
-  /// The moments in the order of rounding.
-  package let moments: FactoredMoments
-  /// H of the columns of each panel, `[panels, 256, 256]`.
-  private let panelMoments: FloatBuffer
-  /// The place of each group in its super-block, or of each block in its row, in that order.
+  package let type: ElementType
+  private let moments: FeedbackMoments
+  private let targets: RoundingTargets?
+  /// The place of each group in its super-block, or of each block in its row, in the order of
+  /// rounding.
   private let groups: [Int32]
   private let groupWidth: Int
   private let kernels: KernelSet
-  private let library: OpenBLAS
+
+  private var library: OpenBLAS { moments.library }
+  private var factored: FactoredMoments { moments.factored }
+  private var factor: UpperPanels { moments.factored.factor }
+  /// What was added to the diagonal of the moments, relative to its mean.
+  package var damping: Double { moments.damping }
+  /// Columns of a row.
+  package var columns: Int { moments.columns }
 
   /// Rows that are quantized together.
   package static let tileRows = 64
@@ -50,57 +56,30 @@ package struct FeedbackQuantizer: Sendable {
   ///
   /// - Parameters:
   ///   - type: what rows become.
-  ///   - moments: of the inputs; finite.
-  ///   - damping: what to add to their diagonal, relative to its mean.
-  ///   - library: what to compute with.
+  ///   - moments: of what enters the layer, in an order that suits the type.
+  ///   - targets: what rows become before; nil where they stay.
   ///   - kernels: of a CPU that this one is.
-  /// - Throws: `ComputeError.outOfMemory`.
   package init?(
-    type: ElementType, moments: SecondMoments, damping: Double, _ library: OpenBLAS,
+    type: ElementType, _ moments: FeedbackMoments, _ targets: RoundingTargets? = nil,
     kernels: KernelSet = KernelSelection.current
-  ) throws(ComputeError) {
+  ) {
     guard type.isConversionTarget, let width = type.codeLayout?.groupWidth,
       moments.columns % type.elementsPerBlock == 0
     else { return nil }
     self.type = type
-    self.library = library
     self.kernels = kernels
-    let order = RoundingOrder(moments.diagonal, block: type.elementsPerBlock, group: width)
+    self.moments = moments
+    self.targets = targets
     groupWidth = width
-    groups = order.groups
-    self.moments = try FactoredMoments(
-      moments, order: order.columns, damping: damping, library)
-    panelMoments = try Self.panelMoments(self.moments, library)
-  }
-
-  /// H of each panel's columns: R Rᵀ of its rows, of which nothing stands before its columns.
-  private static func panelMoments(
-    _ moments: FactoredMoments, _ library: OpenBLAS
-  ) throws(ComputeError) -> FloatBuffer {
-    let (n, side) = (moments.columns, PanelToRound.maximumColumns)
-    let result = try FloatBuffer(count: (n + side - 1) / side * side * side)
-    for first in stride(from: 0, to: n, by: side) {
-      let columns = blasint(min(side, n - first))
-      let rows = moments.factor + first * (n + 1)
-      library.multiply(
-        CblasRowMajor, CblasNoTrans, CblasTrans, columns, columns, blasint(n - first), 1, rows,
-        blasint(n), rows, blasint(n), 0, result.pointer + first * side, blasint(side))
+    let block = type.elementsPerBlock
+    groups = stride(from: 0, to: moments.columns, by: width).map {
+      let column = Int(moments.factored.order[$0])
+      return Int32(block == width ? column / block : column % block / width)
     }
-    return result
-  }
-
-  /// The same for another type whose columns are rounded in the same order; nil for others.
-  package func sharing(_ type: ElementType) -> FeedbackQuantizer? {
-    guard type.isConversionTarget, type.elementsPerBlock == self.type.elementsPerBlock,
-      type.codeLayout?.groupWidth == groupWidth
-    else { return nil }
-    var other = self
-    other.type = type
-    return other
   }
 
   /// Floats of scratch memory for a tile.
-  package var scratchFloats: Int { Scratch.floats(moments.columns) }
+  package var scratchFloats: Int { Scratch.floats(columns) }
 
   /// Where a tile's memory lies.
   private struct Scratch {
@@ -143,119 +122,133 @@ package struct FeedbackQuantizer: Sendable {
   ///
   /// - Parameters:
   ///   - values: `[rows, columns]`, at most `tileRows`.
+  ///   - first: the layer's row that comes first.
   ///   - rows: how many.
   ///   - scratch: `scratchFloats` floats.
   ///   - blocks: receives the rows' blocks, one after the other.
   ///   - measuresEnergy: whether to add up what the rows' products are.
   /// - Returns: what the rows lost.
   package func quantize(
-    _ values: UnsafePointer<Float>, rows: Int, scratch: UnsafeMutablePointer<Float>,
-    into blocks: UnsafeMutableRawPointer, measuresEnergy: Bool = false
+    _ values: UnsafePointer<Float>, first: Int = 0, rows: Int,
+    scratch: UnsafeMutablePointer<Float>, into blocks: UnsafeMutableRawPointer,
+    measuresEnergy: Bool = false
   ) -> Loss {
     precondition(rows <= Self.tileRows, "more rows than a tile has")
     library.useOneThread()
-    let memory = Scratch(scratch, columns: moments.columns)
+    let memory = Scratch(scratch, columns: columns)
     load(values, rows: rows, into: memory.values)
+    moveToTarget(values, first: first, rows: rows, memory)
     var loss = Loss()
     if measuresEnergy {
       multiplyByFactor(memory.values, into: memory.residuals)
       loss.energy = squares(memory.residuals, rows: rows)
     }
-    for panel in panels {
-      gatherErrors(before: panel.lowerBound, panel.count, memory)
+    for panel in panels.indices {
+      gatherErrors(before: panel, memory)
       forEachPanel(panel, rows: rows, memory, blocks) { kernels.panels.round($0) }
     }
     for _ in 0..<Self.sweeps {
-      for panel in panels { descend(panel, rows: rows, memory, blocks) }
+      for panel in panels.indices { descend(panel, rows: rows, memory, blocks) }
     }
-    for panel in panels {
+    for panel in panels.indices {
       forEachPanel(panel, rows: rows, memory, blocks) { kernels.panels.pack($0) }
     }
     loss.error = squares(memory.residuals, rows: rows)
     return loss
   }
 
-  /// The columns of each panel.
-  private var panels: [Range<Int>] {
-    stride(from: 0, to: moments.columns, by: PanelToRound.maximumColumns).map {
-      $0..<min(moments.columns, $0 + PanelToRound.maximumColumns)
-    }
-  }
+  private var panels: [Range<Int>] { factor.panels }
 
   /// The rows' values as columns, in the order of rounding. Rows that are not there are zeros.
   private func load(
     _ values: UnsafePointer<Float>, rows: Int, into target: UnsafeMutablePointer<Float>
   ) {
-    let (n, tile) = (moments.columns, Self.tileRows)
+    let (n, tile) = (columns, Self.tileRows)
     if rows < tile { target.update(repeating: 0, count: n * tile) }
-    for (place, column) in moments.order.enumerated() {
+    for (place, column) in factored.order.enumerated() {
       let source = values + Int(column)
       for row in 0..<rows { target[place * tile + row] = source[row * n] }
     }
   }
 
+  /// Adds W D H⁻¹ to the rows' columns.
+  private func moveToTarget(
+    _ values: UnsafePointer<Float>, first: Int, rows: Int, _ memory: Scratch
+  ) {
+    guard let targets else { return }
+    let (shift, tile) = (memory.errors, Self.tileRows)
+    targets.multiply(values, first: first, count: rows, into: shift, width: tile)
+    factored.solve(shift, count: tile)
+    for index in 0..<columns * tile { memory.values[index] += shift[index] }
+  }
+
   /// Σ e_j R_jk of the columns before a panel.
-  private func gatherErrors(before first: Int, _ columns: Int, _ memory: Scratch) {
-    let (n, tile) = (blasint(moments.columns), blasint(Self.tileRows))
-    guard first > 0 else {
-      memory.pull.update(repeating: 0, count: columns * Self.tileRows)
-      return
+  private func gatherErrors(before panel: Int, _ memory: Scratch) {
+    let (range, tile) = (panels[panel], blasint(Self.tileRows))
+    guard panel > 0 else {
+      return memory.pull.update(repeating: 0, count: range.count * Self.tileRows)
     }
     library.multiply(
-      CblasRowMajor, CblasTrans, CblasNoTrans, blasint(columns), tile, blasint(first), 1,
-      moments.factor + first, n, memory.errors, tile, 0, memory.pull, tile)
+      CblasRowMajor, CblasTrans, CblasNoTrans, blasint(range.count), tile,
+      blasint(range.lowerBound), 1, factor.panel(panel), blasint(range.count), memory.errors, tile,
+      0, memory.pull, tile)
   }
 
   /// Lets a panel's codes descend, and takes what they changed out of the residuals.
   private func descend(
-    _ panel: Range<Int>, rows: Int, _ memory: Scratch, _ blocks: UnsafeMutableRawPointer
+    _ panel: Int, rows: Int, _ memory: Scratch, _ blocks: UnsafeMutableRawPointer
   ) {
-    let (n, tile, first) = (moments.columns, Self.tileRows, panel.lowerBound)
-    let (columns, rest) = (blasint(panel.count), blasint(n - first))
-    let factor = moments.factor + first * (n + 1)
-    let residuals = memory.residuals + first * tile
-    library.multiply(
-      CblasRowMajor, CblasNoTrans, CblasNoTrans, columns, blasint(tile), rest, 1, factor,
-      blasint(n), residuals, blasint(tile), 0, memory.pull, blasint(tile))
-    let moments = panelMoments.pointer + first * PanelToRound.maximumColumns
+    let (tile, columns) = (blasint(Self.tileRows), blasint(panels[panel].count))
+    func forEachBlock(_ body: (_ block: Int, _ width: blasint, _ residuals: Int) -> Void) {
+      for later in panel..<panels.count {
+        body(later, blasint(panels[later].count), panels[later].lowerBound * Self.tileRows)
+      }
+    }
+    forEachBlock { later, width, place in
+      library.multiply(
+        CblasRowMajor, CblasNoTrans, CblasNoTrans, columns, tile, width, 1,
+        factor.block(panel, later), width, memory.residuals + place, tile, later == panel ? 0 : 1,
+        memory.pull, tile)
+    }
     forEachPanel(panel, rows: rows, memory, blocks) { arguments in
-      arguments.pointee.matrix = UnsafePointer(moments)
-      arguments.pointee.matrixStride = PanelToRound.maximumColumns
+      arguments.pointee.matrix = moments.moments(ofPanel: panel)
+      arguments.pointee.matrixStride = UpperPanels.width
       kernels.panels.descend(arguments)
     }
-    library.multiply(
-      CblasRowMajor, CblasTrans, CblasNoTrans, rest, blasint(tile), columns, -1, factor,
-      blasint(n), memory.errors + first * tile, blasint(tile), 1, residuals, blasint(tile))
+    let errors = memory.errors + panels[panel].lowerBound * Self.tileRows
+    forEachBlock { later, width, place in
+      library.multiply(
+        CblasRowMajor, CblasTrans, CblasNoTrans, width, tile, columns, -1,
+        factor.block(panel, later), width, errors, tile, 1, memory.residuals + place, tile)
+    }
   }
 
   /// Calls a kernel for eight rows of a panel after the other.
   private func forEachPanel(
-    _ columns: Range<Int>, rows: Int, _ memory: Scratch, _ blocks: UnsafeMutableRawPointer,
+    _ panel: Int, rows: Int, _ memory: Scratch, _ blocks: UnsafeMutableRawPointer,
     _ body: (UnsafeMutablePointer<PanelToRound>) -> Void
   ) {
-    let (n, tile, first) = (moments.columns, Self.tileRows, columns.lowerBound)
-    let rowBytes = n / type.elementsPerBlock * type.bytesPerBlock
+    let (width, tile, first) = (panels[panel].count, Self.tileRows, panels[panel].lowerBound)
+    let rowBytes = columns / type.elementsPerBlock * type.bytesPerBlock
     // A super-block has a place in its row; blocks of 32 have their own.
     let isSuper = type.elementsPerBlock > 32
-    let block = isSuper ? Int(moments.order[first]) / type.elementsPerBlock : 0
+    let block = isSuper ? Int(factored.order[first]) / type.elementsPerBlock : 0
     withArrays { groups, importance, inverseDiagonal in
       for row in stride(from: 0, to: rows, by: PanelToRound.lanes) {
-        let piece =
-          first / PanelToRound.maximumColumns * (tile / PanelToRound.lanes)
-          + row / PanelToRound.lanes
-        var panel = PanelToRound(
-          type: type, rows: min(PanelToRound.lanes, rows - row), columns: columns.count,
+        let piece = panel * (tile / PanelToRound.lanes) + row / PanelToRound.lanes
+        var arguments = PanelToRound(
+          type: type, rows: min(PanelToRound.lanes, rows - row), columns: width,
           values: memory.values + first * tile + row, pull: memory.pull + row,
           errors: memory.errors + first * tile + row,
           residuals: memory.residuals + first * tile + row, stride: tile,
-          matrix: moments.factor + first * (n + 1), matrixStride: n,
+          matrix: factor.block(panel, panel), matrixStride: width,
           inverseDiagonal: inverseDiagonal + first, importance: importance + first,
           groups: groups + first / groupWidth,
           codes: memory.codes + piece * 8 * PanelToRound.maximumColumns,
           record: memory.records + piece * PanelToRound.recordFloats,
           blocks: blocks + row * rowBytes + block * type.bytesPerBlock, rowBytes: rowBytes,
           scratch: memory.work)
-        body(&panel)
+        body(&arguments)
       }
     }
   }
@@ -264,8 +257,8 @@ package struct FeedbackQuantizer: Sendable {
     _ body: (UnsafePointer<Int32>, UnsafePointer<Float>, UnsafePointer<Float>) -> Void
   ) {
     groups.withUnsafeBufferPointer { groups in
-      moments.importance.withUnsafeBufferPointer { importance in
-        moments.inverseDiagonal.withUnsafeBufferPointer { inverse in
+      factored.importance.withUnsafeBufferPointer { importance in
+        factored.inverseDiagonal.withUnsafeBufferPointer { inverse in
           if let groups = groups.baseAddress, let importance = importance.baseAddress,
             let inverse = inverse.baseAddress
           {
@@ -282,48 +275,22 @@ package struct FeedbackQuantizer: Sendable {
   private func multiplyByFactor(
     _ x: UnsafePointer<Float>, into target: UnsafeMutablePointer<Float>
   ) {
-    let (n, tile) = (moments.columns, blasint(Self.tileRows))
-    for panel in panels {
+    let tile = blasint(Self.tileRows)
+    for (panel, range) in panels.enumerated() {
       library.multiply(
-        CblasRowMajor, CblasTrans, CblasNoTrans, blasint(panel.count), tile,
-        blasint(panel.upperBound), 1, moments.factor + panel.lowerBound, blasint(n), x, tile, 0,
-        target + panel.lowerBound * Self.tileRows, tile)
+        CblasRowMajor, CblasTrans, CblasNoTrans, blasint(range.count), tile,
+        blasint(range.upperBound), 1, factor.panel(panel), blasint(range.count), x, tile, 0,
+        target + range.lowerBound * Self.tileRows, tile)
     }
   }
 
   /// The sum of squares of some rows.
   private func squares(_ x: UnsafePointer<Float>, rows: Int) -> Double {
     var sum = 0.0
-    for column in 0..<moments.columns {
+    for column in 0..<columns {
       let values = x + column * Self.tileRows
       for row in 0..<rows { sum += Double(values[row]) * Double(values[row]) }
     }
     return sum
-  }
-}
-
-/// The order in which columns are rounded: blocks by the squares of their inputs, and the groups of
-/// a super-block likewise.
-private struct RoundingOrder {
-  var columns: [Int32] = []
-  /// The place of each group in its super-block, or of each block in its row.
-  var groups: [Int32] = []
-
-  init(_ diagonal: [Float], block: Int, group: Int) {
-    func sum(_ range: Range<Int>) -> Double { range.reduce(0) { $0 + Double(diagonal[$1]) } }
-    func falling(_ count: Int, _ sum: (Int) -> Double) -> [Int] {
-      let sums = (0..<count).map(sum)
-      return (0..<count).sorted { (sums[$0], $1) > (sums[$1], $0) }
-    }
-    for first in falling(diagonal.count / block, { sum($0 * block..<($0 + 1) * block) })
-      .map({ $0 * block })
-    {
-      let inner = falling(block / group) { sum(first + $0 * group..<first + ($0 + 1) * group) }
-      for place in inner {
-        let start = first + place * group
-        columns += (start..<start + group).map { Int32($0) }
-        groups.append(Int32(block == group ? first / block : place))
-      }
-    }
   }
 }

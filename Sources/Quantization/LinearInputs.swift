@@ -1,44 +1,82 @@
 import BlockFormats
+import KernelInterface
+import Kernels
 import LinearAlgebra
 import Machine
+import Synchronization
 
-/// Rows that enter some linear layers, all the same ones: the calibration data for which their
-/// weights are rounded.
+/// What enters some linear layers, all the same rows: the calibration data for which their weights
+/// are rounded.
 package final class LinearInputs: Sendable {
-  /// `[rows, columns]`.
-  private let rows: [Float]
-  package let columns: Int
-  /// What is added to the diagonal of their second moments, relative to its mean: how much other
-  /// inputs may differ from these.
-  package let damping: Double
-
-  /// - Parameters:
-  ///   - rows: `[rows, columns]`; finite, and so small that their squares can be added up.
-  ///   - columns: of the layers.
-  ///   - damping: see the property.
-  package init?(rows: [Float], columns: Int, damping: Double) {
-    guard columns > 0, !rows.isEmpty, rows.count % columns == 0, rows.allSatisfy({ abs($0) < 1e15 })
-    else { return nil }
-    self.rows = rows
-    self.columns = columns
-    self.damping = damping
+  /// Rows that moments are made of for each order that is asked for.
+  private struct Rows: Sendable {
+    let values: [Float]
+    let damping: Double
+    let pool: ThreadPool
   }
 
-  /// How many rows there are.
-  package var count: Int { rows.count / columns }
+  package let columns: Int
+  /// Nil where moments were added up elsewhere.
+  private let rows: Rows?
+  private let prepared: Mutex<[RoundingOrder: FeedbackMoments]>
+  /// What weights become before they are rounded; nil where they stay.
+  private let targets: RoundingTargets?
 
-  /// Prepares rounding to a type; nil where it cannot be, and weights are rounded without.
+  /// Prepares rounding for inputs that were added up.
   ///
-  /// - Throws: `ComputeError.outOfMemory`.
+  /// - Parameters:
+  ///   - moments: of inputs that are finite.
+  ///   - order: in which their columns are.
+  ///   - targets: what weights become before.
+  init(_ moments: FeedbackMoments, _ order: RoundingOrder, targets: RoundingTargets?) {
+    columns = moments.columns
+    rows = nil
+    prepared = Mutex([order: moments])
+    self.targets = targets
+  }
+
+  /// Takes rows; nil where there is no OpenBLAS, and where rows are none, not finite or too large
+  /// for squares of them to be added up.
+  ///
+  /// - Parameters:
+  ///   - rows: `[rows, columns]`.
+  ///   - columns: of the layers.
+  ///   - damping: what is added to the diagonal of their second moments, relative to its mean: how
+  ///     much other inputs may differ from these.
+  ///   - pool: threads to work on.
+  package init?(rows: [Float], columns: Int, damping: Double, on pool: ThreadPool) {
+    guard OpenBLAS.shared != nil, columns > 0, !rows.isEmpty, rows.count % columns == 0,
+      rows.allSatisfy({ abs($0) < 1e15 })
+    else { return nil }
+    self.columns = columns
+    self.rows = Rows(values: rows, damping: damping, pool: pool)
+    prepared = Mutex([:])
+    targets = nil
+  }
+
+  /// Rounding to a type; nil for types without blocks, and rows that do not consist of whole ones.
+  ///
+  /// - Parameters:
+  ///   - type: what rows become.
+  ///   - kernels: of a CPU that this one is.
+  /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func quantizer(
-    to type: ElementType
+    to type: ElementType, kernels: KernelSet = KernelSelection.current
   ) throws(ComputeError) -> FeedbackQuantizer? {
-    guard let library = OpenBLAS.shared else { return nil }
-    let moments = try SecondMoments(columns: columns, library)
-    rows.withUnsafeBufferPointer { rows in
-      if let first = rows.baseAddress { moments.add(first, count: rows.count / columns) }
-    }
-    guard moments.isFinite else { return nil }
-    return try FeedbackQuantizer(type: type, moments: moments, damping: damping, library)
+    guard columns % type.elementsPerBlock == 0, let order = RoundingOrder(for: type),
+      let moments = try moments(for: order)
+    else { return nil }
+    return FeedbackQuantizer(type: type, moments, targets, kernels: kernels)
+  }
+
+  private func moments(for order: RoundingOrder) throws(ComputeError) -> FeedbackMoments? {
+    let known = prepared.withLock { $0[order] ?? $0[.any] }
+    guard known == nil, let rows, let library = OpenBLAS.shared else { return known }
+    let sums = try InputMoments(
+      columns: columns, order: order, like: rows.values, library, on: rows.pool)
+    try sums.add(rows.values)
+    guard let made = try sums.moments(damping: rows.damping) else { return nil }
+    prepared.withLock { $0[order] = made }
+    return made
   }
 }

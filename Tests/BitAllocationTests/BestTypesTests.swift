@@ -42,7 +42,7 @@ struct BestTypesTests {
       settings, plan, store, on: pool,
       open: { [model] overlay in
         var paths = ModelPaths(model: model)
-        paths.overlay = overlay
+        paths.overlays = overlay.map { [$0] } ?? []
         return try Pipeline(paths, threadCount: 2)
       }, onProgress: { computed.value = $0.computed })
     return (measurement, computed)
@@ -51,7 +51,7 @@ struct BestTypesTests {
   private func best(_ sensitivities: [Double]) throws -> BestTypes {
     try BestTypes(
       plan, measurement().0, sensitivities,
-      RoundingErrors(importance: nil, inputs: nil, quality: .fast, on: pool)
+      RoundingErrors(importance: nil, modulation: nil, quality: .fast, on: pool)
     ) { _, _ in }
   }
 

@@ -26,7 +26,7 @@ struct ModulationInputsTests {
 
   private func pipeline(_ overlay: String? = nil) throws -> Pipeline {
     var paths = ModelPaths(model: model)
-    paths.overlay = overlay
+    paths.overlays = overlay.map { [$0] } ?? []
     return try Pipeline(paths, threadCount: 2, activations: .exact)
   }
 
@@ -89,7 +89,7 @@ struct ModulationInputsTests {
       source, ConversionPlan.Request(try #require(TypeMix(named: "q8_0"))), path: "x")
     let found = try await ModulationInputs(plan, try pipeline(), [request])
     let inputs = try #require(found)
-    #expect(inputs.inputs(of: "single_layers.0.modCX.1.weight", columns: 256)?.count == 512)
+    #expect(inputs.inputs(of: "single_layers.0.modCX.1.weight", columns: 256)?.columns == 256)
     #expect(inputs.inputs(of: "single_layers.0.modCX.1.weight", columns: 512) == nil)
     #expect(inputs.inputs(of: "single_layers.0.attn.w1q.weight", columns: 256) == nil)
     #expect(try await ModulationInputs(plan, try pipeline(), []) == nil)

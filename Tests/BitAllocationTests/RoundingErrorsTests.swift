@@ -29,7 +29,7 @@ struct RoundingErrorsTests {
   @Test("a matrix's error shrinks with its bits, and is the converter's where all rows are taken")
   func errors() throws {
     let plan = try plan()
-    let rounding = RoundingErrors(importance: nil, inputs: nil, quality: .fast, on: pool)
+    let rounding = RoundingErrors(importance: nil, modulation: nil, quality: .fast, on: pool)
     let index = try #require(
       plan.tensors.firstIndex { $0.source.name == "double_layers.0.attn.w1q.weight" })
     let tensor = plan.tensors[index]
