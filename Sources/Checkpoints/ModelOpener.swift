@@ -12,7 +12,7 @@ struct ModelOpener {
   /// What lies where `--model` points; nil if it does not.
   private(set) var model: ModelFinder?
   /// Not among the archives: it has no parts of its own.
-  private var overlay: TensorArchive?
+  private var overlays: [TensorArchive] = []
 
   /// Looks through the model's own path, also if every part is named by itself: its tokenizer and
   /// defaults are used then.
@@ -90,12 +90,14 @@ struct ModelOpener {
     guard let place = contents.place(of: part) else {
       throw MissingParts.notFound(part, of: choice, in: contents)
     }
-    if overlay == nil, let path = paths.overlay {
-      overlay = try TensorArchive(path: path, access: paths.access)
+    if overlays.isEmpty {
+      for path in paths.overlays {
+        overlays.append(try TensorArchive(path: path, access: paths.access))
+      }
     }
     return PartSource(
       weights: StoredWeights(
-        contents, at: place, as: part, cache.catalog.matcher, overlay: overlay),
+        contents, at: place, as: part, cache.catalog.matcher, overlays: overlays),
       family: family,
       configuration: try configuration(of: part, beside: contents.archive.path), hints: hints)
   }

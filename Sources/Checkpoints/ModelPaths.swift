@@ -10,8 +10,8 @@ public struct ModelPaths: Sendable, Equatable {
   /// Tokenizers instead of the model's, each a folder or file, by the command line's options
   /// without dashes: `tokenizer`, `clip-tokenizer`.
   public var tokenizers: [String: String] = [:]
-  /// A GGUF file with matrices, under our names, that take the place of the model's own.
-  package var overlay: String?
+  /// GGUF files with matrices, under our names, that take the place of the model's own.
+  package var overlays: [String] = []
   /// How the tensors' bytes are accessed.
   public var access = FileAccess.mmap
 

@@ -82,11 +82,13 @@ extension StoredWeights {
         + "two forms, expected one")
   }
 
-  /// The overlay's matrix of a name, if it has one.
+  /// An overlay's matrix of a name, if one has it.
   func replacement(
     of name: String, rows: Int, columns: Int
   ) throws(ModelFileError) -> WeightMatrix? {
-    guard let overlay, let index = overlay.tensors.index(of: name) else { return nil }
+    guard let overlay = overlays.first(where: { $0.tensors.index(of: name) != nil }),
+      let index = overlay.tensors.index(of: name)
+    else { return nil }
     let record = overlay.tensors.records[index]
     guard record.shape == [rows, columns] else {
       throw ModelFileError(

@@ -14,7 +14,7 @@ package final class StoredWeights: WeightSource {
   package let network: NetworkDescription
   package let archive: TensorArchive
   /// Matrices by our names that are used instead of the archive's.
-  let overlay: TensorArchive?
+  let overlays: [TensorArchive]
   package let location: Location
   /// The shapes in which tensors were asked for, by our names.
   private var requests: [String: [Int]] = [:]
@@ -43,16 +43,16 @@ package final class StoredWeights: WeightSource {
   ///   - place: where the network was found.
   ///   - slot: the part that it is.
   ///   - matcher: recognizes names.
-  ///   - overlay: matrices by our names that are used instead.
+  ///   - overlays: matrices by our names that are used instead.
   init(
     _ contents: ArchiveContents, at place: PartLocation, as slot: Slot, _ matcher: NameMatcher,
-    overlay: TensorArchive? = nil
+    overlays: [TensorArchive] = []
   ) {
     self.slot = slot
     network = slot.network(place.network.id) ?? place.network
     archive = contents.archive
     companions = contents.companions
-    self.overlay = overlay
+    self.overlays = overlays
     location = Location(scheme: place.table.scheme, prefix: place.prefix)
     names = TensorNames(archive, at: place, matcher)
   }

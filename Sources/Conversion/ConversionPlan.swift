@@ -56,7 +56,7 @@ package struct ConversionPlan {
         && shape[1] % ElementType.q8_0.elementsPerBlock == 0
     }
     /// Whether weights are rounded to blocks.
-    var isRounded: Bool { type.isBlockQuantized && !isCopied }
+    package var isRounded: Bool { type.isBlockQuantized && !isCopied }
     /// Whether scales are searched for. Q8_0 is rounded to nearest.
     var isSearched: Bool { isRounded && type != .q8_0 }
     /// Whether the importance of columns counts. Token embeddings are looked up, not multiplied.
@@ -173,7 +173,7 @@ package struct ConversionPlan {
     self.notes = notes
   }
 
-  /// Plans a file of some matrices by themselves, under our names (see `ModelPaths.overlay`).
+  /// Plans a file of some matrices by themselves, under our names (see `ModelPaths.overlays`).
   ///
   /// - Parameters:
   ///   - matrices: what to convert, and to which types.

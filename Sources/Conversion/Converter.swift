@@ -14,6 +14,8 @@ package struct ConversionOptions: Sendable {
   /// What enters a tensor, by our name and number of columns: where it is known, the tensor is
   /// rounded with error feedback, and importance does not count.
   package var inputs: (@Sendable (_ name: String, _ columns: Int) -> LinearInputs?)?
+  /// Matrices that were rounded before.
+  package var finished: FinishedTensors?
   /// Whether blocks are read back to tell their errors.
   package var measuresErrors = true
   /// Whether weights that are NaN, infinite or too large are kept as far as the type can.

@@ -26,7 +26,6 @@ final class TensorConverter {
   private let pool: ThreadPool
   private let output: WriteBehind
   private let onBytes: (_ sourceByteCount: Int) -> Void
-  private let quantizers = FeedbackQuantizers()
   private let readAhead = DispatchQueue(label: "auraflow.read-ahead", qos: .utility)
 
   /// - Parameters:
@@ -82,10 +81,9 @@ final class TensorConverter {
   private func feedbackQuantizer(
     of tensor: ConversionPlan.Tensor
   ) throws(ComputeError) -> FeedbackQuantizer? {
-    guard tensor.isRounded,
-      let inputs = options.inputs?(tensor.source.name, tensor.shape.last ?? 1)
-    else { return nil }
-    return try quantizers.quantizer(to: tensor.type, for: inputs)
+    guard tensor.isRounded, options.finished?.blocks(of: tensor) == nil else { return nil }
+    return try options.inputs?(tensor.source.name, tensor.shape.last ?? 1)?.quantizer(
+      to: tensor.type)
   }
 
   private func outcome(
@@ -108,6 +106,8 @@ final class TensorConverter {
         sums.square > 0 ? (sums.squaredError / sums.square).squareRoot() : 0
       if sums.productSquare > 0 {
         outcome.productError = (sums.productError / sums.productSquare).squareRoot()
+      } else if let finished = options.finished, finished.blocks(of: tensor) != nil {
+        outcome.productError = finished.productErrors[tensor.source.name]
       }
     }
     return outcome

@@ -51,6 +51,8 @@ struct TileTask: Sendable {
   private let quantizer: BlockQuantizer?
   private let importance: [Float]?
   private let feedback: FeedbackQuantizer?
+  /// Its blocks, if it was rounded before.
+  private let finished: FinishedBlocks?
   private let measuresErrors: Bool
   /// Bits of the least magnitude that is not finite or becomes infinite.
   private let limit: UInt32
@@ -64,6 +66,7 @@ struct TileTask: Sendable {
   ) throws(ModelFileError) {
     self.tensor = tensor
     self.feedback = feedback
+    finished = options.finished?.blocks(of: tensor)
     self.kernels = kernels
     contentEnds = ContentEnds(tensor.source)
     quantizer =
@@ -108,9 +111,12 @@ struct TileTask: Sendable {
     sums.scan(values, range.count, limit: limit)
     contentEnds.look(at: stored, range)
     guard let quantizer else { return sums }
-    if let feedback {
+    if let finished {
+      let first = layout.targetBytes(range.lowerBound)
+      try finished.read(first..<first + layout.targetBytes(range.count), into: blocks)
+    } else if let feedback {
       let loss = feedback.quantize(
-        values, rows: range.count / feedback.moments.columns,
+        values, first: range.lowerBound / feedback.columns, rows: range.count / feedback.columns,
         scratch: scratch + layout.feedbackStart, into: blocks, measuresEnergy: measuresErrors)
       (sums.productError, sums.productSquare) = (loss.error, loss.energy)
     } else {

@@ -40,7 +40,7 @@ struct SharedRowsTests {
   private func part(_ tensors: [Tensor], overlay: String? = nil) throws -> PartSource {
     var paths = ModelPaths(
       transformer: try folder.write(RawSafetensors.encode(tensors), to: "t.safetensors"))
-    paths.overlay = overlay
+    paths.overlays = overlay.map { [$0] } ?? []
     var hints = ArchitectureHints()
     hints.allowsExtraTensors = true
     return try PartSources(paths, hints: hints, in: catalog) {

@@ -122,7 +122,7 @@ struct TargetSizeTests {
     request.steps = 1
     func latents(_ overlay: String?) async throws -> [Float] {
       var paths = ModelPaths(model: model)
-      paths.overlay = overlay
+      paths.overlays = overlay.map { [$0] } ?? []
       return try await Pipeline(paths).generate(request).latents
     }
     func write(_ name: String, _ type: ElementType) throws -> String {
