@@ -153,6 +153,13 @@ let package = Package(
         "StrictJSON",
         "TextToImage",
       ]),
+    // Weights that are rounded for what enters them in real pictures.
+    .target(
+      name: "Calibration",
+      dependencies: [
+        "BitAllocation", "BlockFormats", "Checkpoints", "Conversion", "Diffusion",
+        "LinearAlgebra", "Machine", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
+      ]),
     .target(
       name: "Benchmarks",
       dependencies: [
@@ -163,7 +170,8 @@ let package = Package(
     .executableTarget(
       name: "CommandLineTool",
       dependencies: [
-        "Benchmarks", "BitAllocation", "BlockFormats", "Checkpoints", "Comparison", "Conversion",
+        "Benchmarks", "BitAllocation", "BlockFormats", "Calibration", "Checkpoints", "Comparison",
+        "Conversion",
         "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "LinearAlgebra", "Machine",
         "ModelCatalog", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),

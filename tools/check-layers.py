@@ -20,7 +20,8 @@ LAYERS = [
     "ModelFiles", "CIntrinsics", "KernelInterface", "KernelsPortable", "KernelsAVX2", "KernelsAVXVNNI", "KernelsAVX512",
     "Kernels", "Quantization", "Compute", "ComputeCPU", "Checkpoints", "Diffusion", "Networks", "AuraFlowFamily",
     "FluxFamily",
-    "ModelCatalog", "ModelSynthesis", "Conversion", "TextToImage", "Comparison", "BitAllocation", "Benchmarks",
+    "ModelCatalog", "ModelSynthesis", "Conversion", "TextToImage", "Comparison", "BitAllocation", "Calibration",
+    "Benchmarks",
     "CommandLineTool",
 ]
 IMPORT = re.compile(

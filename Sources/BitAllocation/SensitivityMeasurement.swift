@@ -21,6 +21,8 @@ package struct SensitivitySettings: Sendable {
   /// The type that each group is quantized to.
   package var probe: ElementType
   package var quality = QuantizationQuality.fast
+  /// How matrices are rounded for what enters them, as a text; empty where they are not.
+  package var calibration = ""
 
   /// Measures with some prompts at a size.
   package init(prompts: [String], width: Int, height: Int, probe: ElementType) {
@@ -34,7 +36,7 @@ package struct SensitivitySettings: Sendable {
   package var pathDescription: String { "\(pathPrompts) \(width)x\(height) \(steps)" }
   /// What the measurements on them depend on.
   package var description: String {
-    "\(passes) \(probe.name) \(quality) \(ModulationInputs.settings)"
+    "\(passes) \(probe.name) \(quality) \(ModulationInputs.settings) \(calibration)"
   }
 
   /// The prompts whose paths are followed: as many as take about a quarter of the passes, spread
@@ -139,12 +141,14 @@ package struct SensitivityMeasurement: Sendable {
 
   /// Measures what is missing.
   ///
-  /// - Parameter modulation: what enters the modulation, if it is rounded for that.
+  /// - Parameters:
+  ///   - modulation: what enters the modulation, if it is rounded for that.
+  ///   - finished: matrices that were rounded to the types of `probe(of:)` before.
   /// - Returns: for each group the relative squared error of velocities when it is quantized to the
   ///   probe type, in the order of `groups`; and the importance matrix of the same steps.
   /// - Throws: `GenerationError`, `ModelFileError`, `ComputeError`.
   package func measure(
-    _ modulation: ModulationInputs? = nil
+    _ modulation: ModulationInputs? = nil, finished: FinishedTensors? = nil
   ) async throws -> (errors: [Double], importance: ImportanceMatrix?) {
     var known = store.errors()
     var measured = importance
@@ -162,7 +166,7 @@ package struct SensitivityMeasurement: Sendable {
           counter.skip(points.count)
           continue
         }
-        try writeOverlay(group, importance, modulation)
+        try writeOverlay(group, importance, modulation, finished)
         let rounded = try await velocities(
           try open(store.overlayPath), points, group.name, counter)
         known[group.name] = Self.relativeError(rounded, exact)
@@ -240,7 +244,8 @@ package struct SensitivityMeasurement: Sendable {
   }
 
   private func writeOverlay(
-    _ group: MatrixGroup, _ importance: ImportanceMatrix, _ modulation: ModulationInputs?
+    _ group: MatrixGroup, _ importance: ImportanceMatrix, _ modulation: ModulationInputs?,
+    _ finished: FinishedTensors?
   ) throws {
     let matrices = group.tensors.map { index in
       let tensor = plan.tensors[index]
@@ -251,6 +256,7 @@ package struct SensitivityMeasurement: Sendable {
     options.measuresErrors = false
     options.use(importance)
     if let modulation { options.use(modulation) }
+    options.finished = finished
     let overlay = try ConversionPlan(overlay: matrices, of: plan, path: store.overlayPath)
     try store.writeOverlay { path in
       _ = try Converter.write(overlay, to: path, overwrite: true, options: options, on: pool) {

@@ -40,6 +40,26 @@ extension FamilyCatalog {
     return try Self.opener(of: source.family, path).openDenoiser(source)
   }
 
+  /// Opens the denoiser of a model.
+  ///
+  /// - Parameters:
+  ///   - paths: where it is.
+  ///   - hints: facts that neither tensors nor files tell.
+  /// - Returns: the denoiser.
+  /// - Throws: `ModelFileError` naming the first faulty file.
+  package func denoiser(
+    _ paths: ModelPaths, hints: ArchitectureHints
+  ) throws(ModelFileError) -> any Denoiser {
+    let sources = try PartSources(paths, hints: hints, in: self) {
+      (family) throws(ModelFileError) in [family.denoiser]
+    }
+    guard let source = sources.parts.first else {
+      throw ModelFileError(
+        path: paths.model ?? "model", kind: .unsupported, fault: "has no denoiser")
+    }
+    return try Self.opener(of: source.family, sources.files.first).openDenoiser(source)
+  }
+
   /// The family that a description is of.
   private static func opener(
     of description: FamilyDescription, _ path: String?

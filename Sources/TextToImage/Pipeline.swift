@@ -54,7 +54,7 @@ public final class Pipeline: Sendable {
   /// What requests of this model need.
   let rehearsals = RehearsalCache()
   /// Generations take turns: each plans with all of the memory and computes on all threads.
-  private let queue: GenerationQueue
+  let queue: GenerationQueue
 
   /// Opens a model from one path: a diffusers folder or a file with all parts.
   ///
@@ -176,7 +176,7 @@ public final class Pipeline: Sendable {
     return try result.get()
   }
 
-  private func enterQueue() async throws(GenerationError) {
+  func enterQueue() async throws(GenerationError) {
     do throws(GenerationQueue.Refusal) {
       try await queue.enter()
     } catch {

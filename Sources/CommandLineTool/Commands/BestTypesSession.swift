@@ -24,6 +24,8 @@ struct BestTypesSession {
   let hints: ArchitectureHints
   /// Where measurements are kept.
   let folder: String
+  /// Rounds matrices for what enters them, if that is asked for.
+  let calibration: CalibrationSession?
 
   /// A conversion to the types that suit a size.
   ///
@@ -52,7 +54,8 @@ struct BestTypesSession {
     let smallest = BestTypes.smallestBytes(draft)
     guard smallest <= budget else { throw tooSmall(budget, smallest) }
     let pipeline = try pipeline(overlay: nil)
-    let measurement = try measurement(draft, pipeline)
+    let settings = try settings(draft, pipeline)
+    let measurement = try measurement(draft, pipeline, settings)
     try announce(measurement, pipeline)
     let modulates = draft.tensors.contains { $0.role == .modulation }
     if modulates, OpenBLAS.shared == nil {
@@ -60,15 +63,37 @@ struct BestTypesSession {
         "the modulation is rounded without its inputs, which costs quality or bytes: "
           + OpenBLAS.absence)
     }
-    let (errors, measured, modulation) = try await computing {
-      let modulation = try await ModulationInputs(draft, pipeline, measurement.requests)
-      let (errors, measured) = try await measurement.measure(modulation)
-      return (errors, measured, modulation)
+    let modulation = try await computing {
+      try await ModulationInputs(draft, pipeline, measurement.requests)
+    }
+    let rounded = try await probes(measurement, source, request, modulation, path: path)
+    let (errors, measured) = try await computing { [finished = rounded?.finished] in
+      try await measurement.measure(modulation, finished: finished)
     }
     let columns = importance ?? measured
     if modulation != nil { request.calibration = ModulationInputs.calibration }
-    let best = try costs(draft, measurement, errors, columns, modulation)
+    let best = try costs(
+      draft, measurement, errors,
+      RoundingErrors(
+        importance: columns, modulation: modulation, known: rounded?.typeErrors ?? [:],
+        quality: quality, on: pool))
     return (try fit(best, request, source, path: path, budget: budget), columns, modulation)
+  }
+
+  /// Matrices of the types that groups are measured with, rounded for what enters them; nil where
+  /// that is not asked for.
+  private func probes(
+    _ measurement: SensitivityMeasurement, _ source: ConversionSource,
+    _ request: ConversionPlan.Request, _ modulation: ModulationInputs?, path: String
+  ) async throws -> CalibrationSession.Result? {
+    guard let calibration else { return nil }
+    var request = request
+    let draft = try ConversionPlan(source, request, path: path)
+    for tensor in draft.tensors where tensor.isChoosable {
+      request.chosenTypes[tensor.source.name] = measurement.probe(of: tensor)
+    }
+    return try await calibration.calibrate(
+      try ConversionPlan(source, request, path: path), modulation, measuresTypes: true)
   }
 
   /// The plan of the best types whose file is not larger than the budget.
@@ -104,9 +129,9 @@ struct BestTypesSession {
 
   // MARK: Measuring
 
-  private func measurement(
+  private func settings(
     _ draft: ConversionPlan, _ pipeline: Pipeline
-  ) throws -> SensitivityMeasurement {
+  ) throws -> SensitivitySettings {
     let side = size.measureSide ?? min(512, pipeline.defaults.width, pipeline.defaults.height)
     let pixels = max(pipeline.sizeMultiple, side / pipeline.sizeMultiple * pipeline.sizeMultiple)
     var settings = SensitivitySettings(
@@ -114,6 +139,13 @@ struct BestTypesSession {
       probe: size.probe(for: draft))
     settings.passes = size.passes
     settings.quality = quality
+    if let calibration { settings.calibration = try calibration.description(pipeline) }
+    return settings
+  }
+
+  private func measurement(
+    _ draft: ConversionPlan, _ pipeline: Pipeline, _ settings: SensitivitySettings
+  ) throws -> SensitivityMeasurement {
     let store = SensitivityStore(
       folder: folder, files: pipeline.files, paths: "\(hints) \(settings.pathDescription)",
       settings: settings.description, onRescue: { [results] in results.tell($0) })
@@ -128,7 +160,7 @@ struct BestTypesSession {
 
   private func pipeline(overlay: String?) throws -> Pipeline {
     var paths = paths
-    paths.overlay = overlay
+    paths.overlays = overlay.map { [$0] } ?? []
     return try Pipeline(paths, hints: hints, threadCount: threads, memory: memory)
   }
 
@@ -175,14 +207,13 @@ struct BestTypesSession {
 
   private func costs(
     _ draft: ConversionPlan, _ measurement: SensitivityMeasurement, _ errors: [Double],
-    _ importance: ImportanceMatrix?, _ modulation: ModulationInputs?
+    _ rounding: RoundingErrors
   ) throws -> BestTypes {
     let progress = CountProgress(console, title: "quantization errors")
     let outcome = Result {
-      try BestTypes(
-        draft, measurement, errors,
-        RoundingErrors(importance: importance, inputs: modulation, quality: quality, on: pool)
-      ) { progress.show($0, of: $1, computed: $0, "matrices") }
+      try BestTypes(draft, measurement, errors, rounding) {
+        progress.show($0, of: $1, computed: $0, "matrices")
+      }
     }
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }

@@ -28,7 +28,7 @@ extension ConvertCommand {
       throw ConversionError.unusable("--preset fitted: this part has no modulation")
     }
     let rounding = RoundingErrors(
-      importance: nil, inputs: inputs, quality: quality,
+      importance: nil, modulation: inputs, quality: quality,
       on: ThreadPool(threadCount: common.threadCount))
     var request = request
     for tensor in draft.tensors where tensor.role == .modulation && tensor.isChoosable {

@@ -1,5 +1,6 @@
 import ArgumentParser
 import BitAllocation
+import Calibration
 import Checkpoints
 import Conversion
 import Foundation
@@ -123,7 +124,8 @@ struct ConvertCommand: AsyncParsableCommand {
   var measure = true
 
   @OptionGroup(title: "Best types for a size") var size: SizeOptions
-  @OptionGroup(title: "Memory of --target-size") var memory: MemoryOptions
+  @OptionGroup(title: "Calibration") var calibration: CalibrationOptions
+  @OptionGroup(title: "Memory of --target-size and --calibrate") var memory: MemoryOptions
   @OptionGroup(title: "Parts") var parts: PartOptions
   @OptionGroup var common: CommonOptions
 
@@ -161,7 +163,11 @@ struct ConvertCommand: AsyncParsableCommand {
       let plan: ConversionPlan
       var modulation: ModulationInputs?
       if size.isUsed {
-        (plan, importance, modulation) = try await bestTypes(interruption, results, console).plan(
+        let calibration =
+          calibration.isUsed ? calibrationSession(output ?? input, interruption, console) : nil
+        (plan, importance, modulation) = try await bestTypes(
+          interruption, results, console, calibration
+        ).plan(
           source, request, importance, path: output ?? input)
       } else {
         (plan, modulation) = try await fittedPlan(source, request)
@@ -181,15 +187,36 @@ struct ConvertCommand: AsyncParsableCommand {
       }
       var options = options(importance)
       if let modulation { options.use(modulation) }
+      var store: CalibrationStore?
+      if calibration.isUsed {
+        let result = try await calibrationSession(output, interruption, console)
+          .calibrate(plan, modulation)
+        (options.finished, store) = (result.finished, result.store)
+      }
       try write(plan, of: source, to: output, options, interruption, results, console)
+      store?.remove()
       if let pipeline { console.keepTokenizers(of: pipeline) }
       try results.finish()
     }
   }
 
+  /// The rounding of `--calibrate`.
+  private func calibrationSession(
+    _ output: String, _ interruption: Interruption, _ console: Console
+  ) -> CalibrationSession {
+    var paths = parts.paths(model: input)
+    paths.access = memory.io
+    return CalibrationSession(
+      console: console, interruption: interruption,
+      pool: ThreadPool(threadCount: common.threadCount), options: calibration, quality: quality,
+      allowsNotFinite: allowNonfinite, threads: common.threads, memory: memory.memory.budget,
+      paths: paths, hints: parts.hints(), folder: calibration.folder(output: output))
+  }
+
   /// The search for `--target-size`.
   private func bestTypes(
-    _ interruption: Interruption, _ results: ResultWriter, _ console: Console
+    _ interruption: Interruption, _ results: ResultWriter, _ console: Console,
+    _ calibration: CalibrationSession?
   ) throws -> BestTypesSession {
     guard let folder = size.folder(input: input, output: output) else {
       throw ValidationError("--dry-run without a name keeps measurements nowhere: pass --measured")
@@ -200,7 +227,7 @@ struct ConvertCommand: AsyncParsableCommand {
       console: console, interruption: interruption, results: results,
       pool: ThreadPool(threadCount: common.threadCount), size: size, quality: quality,
       threads: common.threads, memory: memory.memory.budget, paths: paths, hints: parts.hints(),
-      folder: folder)
+      folder: folder, calibration: calibration)
   }
 
   /// Refuses to replace a file that was named or lies in a folder that was named, whether or not

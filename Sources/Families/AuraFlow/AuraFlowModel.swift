@@ -59,3 +59,5 @@ extension AuraFlow: ModelFamily {
     try AuraFlowTransformer(source)
   }
 }
+
+extension AuraFlowModel: LayeredModel {}

@@ -71,3 +71,5 @@ extension Flux: ModelFamily {
     try FluxTransformer(source)
   }
 }
+
+extension FluxModel: LayeredModel {}

@@ -1,0 +1,199 @@
+import BlockFormats
+import Conversion
+import LinearAlgebra
+import Machine
+import Quantization
+import TextToImage
+
+/// What a calibration will cost, told before it begins: its work is counted, and a little of each
+/// kind of it is timed.
+package struct CalibrationEstimate: Sendable {
+  /// Seconds until the points are found.
+  package private(set) var pointSeconds = 0.0
+  /// Seconds of all layers: adding up what enters matrices, rounding them, taking the points on.
+  package private(set) var parts = (adding: 0.0, rounding: 0.0, passing: 0.0)
+  /// Seconds of each layer.
+  package private(set) var layerSeconds: [Double] = []
+  /// Bytes on the disk beside the new file.
+  package private(set) var diskBytes = 0
+  /// Most bytes of memory, the program among them.
+  package private(set) var memoryBytes = 0
+
+  /// Seconds of all that is left after some layers.
+  package func seconds(after layers: Int?) -> Double {
+    layerSeconds.dropFirst(layers ?? 0).reduce(layers == nil ? pointSeconds : 0, +)
+  }
+
+  /// Counts and times.
+  ///
+  /// - Parameters:
+  ///   - pass: the places and layers.
+  ///   - tensors: what is rounded, by our names.
+  ///   - hasTargets: whether there are two streams.
+  ///   - secondsPerPlace: how long one place takes through all layers.
+  ///   - library: what sums are computed with.
+  ///   - pool: threads to work on.
+  /// - Throws: `GenerationError`, `ComputeError`.
+  init(
+    _ pass: any LayerPassing, _ tensors: [String: ConversionPlan.Tensor], hasTargets: Bool,
+    secondsPerPlace: Double, _ library: OpenBLAS, on pool: ThreadPool
+  ) throws {
+    let streams = hasTargets ? 2.0 : 1
+    let rates = try WorkRates(library, on: pool)
+    let places = Double(pass.placeCount)
+    pointSeconds = secondsPerPlace * Double(pass.pathPassCount)
+    diskBytes = pass.scratchBytes
+    var (work, sizes): ([Double], [Int]) = ([], [])
+    var held = 0
+    for layer in 0..<pass.layerCount {
+      var seconds = 0.0
+      for stage in 0..<pass.stageCount(of: layer) {
+        let groups = try pass.groups(of: layer, stage: stage)
+        for group in groups {
+          let chosen = group.weights.compactMap { tensors[$0.name] }
+          guard !chosen.isEmpty else { continue }
+          let adding = rates.seconds(adding: group, hasTargets: hasTargets)
+          var rounding = 0.0
+          for tensor in chosen {
+            rounding += try rates.seconds(rounding: tensor, hasTargets: hasTargets)
+            diskBytes += tensor.byteCount
+          }
+          seconds += adding + rounding
+          parts.adding += adding
+          parts.rounding += rounding
+          sizes.append(Self.bytes(group, hasTargets: hasTargets, threads: pool.threadCount))
+        }
+        held = max(held, groups.reduce(0) { $0 + $1.weightBytes })
+      }
+      work.append(seconds)
+    }
+    // What is neither adding nor rounding is the streams' way through the layers.
+    let passing = secondsPerPlace * places * streams / Double(max(1, pass.layerCount))
+    layerSeconds = work.map { $0 + passing }
+    parts.passing = passing * Double(pass.layerCount)
+    memoryBytes =
+      ProcessStatus.residentBytes + Self.slackBytes
+      + max(sizes.max() ?? 0, held + pass.runBytes, pass.pathBytes)
+  }
+
+  /// What no part of the work accounts for.
+  private static let slackBytes = 24 << 20
+  /// Floats of a place's rows that are there at once: of both streams, their difference, and a copy
+  /// on the way.
+  private static let copiesOfRows = 4
+  /// What waits to be written while blocks are made.
+  private static let outputBytes = 32 << 20
+
+  /// Bytes while a group is added up or rounded.
+  private static func bytes(_ group: ProductGroup, hasTargets: Bool, threads: Int) -> Int {
+    let (n, float) = (group.columns, MemoryLayout<Float>.stride)
+    let targets =
+      hasTargets ? (group.takesProducts ? group.outputs : n) * n * float : 0
+    let rows = copiesOfRows * group.largestPlace * n * float
+    let tiles = threads * FeedbackQuantizer.tileRows * 6 * n * float + outputBytes
+    return UpperPanels.byteCount(columns: n) + targets + UpperPanels.width * n * float
+      + max(rows, tiles)
+  }
+}
+
+/// How fast this machine does what a calibration consists of.
+private struct WorkRates {
+  /// Seconds of a multiplication and addition of sums.
+  private let addition: Double
+  private let library: OpenBLAS
+  private let pool: ThreadPool
+  /// Seconds of rounding a row on one thread, by type and number of columns, for the trial's sizes.
+  private let trials: Trials
+
+  /// Seconds per row: what grows with the square of its columns, and with their number.
+  private final class Trials {
+    var known: [ElementType: (square: Double, single: Double)] = [:]
+  }
+
+  private static let columns = (small: 512, large: 2048)
+  private static let rows = 256
+
+  init(_ library: OpenBLAS, on pool: ThreadPool) throws(ComputeError) {
+    self.library = library
+    self.pool = pool
+    trials = Trials()
+    let (n, rows) = (Self.columns.large, Self.noise(Self.rows * Self.columns.large))
+    let moments = try InputMoments(columns: n, like: rows, library, on: pool)
+    var best = Double.infinity
+    for _ in 0..<4 {
+      let start = ContinuousClock.now
+      try moments.add(rows)
+      best = min(best, (ContinuousClock.now - start) / .seconds(1))
+    }
+    // Half of a square, and the blocks on its diagonal.
+    let count = Double(Self.rows) * Double(n) * Double(n + UpperPanels.width) / 2
+    addition = best / count
+  }
+
+  /// Numbers without order.
+  private static func noise(_ count: Int) -> [Float] {
+    var state: UInt32 = 1
+    return (0..<count).map { _ in
+      state = state &* 1_664_525 &+ 1_013_904_223
+      return Float(state >> 8) / Float(1 << 23) - 1
+    }
+  }
+
+  /// Adding up what enters a group.
+  func seconds(adding group: ProductGroup, hasTargets: Bool) -> Double {
+    let (n, rows) = (Double(group.columns), Double(group.rows))
+    var count = rows * n * (n + Double(UpperPanels.width)) / 2
+    if hasTargets {
+      // Products of the differences with the weights, which are as much again.
+      count += group.takesProducts ? 2 * rows * n * Double(group.outputs) : rows * n * n
+    }
+    // The factor of the sums.
+    return addition * (count + n * n * n / 6)
+  }
+
+  /// Rounding a matrix.
+  func seconds(
+    rounding tensor: ConversionPlan.Tensor, hasTargets: Bool
+  ) throws(ComputeError) -> Double {
+    guard tensor.shape.count == 2 else { return 0 }
+    let (rows, n) = (Double(tensor.shape[0]), Double(tensor.shape[1]))
+    let trial = try trial(of: tensor.type)
+    // Moving a row to its target takes as much as four products with half of the square.
+    let moving = hasTargets ? 4 * n * n * addition * Double(pool.threadCount) : 0
+    return rows * (trial.square * n * n + trial.single * n + moving) / Double(pool.threadCount)
+  }
+
+  private func trial(
+    of type: ElementType
+  ) throws(ComputeError) -> (square: Double, single: Double) {
+    if let known = trials.known[type] { return known }
+    let small = try secondsPerRow(type, columns: Self.columns.small)
+    let large = try secondsPerRow(type, columns: Self.columns.large)
+    let (a, b) = (Double(Self.columns.small), Double(Self.columns.large))
+    let square = max(0, (large / b - small / a) / (b - a))
+    let trial = (square: square, single: max(0, small / a - square * a))
+    trials.known[type] = trial
+    return trial
+  }
+
+  /// Rounding a row for inputs without order, on one thread.
+  private func secondsPerRow(
+    _ type: ElementType, columns: Int
+  ) throws(ComputeError) -> Double {
+    let count = FeedbackQuantizer.tileRows
+    let values = Self.noise(count * columns)
+    let moments = try InputMoments(columns: columns, like: values, library, on: pool)
+    try moments.add(values)
+    guard let quantizer = try moments.inputs(damping: 0.1)?.quantizer(to: type) else { return 0 }
+    let blocks = try FloatBuffer(count: (type.byteCount(elements: values.count) ?? 0) / 4 + 1)
+    let scratch = try FloatBuffer(count: quantizer.scratchFloats)
+    var best = Double.infinity
+    for _ in 0..<3 {
+      let start = ContinuousClock.now
+      _ = quantizer.quantize(
+        values, rows: count, scratch: scratch.pointer, into: blocks.pointer, measuresEnergy: true)
+      best = min(best, (ContinuousClock.now - start) / .seconds(1))
+    }
+    return best / Double(count)
+  }
+}
