@@ -38,7 +38,7 @@ extension StoredWeights {
         segments.append(
           WeightMatrix.Segment(
             storage: storage, offset: rows.lowerBound * rowBytes, type: record.type,
-            rows: rows.count))
+            rows: rows.count, errors: errors[part.index]))
         scales.append((scale.rows(rows), rows.count))
       }
     }

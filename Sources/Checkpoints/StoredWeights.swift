@@ -34,6 +34,8 @@ package final class StoredWeights: WeightSource {
   }
 
   let names: TensorNames
+  /// What the file says of products with each tensor.
+  let errors: [ProductErrors?]
 
   /// Scales and other facts beside weights.
   let companions: WeightCompanions
@@ -55,6 +57,7 @@ package final class StoredWeights: WeightSource {
     self.overlays = overlays
     location = Location(scheme: place.table.scheme, prefix: place.prefix)
     names = TensorNames(archive, at: place, matcher)
+    errors = archive.tensorErrors
   }
 
   /// The path to name in messages.

@@ -13,17 +13,24 @@ package struct WeightMatrix: Sendable {
     package let offset: Int
     package let type: ElementType
     package let rows: Int
+    /// What is known of products with the tensor.
+    package let errors: ProductErrors?
 
     /// - Parameters:
     ///   - storage: holds whole rows, at least `rows` of them from `offset` on.
     ///   - offset: bytes before the first row.
     ///   - type: a type that can be dequantized.
     ///   - rows: rows in this segment.
-    package init(storage: any WeightStorage, offset: Int = 0, type: ElementType, rows: Int) {
+    ///   - errors: what is known of products with the tensor.
+    package init(
+      storage: any WeightStorage, offset: Int = 0, type: ElementType, rows: Int,
+      errors: ProductErrors? = nil
+    ) {
       self.storage = storage
       self.offset = offset
       self.type = type
       self.rows = rows
+      self.errors = errors
     }
 
     /// Calls `body` with the bytes of some rows.
@@ -71,7 +78,7 @@ package struct WeightMatrix: Sendable {
         parts.append(
           Segment(
             storage: segment.storage, offset: segment.offset + (part.lowerBound - first) * rowBytes,
-            type: segment.type, rows: part.count))
+            type: segment.type, rows: part.count, errors: segment.errors))
       }
       first += segment.rows
     }

@@ -3,7 +3,8 @@ import KernelInterface
 
 /// How products with block-quantized weights quantize their activations.
 public enum ActivationPrecision: String, CaseIterable, Sendable {
-  /// 8 bits where that adds little to the error of the weights themselves, else 16.
+  /// 8 bits where that adds little to the error of the weights themselves, else 16: by what the
+  /// file says was left of each weight's error, else by the type's.
   case auto
   /// 8 bits wherever the CPU's kernels can.
   case int8
@@ -27,7 +28,11 @@ package enum ProductKind: String, Sendable {
   ///   - type: how the weight is stored.
   ///   - precision: what the user wants.
   ///   - kernels: what the CPU can do.
-  package init(_ type: ElementType, _ precision: ActivationPrecision, _ kernels: KernelSet) {
+  ///   - errors: what is known of products with the weight.
+  package init(
+    _ type: ElementType, _ precision: ActivationPrecision, _ kernels: KernelSet,
+    errors: ProductErrors? = nil
+  ) {
     guard let layout = type.codeLayout else {
       self = .float
       return
@@ -41,8 +46,17 @@ package enum ProductKind: String, Sendable {
     switch precision {
     case .exact: self = .int16
     case .int8: self = fits ? rounded : .int16
-    case .auto: self = fits && Self.toleratesInt8(type) ? rounded : .int16
+    case .auto: self = fits ? Self.tolerated(type, rounded, errors) : .int16
     }
+  }
+
+  /// The fastest arithmetic that adds at most a twentieth to the error of the weights.
+  private static func tolerated(
+    _ type: ElementType, _ rounded: ProductKind, _ errors: ProductErrors?
+  ) -> ProductKind {
+    guard let errors else { return toleratesInt8(type) ? rounded : .int16 }
+    if rounded == .int8Blocks, errors.tolerates(errors.activations256) { return rounded }
+    return errors.tolerates(errors.activations32) ? .int8 : .int16
   }
 
   /// Whether quantizing activations to 8 bits adds at most a tenth to the error of the weights' own

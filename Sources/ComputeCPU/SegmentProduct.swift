@@ -42,7 +42,9 @@ struct SegmentProduct {
     firstRow = outputs.lowerBound
     kernels = device.kernels
     // Scales of elements can be applied only while dequantizing.
-    let kind = scale == .one ? ProductKind(segment.type, device.activations, kernels) : .float
+    let kind =
+      scale == .one
+      ? ProductKind(segment.type, device.activations, kernels, errors: segment.errors) : .float
     rowBytes = segment.type.byteCount(elements: columns) ?? 0
     panelWidth = WeightPanel.width(kind: kind, columns: columns, kernels: kernels)
     layout = kind == .float ? nil : segment.type.codeLayout

@@ -15,7 +15,8 @@ extension ConversionPlan {
     case .gguf:
       layout = try GGUFWriter.layout(
         metadata: try source.metadata(request.mix)
-          + (request.calibration.map { [("auraflow.calibration", .string($0))] } ?? []),
+          + (request.calibration.map { [("auraflow.calibration", .string($0))] } ?? [])
+          + TensorErrors.metadata(tensors.map { request.errors[$0.source.name] }),
         tensors: declarations, storesHashes: true,
         path: path)
     case .safetensors:

@@ -26,6 +26,8 @@ package struct ConversionPlan {
     package var chosenTypes: [String: ElementType] = [:]
     /// What weights are rounded for beside their own errors, as the file says it; nil for nothing.
     package var calibration: String?
+    /// What is known of products with tensors, by our names.
+    package var errors: [String: ProductErrors] = [:]
 
     /// A request for a type and nothing else.
     package init(_ mix: TypeMix) { self.mix = mix }
@@ -71,7 +73,9 @@ package struct ConversionPlan {
   /// Families whose folders may be replaced.
   package let catalog: FamilyCatalog
   /// The file; of a folder the files with tensors, in the order of `tensors`.
-  package let files: [File]
+  package private(set) var files: [File]
+  /// What was asked for; nil for overlays.
+  private let request: Request?
   /// What a folder holds beside them, by paths in it.
   let texts: [(name: String, bytes: [UInt8])]
   /// Things that the user should know before.
@@ -164,6 +168,7 @@ package struct ConversionPlan {
     self.tensors = tensors
     (family, catalog) = (source.family, source.catalog)
     container = request.container
+    self.request = request
     (files, texts) = try Self.files(tensors, source, request, path: path)
     var notes = Self.notes(source, tensors, request)
     if [.careful, .compact].contains(request.preset), !policy.presetMatters {
@@ -198,6 +203,25 @@ package struct ConversionPlan {
     files = [File(name: "", layout: layout, tensorCount: tensors.count)]
     texts = []
     notes = []
+    request = nil
+  }
+
+  /// The same file with what is known of products in its metadata.
+  ///
+  /// - Parameters:
+  ///   - errors: by our names.
+  ///   - source: the model.
+  ///   - path: the new file, for messages.
+  /// - Returns: the plan; an overlay stays as it is.
+  /// - Throws: `ModelFileError`.
+  package func noting(
+    _ errors: [String: ProductErrors], of source: ConversionSource, path: String
+  ) throws -> ConversionPlan {
+    guard var request else { return self }
+    request.errors = errors
+    var plan = self
+    plan.files = try Self.files(tensors, source, request, path: path).files
+    return plan
   }
 
   // MARK: Types
