@@ -17,6 +17,9 @@ package struct ModulationInputs: Sendable {
   private let inputs: LinearInputs
   /// Our names of the matrices.
   private let names: Set<String>
+  /// What rounding it to 8 bits would add to products, relative to them, with scales for 32 and for
+  /// 256 columns.
+  package let activationErrors: [Double]
 
   /// Noise levels where time is all that counts.
   private static let levels = 512
@@ -66,6 +69,15 @@ package struct ModulationInputs: Sendable {
         on: ThreadPool(threadCount: pipeline.threadCount))
     else { return nil }
     self.inputs = inputs
+    activationErrors = Self.activationErrors(rows, columns)
+  }
+
+  /// As if products grew alike whatever enters them.
+  private static func activationErrors(_ rows: [Float], _ columns: Int) -> [Double] {
+    [ActivationNoise.widths.narrow, ActivationNoise.widths.wide].map { width in
+      let squares = ActivationNoise.squares(rows, columns: columns, width: width)
+      return squares.value > 0 ? (squares.error / squares.value).squareRoot() : 0
+    }
   }
 
   /// Evaluates them of a denoiser by itself, whose modulation reads no prompts; nil as above, and
@@ -90,11 +102,13 @@ package struct ModulationInputs: Sendable {
       try denoiser.modulationInputs([], times: times, guidance: nil, on: device)
     }
     let found = try evaluate(denoiser)
+    let rows = try device.read(found)
     guard
       let inputs = LinearInputs(
-        rows: try device.read(found), columns: found.columns, damping: Self.damping.known, on: pool)
+        rows: rows, columns: found.columns, damping: Self.damping.known, on: pool)
     else { return nil }
     self.inputs = inputs
+    activationErrors = Self.activationErrors(rows, found.columns)
   }
 
   /// What enters a tensor by our name; nil for other tensors.

@@ -8,6 +8,15 @@ import TextToImage
 /// What a calibration will cost, told before it begins: its work is counted, and a little of each
 /// kind of it is timed.
 package struct CalibrationEstimate: Sendable {
+  /// What an earlier run has done.
+  package struct Done: Sendable {
+    package let texts: Bool
+    /// Layers; nil if not even the points are known.
+    package let layers: Int?
+  }
+
+  /// Seconds of text encoders.
+  package private(set) var textSeconds = 0.0
   /// Seconds until the points are found.
   package private(set) var pointSeconds = 0.0
   /// Seconds of all layers: adding up what enters matrices, rounding them, taking the points on.
@@ -19,29 +28,37 @@ package struct CalibrationEstimate: Sendable {
   /// Most bytes of memory, the program among them.
   package private(set) var memoryBytes = 0
 
-  /// Seconds of all that is left after some layers.
-  package func seconds(after layers: Int?) -> Double {
-    layerSeconds.dropFirst(layers ?? 0).reduce(layers == nil ? pointSeconds : 0, +)
+  /// Places times layers that are passed on the way to the points.
+  let pathWork: Int
+
+  /// Seconds of all that is left.
+  package func seconds(after done: Done) -> Double {
+    let before = (done.texts ? 0 : textSeconds) + (done.layers == nil ? pointSeconds : 0)
+    return layerSeconds.dropFirst(done.layers ?? 0).reduce(before, +)
   }
 
   /// Counts and times.
   ///
   /// - Parameters:
   ///   - pass: the places and layers.
-  ///   - tensors: what is rounded, by our names.
-  ///   - hasTargets: whether there are two streams.
+  ///   - rounding: what is rounded, and how.
   ///   - secondsPerPlace: how long one place takes through all layers.
   ///   - library: what sums are computed with.
   ///   - pool: threads to work on.
   /// - Throws: `GenerationError`, `ComputeError`.
   init(
-    _ pass: any LayerPassing, _ tensors: [String: ConversionPlan.Tensor], hasTargets: Bool,
-    secondsPerPlace: Double, _ library: OpenBLAS, on pool: ThreadPool
+    _ pass: any LayerPassing, _ rounding: MatrixRounding, secondsPerPlace: Double,
+    _ library: OpenBLAS, on pool: ThreadPool
   ) throws {
+    let (tensors, hasTargets) = (rounding.tensors, rounding.options.hasTargets)
     let streams = hasTargets ? 2.0 : 1
     let rates = try WorkRates(library, on: pool)
     let places = Double(pass.placeCount)
     pointSeconds = secondsPerPlace * Double(pass.pathPassCount)
+    pathWork = pass.pathPassCount * pass.layerCount
+    for tensor in tensors.values where tensor.source.part != rounding.plan.family.denoiser {
+      textSeconds += try rates.seconds(rounding: tensor, hasTargets: false)
+    }
     diskBytes = pass.scratchBytes
     var (work, sizes): ([Double], [Int]) = ([], [])
     var held = 0
@@ -77,7 +94,7 @@ package struct CalibrationEstimate: Sendable {
   }
 
   /// What no part of the work accounts for.
-  private static let slackBytes = 24 << 20
+  private static let slackBytes = 40 << 20
   /// Floats of a place's rows that are there at once: of both streams, their difference, and a copy
   /// on the way.
   private static let copiesOfRows = 4

@@ -3,6 +3,7 @@ import Checkpoints
 import Foundation
 import ModelFiles
 import StrictJSON
+import Synchronization
 import TextToImage
 
 /// The folder in which a calibration keeps what it has done, so that it goes on after an
@@ -11,42 +12,58 @@ import TextToImage
 /// ```
 /// points-KEY.safetensors     latents of the points, and what enters the modulation
 /// streams-KEY.scratch        what lies between stages
-/// layer-KEY-LLL-G.gguf       matrices of layer L, file G of it
+/// text-KEY-G.gguf            matrices of text encoders
+/// layer-KEY-L-G.gguf         matrices of layer L of the denoiser
 /// state-KEY.json             layers that are done, and what their matrices lost
+/// types-KEY.json             what each type would lose of each matrix
+/// lock-KEY                   locked by the run that works on these files
 /// ```
 package final class CalibrationStore: Sendable {
   private static let version = 1
 
   package let folder: String
   private let key: String
+  /// Whether the folder is there for this alone, and goes in the end.
+  private let ownsFolder: Bool
+  private let lock = Mutex<CalibrationLock?>(nil)
 
   /// Names the folder; it is made by `prepare`.
   ///
   /// - Parameters:
   ///   - folder: its path.
+  ///   - ownsFolder: whether it is there for one new file alone, and goes with it.
   ///   - files: the model's.
   ///   - description: what the result depends on beside them.
-  package init(folder: String, files: [String], description: String) {
+  package init(folder: String, ownsFolder: Bool, files: [String], description: String) {
     self.folder = folder
+    self.ownsFolder = ownsFolder
     key = XXHash64.name(of: "\(Self.version) \(FileIdentity.text(of: files)) \(description)")
   }
 
   /// What is done.
-  struct State {
+  struct State: Sendable {
+    /// Files of the text encoders; nil before they are done.
+    var texts: Int?
     /// Files of each layer that is done.
     var layers: [Int] = []
-    /// Relative errors of products, by our names.
-    var productErrors: [String: Double] = [:]
-    /// Relative squared errors with each type, by our names, if they were asked for.
-    var typeErrors: [String: [ElementType: Double]] = [:]
+    /// What the matrices lost.
+    private(set) var outcome = MatrixRounding.Outcome()
+
+    mutating func add(_ other: MatrixRounding.Outcome) { outcome.add(other) }
   }
 
-  /// Makes the folder.
-  package func prepare() throws(ModelFileError) { try FolderMaking.make(folder) }
+  /// Makes the folder, and keeps other runs from the same work.
+  package func prepare() throws(ModelFileError) {
+    try FolderMaking.make(folder)
+    let made = try CalibrationLock(path: lockPath, folder: folder)
+    lock.withLock { $0 = made }
+  }
 
   private func path(_ name: String) -> String { FileSystem.join(folder, name) }
   var scratchPath: String { path("streams-\(key).scratch") }
   private var statePath: String { path("state-\(key).json") }
+  private var errorsPath: String { path("types-\(key).json") }
+  private var lockPath: String { path("lock-\(key)") }
   private var pointsPath: String { path("points-\(key).safetensors") }
 
   /// A file of matrices.
@@ -54,11 +71,15 @@ package final class CalibrationStore: Sendable {
     path("layer-\(key)-\(layer)-\(index).gguf")
   }
 
-  /// The files of layers that are done.
+  /// A file of a text encoder's matrices.
+  func textPath(_ index: Int) -> String { path("text-\(key)-\(index).gguf") }
+
+  /// The files of everything that is done.
   func paths(_ state: State) -> [String] {
-    state.layers.enumerated().flatMap { layer, count in
-      (0..<count).map { matrixPath(layer: layer, $0) }
-    }
+    (0..<(state.texts ?? 0)).map(textPath)
+      + state.layers.enumerated().flatMap { layer, count in
+        (0..<count).map { matrixPath(layer: layer, $0) }
+      }
   }
 
   // MARK: State
@@ -68,35 +89,48 @@ package final class CalibrationStore: Sendable {
     guard let text = FileSystem.text(of: statePath), let json = try? JSONValue(parsing: text),
       let layers = json["layers"]?.arrayValue, let errors = json["productErrors"]?.members
     else { return nil }
-    var state = State(layers: layers.compactMap(\.integerValue))
-    for error in errors { state.productErrors[error.key] = error.value.doubleValue }
-    state.typeErrors = Self.typeErrors(json)
-    let files = paths(state) + [scratchPath, pointsPath]
+    var state = State(texts: json["texts"]?.integerValue)
+    state.layers = layers.compactMap(\.integerValue)
+    var outcome = MatrixRounding.Outcome()
+    for error in errors { outcome.productErrors[error.key] = error.value.doubleValue }
+    outcome.typeErrors = Self.typeErrors(json)
+    for errors in json["activationErrors"]?.members ?? [] {
+      outcome.activationErrors[errors.key] = errors.value.arrayValue?.compactMap(\.doubleValue)
+    }
+    state.add(outcome)
+    let files = paths(state) + (state.layers.isEmpty ? [] : [scratchPath, pointsPath])
     guard state.layers.count == layers.count, files.allSatisfy({ FileSystem.exists($0) }) else {
       return nil
     }
     return state
   }
 
-  /// Layers that an earlier run finished.
-  package var finishedLayers: Int { state()?.layers.count ?? 0 }
-
   func keep(_ state: State) throws(ModelFileError) {
-    func object(_ errors: [String: Double]) -> JSONValue {
-      .object(
-        errors.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .double($0.value)) })
-    }
-    let typeErrors = state.typeErrors.sorted { $0.key < $1.key }.map { name, errors in
-      let byName = errors.map { ($0.key.name, $0.value) }
-      return JSONValue.Member(
-        key: name, value: object(Dictionary(byName, uniquingKeysWith: { $1 })))
-    }
     let json = JSONValue.object([
+      .init(key: "texts", value: state.texts.map { .integer($0) } ?? .null),
       .init(key: "layers", value: .array(state.layers.map { .integer($0) })),
-      .init(key: "productErrors", value: object(state.productErrors)),
-      .init(key: "typeErrors", value: .object(typeErrors)),
+      .init(key: "productErrors", value: Self.json(state.outcome.productErrors)),
+      .init(key: "typeErrors", value: Self.json(state.outcome.typeErrors)),
+      .init(
+        key: "activationErrors",
+        value: .object(
+          state.outcome.activationErrors.sorted { $0.key < $1.key }.map { name, errors in
+            .init(key: name, value: .array(errors.map { .double($0) }))
+          })),
     ])
     try AtomicFile.write(Array(json.text(indentation: 2).utf8), to: statePath, overwrite: true)
+  }
+
+  private static func json(_ errors: [String: Double]) -> JSONValue {
+    .object(errors.sorted { $0.key < $1.key }.map { .init(key: $0.key, value: .double($0.value)) })
+  }
+
+  private static func json(_ errors: [String: [ElementType: Double]]) -> JSONValue {
+    .object(
+      errors.sorted { $0.key < $1.key }.map { name, errors in
+        let byName = errors.map { ($0.key.name, $0.value) }
+        return .init(key: name, value: json(Dictionary(byName, uniquingKeysWith: { $1 })))
+      })
   }
 
   private static func typeErrors(_ json: JSONValue) -> [String: [ElementType: Double]] {
@@ -122,6 +156,9 @@ package final class CalibrationStore: Sendable {
     return (latents, inputs)
   }
 
+  /// Forgets the points, and with them all that was rounded of the denoiser.
+  func removePoints() { FileSystem.unlink(pointsPath) }
+
   func keep(points latents: [[Float]], modulationInputs: [Float]) throws(ModelFileError) {
     let tensors = [
       SafetensorsWriter.FloatTensor("latents", rows: latents),
@@ -132,10 +169,46 @@ package final class CalibrationStore: Sendable {
 
   // MARK: End
 
-  /// Removes everything.
+  /// What each type would lose of each matrix, if an earlier run found that out.
+  package func typeErrors() -> [String: [ElementType: Double]]? {
+    guard let text = FileSystem.text(of: errorsPath), let json = try? JSONValue(parsing: text)
+    else {
+      return nil
+    }
+    let found = Self.typeErrors(json)
+    return found.isEmpty ? nil : found
+  }
+
+  /// Keeps what each type would lose, and nothing else.
+  package func keepTypeErrors(
+    _ errors: [String: [ElementType: Double]]
+  ) throws(ModelFileError) {
+    let json = JSONValue.object([.init(key: "typeErrors", value: Self.json(errors))])
+    try AtomicFile.write(Array(json.text(indentation: 2).utf8), to: errorsPath, overwrite: true)
+    remove()
+  }
+
+  /// Removes all work.
   package func remove() {
     if let state = state() { for path in paths(state) { FileSystem.unlink(path) } }
-    for path in [statePath, pointsPath, scratchPath] { FileSystem.unlink(path) }
+    for path in [statePath, pointsPath, scratchPath, lockPath] { FileSystem.unlink(path) }
+    guard ownsFolder else { return }
+    removeOthers()
     FileSystem.removeEmptyFolder(folder)
+  }
+
+  /// Removes what runs with other settings left, of which nobody works on.
+  private func removeOthers() {
+    let paths = FileSystem.descendants(of: folder)
+    for path in paths {
+      let name = FileSystem.name(of: path)
+      guard name.hasPrefix("lock-"), let lock = try? CalibrationLock(path: path, folder: folder)
+      else { continue }
+      let key = name.dropFirst("lock-".count)
+      for path in paths where FileSystem.name(of: path).contains("-\(key)") {
+        FileSystem.unlink(path)
+      }
+      withExtendedLifetime(lock) {}
+    }
   }
 }

@@ -147,8 +147,8 @@ private struct PanelFactorization {
     return damping
   }
 
-  /// The upper triangle of a block turned around: the usual factor of that, turned back, is an upper
-  /// one.
+  /// The upper triangle of a block turned around: the usual factor of that, turned back, is an
+  /// upper one.
   private func load(_ block: UnsafePointer<Float>, _ side: Int, adding addition: Float) {
     for row in 0..<side {
       for column in row..<side {

@@ -37,7 +37,7 @@ package final class UpperPanels: Sendable {
     count(columns: columns) * MemoryLayout<Float>.stride
   }
 
-  /// Rows and columns of a panel, row by row: all rows down to the end of its block on the diagonal.
+  /// A panel, row by row: all rows down to the end of its block on the diagonal.
   package func panel(_ index: Int) -> UnsafeMutablePointer<Float> {
     memory.pointer + index * (index + 1) / 2 * Self.width * Self.width
   }

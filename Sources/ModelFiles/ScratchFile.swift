@@ -6,6 +6,8 @@ import Foundation
 package final class ScratchFile: Sendable {
   package let path: String
   package let byteCount: Int
+  /// Whether there was none of this size.
+  package let isNew: Bool
   private let descriptor: Int32
 
   /// Opens a file, or makes it.
@@ -20,8 +22,9 @@ package final class ScratchFile: Sendable {
     descriptor = FileSystem.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o600)
     guard descriptor >= 0 else { throw AtomicFile.failure(path, "cannot open") }
     var status = stat()
-    let hasSize = fstat(descriptor, &status) == 0 && Int(status.st_size) == byteCount
-    guard !hasSize else { return }
+    isNew = fstat(descriptor, &status) != 0 || Int(status.st_size) != byteCount
+    guard isNew else { return }
+    // From here on, `deinit` closes the file after an error, too.
     do throws(ModelFileError) {
       guard ftruncate(descriptor, 0) == 0 else { throw AtomicFile.failure(path, "cannot write") }
       try AtomicFile.checkSpace(for: byteCount, at: path)
@@ -35,7 +38,6 @@ package final class ScratchFile: Sendable {
         throw AtomicFile.failure(path, "cannot write")
       }
     } catch {
-      close(descriptor)
       FileSystem.unlink(path)
       throw error
     }
@@ -48,6 +50,7 @@ package final class ScratchFile: Sendable {
   /// - Parameters:
   ///   - count: how many.
   ///   - offset: bytes before the first.
+  /// - Returns: the values.
   /// - Throws: `ModelFileError` if they are not there or cannot be read.
   package func floats(_ count: Int, at offset: Int) throws(ModelFileError) -> [Float] {
     var fault: ModelFileError?

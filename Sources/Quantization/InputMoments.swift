@@ -90,10 +90,10 @@ package final class InputMoments {
     try result.get()
   }
 
-  /// What was added up, prepared for rounding; nil if it is not finite. Nothing can be added any
-  /// more.
+  /// Prepares rounding for what was added up. Nothing can be added any more.
   ///
   /// - Parameter damping: what is added to the diagonal, relative to its mean.
+  /// - Returns: nil if it is not finite.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func inputs(damping: Double) throws(ComputeError) -> LinearInputs? {
     guard let moments = try moments(damping: damping), targets?.isFinite ?? true else { return nil }

@@ -54,11 +54,12 @@ package final class LinearInputs: Sendable {
     targets = nil
   }
 
-  /// Rounding to a type; nil for types without blocks, and rows that do not consist of whole ones.
+  /// Prepares rounding to a type.
   ///
   /// - Parameters:
   ///   - type: what rows become.
   ///   - kernels: of a CPU that this one is.
+  /// - Returns: nil for types without blocks, and rows that do not consist of whole ones.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func quantizer(
     to type: ElementType, kernels: KernelSet = KernelSelection.current

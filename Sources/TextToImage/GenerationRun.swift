@@ -13,6 +13,8 @@ protocol PictureRun: Sendable {
   func measure() throws(GenerationError) -> MeasuredGeneration
   /// Predicts velocities at some places instead of following them.
   func velocities(at points: [TrajectoryPoint]) throws(GenerationError) -> [[Float]]
+  /// Encodes prompts for the sake of what passes through the weights, up to a number of rows.
+  func encode(_ prompts: [String], rows: Int) throws(GenerationError)
   /// What enters the modulation at some noise levels, for strengths of the distilled guidance.
   func modulationInputs(
     levels: [Float], guidance: [Float?]
@@ -143,6 +145,27 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       return (rows, columns)
     }
   }
+
+  func encode(_ prompts: [String], rows: Int) throws(GenerationError) {
+    keepWeights()
+    defer { endStages() }
+    let all = prompts.map {
+      model.conditioner.tokens(of: $0, maximumLength: settings.maxSequenceLength)
+    }
+    let counts = all.map { max(1, $0.rowCounts.max() ?? 1) }
+    let wanted = max(1, min(all.count, rows * all.count / max(1, counts.reduce(0, +))))
+    var chosen = (0..<wanted).map { all[$0 * all.count / wanted] }
+    if settings.usesGuidance {
+      let empty = model.conditioner.tokens(of: "", maximumLength: settings.maxSequenceLength)
+      chosen += Array(repeating: empty, count: 1 + wanted / Self.promptsOfEmptyOne)
+    }
+    _ = try computing { () throws(ComputeError) in
+      try model.conditioner.condition(chosen, on: device)
+    }
+  }
+
+  /// The empty prompt is half of all branches but always the same rows: few are enough.
+  private static var promptsOfEmptyOne: Int { 40 }
 
   // MARK: 2. Weights that stay resident
 

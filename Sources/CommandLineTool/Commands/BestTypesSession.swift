@@ -70,8 +70,11 @@ struct BestTypesSession {
     let (errors, measured) = try await computing { [finished = rounded?.finished] in
       try await measurement.measure(modulation, finished: finished)
     }
+    if let rounded { try rounded.store.keepTypeErrors(rounded.typeErrors) }
     let columns = importance ?? measured
-    if modulation != nil { request.calibration = ModulationInputs.calibration }
+    if modulation != nil, calibration == nil {
+      request.calibration = ModulationInputs.calibration
+    }
     let best = try costs(
       draft, measurement, errors,
       RoundingErrors(
@@ -93,7 +96,8 @@ struct BestTypesSession {
       request.chosenTypes[tensor.source.name] = measurement.probe(of: tensor)
     }
     return try await calibration.calibrate(
-      try ConversionPlan(source, request, path: path), modulation, measuresTypes: true)
+      try ConversionPlan(source, request, path: path), modulation,
+      trial: (folder, needsMatrices: !measurement.isFinished))
   }
 
   /// The plan of the best types whose file is not larger than the budget.
@@ -102,6 +106,11 @@ struct BestTypesSession {
     path: String, budget: Int
   ) throws -> ConversionPlan {
     var request = request
+    if calibration != nil, let first = source.tensors.first {
+      // The file will say of all tensors what is left of their errors: room for that.
+      request.errors[first.name] = ProductErrors(
+        weights: 1, activations32: 1, activations256: 1)
+    }
     var allowed = budget
     while let choice = best.types(within: allowed) {
       request.chosenTypes = choice.types
@@ -139,7 +148,7 @@ struct BestTypesSession {
       probe: size.probe(for: draft))
     settings.passes = size.passes
     settings.quality = quality
-    if let calibration { settings.calibration = try calibration.description(pipeline) }
+    if let calibration { settings.calibration = calibration.description(pipeline) }
     return settings
   }
 

@@ -19,6 +19,7 @@ struct CalibrationSession {
   let interruption: Interruption
   let pool: ThreadPool
   let options: CalibrationOptions
+  let prompts: [String]
   let quality: QuantizationQuality
   let allowsNotFinite: Bool
   let threads: Int?
@@ -30,7 +31,10 @@ struct CalibrationSession {
 
   /// What came of it.
   struct Result {
-    let finished: FinishedTensors
+    /// Nil where only errors were wanted, and they were known.
+    let finished: FinishedTensors?
+    /// Errors of products with them.
+    var errors: [String: ProductErrors] = [:]
     /// Relative squared errors of each matrix with each type, if they were asked for.
     let typeErrors: [String: [ElementType: Double]]
     /// Where matrices are kept until the file is whole.
@@ -45,20 +49,30 @@ struct CalibrationSession {
   /// - Parameters:
   ///   - plan: what each tensor becomes.
   ///   - modulation: what enters the modulation, if that is known already.
-  ///   - measuresTypes: whether to find out what each type would lose, which takes fewer points and
-  ///     no targets.
+  ///   - trial: where to keep what each type would lose, if that is what is wanted: it takes fewer
+  ///     points and no targets. Nothing is done if it is known and the matrices are not needed.
   /// - Returns: the rounded matrices.
   /// - Throws: `ExitCode` after a signal, and what opening and running the model may throw.
   func calibrate(
-    _ plan: ConversionPlan, _ modulation: ModulationInputs?, measuresTypes: Bool = false
+    _ plan: ConversionPlan, _ modulation: ModulationInputs?,
+    trial: (folder: String, needsMatrices: Bool)? = nil
   ) async throws -> Result {
+    let measuresTypes = trial != nil
     guard OpenBLAS.shared != nil else {
       throw ConversionError.unusable("--calibrate: \(OpenBLAS.absence)")
+    }
+    guard plan.tensors.contains(where: { $0.isRounded && $0.source.part == plan.family.denoiser })
+    else {
+      throw ConversionError.unusable(
+        "--calibrate has nothing to do: no matrix of the \(plan.family.denoiser.name) is rounded")
+    }
+    if quality == .best, trial == nil {
+      console.note("--quality best counts only for matrices that are not calibrated")
     }
     // Calibration needs the inputs themselves, whatever people generate with.
     let pipeline = try Pipeline(
       paths, hints: hints, threadCount: threads, activations: .exact, memory: memory)
-    var settings = try options.settings(pipeline, console)
+    var settings = options.settings(pipeline, prompts)
     if measuresTypes { settings.points = min(settings.points, Self.measuringPoints) }
     var wanted = CalibrationRun.Options(settings)
     wanted.hasTargets = options.hasTargets && !measuresTypes
@@ -67,10 +81,15 @@ struct CalibrationSession {
     wanted.allowsNotFinite = allowsNotFinite
     let types = plan.tensors.map { "\($0.source.name) \($0.type.name)" }.joined(separator: ",")
     let store = CalibrationStore(
-      folder: folder, files: pipeline.files, description: "\(hints) \(wanted.description) \(types)")
+      folder: trial?.folder ?? folder,
+      ownsFolder: trial == nil && options.calibrationFolder == nil, files: pipeline.files,
+      description: "\(hints) \(wanted.description) \(types)")
+    if let trial, !trial.needsMatrices, let known = store.typeErrors() {
+      return Result(finished: nil, typeErrors: known, store: store)
+    }
     let progress = ShareProgress(console, title: measuresTypes ? "trial" : "calibration")
     let (wantedOptions, calibrated) = (wanted, settings)
-    let (finished, typeErrors) = try await computing {
+    let (finished, errors, typeErrors) = try await computing {
       let known =
         if let modulation { modulation } else {
           try await ModulationInputs(plan, pipeline, [calibrated.request(0)])
@@ -82,8 +101,9 @@ struct CalibrationSession {
           paths.overlays = overlays
           return try FamilyCatalog.known.denoiser(paths, hints: hints)
         },
-        onEstimate: { estimate, finished in
-          try announce(estimate, finished, calibrated, limit: pipeline.memory.limit)
+        onEstimate: { estimate, done in
+          try announce(
+            estimate, done, calibrated, in: store.folder, limit: pipeline.memory.limit)
         },
         onProgress: { [console] state in
           let text = "layer \(state.layer)/\(state.layerCount)  \(state.stage)"
@@ -92,13 +112,14 @@ struct CalibrationSession {
         })
       return try await run.calibrate(pipeline)
     }
-    return Result(finished: finished, typeErrors: typeErrors, store: store)
+    return Result(finished: finished, errors: errors, typeErrors: typeErrors, store: store)
   }
 
   /// Says what it will cost before it begins.
   private func announce(
-    _ estimate: CalibrationEstimate, _ finishedLayers: Int?, _ settings: CalibrationSettings,
-    limit: Int?
+    _ estimate: CalibrationEstimate, _ done: CalibrationEstimate.Done,
+    _ settings: CalibrationSettings,
+    in folder: String, limit: Int?
   ) throws {
     if let limit, estimate.memoryBytes > limit {
       throw GenerationError.overBudget(
@@ -107,14 +128,14 @@ struct CalibrationSession {
           + "--calibrate-side")
     }
     console.detail(
-      "finding points \(formattedDuration(estimate.pointSeconds)), adding up "
+      "text encoders \(formattedDuration(estimate.textSeconds)), finding points \(formattedDuration(estimate.pointSeconds)), adding up "
         + "\(formattedDuration(estimate.parts.adding)), rounding "
         + "\(formattedDuration(estimate.parts.rounding)), passing layers "
         + "\(formattedDuration(estimate.parts.passing))")
-    let seconds = estimate.seconds(after: finishedLayers)
-    if finishedLayers == estimate.layerSeconds.count { return }
+    let seconds = estimate.seconds(after: done)
+    if done.layers == estimate.layerSeconds.count { return }
     let what =
-      finishedLayers.map { "going on after \($0) layers of \(estimate.layerSeconds.count)" }
+      done.layers.map { "going on after \($0) layers of \(estimate.layerSeconds.count)" }
       ?? "calibrating on \(settings.points) points of \(settings.side)x\(settings.side) pixels"
     console.note(
       "\(what) takes about \(formattedDuration(seconds)), "
@@ -124,8 +145,15 @@ struct CalibrationSession {
   }
 
   /// All that measurements with matrices rounded so depend on.
-  func description(_ pipeline: Pipeline) throws -> String {
-    "calibrated 1 \(try options.settings(pipeline, console))"
+  func description(_ pipeline: Pipeline) -> String {
+    "calibrated 1 \(options.settings(pipeline, prompts))"
+  }
+
+  /// What files say that were converted with it.
+  var metadata: String {
+    "error feedback for second moments of inputs at \(options.points) points of "
+      + "\(prompts.count) prompts (xxh64 \(XXHash64.name(of: prompts.joined(separator: "\n"))))"
+      + (options.hasTargets ? ", with targets" : "") + "; \(ModulationInputs.calibration)"
   }
 
   /// Does some of the model's work, which a signal ends.

@@ -52,6 +52,9 @@ extension ConvertCommand {
     if preset == .fitted, request.container != .gguf {
       throw ValidationError("--preset fitted is for GGUF files: give OUT a name ending in .gguf")
     }
+    if calibration.isUsed, request.container != .gguf {
+      throw ValidationError("--calibrate is for GGUF files: give OUT a name ending in .gguf")
+    }
     if size.isUsed, request.container != .gguf {
       throw ValidationError("a target size is for GGUF files: give OUT a name ending in .gguf")
     }
@@ -61,7 +64,7 @@ extension ConvertCommand {
   /// Refuses files of parts that are not going to be written.
   private func expectPartsInUse() throws {
     // To measure, the whole model is run.
-    guard part != .all, !size.isUsed else { return }
+    guard part != .all, !size.isUsed, !calibration.isUsed else { return }
     let written = FamilyCatalog.known.families.flatMap(\.slots).filter { part == .part($0.option) }
     let used = written.flatMap { $0.options + [$0.tokenizer?.option].compactMap { $0 } }
     for (option, _) in parts.named where !used.contains(option) {

@@ -16,9 +16,9 @@ struct CalibrationOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Noise levels of prompts to calibrate on; 24 are better than none, 128 enough.",
+      "Noise levels of prompts to calibrate on; 24 are better than none, 128 enough (default: 64).",
       valueName: "count"))
-  var calibratePoints = Self.usualPoints
+  var calibratePoints: Int?
 
   @Option(
     name: .long,
@@ -40,7 +40,8 @@ struct CalibrationOptions: ParsableArguments {
         + ".calibration).", valueName: "folder"), completion: .directory)
   var calibrationFolder: String?
 
-  private static let usualPoints = 64
+  /// Points to calibrate on.
+  var points: Int { calibratePoints ?? 64 }
 
   /// Whether it is asked for.
   var isUsed: Bool { calibrate != nil }
@@ -50,14 +51,14 @@ struct CalibrationOptions: ParsableArguments {
     guard calibrationFolder != "" else {
       throw ValidationError("--calibration-folder names no folder")
     }
-    guard (1...4096).contains(calibratePoints) else {
-      throw ValidationError("--calibrate-points \(calibratePoints) is outside of 1...4096")
+    guard (1...4096).contains(points) else {
+      throw ValidationError("--calibrate-points \(points) is outside of 1...4096")
     }
     if let calibrateSide, !(16...4096).contains(calibrateSide) {
       throw ValidationError("--calibrate-side \(calibrateSide) is outside of 16...4096")
     }
     if !isUsed,
-      calibratePoints != Self.usualPoints || calibrateSide != nil || !hasTargets
+      calibratePoints != nil || calibrateSide != nil || !hasTargets
         || calibrationFolder != nil
     {
       throw ValidationError(
@@ -72,20 +73,23 @@ struct CalibrationOptions: ParsableArguments {
   /// Where work is kept.
   func folder(output: String) -> String { calibrationFolder ?? output + ".calibration" }
 
-  /// On what is calibrated.
-  func settings(
-    _ pipeline: Pipeline, _ console: Console
-  ) throws -> CalibrationSettings {
+  /// The prompts; standard input can be read once only.
+  func texts(_ console: Console) throws(ModelFileError) -> [String] {
     let lines = try PromptLines.parse(
       TextInput.read(path: calibrate ?? "", "a file of prompts, one per line"), path: source)
     var options = PromptOptions()
     options.prompts = calibrate
     options.noteIdle(Set(PromptKey.allCases), in: lines, console)
+    return lines.map(\.text)
+  }
+
+  /// On what is calibrated.
+  func settings(_ pipeline: Pipeline, _ prompts: [String]) -> CalibrationSettings {
     let side = calibrateSide ?? min(256, pipeline.defaults.width, pipeline.defaults.height)
     let multiple = pipeline.sizeMultiple
     var settings = CalibrationSettings(
-      prompts: lines.map(\.text), side: max(multiple, side / multiple * multiple))
-    settings.points = calibratePoints
+      prompts: prompts, side: max(multiple, side / multiple * multiple))
+    settings.points = points
     return settings
   }
 }

@@ -3,6 +3,9 @@ final class ShareProgress: Sendable {
   private let display: ProgressDisplay
   private let title: String
 
+  /// What has to be done before the remaining time can be told.
+  private static let leastShare = 0.01
+
   /// - Parameters:
   ///   - console: where to show it.
   ///   - title: what is being done.
@@ -20,7 +23,7 @@ final class ShareProgress: Sendable {
   func show(_ share: Double, computed: Double, _ text: String) {
     display.show(min(1, max(0, share)), title: title) {
       var line = text.withoutControlCharacters
-      if computed > 0 {
+      if computed >= Self.leastShare {
         line += "  ETA " + formattedDuration(display.seconds / computed * max(0, 1 - share))
       }
       return line

@@ -39,6 +39,7 @@ package struct CalibrationSettings: Sendable {
   /// The request that a point is a place of.
   ///
   /// - Parameter point: its number.
+  /// - Returns: the request for its picture.
   package func request(_ point: Int) -> GenerationRequest {
     var request = GenerationRequest(prompt: prompts[prompt(of: point)])
     (request.width, request.height) = (side, side)

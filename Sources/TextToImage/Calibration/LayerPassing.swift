@@ -47,7 +47,8 @@ extension ProductGroup {
 
 /// What enters the weights of a group at one place.
 package struct ProductRows: Sendable {
-  /// `[count, columns]`: of the rounded stream if there is one, times the roots of the rows' weights.
+  /// `[count, columns]`: of the rounded stream if there is one, times the roots of the rows'
+  /// weights.
   package let inputs: [Float]
   /// By how much those of the exact stream differ, or the products of that with the weight; nil
   /// without a rounded stream.
@@ -70,7 +71,8 @@ package protocol LayerPassing: AnyObject {
   var runBytes: Int { get }
   /// Most bytes for going to the points: prompts, a place, and the weights of a layer.
   var pathBytes: Int { get }
-  /// Latents of the points, `[points][values]`, and what enters the modulation, `[places, columns]`.
+  /// Latents of the points, `[points][values]`, and what enters the modulation, `[places,
+  /// columns]`.
   var state: (latents: [[Float]], modulationInputs: [Float]) { get }
 
   /// Goes from noise to the points, and embeds them for all streams.
@@ -88,17 +90,33 @@ package protocol LayerPassing: AnyObject {
   func groups(of layer: Int, stage: Int) throws(GenerationError) -> [ProductGroup]
   /// Evaluates the modulation of a layer for a stream.
   func begin(_ layer: Int, _ stream: CalibrationStream) throws(GenerationError)
-  /// What enters a group at a place.
+  /// Makes what enters a group at a place.
   ///
   /// - Parameters:
   ///   - group: of the stage.
   ///   - layer: index over all stacks.
   ///   - stage: of the layer.
   ///   - place: its number.
+  /// - Returns: rows of both streams.
   /// - Throws: `GenerationError`.
   func rows(
     of group: ProductGroup, in layer: Int, stage: Int, place: Int
   ) throws(GenerationError) -> ProductRows
+  /// What rounding what enters a group to 8 bits does to its products, relative to them, by our
+  /// names; at some places.
+  ///
+  /// - Parameters:
+  ///   - group: of the stage.
+  ///   - layer: index over all stacks.
+  ///   - stage: of the layer.
+  ///   - round: by how much rows `[count, columns]` change, for scales that are shared by 32 and by
+  ///     256 columns.
+  /// - Returns: two errors for each weight.
+  /// - Throws: `GenerationError`.
+  func activationErrors(
+    of group: ProductGroup, in layer: Int, stage: Int,
+    _ round: (_ rows: [Float], _ columns: Int) -> [[Float]]
+  ) throws(GenerationError) -> [String: [Double]]
   /// Takes all places of a stream through a stage.
   func run(
     stage: Int, of layer: Int, _ stream: CalibrationStream

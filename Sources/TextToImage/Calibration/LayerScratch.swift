@@ -48,6 +48,7 @@ final class LayerScratch: Sendable {
   ///   - place: its number.
   ///   - stream: its number.
   ///   - parity: even or odd: which copy of the tokens.
+  /// - Returns: its elements.
   /// - Throws: `ComputeError`.
   func read(
     _ index: Int, of place: Int, _ stream: Int, parity: Int
