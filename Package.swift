@@ -157,7 +157,7 @@ let package = Package(
     .target(
       name: "Calibration",
       dependencies: [
-        "BitAllocation", "BlockFormats", "Checkpoints", "Conversion", "Diffusion",
+        "BitAllocation", "BlockFormats", "Checkpoints", "ComputeCPU", "Conversion", "Diffusion",
         "LinearAlgebra", "Machine", "ModelFiles", "Quantization", "StrictJSON", "TextToImage",
       ]),
     .target(

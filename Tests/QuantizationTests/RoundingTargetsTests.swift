@@ -60,15 +60,15 @@ struct RoundingTargetsTests {
     blocks.withUnsafeMutableBytes { bytes in
       guard let base = bytes.baseAddress else { return }
       for first in [0, half] {
-        _ = weights.withUnsafeBufferPointer { weights in
-          quantizer.quantize(
-            weights.baseAddress! + first * columns, first: first, rows: half, scratch: &scratch,
-            into: base + first * bytes.count / rows)
-        }
+        _ = quantizer.quantize(
+          Array(weights[first * columns..<(first + half) * columns]), first: first, rows: half,
+          scratch: &scratch, into: base + first * bytes.count / rows)
       }
     }
     var values = [Float](repeating: 0, count: weights.count)
-    blocks.withUnsafeBytes { type.decode($0.baseAddress!, count: weights.count, into: &values) }
+    blocks.withUnsafeBytes { bytes in
+      if let base = bytes.baseAddress { type.decode(base, count: weights.count, into: &values) }
+    }
     var sum = 0.0
     for row in 0..<rows {
       for input in 0..<count {
