@@ -56,10 +56,15 @@ package struct CalibrationEstimate: Sendable {
     let places = Double(pass.placeCount)
     pointSeconds = secondsPerPlace * Double(pass.pathPassCount)
     pathWork = pass.pathPassCount * pass.layerCount
-    for tensor in tensors.values where tensor.source.part != rounding.plan.family.denoiser {
+    let denoiser = rounding.plan.family.denoiser
+    var textColumns: Set<Int> = []
+    for tensor in tensors.values where tensor.source.part != denoiser {
       textSeconds += try rates.seconds(rounding: tensor, hasTargets: false)
+      textColumns.insert(tensor.shape.last ?? 0)
     }
+    diskBytes += tensors.values.reduce(0) { $0 + $1.byteCount }
     diskBytes = pass.scratchBytes
+    var grouped: Set<String> = []
     var (work, sizes): ([Double], [Int]) = ([], [])
     var held = 0
     for layer in 0..<pass.layerCount {
@@ -73,12 +78,14 @@ package struct CalibrationEstimate: Sendable {
           var rounding = 0.0
           for tensor in chosen {
             rounding += try rates.seconds(rounding: tensor, hasTargets: hasTargets)
-            diskBytes += tensor.byteCount
+            grouped.insert(tensor.source.name)
           }
           seconds += adding + rounding
           parts.adding += adding
           parts.rounding += rounding
-          sizes.append(Self.bytes(group, hasTargets: hasTargets, threads: pool.threadCount))
+          sizes.append(
+            Self.bytes(group, hasTargets: hasTargets, threads: pool.threadCount)
+              + (hasTargets && group.takesProducts ? group.weightBytes : 0))
         }
         held = max(held, groups.reduce(0) { $0 + $1.weightBytes })
       }
@@ -86,18 +93,33 @@ package struct CalibrationEstimate: Sendable {
     }
     // What is neither adding nor rounding is the streams' way through the layers.
     let passing = secondsPerPlace * places * streams / Double(max(1, pass.layerCount))
-    layerSeconds = work.map { $0 + passing }
+    // Modulation, which is in no group.
+    var modulating = 0.0
+    for tensor in tensors.values
+    where tensor.source.part == denoiser && !grouped.contains(tensor.source.name) {
+      modulating += try rates.seconds(rounding: tensor, hasTargets: false)
+    }
+    parts.rounding += modulating
+    modulating /= Double(max(1, pass.layerCount))
+    layerSeconds = work.map { $0 + passing + modulating }
     parts.passing = passing * Double(pass.layerCount)
+    // A layer of a text encoder has one group of its widest inputs, and three of others.
+    let widths = textColumns.sorted(by: >).map { UpperPanels.byteCount(columns: $0) }
+    let textMoments = (widths.first ?? 0) + 3 * (widths.dropFirst().first ?? 0)
+    // Vectors of all places, of each stream, and new ones beside the old.
+    let vectors = (hasTargets ? 3 : 2) * pass.placeCount * pass.modulationRowBytes
     memoryBytes =
       ProcessStatus.residentBytes + Self.slackBytes
-      + max(sizes.max() ?? 0, held + pass.runBytes, pass.pathBytes)
+      + max(
+        vectors + max(sizes.max() ?? 0, held + pass.runBytes), vectors + pass.pathBytes,
+        textMoments + pass.textBytes)
   }
 
   /// What no part of the work accounts for.
   private static let slackBytes = 40 << 20
-  /// Floats of a place's rows that are there at once: of both streams, their difference, and a copy
-  /// on the way.
-  private static let copiesOfRows = 4
+  /// Copies of a place's rows that are there at once: of both streams, their difference, one on the
+  /// way, and what they are made from.
+  private static let copiesOfRows = 5
   /// What waits to be written while blocks are made.
   private static let outputBytes = 32 << 20
 

@@ -114,7 +114,7 @@ package struct CalibrationRun: Sendable {
       try onEstimate(estimate, done)
     } catch {
       // Nothing was done that somebody would go on with.
-      if known == nil { store.remove() }
+      if known == nil { store.removeOwn() }
       throw error
     }
     let meter = WorkMeter(estimate, done, onProgress)

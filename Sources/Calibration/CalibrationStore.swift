@@ -188,13 +188,29 @@ package final class CalibrationStore: Sendable {
     remove()
   }
 
-  /// Removes all work.
+  /// Removes all work, and what runs with other settings left in a folder of its own.
   package func remove() {
-    if let state = state() { for path in paths(state) { FileSystem.unlink(path) } }
-    for path in [statePath, pointsPath, scratchPath, lockPath] { FileSystem.unlink(path) }
-    guard ownsFolder else { return }
-    removeOthers()
-    FileSystem.removeEmptyFolder(folder)
+    if ownsFolder { removeOthers() }
+    removeOwn()
+  }
+
+  /// Removes the work of these settings.
+  func removeOwn() {
+    removeFiles(of: key, in: FileSystem.descendants(of: folder))
+    if ownsFolder { FileSystem.removeEmptyFolder(folder) }
+  }
+
+  /// Removes all files of a key but what types would lose, the lock last.
+  private func removeFiles(of key: String, in paths: [String]) {
+    let own = paths.filter {
+      let name = FileSystem.name(of: $0)
+      return name.contains("-\(key)") && !name.hasPrefix("types-")
+    }
+    let (locks, others) = (
+      own.filter { FileSystem.name(of: $0).hasPrefix("lock-") },
+      own.filter { !FileSystem.name(of: $0).hasPrefix("lock-") }
+    )
+    for path in others + locks { FileSystem.unlink(path) }
   }
 
   /// Removes what runs with other settings left, of which nobody works on.
@@ -202,12 +218,10 @@ package final class CalibrationStore: Sendable {
     let paths = FileSystem.descendants(of: folder)
     for path in paths {
       let name = FileSystem.name(of: path)
-      guard name.hasPrefix("lock-"), let lock = try? CalibrationLock(path: path, folder: folder)
+      guard name.hasPrefix("lock-"), name != "lock-\(key)",
+        let lock = try? CalibrationLock(path: path, folder: folder)
       else { continue }
-      let key = name.dropFirst("lock-".count)
-      for path in paths where FileSystem.name(of: path).contains("-\(key)") {
-        FileSystem.unlink(path)
-      }
+      removeFiles(of: String(name.dropFirst("lock-".count)), in: paths)
       withExtendedLifetime(lock) {}
     }
   }

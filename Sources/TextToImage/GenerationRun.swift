@@ -152,7 +152,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     let all = prompts.map {
       model.conditioner.tokens(of: $0, maximumLength: settings.maxSequenceLength)
     }
-    let counts = all.map { max(1, $0.rowCounts.max() ?? 1) }
+    // The first count is that of the encoder of the sequence.
+    let counts = all.map { max(1, $0.rowCounts.first ?? 1) }
     let wanted = max(1, min(all.count, rows * all.count / max(1, counts.reduce(0, +))))
     var chosen = (0..<wanted).map { all[$0 * all.count / wanted] }
     if settings.usesGuidance {

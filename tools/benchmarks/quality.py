@@ -150,7 +150,8 @@ def evidence(options):
     columns = []
     for prompts, name in ((PROMPTS / "icons.txt", "held-out"), (seen, "seen")):
         columns.append(compare(options, ["--models", *models], options.output / name, prompts))
-    for count, *rows in zip(points, *(levels[1:] for levels in columns)):
+    for count in points:
+        rows = [next(level for level in levels if level["name"] == f"points-{count}") for levels in columns]
         common.print_row(f"{count} points", *(f"{row['velocityError']:.4f}" for row in rows))
     models = []
     for name in ("q2_K", "q4_K"):
@@ -163,12 +164,13 @@ def evidence(options):
     for steps, guidance in ((8, 2), (50, 4.5)):
         prompts = options.output / f"steps-{steps}.jsonl"
         prompts.write_text("".join(
-            json.dumps({"prompt": line, "steps": steps, "guidanceScale": guidance, "seed": 5}) + "\n"
+            json.dumps({"prompt": line, "steps": steps, "guidanceScale": guidance}) + "\n"
             for line in lines[::2]))
-        levels = compare(options, ["--models", *models], options.output / f"steps-{steps}", prompts)
+        levels = compare(options, ["--models", *models, "--seeds", "5"], options.output / f"steps-{steps}", prompts)
+        rows = [next(level for level in levels if level["name"] == path.stem) for path in models]
         common.print_row(
             f"{steps} steps, guidance {guidance}",
-            *(f"{row['velocityError']:.4f}, {row['psnr']['median']:.1f} dB" for row in levels[1:]))
+            *(f"{row['velocityError']:.4f}, {row['psnr']['median']:.1f} dB" for row in rows))
 
 
 def convert(options, output: pathlib.Path, *arguments):

@@ -70,7 +70,9 @@ struct BestTypesSession {
     let (errors, measured) = try await computing { [finished = rounded?.finished] in
       try await measurement.measure(modulation, finished: finished)
     }
-    if let rounded { try rounded.store.keepTypeErrors(rounded.typeErrors) }
+    if let rounded, rounded.finished != nil {
+      try rounded.store.keepTypeErrors(rounded.typeErrors)
+    }
     let columns = importance ?? measured
     if modulation != nil, calibration == nil {
       request.calibration = ModulationInputs.calibration

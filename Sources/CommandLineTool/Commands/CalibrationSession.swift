@@ -12,8 +12,8 @@ import ModelFiles
 import Quantization
 import TextToImage
 
-/// Rounds the transformer's matrices for `convert --calibrate`, with progress and answers to
-/// signals.
+/// Rounds the matrices of transformer and text encoders for `convert --calibrate`, with progress
+/// and answers to signals.
 struct CalibrationSession {
   let console: Console
   let interruption: Interruption
@@ -64,7 +64,8 @@ struct CalibrationSession {
     guard plan.tensors.contains(where: { $0.isRounded && $0.source.part == plan.family.denoiser })
     else {
       throw ConversionError.unusable(
-        "--calibrate has nothing to do: no matrix of the \(plan.family.denoiser.name) is rounded")
+        "--calibrate has nothing to do: no matrix of the \(plan.family.denoiser.name) is rounded, "
+          + "for which the whole model is run")
     }
     if quality == .best, trial == nil {
       console.note("--quality best counts only for matrices that are not calibrated")
@@ -132,6 +133,11 @@ struct CalibrationSession {
         + "\(formattedDuration(estimate.parts.adding)), rounding "
         + "\(formattedDuration(estimate.parts.rounding)), passing layers "
         + "\(formattedDuration(estimate.parts.passing))")
+    if done.layers == nil {
+      // What is there already counts as free only once it is written anew.
+      try AtomicFile.checkSpace(
+        for: estimate.diskBytes, at: FileSystem.join(folder, "layers"))
+    }
     let seconds = estimate.seconds(after: done)
     if done.layers == estimate.layerSeconds.count { return }
     let what =

@@ -52,6 +52,11 @@ extension ConvertCommand {
     if preset == .fitted, request.container != .gguf {
       throw ValidationError("--preset fitted is for GGUF files: give OUT a name ending in .gguf")
     }
+    if calibration.calibrate == "-",
+      size.prompts.prompts == "-" || size.prompts.prompt.contains("-")
+    {
+      throw ValidationError("standard input can be read once only: name a file for --calibrate")
+    }
     if calibration.isUsed, request.container != .gguf {
       throw ValidationError("--calibrate is for GGUF files: give OUT a name ending in .gguf")
     }

@@ -189,6 +189,9 @@ struct ConvertCommand: AsyncParsableCommand {
           "--quality best changes nothing: no tensor becomes a type whose scales are searched")
       }
       if let importance { try noteCoverage(of: plan, importance, console) }
+      if calibrating != nil, imatrix != nil {
+        console.note("--imatrix counts only for matrices that are not calibrated")
+      }
       guard let output, !dryRun else {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return try results.finish()

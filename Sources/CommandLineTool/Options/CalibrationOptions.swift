@@ -8,8 +8,8 @@ struct CalibrationOptions: ParsableArguments {
   @Option(
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
-      "Round each matrix of the transformer for what enters it in pictures of these prompts, one per "
-        + "line (- is standard input): half the error in the same bytes.",
+      "Round each matrix of transformer and text encoders for what enters it in pictures of these "
+        + "prompts, one per line (- is standard input): half the error in the same bytes.",
       valueName: "prompts"), completion: .file())
   var calibrate: String?
 

@@ -87,6 +87,16 @@ extension LayerPass {
     return (peaks.max() ?? 0) + 2 * scratch.largestMatrixBytes
   }
 
+  var modulationRowBytes: Int {
+    layerKinds.map { layer in
+      let rehearsal = RehearsalDevice(of: device)
+      guard let vectors = try? modulation(of: layer, 0, on: rehearsal) else { return 0 }
+      // Without the workspace of products, which does not grow with the rows.
+      rehearsal.releaseMemory()
+      return withExtendedLifetime(vectors) { (try? rehearsal.peakBytes {}) ?? 0 }
+    }.max() ?? 0
+  }
+
   /// The first layer of each stack: those of a stack are alike.
   private var layerKinds: [Int] {
     var first = 0
@@ -96,14 +106,29 @@ extension LayerPass {
     }
   }
 
+  var textBytes: Int {
+    promptBytes().peak
+      + (model.conditioner.stages.map(\.weights.largestLayerBytes).max() ?? 0)
+  }
+
   var pathBytes: Int {
+    promptBytes().held + runBytes + model.denoiser.stepStage.weights.largestLayerBytes
+  }
+
+  /// Bytes while the prompts of all points are encoded, and of what comes of it.
+  private func promptBytes() -> (peak: Int, held: Int) {
     let rehearsal = RehearsalDevice(of: device)
     var prompts: [[Network.Conditioning]] = []
-    let bytes = try? rehearsal.peakBytes { () throws(ComputeError) in
-      for request in requests {
-        prompts.append(try model.conditioner.condition(request.tokens, on: rehearsal))
+    do throws(ComputeError) {
+      let peak = try rehearsal.peakBytes { () throws(ComputeError) in
+        for request in requests {
+          prompts.append(try model.conditioner.condition(request.tokens, on: rehearsal))
+        }
       }
+      rehearsal.releaseMemory()
+      return (peak, try rehearsal.peakBytes {})
+    } catch {
+      return (.max >> 2, .max >> 2)
     }
-    return (bytes ?? .max >> 2) + runBytes + model.denoiser.stepStage.weights.largestLayerBytes
   }
 }

@@ -69,6 +69,10 @@ package protocol LayerPassing: AnyObject {
   var pathPassCount: Int { get }
   /// Most bytes of memory for taking a place through a stage, without the weights.
   var runBytes: Int { get }
+  /// Bytes of the vectors by which a layer adapts the tokens of one place.
+  var modulationRowBytes: Int { get }
+  /// Most bytes for encoding the prompts of all points, a layer's weights among them.
+  var textBytes: Int { get }
   /// Most bytes for going to the points: prompts, a place, and the weights of a layer.
   var pathBytes: Int { get }
   /// Latents of the points, `[points][values]`, and what enters the modulation, `[places,
