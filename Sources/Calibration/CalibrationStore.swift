@@ -25,7 +25,7 @@ package final class CalibrationStore: Sendable {
   private let key: String
   /// Whether the folder is there for this alone, and goes in the end.
   private let ownsFolder: Bool
-  private let lock = Mutex<CalibrationLock?>(nil)
+  private let held = Mutex<WorkLock?>(nil)
 
   /// Names the folder; it is made by `prepare`.
   ///
@@ -55,8 +55,15 @@ package final class CalibrationStore: Sendable {
   /// Makes the folder, and keeps other runs from the same work.
   package func prepare() throws(ModelFileError) {
     try FolderMaking.make(folder)
-    let made = try CalibrationLock(path: lockPath, folder: folder)
-    lock.withLock { $0 = made }
+    let made = try lock(lockPath)
+    held.withLock { $0 = made }
+  }
+
+  private func lock(_ path: String) throws(ModelFileError) -> WorkLock {
+    try WorkLock(
+      path: path, folder: folder,
+      refusal: "another run is calibrating the same in this folder: wait for its end, or name "
+        + "another --calibration-folder")
   }
 
   private func path(_ name: String) -> String { FileSystem.join(folder, name) }
@@ -219,7 +226,7 @@ package final class CalibrationStore: Sendable {
     for path in paths {
       let name = FileSystem.name(of: path)
       guard name.hasPrefix("lock-"), name != "lock-\(key)",
-        let lock = try? CalibrationLock(path: path, folder: folder)
+        let lock = try? lock(path)
       else { continue }
       removeFiles(of: String(name.dropFirst("lock-".count)), in: paths)
       withExtendedLifetime(lock) {}

@@ -19,7 +19,7 @@ package struct ComparisonStore: Sendable {
   static let version = 2
 
   package let folder: String
-  private let lock: FolderLock
+  private let lock: WorkLock
 
   /// Opens or makes the folder.
   ///
@@ -39,7 +39,10 @@ package struct ComparisonStore: Sendable {
     for name in ["images", "cache/cells", "cache/trajectories", "cache/models", "cache/weights"] {
       try FolderMaking.make(folder + "/" + name)
     }
-    lock = try FolderLock(path: folder + "/cache/lock", folder: folder)
+    lock = try WorkLock(
+      path: folder + "/cache/lock", folder: folder,
+      refusal:
+        "another run of compare is working in this folder: wait for its end, or name another")
     try AtomicFile.check(path("results.json"), overwrite: true)
   }
 
@@ -142,31 +145,4 @@ package struct ComparisonStore: Sendable {
     else { return nil }
     return Trajectory(latents: latents, velocities: velocities)
   }
-}
-
-/// Keeps a folder to one run, as long as the object lives.
-private final class FolderLock: Sendable {
-  private let descriptor: Int32
-
-  /// - Parameters:
-  ///   - path: the file that is locked; made if there is none.
-  ///   - folder: for messages.
-  /// - Throws: `ModelFileError` if another run has it, or it cannot be made.
-  init(path: String, folder: String) throws(ModelFileError) {
-    descriptor = FileSystem.open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0o666)
-    guard descriptor >= 0 else {
-      throw ModelFileError(
-        path: path, kind: .unwritable, fault: "cannot create: \(String(cString: strerror(errno)))")
-    }
-    // Where files cannot be locked, nobody is kept out.
-    guard flock(descriptor, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK else {
-      // The descriptor goes with the object.
-      throw ModelFileError(
-        path: folder, kind: .unwritable,
-        fault: "another run of compare is working in this folder: wait for its end, or name another"
-      )
-    }
-  }
-
-  deinit { close(descriptor) }
 }
