@@ -55,3 +55,14 @@ public enum GenerationError: Error, CustomStringConvertible {
     }
   }
 }
+
+/// Translates errors of computing.
+func computing<Value>(
+  _ body: () throws(ComputeError) -> Value
+) throws(GenerationError) -> Value {
+  do throws(ComputeError) {
+    return try body()
+  } catch {
+    throw GenerationError(error)
+  }
+}

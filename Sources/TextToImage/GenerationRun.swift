@@ -290,16 +290,6 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
 
   // MARK: Reporting
 
-  private func computing<Value>(
-    _ body: () throws(ComputeError) -> Value
-  ) throws(GenerationError) -> Value {
-    do throws(ComputeError) {
-      return try body()
-    } catch {
-      throw GenerationError(error)
-    }
-  }
-
   private func report(
     _ stage: GenerationProgress.Stage, images: Range<Int> = 0..<1, step: Int = 0,
     seconds: Double = 0, latents: [[Float]] = []

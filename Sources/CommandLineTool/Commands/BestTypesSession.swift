@@ -63,11 +63,12 @@ struct BestTypesSession {
         "the modulation is rounded without its inputs, which costs quality or bytes: "
           + OpenBLAS.absence)
     }
-    let modulation = try await computing {
+    let modulation = try await interruption.computing(on: pool, console) {
       try await ModulationInputs(draft, pipeline, measurement.requests)
     }
-    let rounded = try await probes(measurement, source, request, modulation, path: path)
-    let (errors, measured) = try await computing { [finished = rounded?.finished] in
+    let rounded = try await probes(measurement, source, request, path: path)
+    let (errors, measured) = try await interruption.computing(on: pool, console) {
+      [finished = rounded?.finished] in
       try await measurement.measure(modulation, finished: finished)
     }
     if let rounded, rounded.finished != nil {
@@ -89,7 +90,7 @@ struct BestTypesSession {
   /// that is not asked for.
   private func probes(
     _ measurement: SensitivityMeasurement, _ source: ConversionSource,
-    _ request: ConversionPlan.Request, _ modulation: ModulationInputs?, path: String
+    _ request: ConversionPlan.Request, path: String
   ) async throws -> CalibrationSession.Result? {
     guard let calibration else { return nil }
     var request = request
@@ -98,7 +99,7 @@ struct BestTypesSession {
       request.chosenTypes[tensor.source.name] = measurement.probe(of: tensor)
     }
     return try await calibration.calibrate(
-      try ConversionPlan(source, request, path: path), modulation,
+      try ConversionPlan(source, request, path: path),
       trial: (folder, needsMatrices: !measurement.isFinished))
   }
 
@@ -197,21 +198,6 @@ struct BestTypesSession {
         + "\(passes) passes through the transformer, about "
         + formattedDuration(seconds * Double(passes))
         + "; an interrupted run goes on where it was")
-  }
-
-  /// Does some of the model's work, which a signal ends.
-  private func computing<Value: Sendable>(
-    _ body: @escaping @Sendable () async throws -> Value
-  ) async throws -> Value {
-    let task = Task { try await body() }
-    interruption.beginComputing { [pool] in
-      task.cancel()
-      pool.cancel()
-    }
-    let outcome = await task.result
-    console.endProgress()
-    if let code = interruption.exitCode { throw ExitCode(code) }
-    return try outcome.get()
   }
 
   // MARK: Choosing

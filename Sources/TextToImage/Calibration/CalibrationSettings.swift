@@ -8,7 +8,8 @@ package struct CalibrationSettings: Sendable {
   package var side: Int
 
   /// Steps by which a place is reached, at most. With one it lies too far from where pictures pass
-  /// (a fifth more error at Q2_K); more than two are no better and take as long as the rest.
+  /// (a fifth more error at Q2_K); more than two gain little, and each takes all points through all
+  /// layers.
   package static let pathSteps = 2
 
   /// Calibrates on some prompts.

@@ -90,8 +90,10 @@ final class LayerPass<Model: LayeredModel>: LayerPassing {
     places.reduce(0) { $0 + CalibrationSettings.path(to: steps[$1.point]).count - 1 }
   }
 
-  var state: (latents: [[Float]], modulationInputs: [Float]) {
-    (latents.map(\.values), (try? modulationInputs.map { try device.read($0) } ?? []) ?? [])
+  func state() throws(GenerationError) -> (latents: [[Float]], modulationInputs: [Float]) {
+    guard let modulationInputs else { return (latents.map(\.values), []) }
+    let inputs = try computing { () throws(ComputeError) in try device.read(modulationInputs) }
+    return (latents.map(\.values), inputs)
   }
 
   // MARK: Layers
@@ -190,17 +192,6 @@ final class LayerPass<Model: LayeredModel>: LayerPassing {
       try scratch.write(
         try device.read(matrices[index]), index, of: place, stream.rawValue, parity: parity)
     }
-  }
-}
-
-/// Translates errors of computing.
-func computing<Value>(
-  _ body: () throws(ComputeError) -> Value
-) throws(GenerationError) -> Value {
-  do throws(ComputeError) {
-    return try body()
-  } catch {
-    throw GenerationError(error)
   }
 }
 

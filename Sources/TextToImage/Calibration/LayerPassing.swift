@@ -77,7 +77,7 @@ package protocol LayerPassing: AnyObject {
   var pathBytes: Int { get }
   /// Latents of the points, `[points][values]`, and what enters the modulation, `[places,
   /// columns]`.
-  var state: (latents: [[Float]], modulationInputs: [Float]) { get }
+  func state() throws(GenerationError) -> (latents: [[Float]], modulationInputs: [Float])
 
   /// Goes from noise to the points, and embeds them for all streams.
   ///
