@@ -50,69 +50,84 @@ package struct CalibrationEstimate: Sendable {
     _ pass: any LayerPassing, _ rounding: MatrixRounding, secondsPerPlace: Double,
     _ library: OpenBLAS, on pool: ThreadPool
   ) throws {
-    let (tensors, hasTargets) = (rounding.tensors, rounding.options.hasTargets)
-    let streams = hasTargets ? 2.0 : 1
     let rates = try WorkRates(library, on: pool)
-    let places = Double(pass.placeCount)
     pointSeconds = secondsPerPlace * Double(pass.pathPassCount)
     pathWork = pass.pathPassCount * pass.layerCount
-    let denoiser = rounding.plan.family.denoiser
-    var textColumns: Set<Int> = []
-    for tensor in tensors.values where tensor.source.part != denoiser {
-      textSeconds += try rates.seconds(rounding: tensor, hasTargets: false)
-      textColumns.insert(tensor.shape.last ?? 0)
-    }
-    diskBytes += tensors.values.reduce(0) { $0 + $1.byteCount }
-    diskBytes = pass.scratchBytes
-    var grouped: Set<String> = []
-    var (work, sizes): ([Double], [Int]) = ([], [])
-    var held = 0
-    for layer in 0..<pass.layerCount {
-      var seconds = 0.0
-      for stage in 0..<pass.stageCount(of: layer) {
-        let groups = try pass.groups(of: layer, stage: stage)
-        for group in groups {
-          let chosen = group.weights.compactMap { tensors[$0.name] }
-          guard !chosen.isEmpty else { continue }
-          let adding = rates.seconds(adding: group, hasTargets: hasTargets)
-          var rounding = 0.0
-          for tensor in chosen {
-            rounding += try rates.seconds(rounding: tensor, hasTargets: hasTargets)
-            grouped.insert(tensor.source.name)
-          }
-          seconds += adding + rounding
-          parts.adding += adding
-          parts.rounding += rounding
-          sizes.append(
-            Self.bytes(group, hasTargets: hasTargets, threads: pool.threadCount)
-              + (hasTargets && group.takesProducts ? group.weightBytes : 0))
-        }
-        held = max(held, groups.reduce(0) { $0 + $1.weightBytes })
-      }
-      work.append(seconds)
-    }
-    // What is neither adding nor rounding is the streams' way through the layers.
-    let passing = secondsPerPlace * places * streams / Double(max(1, pass.layerCount))
-    // Modulation, which is in no group.
-    var modulating = 0.0
-    for tensor in tensors.values
-    where tensor.source.part == denoiser && !grouped.contains(tensor.source.name) {
-      modulating += try rates.seconds(rounding: tensor, hasTargets: false)
-    }
-    parts.rounding += modulating
-    modulating /= Double(max(1, pass.layerCount))
-    layerSeconds = work.map { $0 + passing + modulating }
-    parts.passing = passing * Double(pass.layerCount)
-    // A layer of a text encoder has one group of its widest inputs, and three of others.
-    let widths = textColumns.sorted(by: >).map { UpperPanels.byteCount(columns: $0) }
-    let textMoments = (widths.first ?? 0) + 3 * (widths.dropFirst().first ?? 0)
+    diskBytes = rounding.tensors.values.reduce(pass.scratchBytes) { $0 + $1.byteCount }
+    let textMoments = try addTexts(rounding, rates)
+    let (grouped, groupBytes) = try addGroups(pass, rounding, rates)
+    try addModulation(rounding, rates, apart: grouped)
+    let hasTargets = rounding.options.hasTargets
+    let streams = hasTargets ? 2.0 : 1
+    parts.passing = secondsPerPlace * Double(pass.placeCount) * streams
+    let passing = parts.passing / Double(max(1, pass.layerCount))
+    layerSeconds = layerSeconds.map { $0 + passing }
     // Vectors of all places, of each stream, and new ones beside the old.
     let vectors = (hasTargets ? 3 : 2) * pass.placeCount * pass.modulationRowBytes
     memoryBytes =
       ProcessStatus.residentBytes + Self.slackBytes
-      + max(
-        vectors + max(sizes.max() ?? 0, held + pass.runBytes), vectors + pass.pathBytes,
-        textMoments + pass.textBytes)
+      + max(vectors + groupBytes, vectors + pass.pathBytes, textMoments + pass.textBytes)
+  }
+
+  /// Counts text encoders.
+  ///
+  /// - Returns: bytes of the sums of a layer.
+  private mutating func addTexts(
+    _ rounding: MatrixRounding, _ rates: WorkRates
+  ) throws -> Int {
+    var columns: Set<Int> = []
+    for tensor in rounding.tensors.values where tensor.source.part != rounding.denoiser {
+      textSeconds += try rates.seconds(rounding: tensor, hasTargets: false)
+      columns.insert(tensor.shape.last ?? 0)
+    }
+    // A layer has one group of its widest inputs, and three of others.
+    let widths = columns.sorted(by: >).map { UpperPanels.byteCount(columns: $0) }
+    return (widths.first ?? 0) + 3 * (widths.dropFirst().first ?? 0)
+  }
+
+  /// Counts what the denoiser's layers multiply tokens by.
+  ///
+  /// - Returns: the matrices, and most bytes while one group is worked on or a stage is run.
+  private mutating func addGroups(
+    _ pass: any LayerPassing, _ rounding: MatrixRounding, _ rates: WorkRates
+  ) throws -> (names: Set<String>, bytes: Int) {
+    let (hasTargets, runBytes) = (rounding.options.hasTargets, pass.runBytes)
+    var (names, bytes): (Set<String>, Int) = ([], 0)
+    for layer in 0..<pass.layerCount {
+      let before = parts.adding + parts.rounding
+      for stage in 0..<pass.stageCount(of: layer) {
+        let groups = try pass.groups(of: layer, stage: stage)
+        for group in groups {
+          let chosen = group.weights.compactMap { rounding.tensors[$0.name] }
+          guard !chosen.isEmpty else { continue }
+          parts.adding += rates.seconds(adding: group, hasTargets: hasTargets)
+          for tensor in chosen {
+            parts.rounding += try rates.seconds(rounding: tensor, hasTargets: hasTargets)
+            names.insert(tensor.source.name)
+          }
+          bytes = max(
+            bytes,
+            Self.bytes(group, hasTargets: hasTargets, threads: rounding.pool.threadCount))
+        }
+        bytes = max(bytes, groups.reduce(runBytes) { $0 + $1.weightBytes })
+      }
+      layerSeconds.append(parts.adding + parts.rounding - before)
+    }
+    return (names, bytes)
+  }
+
+  /// Counts the denoiser's other matrices: modulation, alike in all layers.
+  private mutating func addModulation(
+    _ rounding: MatrixRounding, _ rates: WorkRates, apart grouped: Set<String>
+  ) throws {
+    var seconds = 0.0
+    for tensor in rounding.tensors.values
+    where tensor.source.part == rounding.denoiser && !grouped.contains(tensor.source.name) {
+      seconds += try rates.seconds(rounding: tensor, hasTargets: false)
+    }
+    parts.rounding += seconds
+    let share = seconds / Double(max(1, layerSeconds.count))
+    layerSeconds = layerSeconds.map { $0 + share }
   }
 
   /// What no part of the work accounts for.
@@ -130,24 +145,22 @@ package struct CalibrationEstimate: Sendable {
       hasTargets ? (group.takesProducts ? group.outputs : n) * n * float : 0
     let rows = copiesOfRows * group.largestPlace * n * float
     let tiles = threads * FeedbackQuantizer.tileRows * 6 * n * float + outputBytes
-    return UpperPanels.byteCount(columns: n) + targets + UpperPanels.width * n * float
+    // Products with it need the weight itself.
+    let weights = hasTargets && group.takesProducts ? group.weightBytes : 0
+    return UpperPanels.byteCount(columns: n) + targets + weights + UpperPanels.width * n * float
       + max(rows, tiles)
   }
 }
 
 /// How fast this machine does what a calibration consists of.
-private struct WorkRates {
+private final class WorkRates {
   /// Seconds of a multiplication and addition of sums.
   private let addition: Double
   private let library: OpenBLAS
   private let pool: ThreadPool
-  /// Seconds of rounding a row on one thread, by type and number of columns, for the trial's sizes.
-  private let trials: Trials
-
-  /// Seconds per row: what grows with the square of its columns, and with their number.
-  private final class Trials {
-    var known: [ElementType: (square: Double, single: Double)] = [:]
-  }
+  /// Seconds of rounding a row on one thread: what grows with the square of its columns, and with
+  /// their number.
+  private var trials: [ElementType: (square: Double, single: Double)] = [:]
 
   private static let columns = (small: 512, large: 2048)
   private static let rows = 256
@@ -155,7 +168,6 @@ private struct WorkRates {
   init(_ library: OpenBLAS, on pool: ThreadPool) throws(ComputeError) {
     self.library = library
     self.pool = pool
-    trials = Trials()
     let (n, rows) = (Self.columns.large, Self.noise(Self.rows * Self.columns.large))
     let moments = try InputMoments(columns: n, like: rows, library, on: pool)
     var best = Double.infinity
@@ -205,13 +217,13 @@ private struct WorkRates {
   private func trial(
     of type: ElementType
   ) throws(ComputeError) -> (square: Double, single: Double) {
-    if let known = trials.known[type] { return known }
+    if let known = trials[type] { return known }
     let small = try secondsPerRow(type, columns: Self.columns.small)
     let large = try secondsPerRow(type, columns: Self.columns.large)
     let (a, b) = (Double(Self.columns.small), Double(Self.columns.large))
     let square = max(0, (large / b - small / a) / (b - a))
     let trial = (square: square, single: max(0, small / a - square * a))
-    trials.known[type] = trial
+    trials[type] = trial
     return trial
   }
 

@@ -108,7 +108,7 @@ package struct CalibrationRun: Sendable {
         pass, rounding, secondsPerPlace: secondsPerPlace, library, on: pool)
     }
     let done = CalibrationEstimate.Done(
-      texts: state.texts != nil,
+      texts: state.texts != nil || !rounding.roundsTexts,
       layers: store.points(count: requests.count) == nil ? nil : state.layers.count)
     do {
       try onEstimate(estimate, done)
@@ -118,7 +118,12 @@ package struct CalibrationRun: Sendable {
       throw error
     }
     let meter = WorkMeter(estimate, done, onProgress)
-    if !done.texts { try await calibrateTexts(pipeline, requests[0], library, meter, &state) }
+    if !done.texts {
+      let texts = try await calibrateTexts(pipeline, requests[0], library, meter)
+      state.texts = texts.files
+      state.add(texts.outcome)
+      try store.keep(state)
+    }
     state = try await passLayers(pipeline, requests) { [state] pass in
       try calibrate(pass, from: state, meter, library)
     }
@@ -142,11 +147,12 @@ package struct CalibrationRun: Sendable {
       }, body)
   }
 
-  /// Rounds the matrices of text encoders, if there are any to round.
+  /// Rounds the matrices of text encoders.
+  ///
+  /// - Returns: how many files there are, and what their matrices lost.
   private func calibrateTexts(
-    _ pipeline: Pipeline, _ request: GenerationRequest, _ library: OpenBLAS, _ meter: WorkMeter,
-    _ state: inout CalibrationStore.State
-  ) async throws {
+    _ pipeline: Pipeline, _ request: GenerationRequest, _ library: OpenBLAS, _ meter: WorkMeter
+  ) async throws -> (files: Int, outcome: MatrixRounding.Outcome) {
     let text = TextCalibration(rounding, store, library)
     meter.beginTexts()
     do {
@@ -158,10 +164,7 @@ package struct CalibrationRun: Sendable {
     } catch {
       throw text.fault(instead: error)
     }
-    let (count, outcome) = try text.finish()
-    state.texts = count
-    state.add(outcome)
-    try store.keep(state)
+    return try text.finish()
   }
 
   /// Rounds the matrices of the denoiser.
@@ -176,7 +179,7 @@ package struct CalibrationRun: Sendable {
     } else {
       state.layers = []
       try pass.findPoints { meter.passed($0) }
-      let found = pass.state
+      let found = try pass.state()
       // Points that are there say that the rest is.
       try pass.flush()
       try store.keep(state)

@@ -56,6 +56,8 @@ struct LayerCalibration {
         let share = Double(index) / Double(groups.count)
         meter.begin(names[0], in: layer, done: (Double(stage) + share) / Double(stages))
         try round(names, try inputs(of: group, stage))
+        // A trial ends with the choice of types.
+        guard !rounding.options.measuresTypes else { continue }
         var activations = MatrixRounding.Outcome()
         activations.activationErrors = try pass.activationErrors(
           of: group, in: layer, stage: stage, MatrixRounding.activationChanges)

@@ -44,6 +44,10 @@ struct MatrixRounding: Sendable {
   let pool: ThreadPool
   /// The tensors that are rounded, by our names.
   let tensors: [String: ConversionPlan.Tensor]
+  /// The place of the network that denoises.
+  var denoiser: Slot { plan.family.denoiser }
+  /// Whether text encoders have matrices to round.
+  var roundsTexts: Bool { tensors.values.contains { $0.source.part != denoiser } }
 
   init(
     _ options: CalibrationRun.Options, _ plan: ConversionPlan, _ modulation: ModulationInputs?,

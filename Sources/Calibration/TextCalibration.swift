@@ -6,8 +6,7 @@ import Synchronization
 /// Rounds the matrices of text encoders for what enters them: prompts pass through a layer before
 /// the next one, and when that begins the matrices of the one before are rounded.
 ///
-/// There is one stream only: with a second one the error that is left after the transformer's would
-/// not be smaller by anything that can be seen.
+/// There is one stream only, and no targets.
 final class TextCalibration: Sendable {
   /// Inputs of matrices that they enter together.
   private struct Group {

@@ -48,14 +48,12 @@ struct CalibrationSession {
   ///
   /// - Parameters:
   ///   - plan: what each tensor becomes.
-  ///   - modulation: what enters the modulation, if that is known already.
   ///   - trial: where to keep what each type would lose, if that is what is wanted: it takes fewer
   ///     points and no targets. Nothing is done if it is known and the matrices are not needed.
   /// - Returns: the rounded matrices.
   /// - Throws: `ExitCode` after a signal, and what opening and running the model may throw.
   func calibrate(
-    _ plan: ConversionPlan, _ modulation: ModulationInputs?,
-    trial: (folder: String, needsMatrices: Bool)? = nil
+    _ plan: ConversionPlan, trial: (folder: String, needsMatrices: Bool)? = nil
   ) async throws -> Result {
     let measuresTypes = trial != nil
     guard OpenBLAS.shared != nil else {
@@ -90,13 +88,11 @@ struct CalibrationSession {
     }
     let progress = ShareProgress(console, title: measuresTypes ? "trial" : "calibration")
     let (wantedOptions, calibrated) = (wanted, settings)
-    let (finished, errors, typeErrors) = try await computing {
-      let known =
-        if let modulation { modulation } else {
-          try await ModulationInputs(plan, pipeline, [calibrated.request(0)])
-        }
+    let (finished, errors, typeErrors) = try await interruption.computing(on: pool, console) {
+      let modulation = try await ModulationInputs(
+        plan, pipeline, (0..<calibrated.points).map { calibrated.request($0) })
       let run = CalibrationRun(
-        wantedOptions, plan, known, store, on: pool,
+        wantedOptions, plan, modulation, store, on: pool,
         open: { [paths, hints] overlays throws(ModelFileError) in
           var paths = paths
           paths.overlays = overlays
@@ -134,7 +130,6 @@ struct CalibrationSession {
         + "\(formattedDuration(estimate.parts.rounding)), passing layers "
         + "\(formattedDuration(estimate.parts.passing))")
     if done.layers == nil {
-      // What is there already counts as free only once it is written anew.
       try AtomicFile.checkSpace(
         for: estimate.diskBytes, at: FileSystem.join(folder, "layers"))
     }
@@ -160,20 +155,5 @@ struct CalibrationSession {
     "error feedback for second moments of inputs at \(options.points) points of "
       + "\(prompts.count) prompts (xxh64 \(XXHash64.name(of: prompts.joined(separator: "\n"))))"
       + (options.hasTargets ? ", with targets" : "") + "; \(ModulationInputs.calibration)"
-  }
-
-  /// Does some of the model's work, which a signal ends.
-  private func computing<Value: Sendable>(
-    _ body: @escaping @Sendable () async throws -> Value
-  ) async throws -> Value {
-    let task = Task { try await body() }
-    interruption.beginComputing { [pool] in
-      task.cancel()
-      pool.cancel()
-    }
-    let outcome = await task.result
-    console.endProgress()
-    if let code = interruption.exitCode { throw ExitCode(code) }
-    return try outcome.get()
   }
 }

@@ -200,7 +200,7 @@ struct ConvertCommand: AsyncParsableCommand {
       if let modulation { options.use(modulation) }
       var store: CalibrationStore?
       if let calibrating {
-        let result = try await calibrating.calibrate(plan, modulation)
+        let result = try await calibrating.calibrate(plan)
         (options.finished, store) = (result.finished, result.store)
         plan = try plan.noting(result.errors, of: source, path: output)
       }

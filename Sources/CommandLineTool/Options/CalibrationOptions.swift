@@ -16,7 +16,7 @@ struct CalibrationOptions: ParsableArguments {
   @Option(
     name: .long,
     help: ArgumentHelp(
-      "Noise levels of prompts to calibrate on; 24 are better than none, 128 enough (default: 64).",
+      "Noise levels of prompts to calibrate on; 24 are better than none, 96 enough (default: 64).",
       valueName: "count"))
   var calibratePoints: Int?
 
