@@ -73,8 +73,9 @@ struct CalibrationTests: ConvertSuite {
       let isCalibrated = tensor.type == .q2_K && name != "token_embd.weight"
       #expect((calibrated[name]?.bytes != tensor.bytes) == isCalibrated, "\(name)")
     }
-    // What is known of the errors of 285 tensors, three numbers each.
-    #expect(try abs(data("calibrated.gguf").count - data("plain.gguf").count) < 8192)
+    // What is known of the errors of each tensor, three numbers of 4 bytes, and a text.
+    let more = try data("calibrated.gguf").count - data("plain.gguf").count
+    #expect(more > 12 * plain.count && more < 12 * plain.count + 1024)
     #expect(try calibration("plain.gguf") == nil)
     let metadata = try #require(try calibration("calibrated.gguf"))
     #expect(metadata.contains("at 24 points of 128 prompts") && metadata.contains("with targets"))
