@@ -9,8 +9,6 @@ package final class SecondMoments {
   package let columns: Int
   /// The columns in their new order.
   package let order: [Int32]
-  /// Rows that were added.
-  package private(set) var rowCount = 0
   let sums: UpperPanels
   private let library: OpenBLAS
   private let pool: ThreadPool
@@ -48,7 +46,6 @@ package final class SecondMoments {
         blasint(count), 1, rows, n, rows + range.lowerBound, n, 1, sums.panel(panel),
         blasint(range.count))
     }
-    rowCount += count
   }
 
   /// Σ x² in the new order.

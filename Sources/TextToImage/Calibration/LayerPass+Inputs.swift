@@ -9,7 +9,7 @@ extension LayerPass {
     try computing { () throws(ComputeError) in
       let exact = try entering(group, layer, stage, place, .exact)
       guard streams.count > 1 else {
-        return ProductRows(inputs: exact.rows, differences: nil, count: exact.count)
+        return ProductRows(inputs: exact.rows, differences: nil)
       }
       let rounded = try entering(group, layer, stage, place, .rounded)
       var differences = exact.rows
@@ -17,7 +17,7 @@ extension LayerPass {
       if group.takesProducts, let weight = exact.weights.first {
         differences = try products(differences, group.columns, by: weight)
       }
-      return ProductRows(inputs: rounded.rows, differences: differences, count: exact.count)
+      return ProductRows(inputs: rounded.rows, differences: differences)
     }
   }
 
@@ -25,7 +25,6 @@ extension LayerPass {
   private struct Entering {
     /// `[count, columns]`, times the roots of the rows' weights.
     var rows: [Float] = []
-    var count = 0
     /// The group's weights, or the first rows of those that are multiplied in parts.
     var weights: [WeightMatrix] = []
   }
@@ -42,7 +41,7 @@ extension LayerPass {
       guard !own.isEmpty else { return }
       let made = try self.device.matrix(rows: input.rows, columns: input.columns)
       try self.device.store(input, into: made)
-      found = Entering(rows: try self.device.read(made), count: input.rows, weights: own)
+      found = Entering(rows: try self.device.read(made), weights: own)
     }
     let roots = model.denoiser.rowWeights(of: name, in: layer, session).map { $0.squareRoot() }
     let columns = group.columns

@@ -53,7 +53,6 @@ package struct ProductRows: Sendable {
   /// By how much those of the exact stream differ, or the products of that with the weight; nil
   /// without a rounded stream.
   package let differences: [Float]?
-  package let count: Int
 }
 
 /// The points of a calibration on their way through the layers of a denoiser, of whatever family.
