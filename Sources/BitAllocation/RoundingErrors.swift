@@ -89,7 +89,9 @@ package struct RoundingErrors: Sendable {
     let values = try sample(tensor.source, rows: rows, columns: columns, count: count)
     let inputs = inputs(tensor.source.name, columns)
     let weights = try importance?.importance(of: tensor.source.name, columns: columns)
-    let feedback = try types.map { type in try inputs.flatMap { try $0.quantizer(to: type) } }
+    let feedback = try types.map { type in
+      try inputs.flatMap { try $0.quantizer(to: type, quality: quality) }
+    }
     let errors = Mutex([Double](repeating: 0, count: types.count))
     let stored = tensor.source.copiedType
     let scratchCount = feedback.map { $0?.scratchFloats ?? 0 }.max() ?? 0

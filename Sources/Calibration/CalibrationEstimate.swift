@@ -50,7 +50,7 @@ package struct CalibrationEstimate: Sendable {
     _ pass: any LayerPassing, _ rounding: MatrixRounding, secondsPerPlace: Double,
     _ library: OpenBLAS, on pool: ThreadPool
   ) throws {
-    let rates = try WorkRates(library, on: pool)
+    let rates = try WorkRates(rounding.options.quality, library, on: pool)
     pointSeconds = secondsPerPlace * Double(pass.pathPassCount)
     pathWork = pass.pathPassCount * pass.layerCount
     diskBytes = rounding.tensors.values.reduce(pass.scratchBytes) { $0 + $1.byteCount }
@@ -156,6 +156,7 @@ package struct CalibrationEstimate: Sendable {
 private final class WorkRates {
   /// Seconds of a multiplication and addition of sums.
   private let addition: Double
+  private let quality: QuantizationQuality
   private let library: OpenBLAS
   private let pool: ThreadPool
   /// Seconds of rounding a row on one thread: what grows with the square of its columns, and with
@@ -165,7 +166,10 @@ private final class WorkRates {
   private static let columns = (small: 512, large: 2048)
   private static let rows = 256
 
-  init(_ library: OpenBLAS, on pool: ThreadPool) throws(ComputeError) {
+  init(
+    _ quality: QuantizationQuality, _ library: OpenBLAS, on pool: ThreadPool
+  ) throws(ComputeError) {
+    self.quality = quality
     self.library = library
     self.pool = pool
     let (n, rows) = (Self.columns.large, Self.noise(Self.rows * Self.columns.large))
@@ -235,7 +239,8 @@ private final class WorkRates {
     let values = Self.noise(count * columns)
     let moments = try InputMoments(columns: columns, like: values, library, on: pool)
     try moments.add(values)
-    guard let quantizer = try moments.inputs(damping: 0.1)?.quantizer(to: type) else { return 0 }
+    let inputs = try moments.inputs(damping: 0.1)
+    guard let quantizer = try inputs?.quantizer(to: type, quality: quality) else { return 0 }
     let blocks = try FloatBuffer(count: (type.byteCount(elements: values.count) ?? 0) / 4 + 1)
     let scratch = try FloatBuffer(count: quantizer.scratchFloats)
     var best = Double.infinity

@@ -83,7 +83,7 @@ final class TensorConverter {
   ) throws(ComputeError) -> FeedbackQuantizer? {
     guard tensor.isRounded, options.finished?.blocks(of: tensor) == nil else { return nil }
     return try options.inputs?(tensor.source.name, tensor.shape.last ?? 1)?.quantizer(
-      to: tensor.type)
+      to: tensor.type, quality: options.quality)
   }
 
   private func outcome(

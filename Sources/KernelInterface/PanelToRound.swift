@@ -42,6 +42,8 @@ package struct PanelToRound {
   package var codes: UnsafeMutablePointer<UInt8>
   /// `recordFloats` floats: scales, as `round` finds and the others read them.
   package var record: UnsafeMutablePointer<Float>
+  /// Whether `descend` changes scales too.
+  package var descendsScales = false
   /// The super-block of the first row, or the beginning of that row's blocks.
   package var blocks: UnsafeMutableRawPointer
   /// Bytes from one row's blocks to the next one's.
@@ -85,8 +87,10 @@ package struct PanelToRound {
   /// Floats of a record: scale, offset and both integers of up to sixteen groups, and both scales
   /// of the super-block, for eight rows.
   package static let recordFloats = 8 * (4 * 16 + 2)
-  /// Bytes of scratch memory that the kernels need: a search's, and copies of a row.
-  package static let scratchBytes = 8 << 10
+  /// Bytes of scratch memory that choosing scales needs: a search's, and copies of a row.
+  package static let searchBytes = 8 << 10
+  /// Bytes of scratch memory that the kernels need: a search's, and what scales multiply.
+  package static let scratchBytes = searchBytes + 2 * maximumColumns * lanes * 4
 }
 
 /// Quantization of panels.
@@ -94,7 +98,7 @@ package struct PanelKernels: Sendable {
   /// Chooses scales and codes, with error feedback.
   package let round: @Sendable (UnsafePointer<PanelToRound>) -> Void
   /// Goes through the columns once more and takes for each the code that lets the rows' whole error
-  /// be least, all others kept: a step of coordinate descent.
+  /// be least, all others kept: a step of coordinate descent. Where it is asked for, scales follow.
   package let descend: @Sendable (UnsafePointer<PanelToRound>) -> Void
   /// Writes the rows' blocks.
   package let pack: @Sendable (UnsafePointer<PanelToRound>) -> Void

@@ -14,7 +14,8 @@ import Machine
 /// squares; scales are searched for the values that are wanted when their turn comes, with weights
 /// that count what later columns cannot make up for. Two sweeps of coordinate descent over the
 /// codes follow: where few directions have nearly all of the inputs' energy, as in modulations,
-/// they leave a third of the error. Blocks stay where they are in the file.
+/// they leave a third of the error. At `best` there are more sweeps, over the scales too. Blocks
+/// stay where they are in the file.
 ///
 /// Bytes do not depend on which rows are quantized together.
 package struct FeedbackQuantizer: Sendable {
@@ -22,6 +23,7 @@ package struct FeedbackQuantizer: Sendable {
   package let type: ElementType
   private let moments: FeedbackMoments
   private let targets: RoundingTargets?
+  private let quality: QuantizationQuality
   /// The place of each group in its super-block, or of each block in its row, in the order of
   /// rounding.
   private let groups: [Int32]
@@ -38,8 +40,8 @@ package struct FeedbackQuantizer: Sendable {
 
   /// Rows that are quantized together.
   package static let tileRows = 64
-  /// Sweeps over all codes after rounding. A third one changes next to nothing.
-  private static let sweeps = 2
+  /// Sweeps over all codes after rounding. Without changed scales a third one does next to nothing.
+  private var sweeps: Int { quality == .best ? 4 : 2 }
 
   /// What tiles lost.
   package struct Loss: Sendable {
@@ -58,10 +60,11 @@ package struct FeedbackQuantizer: Sendable {
   ///   - type: what rows become.
   ///   - moments: of what enters the layer, in an order that suits the type.
   ///   - targets: what rows become before; nil where they stay.
+  ///   - quality: whether scales descend too.
   ///   - kernels: of a CPU that this one is.
   package init?(
     type: ElementType, _ moments: FeedbackMoments, _ targets: RoundingTargets? = nil,
-    kernels: KernelSet = KernelSelection.current
+    quality: QuantizationQuality = .fast, kernels: KernelSet = KernelSelection.current
   ) {
     guard type.isConversionTarget, let width = type.codeLayout?.groupWidth,
       moments.columns % type.elementsPerBlock == 0
@@ -70,6 +73,7 @@ package struct FeedbackQuantizer: Sendable {
     self.kernels = kernels
     self.moments = moments
     self.targets = targets
+    self.quality = quality
     groupWidth = width
     let block = type.elementsPerBlock
     groups = stride(from: 0, to: moments.columns, by: width).map {
@@ -147,7 +151,7 @@ package struct FeedbackQuantizer: Sendable {
       gatherErrors(before: panel, memory)
       forEachPanel(panel, rows: rows, memory, blocks) { kernels.panels.round($0) }
     }
-    for _ in 0..<Self.sweeps {
+    for _ in 0..<sweeps {
       for panel in panels.indices { descend(panel, rows: rows, memory, blocks) }
     }
     for panel in panels.indices {
@@ -213,6 +217,7 @@ package struct FeedbackQuantizer: Sendable {
     forEachPanel(panel, rows: rows, memory, blocks) { arguments in
       arguments.pointee.matrix = moments.moments(ofPanel: panel)
       arguments.pointee.matrixStride = UpperPanels.width
+      arguments.pointee.descendsScales = quality == .best
       kernels.panels.descend(arguments)
     }
     let errors = memory.errors + panels[panel].lowerBound * Self.tileRows

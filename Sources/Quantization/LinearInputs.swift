@@ -58,16 +58,18 @@ package final class LinearInputs: Sendable {
   ///
   /// - Parameters:
   ///   - type: what rows become.
+  ///   - quality: how long to look for codes and scales.
   ///   - kernels: of a CPU that this one is.
   /// - Returns: nil for types without blocks, and rows that do not consist of whole ones.
   /// - Throws: `ComputeError` if memory runs out or the pool is cancelled.
   package func quantizer(
-    to type: ElementType, kernels: KernelSet = KernelSelection.current
+    to type: ElementType, quality: QuantizationQuality = .fast,
+    kernels: KernelSet = KernelSelection.current
   ) throws(ComputeError) -> FeedbackQuantizer? {
     guard columns % type.elementsPerBlock == 0, let order = RoundingOrder(for: type),
       let moments = try moments(for: order)
     else { return nil }
-    return FeedbackQuantizer(type: type, moments, targets, kernels: kernels)
+    return FeedbackQuantizer(type: type, moments, targets, quality: quality, kernels: kernels)
   }
 
   private func moments(for order: RoundingOrder) throws(ComputeError) -> FeedbackMoments? {

@@ -115,7 +115,7 @@ struct FeedbackQuantizerTests {
     return sum
   }
 
-  @Test("the loss that is told is that of the blocks, and less than that of plain rounding")
+  @Test("the loss that is told is that of the blocks, less than plain rounding's, and less at best")
   func losses() throws {
     let inputs = inputs(200)
     let known = try linear(inputs)
@@ -139,6 +139,11 @@ struct FeedbackQuantizerTests {
       try #require(BlockQuantizer(type: type)).quantize(weights, columns, importance, &plain)
       let before = error(plain)
       #expect(found < 0.6 * before, "\(type): \(found) and \(before)")
+      let best = try #require(try known.quantizer(to: type, quality: .best))
+      let (others, least) = try quantize(weights, best)
+      let reached = error(others)
+      #expect(abs(reached / least.error - 1) < 1e-3, "\(type): \(reached) and \(least.error)")
+      #expect(reached < found, "\(type): \(reached) and \(found)")
     }
   }
 
@@ -248,33 +253,39 @@ struct FeedbackQuantizerTests {
     for (found, wanted) in zip(columnsOfH, wanted) { #expect(abs(found - wanted) < 2e-2) }
   }
 
-  @Test("bytes depend neither on threads, the CPU's kernels nor the rows beside them")
-  func sameBytes() throws {
+  @Test(
+    "bytes depend neither on threads, the CPU's kernels nor the rows beside them",
+    arguments: QuantizationQuality.allCases)
+  func sameBytes(_ quality: QuantizationQuality) throws {
     let inputs = inputs(100)
     let (known, alone) = (try linear(inputs), try linear(inputs, threads: 1))
     let weights = Self.bell(rows * columns, 9)
     for type in Self.types {
       var results: [[UInt8]] = []
       for kernels in KernelSelection.available {
-        let quantizer = try #require(try known.quantizer(to: type, kernels: kernels))
+        let quantizer = try #require(
+          try known.quantizer(to: type, quality: quality, kernels: kernels))
         results.append(try quantize(weights, quantizer).blocks)
         let row = try quantize(Array(weights.suffix(columns)), quantizer).blocks
         #expect(row[...] == results[0].suffix(row.count), "\(type)")
       }
-      results.append(try quantize(weights, try #require(try alone.quantizer(to: type))).blocks)
+      let other = try #require(try alone.quantizer(to: type, quality: quality))
+      results.append(try quantize(weights, other).blocks)
       #expect(results.allSatisfy { $0 == results[0] }, "\(type)")
     }
   }
 
-  @Test("weights that are not finite spoil their blocks only, and zeros stay zeros")
-  func notFinite() throws {
+  @Test(
+    "weights that are not finite spoil their blocks only, and zeros stay zeros",
+    arguments: QuantizationQuality.allCases)
+  func notFinite(_ quality: QuantizationQuality) throws {
     let known = try linear(inputs(100))
     var weights = Self.bell(rows * columns, 10)
     weights[300] = .nan
     weights[2 * columns + 5] = .infinity
     for column in 0..<columns { weights[4 * columns + column] = 0 }
     for type in Self.types {
-      let quantizer = try #require(try known.quantizer(to: type))
+      let quantizer = try #require(try known.quantizer(to: type, quality: quality))
       let values = decoded(try quantize(weights, quantizer).blocks, type, weights.count)
       let block = type.elementsPerBlock
       for (index, value) in values.enumerated() {

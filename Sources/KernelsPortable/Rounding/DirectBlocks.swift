@@ -14,6 +14,8 @@ extension SearchedRounding {
 
   static var panelLevels: Levels { roundingLevels }
 
+  static var panelScales: PanelScales { .own(hasOffset: hasMinimums) }
+
   static func roundPanel(_ panel: PanelToRound) { roundSearchedPanel(panel, as: Self.self) }
 
   static func packPanel(_ panel: PanelToRound) { packSearchedPanel(panel, as: Self.self) }

@@ -58,6 +58,11 @@ extension AffineRounding {
     .integers(least: 0, top: search(isWeighted: true, isThorough: false).top)
   }
 
+  static var panelScales: PanelScales {
+    let most = search(isWeighted: true, isThorough: false).scaleTop
+    return .shared(least: 0, most: most, hasMinimums: true)
+  }
+
   static func roundPanel(_ panel: PanelToRound) { roundAffinePanel(panel, as: Self.self) }
 
   static func packPanel(_ panel: PanelToRound) { packAffinePanel(panel, as: Self.self) }

@@ -215,7 +215,7 @@ struct Panel {
 }
 
 /// The numbers that codes stand for.
-private struct PanelLevels {
+struct PanelLevels {
   private let isTable: Bool
   private let bottom: Floats8
   private let limit: Floats8

@@ -21,6 +21,8 @@ protocol RowRounding {
 
   /// What codes stand for; integers from 0 in formats with minimums.
   static var panelLevels: Levels { get }
+  /// How the groups of a panel store their scales.
+  static var panelScales: PanelScales { get }
   /// See `PanelKernels.round`.
   static func roundPanel(_ panel: PanelToRound)
   /// See `PanelKernels.pack`.
@@ -36,6 +38,8 @@ extension RowRounding {
 
   static var panelLevels: Levels { .integers(least: 0, top: 0) }
 
+  static var panelScales: PanelScales { .own(hasOffset: false) }
+
   static func roundPanel(_ panel: PanelToRound) {
     preconditionFailure("no quantizer for this type")
   }
@@ -50,7 +54,11 @@ let panelKernels = PanelKernels(
   round: { format(of: $0).roundPanel($0.pointee) },
   descend: { arguments in
     let format = format(of: arguments)
-    Panel(arguments.pointee, width: format.groupWidth).descend(levels: format.panelLevels)
+    let panel = Panel(arguments.pointee, width: format.groupWidth)
+    panel.descend(levels: format.panelLevels)
+    if arguments.pointee.descendsScales {
+      panel.descendScales(format.panelScales, levels: format.panelLevels)
+    }
   },
   pack: { format(of: $0).packPanel($0.pointee) })
 

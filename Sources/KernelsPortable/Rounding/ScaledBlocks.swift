@@ -180,6 +180,11 @@ extension ScaledRounding {
 
   static var panelLevels: Levels { search(isWeighted: true, isThorough: false).levels }
 
+  static var panelScales: PanelScales {
+    let least = search(isWeighted: true, isThorough: false).leastNumber
+    return .shared(least: least, most: -least - 1, hasMinimums: false)
+  }
+
   static func roundPanel(_ panel: PanelToRound) { roundScaledPanel(panel, as: Self.self) }
 
   static func packPanel(_ panel: PanelToRound) { packScaledPanel(panel, as: Self.self) }
