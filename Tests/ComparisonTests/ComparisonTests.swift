@@ -67,8 +67,10 @@ struct ComparisonTests {
     let maker = try LevelMaker(
       from: tiny.reference, tiny.store, importance: ImportanceMatrix(path: path), quality: .fast)
     let mix = try #require(TypeMix(named: "q4_0"))
-    let weighted = try maker.make(mix, name: "q4_0", on: tiny.pool) { _, _ in }
+    let weighted = try tiny.make(MadeLevel(mix, .imatrix), maker, name: "q4_0")
     #expect(weighted.paths.model != first.paths.model)
+    let plain = try tiny.make(MadeLevel(mix, .plain), maker, name: "q4_0")
+    #expect(plain.paths.model == first.paths.model)
   }
 
   @Test("a folder with other files is left alone, unless that is forced")

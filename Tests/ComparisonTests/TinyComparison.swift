@@ -44,8 +44,16 @@ struct TinyComparison {
   }
 
   func level(_ type: String) throws -> ComparisonLevel {
-    let mix = try #require(TypeMix(named: type))
-    return try maker.make(mix, name: type, on: pool) { _, _ in }
+    let level = MadeLevel(try #require(TypeMix(named: type)), .plain)
+    return try make(level, maker, name: type)
+  }
+
+  /// A level, made unless it is there.
+  func make(_ level: MadeLevel, _ maker: LevelMaker, name: String) throws -> ComparisonLevel {
+    if let plan = try maker.plan(of: level) {
+      try maker.make(level, plan, on: pool) { _, _ in }
+    }
+    return maker.comparisonLevel(level, name: name)
   }
 
   /// All cells, and how many of them this run computed.

@@ -47,6 +47,41 @@ struct CompareCommandTests {
       })
   }
 
+  @Test("a type rounded in several ways is several levels; a calibrated one is nearer")
+  func roundings() throws {
+    try folder.write(Array("a green bird\na yellow car at night".utf8), to: "others.txt")
+    let outcome = try compare(
+      "--types", "q2_K", "--rounding", "plain,calibrated", "--calibrate", "others.txt",
+      "--calibrate-points", "6", "--no-noise-floor")
+    #expect(outcome.status == 0, "\(outcome.errors)")
+    #expect(outcome.errors.contains("calibrating on 6 points"), "\(outcome.errors)")
+    let errors = try ["Q2_K plain", "Q2_K calibrated"].map {
+      try #require(try level($0)["velocityError"]?.doubleValue)
+    }
+    #expect(errors[1] < 0.9 * errors[0], "\(errors)")
+    let rest = try FileManager.default.subpathsOfDirectory(atPath: folder.path("out/cache/models"))
+    #expect(rest.count == 2, "\(rest)")
+    let again = try compare(
+      "--types", "q2_K", "--calibrate", "others.txt", "--calibrate-points", "6",
+      "--no-noise-floor")
+    #expect(again.status == 0 && again.errors.isEmpty, "\(again.errors)")
+  }
+
+  @Test(
+    "ways of rounding need their files, and files their way",
+    arguments: [
+      (["--rounding", "imatrix"], "--rounding imatrix needs --imatrix FILE"),
+      (["--rounding", "plain,calibrated"], "--rounding calibrated needs --calibrate PROMPTS"),
+      (["--rounding", "best"], "'best' is not one of plain, imatrix, calibrated"),
+      (["--calibrate", "prompts.txt", "--rounding", "plain"], "--calibrate PROMPTS has no use"),
+    ])
+  func faultyRoundings(_ arguments: [String], _ message: String) throws {
+    let outcome = try CommandLine.run(
+      ["compare", "-f", "prompts.txt", "-o", "out", "--types", "q4_0"] + arguments,
+      in: folder.url)
+    #expect(outcome.status == 64 && outcome.errors.contains(message), "\(outcome.errors)")
+  }
+
   @Test("levels are measured, errors grow as bits shrink, and finished cells are kept")
   func measures() throws {
     let outcome = try compare("--types", "q8_0,q2_K", "--seeds", "0,3")

@@ -55,29 +55,12 @@ struct CalibrationSession {
   func calibrate(
     _ plan: ConversionPlan, trial: (folder: String, needsMatrices: Bool)? = nil
   ) async throws -> Result {
-    let measuresTypes = trial != nil
-    guard OpenBLAS.shared != nil else {
-      throw ConversionError.unusable("--calibrate: \(OpenBLAS.absence)")
-    }
-    guard plan.tensors.contains(where: { $0.isRounded && $0.source.part == plan.family.denoiser })
-    else {
-      throw ConversionError.unusable(
-        "--calibrate has nothing to do: no matrix of the \(plan.family.denoiser.name) is rounded, "
-          + "for which the whole model is run")
-    }
-    if quality == .best, trial == nil {
-      console.note("--quality best counts only for matrices that are not calibrated")
-    }
+    try expectWork(for: plan)
     // Calibration needs the inputs themselves, whatever people generate with.
     let pipeline = try Pipeline(
       paths, hints: hints, threadCount: threads, activations: .exact, memory: memory)
-    var settings = options.settings(pipeline, prompts)
-    if measuresTypes { settings.points = min(settings.points, Self.measuringPoints) }
-    var wanted = CalibrationRun.Options(settings)
-    wanted.hasTargets = options.hasTargets && !measuresTypes
-    wanted.measuresTypes = measuresTypes
-    wanted.quality = quality
-    wanted.allowsNotFinite = allowsNotFinite
+    let wanted = runOptions(pipeline, measuresTypes: trial != nil)
+    let settings = wanted.settings
     let types = plan.tensors.map { "\($0.source.name) \($0.type.name)" }.joined(separator: ",")
     let store = CalibrationStore(
       folder: trial?.folder ?? folder,
@@ -86,13 +69,12 @@ struct CalibrationSession {
     if let trial, !trial.needsMatrices, let known = store.typeErrors() {
       return Result(finished: nil, typeErrors: known, store: store)
     }
-    let progress = ShareProgress(console, title: measuresTypes ? "trial" : "calibration")
-    let (wantedOptions, calibrated) = (wanted, settings)
+    let progress = ShareProgress(console, title: trial == nil ? "calibration" : "trial")
     let (finished, errors, typeErrors) = try await interruption.computing(on: pool, console) {
       let modulation = try await ModulationInputs(
-        plan, pipeline, (0..<calibrated.points).map { calibrated.request($0) })
+        plan, pipeline, (0..<settings.points).map { settings.request($0) })
       let run = CalibrationRun(
-        wantedOptions, plan, modulation, store, on: pool,
+        wanted, plan, modulation, store, on: pool,
         open: { [paths, hints] overlays throws(ModelFileError) in
           var paths = paths
           paths.overlays = overlays
@@ -100,7 +82,7 @@ struct CalibrationSession {
         },
         onEstimate: { estimate, done in
           try announce(
-            estimate, done, calibrated, in: store.folder, limit: pipeline.memory.limit)
+            estimate, done, settings, in: store.folder, limit: pipeline.memory.limit)
         },
         onProgress: { [console] state in
           let text = "layer \(state.layer)/\(state.layerCount)  \(state.stage)"
@@ -110,6 +92,28 @@ struct CalibrationSession {
       return try await run.calibrate(pipeline)
     }
     return Result(finished: finished, errors: errors, typeErrors: typeErrors, store: store)
+  }
+
+  /// Refuses what cannot be calibrated.
+  private func expectWork(for plan: ConversionPlan) throws(ConversionError) {
+    guard OpenBLAS.shared != nil else { throw .unusable("--calibrate: \(OpenBLAS.absence)") }
+    guard plan.tensors.contains(where: { $0.isRounded && $0.source.part == plan.family.denoiser })
+    else {
+      throw .unusable(
+        "--calibrate has nothing to do: no matrix of the \(plan.family.denoiser.name) is rounded, "
+          + "for which the whole model is run")
+    }
+  }
+
+  private func runOptions(_ pipeline: Pipeline, measuresTypes: Bool) -> CalibrationRun.Options {
+    var settings = options.settings(pipeline, prompts)
+    if measuresTypes { settings.points = min(settings.points, Self.measuringPoints) }
+    var wanted = CalibrationRun.Options(settings)
+    wanted.hasTargets = options.hasTargets && !measuresTypes
+    wanted.measuresTypes = measuresTypes
+    wanted.quality = quality
+    wanted.allowsNotFinite = allowsNotFinite
+    return wanted
   }
 
   /// Says what it will cost before it begins.
@@ -152,7 +156,8 @@ struct CalibrationSession {
 
   /// What files say that were converted with it.
   var metadata: String {
-    "error feedback for second moments of inputs at \(options.points) points of "
+    "error feedback for second moments of inputs at \(options.points) points "
+      + (options.calibrateSide.map { "and \($0) pixels " } ?? "") + "of "
       + "\(prompts.count) prompts (xxh64 \(XXHash64.name(of: prompts.joined(separator: "\n"))))"
       + (options.hasTargets ? ", with targets" : "") + "; \(ModulationInputs.calibration)"
   }

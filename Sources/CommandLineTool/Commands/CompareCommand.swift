@@ -25,6 +25,9 @@ struct CompareCommand: AsyncParsableCommand {
             -f prompts.txt --seeds 0,1,2 -o comparison
         auraflow compare --reference F16.gguf --models Q4_K_S.gguf Q4_0.gguf \\
             -f prompts.txt -o comparison
+        auraflow compare --types q4_K,q2_K --imatrix aura.imatrix.gguf \\
+            --calibrate others.txt --rounding plain,imatrix,calibrated \\
+            -f prompts.txt -o comparison
 
       The folder gets results.json, results.csv, report.html (one file, no network),
       contact-sheet.png and images/. What is finished is not computed again: the
@@ -96,13 +99,22 @@ struct CompareCommand: AsyncParsableCommand {
     name: .long, help: ArgumentHelp("How long --types search for scales.", valueName: "quality"))
   var quality = QuantizationQuality.fast
 
+  @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How --types are rounded, separated by commas, a level for each: plain, imatrix, calibrated "
+        + "(default: calibrated with --calibrate, imatrix with --imatrix, else plain).",
+      valueName: "list"))
+  var rounding: String?
+
+  @OptionGroup(title: "Calibration of --types") var calibration: CalibrationOptions
   @OptionGroup(title: "Parts that models lack") var parts: PartOptions
   @OptionGroup(title: "Memory") var memory: MemoryOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
-    _ = try mixes()
+    _ = try madeLevels()
     _ = try seedList()
     guard (1...64).contains(velocityPoints) else {
       throw ValidationError("--velocity-points \(velocityPoints) is outside of 1...64")
@@ -112,8 +124,13 @@ struct CompareCommand: AsyncParsableCommand {
     guard parts.transformer == nil else {
       throw ValidationError("name transformers with --reference and --models")
     }
-    if types == nil, imatrix != nil || quality != .fast {
-      throw ValidationError("--imatrix and --quality are for --types")
+    if types == nil,
+      imatrix != nil || quality != .fast || rounding != nil || calibration.isUsed
+    {
+      throw ValidationError("--imatrix, --calibrate, --rounding and --quality are for --types")
+    }
+    if calibration.calibrate == "-", prompts.prompts == "-" || prompts.prompt.contains("-") {
+      throw ValidationError("standard input can be read once only")
     }
     if types == nil, models.isEmpty {
       throw ValidationError("nothing to compare: name --types, --models or both")
@@ -142,7 +159,7 @@ struct CompareCommand: AsyncParsableCommand {
       var levels = [reference]
       if noiseFloor { levels.append(try noiseFloorLevel(reference, names)) }
       levels += models
-      levels += try typeLevels(reference, names, importance, session)
+      levels += try await typeLevels(reference, names, importance, session)
       let (report, files) = try await session.run(levels)
       interruption.beginWriting()
       let results = ResultWriter(console, overwrite: true)
@@ -181,84 +198,5 @@ struct CompareCommand: AsyncParsableCommand {
     settings.memory = memory.memory.budget
     settings.version = RootCommand.configuration.version
     return settings
-  }
-
-  // MARK: Levels
-
-  private func referenceLevel(_ names: LevelNames) throws -> ComparisonLevel {
-    let path = try reference ?? ShippedModel.path()
-    return ComparisonLevel(
-      name: names.unique(for: path), kind: .reference, paths: paths(path), hints: parts.hints(),
-      activations: precision.activations)
-  }
-
-  private func modelLevels(_ names: LevelNames) -> [ComparisonLevel] {
-    models.map { path in
-      ComparisonLevel(
-        name: names.unique(for: path), kind: .level, paths: paths(path), hints: parts.hints(),
-        activations: precision.activations)
-    }
-  }
-
-  private func typeLevels(
-    _ reference: ComparisonLevel, _ names: LevelNames, _ importance: ImportanceMatrix?,
-    _ session: CompareSession
-  ) throws -> [ComparisonLevel] {
-    let mixes = try mixes()
-    guard !mixes.isEmpty else { return [] }
-    let maker = try LevelMaker(
-      from: reference, session.store, importance: importance, quality: quality)
-    try maker.checkSpace(for: mixes)
-    return try mixes.map {
-      try session.convert(maker, $0, name: names.unique(for: $0.name))
-    }
-  }
-
-  /// The reference with arithmetic that should not matter: activations of the other precision where
-  /// weights are quantized, else noise that differs by one unit in the last place.
-  private func noiseFloorLevel(
-    _ reference: ComparisonLevel, _ names: LevelNames
-  ) throws -> ComparisonLevel {
-    let source = try ConversionSource(
-      .denoiser, paths: reference.paths, hints: reference.hints, in: .known)
-    let isQuantized = source.tensors.contains { $0.type.isBlockQuantized }
-    let other: ActivationPrecision = precision.activations == .exact ? .auto : .exact
-    return ComparisonLevel(
-      name: names.unique(for: "rounding"), kind: .noiseFloor, paths: reference.paths,
-      hints: reference.hints, activations: isQuantized ? other : precision.activations)
-  }
-
-  private func paths(_ model: String) -> ModelPaths {
-    var paths = parts.paths(model: model)
-    paths.access = memory.io
-    return paths
-  }
-
-  // MARK: Arguments
-
-  private func mixes() throws -> [TypeMix] {
-    var mixes: [TypeMix] = []
-    for name in (types ?? "").split(separator: ",", omittingEmptySubsequences: true) {
-      let name = name.trimmingCharacters(in: .whitespaces)
-      guard let mix = TypeMix(named: name) else {
-        throw ValidationError(
-          "--types: '\(name)' is not one of " + TypeMix.all.map(\.name).joined(separator: ", "))
-      }
-      if !mixes.contains(mix) { mixes.append(mix) }
-    }
-    if types != nil, mixes.isEmpty { throw ValidationError("--types names no type") }
-    return mixes
-  }
-
-  private func seedList() throws -> [UInt64] {
-    var seeds: [UInt64] = []
-    for text in self.seeds.split(separator: ",") {
-      guard let seed = UInt64(text.trimmingCharacters(in: .whitespaces)) else {
-        throw ValidationError("--seeds: '\(text)' is not an integer of at least 0")
-      }
-      if !seeds.contains(seed) { seeds.append(seed) }
-    }
-    guard !seeds.isEmpty else { throw ValidationError("--seeds names no seed") }
-    return seeds
   }
 }

@@ -14,14 +14,41 @@ struct CompareSession {
   let settings: ComparisonSettings
 
   /// Converts the reference, unless an earlier run did.
-  func convert(_ maker: LevelMaker, _ mix: TypeMix, name: String) throws -> ComparisonLevel {
+  ///
+  /// - Parameters:
+  ///   - maker: what makes levels.
+  ///   - level: the one to make.
+  ///   - name: what it is called.
+  ///   - calibration: how it is calibrated, with work kept in a folder, if it is.
+  /// - Returns: the level.
+  /// - Throws: `ExitCode` after a signal, and whatever converting may throw.
+  func convert(
+    _ maker: LevelMaker, _ level: MadeLevel, name: String,
+    calibration: (_ folder: String) -> CalibrationSession?
+  ) async throws -> ComparisonLevel {
+    guard var plan = try maker.plan(of: level) else {
+      return maker.comparisonLevel(level, name: name)
+    }
+    let path = maker.path(of: level)
+    var calibrated: CalibrationSession.Result?
+    if level.rounding == .calibrated, let calibration = calibration(path + ".calibration") {
+      let result = try await calibration.calibrate(plan)
+      plan = try plan.noting(result.errors, of: maker.source, path: path)
+      calibrated = result
+    }
     interruption.beginComputing { [pool] in pool.cancel() }
-    let progress = ByteProgress(console, title: "converting to \(mix.name)")
-    let outcome = Result { try maker.make(mix, name: name, on: pool) { progress.show($0, of: $1) } }
+    let progress = ByteProgress(console, title: "converting to \(name)")
+    let outcome = Result {
+      try maker.make(level, plan, finished: calibrated?.finished, on: pool) {
+        progress.show($0, of: $1)
+      }
+    }
     console.endProgress()
     if let code = interruption.exitCode { throw ExitCode(code) }
     interruption.beginPreparing()
-    return try outcome.get()
+    try outcome.get()
+    calibrated?.store.remove()
+    return maker.comparisonLevel(level, name: name)
   }
 
   /// Computes every cell that is missing, compares weights and sums up.

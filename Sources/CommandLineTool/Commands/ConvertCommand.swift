@@ -151,20 +151,7 @@ struct ConvertCommand: AsyncParsableCommand {
       var request = try request()
       let interruption = Interruption(clearsLine: console.showsProgress)
       let results = ResultWriter(console, overwrite: common.force)
-      if let output, !dryRun {
-        // A wrong name must be found before the model is opened. The check writes and removes a
-        // temporary file.
-        interruption.beginWriting()
-        if request.container == .folder {
-          try AtomicFolder.check(output) { () throws(ModelFileError) in
-            try OwnFolder.mayReplace(output, common.force, .known)
-          }
-        } else {
-          try AtomicFile.check(output, overwrite: common.force)
-        }
-        if let code = interruption.exitCode { throw ExitCode(code) }
-        interruption.beginPreparing()
-      }
+      if let output, !dryRun { try checkName(output, request, interruption) }
       let (source, pipeline) = try source()
       if let output { try expectApart(output, from: source) }
       let calibrating = try calibrationSession(interruption, console)
@@ -180,18 +167,7 @@ struct ConvertCommand: AsyncParsableCommand {
       } else {
         (plan, modulation) = try await fittedPlan(source, request)
       }
-      for note in plan.notes { console.note(note) }
-      for file in source.files { console.detail("input: \(file)") }
-      console.detail(
-        "\(plan.tensors.count) tensors, \(formattedBytes(plan.byteCount)) to write")
-      if quality == .best, !plan.searches {
-        console.note(
-          "--quality best changes nothing: no tensor becomes a type whose scales are searched")
-      }
-      if let importance { try noteCoverage(of: plan, importance, console) }
-      if calibrating != nil, imatrix != nil {
-        console.note("--imatrix counts only for matrices that are not calibrated")
-      }
+      try tell(plan, of: source, importance, console)
       guard let output, !dryRun else {
         if !common.quiet { ConversionReport(plan, input: input).printPlan(asJSON: common.json) }
         return try results.finish()
@@ -208,6 +184,40 @@ struct ConvertCommand: AsyncParsableCommand {
       store?.remove()
       if let pipeline { console.keepTokenizers(of: pipeline) }
       try results.finish()
+    }
+  }
+
+  /// Finds a wrong name before the model is opened; that writes and removes a temporary file.
+  private func checkName(
+    _ output: String, _ request: ConversionPlan.Request, _ interruption: Interruption
+  ) throws {
+    interruption.beginWriting()
+    if request.container == .folder {
+      try AtomicFolder.check(output) { () throws(ModelFileError) in
+        try OwnFolder.mayReplace(output, common.force, .known)
+      }
+    } else {
+      try AtomicFile.check(output, overwrite: common.force)
+    }
+    if let code = interruption.exitCode { throw ExitCode(code) }
+    interruption.beginPreparing()
+  }
+
+  /// Says what is read and written, and which options change nothing.
+  private func tell(
+    _ plan: ConversionPlan, of source: ConversionSource, _ importance: ImportanceMatrix?,
+    _ console: Console
+  ) throws {
+    for note in plan.notes { console.note(note) }
+    for file in source.files { console.detail("input: \(file)") }
+    console.detail("\(plan.tensors.count) tensors, \(formattedBytes(plan.byteCount)) to write")
+    if quality == .best, !calibration.isUsed, !plan.searches {
+      console.note(
+        "--quality best changes nothing: no tensor becomes a type whose scales are searched")
+    }
+    if let importance { try noteCoverage(of: plan, importance, console) }
+    if calibration.isUsed, imatrix != nil {
+      console.note("--imatrix counts only for matrices that are not calibrated")
     }
   }
 
@@ -276,49 +286,6 @@ struct ConvertCommand: AsyncParsableCommand {
     console.note(
       "\(importance.path) has nothing about \(unknown.count) of \(rounded.count) tensors, such as "
         + first.name)
-  }
-
-  private func write(
-    _ plan: ConversionPlan, of source: ConversionSource, to output: String,
-    _ options: ConversionOptions, _ interruption: Interruption, _ results: ResultWriter,
-    _ console: Console
-  ) throws {
-    let pool = ThreadPool(threadCount: common.threadCount)
-    interruption.beginComputing { pool.cancel() }
-    let progress = ByteProgress(console, ending: "waiting for the disk")
-    var place = output
-    let outcome = Result {
-      try Converter.write(
-        plan, to: output, overwrite: common.force, options: options, on: pool,
-        progress: { progress.show($0, of: $1) },
-        onRescue: {
-          results.tell($0)
-          place = $0.path
-        })
-    }
-    console.endProgress()
-    // A signal that came when all was done does not undo it.
-    if let code = interruption.exitCode, case .failure = outcome { throw ExitCode(code) }
-    let outcomes = try outcome.get()
-    for tensor in outcomes where tensor.notFiniteCount > 0 {
-      console.note(
-        "tensor '\(tensor.name)' holds \(tensor.notFiniteCount) weights that are not finite")
-    }
-    let findings = ZeroContent.findings(
-      outcomes.flatMap(\.contents), contentEnd: { source.contentEnds[$0.path] ?? 0 })
-    for finding in findings {
-      let tensor = finding.tensor.map { "tensor '\($0)' " } ?? ""
-      let line = "\(finding.path): \(tensor)\(finding.fault)"
-      if case .padding = finding {
-        console.note(line)
-      } else {
-        // Also where nothing but errors is wanted: what was written is damaged as its input is.
-        console.warn(line)
-      }
-    }
-    guard !common.quiet else { return }
-    ConversionReport(plan, input: input)
-      .printResult(outcomes, output: place, seconds: progress.seconds, asJSON: common.json)
   }
 }
 
