@@ -42,16 +42,17 @@ package struct CalibrationEstimate: Sendable {
   /// - Parameters:
   ///   - pass: the places and layers.
   ///   - rounding: what is rounded, and how.
+  ///   - secondsOfTexts: how long the points' prompts take to encode.
   ///   - secondsPerPlace: how long one place takes through all layers.
   ///   - library: what sums are computed with.
   ///   - pool: threads to work on.
   /// - Throws: `GenerationError`, `ComputeError`.
   init(
-    _ pass: any LayerPassing, _ rounding: MatrixRounding, secondsPerPlace: Double,
-    _ library: OpenBLAS, on pool: ThreadPool
+    _ pass: any LayerPassing, _ rounding: MatrixRounding, secondsOfTexts: Double,
+    secondsPerPlace: Double, _ library: OpenBLAS, on pool: ThreadPool
   ) throws {
     let rates = try WorkRates(rounding.options.quality, library, on: pool)
-    pointSeconds = secondsPerPlace * Double(pass.pathPassCount)
+    pointSeconds = secondsOfTexts + secondsPerPlace * Double(pass.pathPassCount)
     pathWork = pass.pathPassCount * pass.layerCount
     diskBytes = rounding.tensors.values.reduce(pass.scratchBytes) { $0 + $1.byteCount }
     let textMoments = try addTexts(rounding, rates)

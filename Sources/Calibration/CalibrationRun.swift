@@ -97,15 +97,16 @@ package struct CalibrationRun: Sendable {
     try store.prepare()
     let requests = (0..<options.settings.points).map { options.settings.request($0) }
     let settings = try pipeline.settings(for: requests[0])
-    let secondsPerPlace =
-      try pipeline.expectedSecondsPerStep(for: settings) / (settings.usesGuidance ? 2 : 1)
+    let expected = try pipeline.expectedSeconds(for: settings)
+    let secondsPerPlace = expected.step / (settings.usesGuidance ? 2 : 1)
     // What was kept of points goes with what lies in the files beside them.
     let known = store.state()
     if known == nil { store.removePoints() }
     var state = known ?? CalibrationStore.State()
     let estimate = try await passLayers(pipeline, requests) { pass in
       try CalibrationEstimate(
-        pass, rounding, secondsPerPlace: secondsPerPlace, library, on: pool)
+        pass, rounding, secondsOfTexts: expected.texts * Double(requests.count),
+        secondsPerPlace: secondsPerPlace, library, on: pool)
     }
     let done = CalibrationEstimate.Done(
       texts: state.texts != nil || !rounding.roundsTexts,

@@ -70,6 +70,10 @@ struct ComparisonSubject: Sendable {
     if let guidance = settings.guidance, let members = json.members {
       json = .object(members + [.init(key: "distilled", value: .double(guidance))])
     }
+    // Levels say all of a schedule.
+    if settings.sampler != .euler, let members = json.members {
+      json = .object(members + [.init(key: "sampler", value: .string(settings.sampler.rawValue))])
+    }
     return json.text()
   }
 }

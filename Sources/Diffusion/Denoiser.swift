@@ -46,11 +46,14 @@ package protocol Denoiser: Sendable {
   ///   - latents: as many, in the same order.
   ///   - session: made for these pictures; one step at a time.
   ///   - time: index of the time in the schedule.
+  ///   - first: of all prompts and pictures the one that `latents` begin with; those before are not
+  ///     computed.
   ///   - device: where to compute.
   /// - Returns: as many predictions, in the same order.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   func predict(
-    _ latents: [Latents], _ session: Session, time: Int, on device: any ComputeDevice
+    _ latents: [Latents], _ session: Session, time: Int, from first: Int,
+    on device: any ComputeDevice
   ) throws(ComputeError) -> [Latents]
 
   // MARK: Calibration
@@ -86,4 +89,13 @@ package protocol Denoiser: Sendable {
   /// Passes a few tokens through one of the layers that most of a step's time goes to, so that the
   /// time of a step can be told from that of a layer. Called several times with equal work.
   func passTrialLayer(on device: any ComputeDevice) throws(ComputeError)
+}
+
+extension Denoiser {
+  /// The network's output for all prompts and pictures.
+  package func predict(
+    _ latents: [Latents], _ session: Session, time: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> [Latents] {
+    try predict(latents, session, time: time, from: 0, on: device)
+  }
 }

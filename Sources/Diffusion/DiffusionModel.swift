@@ -16,8 +16,6 @@ package protocol DiffusionModel: Sendable {
   ///   - size: of the latents.
   /// - Returns: the schedule.
   func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule
-  /// Takes latents from level to level.
-  var sampler: any Sampler { get }
 }
 
 extension DiffusionModel {

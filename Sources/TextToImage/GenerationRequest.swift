@@ -25,6 +25,8 @@ public struct GenerationRequest: Sendable, Equatable {
   public var sigmas: [Double]?
   /// Shift of the noise schedule.
   public var shift: Double?
+  /// How the levels are gone through.
+  public var sampling = SamplingChoice()
   /// Most tokens of a prompt, the end token among them; longer prompts are cut.
   public var maxSequenceLength: Int?
   /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where
@@ -33,6 +35,26 @@ public struct GenerationRequest: Sendable, Equatable {
 
   /// Asks for one picture of a prompt with the model's defaults.
   public init(prompt: String) { self.prompt = prompt }
+}
+
+/// How a run goes through noise levels, and how it is guided on the way. Whatever is nil takes the
+/// model's default.
+public struct SamplingChoice: Sendable, Equatable {
+  /// How latents are taken from one level to the next.
+  public var sampler: SamplerName?
+  /// How the levels are spread; not together with `sigmas` of a request.
+  public var schedule: ScheduleName?
+  /// Strengths of classifier-free guidance from the first step to the last, spread evenly over the
+  /// steps with straight lines between; instead of a guidance scale.
+  public var guidanceSchedule: [Double]?
+  /// The noise levels in which the unconditional prediction takes part; elsewhere the conditional
+  /// one stands alone, in half the time.
+  public var guidanceInterval: ClosedRange<Double>?
+  /// How far guided predictions are brought back to the spread of the conditional ones, 0 to 1.
+  public var guidanceRescale = 0.0
+
+  /// The model's defaults.
+  public init() {}
 }
 
 /// What a model suggests where a request says nothing.
@@ -70,9 +92,9 @@ public struct GenerationSettings: Sendable, Equatable {
   /// The negative prompt, as given.
   public let negativePrompt: String
   /// Pixels per row.
-  public let width: Int
+  public internal(set) var width: Int
   /// Rows.
-  public let height: Int
+  public internal(set) var height: Int
   /// Denoising steps.
   public let steps: Int
   /// Strength of classifier-free guidance.
@@ -87,7 +109,29 @@ public struct GenerationSettings: Sendable, Equatable {
   public let maxSequenceLength: Int
   /// Noise levels, one more than steps, ending in 0.
   public let sigmas: [Float]
+  /// How latents are taken from one level to the next.
+  public let sampler: SamplerName
+  /// How the levels are spread; nil where they were given.
+  public let schedule: ScheduleName?
+  /// Strengths of classifier-free guidance from the first step to the last; nil for one of all.
+  public let guidanceSchedule: [Double]?
+  /// The noise levels in which the unconditional prediction takes part; nil for all.
+  public let guidanceInterval: ClosedRange<Double>?
+  /// How far guided predictions are brought back to the spread of the conditional ones, 0 to 1.
+  public let guidanceRescale: Double
 
   /// Whether the negative prompt takes part.
-  public var usesGuidance: Bool { guidanceScale > 1 }
+  public var usesGuidance: Bool { (0..<steps).contains { guidanceScale(atStep: $0) > 1 } }
+
+  /// The strength of classifier-free guidance at the level that a step begins with, counted from 0;
+  /// 1 where it is off.
+  public func guidanceScale(atStep step: Int) -> Double {
+    if let guidanceInterval, !guidanceInterval.contains(Double(sigmas[step])) { return 1 }
+    guard let schedule = guidanceSchedule, let last = schedule.last else { return guidanceScale }
+    guard steps > 1, schedule.count > 1 else { return schedule[0] }
+    let place = Double(step) / Double(steps - 1) * Double(schedule.count - 1)
+    let below = min(Int(place), schedule.count - 1)
+    let above = below + 1 < schedule.count ? schedule[below + 1] : last
+    return schedule[below] + (place - Double(below)) * (above - schedule[below])
+  }
 }

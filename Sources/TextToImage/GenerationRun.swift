@@ -216,13 +216,13 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
 
   // MARK: 5 to 7. Denoising
 
-  /// What some pictures start from.
-  private func start(_ group: Range<Int>) -> [Latents] {
+  /// What some pictures start from. Their streams of noise go on from there.
+  private func start(_ group: Range<Int>, _ noise: inout [TorchNoise]) -> [Latents] {
     let count = prepared.latentCount
     return group.map { image in
       prepared.latents(
         initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
-          ?? startNoise(seed: settings.seeds[image], count: count))
+          ?? noise[image - group.lowerBound].normal(count))
     }
   }
 
@@ -233,12 +233,16 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     _ statistics: inout GenerationStatistics
   ) throws(GenerationError) -> [Latents] {
     defer { if group.upperBound == settings.seeds.count { conditions = nil } }
-    var latents = start(group)
+    var noise = group.map { TorchNoise(seed: settings.seeds[$0]) }
+    var latents = start(group, &noise)
     guard let present = conditions else { return latents }
     let session = try session(present, pictures: group.count)
+    var sampler = settings.sampler.sampler()
     for step in 0..<settings.steps {
-      try model.sampler.step(&latents, step, sigmas: settings.sigmas) {
-        latents, level throws(GenerationError) in try predict(latents, session, time: level)
+      try sampler.step(
+        &latents, step, of: prepared.run, noise: { noise[$0].normal(prepared.latentCount) }
+      ) { latents, level throws(GenerationError) in
+        try predict(latents, session, time: level)
       }
       guard latents.allSatisfy(\.isFinite) else {
         throw .notFinite(step: step + 1, of: settings.steps)
@@ -264,11 +268,13 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   private func predict(
     _ latents: [Latents], _ session: Model.Network.Session, time: Int
   ) throws(GenerationError) -> [Latents] {
-    let branches = (0..<prepared.guidance.branchCount).flatMap { _ in latents }
+    let branches = prepared.guidance.branches(atLevel: time)
+    let inputs = branches.flatMap { _ in latents }
     return prepared.guidance.combine(
       try computing { () throws(ComputeError) in
-        try model.denoiser.predict(branches, session, time: time, on: device)
-      })
+        try model.denoiser.predict(
+          inputs, session, time: time, from: branches.lowerBound * latents.count, on: device)
+      }, atLevel: time)
   }
 
   // MARK: 8. Pixels

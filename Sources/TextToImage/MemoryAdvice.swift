@@ -60,9 +60,8 @@ extension Pipeline {
 extension GenerationSettings {
   /// The same with another size.
   func resized(width: Int, height: Int) -> GenerationSettings {
-    GenerationSettings(
-      prompt: prompt, negativePrompt: negativePrompt, width: width, height: height, steps: steps,
-      guidanceScale: guidanceScale, guidance: guidance, seeds: seeds, shift: shift,
-      maxSequenceLength: maxSequenceLength, sigmas: sigmas)
+    var resized = self
+    (resized.width, resized.height) = (width, height)
+    return resized
   }
 }

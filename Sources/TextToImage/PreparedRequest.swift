@@ -11,6 +11,8 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   let guidance: Guidance
   /// Strength of the distilled guidance; nil for models without one.
   let distilledGuidance: Float?
+  /// The levels.
+  let run: SampledRun
   /// Every time at which the network will be asked.
   let times: [Float]
 
@@ -30,11 +32,13 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
     size = LatentSize(
       height: settings.height / model.codec.upscaling, width: settings.width / model.codec.upscaling
     )
-    guidance =
-      settings.usesGuidance ? .classifierFree(scale: Float(settings.guidanceScale)) : .none
+    guidance = Guidance(
+      scales: (0..<settings.steps).map { Float(settings.guidanceScale(atStep: $0)) },
+      rescale: Float(settings.guidanceRescale))
     distilledGuidance = settings.guidance.map { Float($0) }
     let schedule = model.schedule(shift: .fixed(settings.shift), size: size)
-    times = model.sampler.levels(for: settings.sigmas).map(schedule.modelTime)
+    run = schedule.run(settings.sigmas)
+    times = settings.sigmas.dropLast().map(schedule.modelTime)
   }
 
   /// The same prompts for pictures of another size.

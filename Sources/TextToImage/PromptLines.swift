@@ -1,3 +1,4 @@
+import Diffusion
 import Foundation
 import ModelFiles
 import StrictJSON
@@ -10,6 +11,8 @@ package struct PromptLine: Sendable, Equatable {
   package var negativePrompt: String?
   package var width, height, steps, maxSequenceLength, imageCount: Int?
   package var guidanceScale, guidance, shift: Double?
+  package var sampler: SamplerName?
+  package var schedule: ScheduleName?
   package var seed: UInt64?
   /// The picture's file.
   package var output: String?
@@ -29,6 +32,8 @@ package struct PromptLine: Sendable, Equatable {
     request.guidance = guidance ?? request.guidance
     request.shift = shift ?? request.shift
     request.maxSequenceLength = maxSequenceLength ?? request.maxSequenceLength
+    request.sampling.sampler = sampler ?? request.sampling.sampler
+    request.sampling.schedule = schedule ?? request.sampling.schedule
     request.seed = seed ?? request.seed
     return request
   }
@@ -42,7 +47,7 @@ package struct PromptLine: Sendable, Equatable {
 /// What a line of JSON may say.
 package enum PromptKey: String, Sendable, CaseIterable {
   case prompt, negativePrompt, width, height, steps, guidanceScale, guidance, shift
-  case maxSequenceLength, seed, numImages, output
+  case sampler, schedule, maxSequenceLength, seed, numImages, output
 
   /// Either spelling is taken: guidanceScale and guidance_scale.
   init?(spelled name: String) {
@@ -63,6 +68,8 @@ package enum PromptKey: String, Sendable, CaseIterable {
     case .guidanceScale: line.guidanceScale != nil
     case .guidance: line.guidance != nil
     case .shift: line.shift != nil
+    case .sampler: line.sampler != nil
+    case .schedule: line.schedule != nil
     case .maxSequenceLength: line.maxSequenceLength != nil
     case .seed: line.seed != nil
     case .numImages: line.imageCount != nil
@@ -186,6 +193,16 @@ extension PromptLine {
     case .guidanceScale: guidanceScale = try number()
     case .guidance: guidance = try number()
     case .shift: shift = try number()
+    case .sampler:
+      guard let name = SamplerName(named: try text()) else {
+        throw fault("one of " + SamplerName.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      sampler = name
+    case .schedule:
+      guard let name = ScheduleName(named: try text()) else {
+        throw fault("one of " + ScheduleName.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      schedule = name
     case .seed:
       // Metadata of pictures has seeds as texts where they are beyond what JSON readers keep.
       guard

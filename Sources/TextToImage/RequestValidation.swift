@@ -31,12 +31,24 @@ extension Pipeline {
     let schedule = model.schedule(
       shift: request.shift.map { .fixed($0) } ?? shift,
       size: LatentSize(height: height / upscaling, width: width / upscaling))
+    let sampler = request.sampling.sampler ?? .euler
+    guard sampler.fits(schedule.mixture) else {
+      throw .invalidRequest(
+        "sampler \(sampler.rawValue) is for models that predict noise; this one takes "
+          + SamplerName.allCases.filter { $0.fits(schedule.mixture) }.map(\.rawValue)
+          .joined(separator: ", "))
+    }
+    try checkGuidance(request.sampling)
     let sigmas = try sigmas(of: request, schedule)
     let settings = GenerationSettings(
       prompt: request.prompt, negativePrompt: request.negativePrompt, width: width, height: height,
       steps: sigmas.count - 1, guidanceScale: scale, guidance: try guidance(of: request),
       seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: schedule.shift,
-      maxSequenceLength: length, sigmas: sigmas)
+      maxSequenceLength: length, sigmas: sigmas, sampler: sampler,
+      schedule: request.sigmas == nil ? request.sampling.schedule ?? .default : nil,
+      guidanceSchedule: request.sampling.guidanceSchedule,
+      guidanceInterval: request.sampling.guidanceInterval,
+      guidanceRescale: request.sampling.guidanceRescale)
     try checkLatents(request.latents, settings)
     return settings
   }
@@ -121,13 +133,31 @@ extension Pipeline {
     return guidance
   }
 
+  private func checkGuidance(_ sampling: SamplingChoice) throws(GenerationError) {
+    if let scales = sampling.guidanceSchedule {
+      guard (1...10_000).contains(scales.count),
+        scales.allSatisfy({ $0.isFinite && abs($0) <= 1000 })
+      else {
+        throw .invalidRequest("a guidance schedule has 1 to 10000 numbers in -1000...1000")
+      }
+    }
+    guard sampling.guidanceRescale.isFinite, (0...1).contains(sampling.guidanceRescale) else {
+      throw .invalidRequest("guidance rescale \(sampling.guidanceRescale) is outside of 0...1")
+    }
+  }
+
   private func sigmas(
     of request: GenerationRequest, _ schedule: any NoiseSchedule
   ) throws(GenerationError) -> [Float] {
     guard let custom = request.sigmas else {
       let steps = request.steps ?? defaults.steps
       try check(steps, "number of steps", in: 1...10_000)
-      return schedule.sigmas(steps: steps)
+      return request.sampling.schedule?.sigmas(steps: steps, schedule.table)
+        ?? schedule.sigmas(steps: steps)
+    }
+    if let name = request.sampling.schedule {
+      throw .invalidRequest(
+        "sigmas and schedule \(name.rawValue) contradict each other: give one")
     }
     guard !custom.isEmpty, custom.count <= 10_000, custom.allSatisfy({ $0 >= 0 && $0 <= 1 }) else {
       throw .invalidRequest("sigmas must be 1 to 10000 numbers in 0...1")

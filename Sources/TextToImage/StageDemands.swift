@@ -19,8 +19,8 @@ struct StageDemands: Sendable {
   let picturesAtOnce: Int
   /// Columns of the weights that rows are multiplied by before the decoder, by the weights' names.
   let inputs: [String: Int]
-  /// Multiplications and additions of one step.
-  let stepWork: RehearsalDevice.Work
+  /// Multiplications and additions of encoding the prompts, and of one step.
+  let textWork, stepWork: RehearsalDevice.Work
 
   /// Rehearses a run.
   ///
@@ -38,6 +38,7 @@ struct StageDemands: Sendable {
     let textBytes = try rehearsal.peakBytes { () throws(ComputeError) in
       conditions = try model.conditioner.condition(request.tokens, on: rehearsal)
     }
+    textWork = rehearsal.work
     rehearsal.releaseMemory()
     var prepared: Model.Network.Prepared?
     let scheduleBytes = try rehearsal.peakBytes { () throws(ComputeError) in
@@ -60,7 +61,8 @@ struct StageDemands: Sendable {
     rehearsal.releaseMemory()
     // Latents before and after a step, and the predictions of all branches, are the line's own.
     let latentBytes =
-      4 * request.latentCount * picturesAtOnce * (3 + 2 * request.guidance.branchCount)
+      4 * request.latentCount * picturesAtOnce
+      * (3 + 2 * request.guidance.branchCount + settings.sampler.keptLatents)
     let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
     let hasLaterGroups = picturesAtOnce < settings.seeds.count
     if !hasLaterGroups { prepared = nil }

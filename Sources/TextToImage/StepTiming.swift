@@ -5,22 +5,35 @@ import Diffusion
 extension Pipeline {
   /// How long a step of one picture will take, judged by a short trial of one layer.
   ///
-  /// Of a step and of the trial the multiplications of products and of attention are counted; the
-  /// trial's time of each is scaled by them.
-  ///
   /// - Throws: `GenerationError` if the weights cannot be read or memory runs out.
   public func expectedSecondsPerStep(
     for settings: GenerationSettings
   ) throws(GenerationError) -> Double {
-    func seconds<Model: DiffusionModel>(_ model: Model) throws(ComputeError) -> Double {
-      let request = PreparedRequest(model, settings)
-      let step = try demands(of: request, picturesAtOnce: 1).stepWork
+    try expectedSeconds(for: settings).step
+  }
+
+  /// How long encoding the prompts and a step of one picture will take.
+  ///
+  /// Of both and of a trial of one of the denoiser's layers the multiplications of products and of
+  /// attention are counted; the trial's time of each is scaled by them.
+  ///
+  /// - Throws: `GenerationError` if the weights cannot be read or memory runs out.
+  package func expectedSeconds(
+    for settings: GenerationSettings
+  ) throws(GenerationError) -> (texts: Double, step: Double) {
+    func seconds<Model: DiffusionModel>(
+      _ model: Model
+    ) throws(ComputeError) -> (texts: Double, step: Double) {
+      let demands = try demands(of: PreparedRequest(model, settings), picturesAtOnce: 1)
       let rehearsal = RehearsalDevice(of: device())
       try model.denoiser.passTrialLayer(on: rehearsal)
       let trial = try trialSeconds(of: model.denoiser)
       let work = rehearsal.work
-      return step.products / max(1, work.products) * trial.products
-        + step.attention / max(1, work.attention) * trial.attention
+      func scaled(_ other: RehearsalDevice.Work) -> Double {
+        other.products / max(1, work.products) * trial.products
+          + other.attention / max(1, work.attention) * trial.attention
+      }
+      return (scaled(demands.textWork), scaled(demands.stepWork))
     }
     do throws(ComputeError) {
       return try seconds(model)

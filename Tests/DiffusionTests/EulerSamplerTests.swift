@@ -8,7 +8,9 @@ import Testing
   ) -> [Float] {
     let size = LatentSize(height: 1, width: values.count)
     var latents = [Latents(values, channels: 1, size: size)]
-    EulerSampler().step(&latents, 0, sigmas: [from, to]) { latents, level in
+    var sampler = EulerSampler()
+    let run = SampledRun(mixture: .flow, sigmas: [from, to], timesteps: [0])
+    sampler.step(&latents, 0, of: run, noise: { _ in [] }) { latents, level in
       #expect(level == 0)
       return [latents[0].with(velocity)]
     }
@@ -28,20 +30,46 @@ import Testing
     let factor = Float(1 + 0x1p-12)
     #expect(step([-1], velocity: [factor], from: 0, to: factor) == [0x1p-11])
   }
-
-  @Test("The model is asked at every level but the last")
-  func levels() {
-    #expect(EulerSampler().levels(for: [1, 0.5, 0]) == [1, 0.5])
-  }
 }
 
 @Suite("Guidance") struct GuidanceTests {
+  private let size = LatentSize(height: 1, width: 1)
+
   @Test("Predictions of all pictures are combined, unconditional ones first")
   func combination() {
-    let size = LatentSize(height: 1, width: 1)
     let predictions = [1, 2, 3, 6].map { Latents([$0], channels: 1, size: size) }
-    #expect(Guidance.none.combine(predictions) == predictions)
-    let guided = Guidance.classifierFree(scale: 2).combine(predictions)
-    #expect(guided.map(\.values) == [[5], [10]])
+    let none = Guidance(scales: [1, 0.5])
+    #expect(none.branchCount == 1 && none.branches(atLevel: 1) == 0..<1)
+    #expect(none.combine(predictions, atLevel: 0) == predictions)
+    let guidance = Guidance(scales: [2, 2])
+    #expect(guidance.branchCount == 2 && guidance.branches(atLevel: 0) == 0..<2)
+    #expect(guidance.combine(predictions, atLevel: 1).map(\.values) == [[5], [10]])
+  }
+
+  @Test("Where guidance is off only the conditional prediction is made")
+  func intervals() {
+    let guidance = Guidance(scales: [1, 3])
+    #expect(guidance.branchCount == 2 && guidance.branches(atLevel: 0) == 1..<2)
+    let alone = [Latents([4], channels: 1, size: size)]
+    #expect(guidance.combine(alone, atLevel: 0) == alone)
+  }
+
+  @Test("Rescaled predictions have the spread of the conditional one")
+  func rescaling() {
+    let size = LatentSize(height: 1, width: 4)
+    let predictions = [[0, 1, 0, -1], [1, 3, -1, 1]].map {
+      Latents($0, channels: 1, size: size)
+    }
+    func spread(_ values: [Float]) -> Float {
+      let mean = values.reduce(0, +) / 4
+      return (values.map { ($0 - mean) * ($0 - mean) }.reduce(0, +) / 3).squareRoot()
+    }
+    let guided = Guidance(scales: [5]).combine(predictions, atLevel: 0)[0].values
+    for share in [Float(0.5), 1] {
+      let found = Guidance(scales: [5], rescale: share).combine(predictions, atLevel: 0)[0].values
+      let wanted = share * spread(predictions[1].values) + (1 - share) * spread(guided)
+      #expect(abs(spread(found) - wanted) < 1e-5)
+      #expect(abs(found[0] * guided[1] - found[1] * guided[0]) < 1e-4)
+    }
   }
 }

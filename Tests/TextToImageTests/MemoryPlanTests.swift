@@ -123,7 +123,7 @@ import Testing
       model.conditioner.tokens(of: $0, maximumLength: settings.maxSequenceLength)
     }
     let latents = Latents(channels: model.denoiser.geometry.channels, size: size)
-    let times = model.sampler.levels(for: settings.sigmas)
+    let times = Array(settings.sigmas.dropLast())
     let meters = (0..<4).map { _ in AllocationMeter() }
     let conditions = try meters[0].measure { () throws(ComputeError) in
       try model.conditioner.condition(tokens, on: device)

@@ -26,6 +26,7 @@ import make_noise
 import make_pipelines
 import make_prompt_tokenizers
 import make_quantization
+import make_samplers
 import make_scheduler
 import make_t5_encoder
 import make_text_encoder
@@ -42,6 +43,7 @@ SCRIPTS = {
     "block-formats": make_block_formats,
     "scheduler": make_scheduler,
     "flux-schedule": make_flux_schedule,
+    "samplers": make_samplers,
     "noise": make_noise,
     "text-encoder": make_text_encoder,
     "t5-encoder": make_t5_encoder,

@@ -47,6 +47,43 @@ struct SamplingOptions: ParsableArguments {
   var seed: Seed = Seed(value: 0)
 
   @Option(
+    name: [.long, .customLong("sampling-method")], parsing: .unconditional,
+    help: ArgumentHelp(
+      "How each step is made: \(SamplerName.allCases.map(\.rawValue).joined(separator: ", ")); "
+        + "other programs' names are taken too (default: the model's).", valueName: "name"),
+    completion: .list(SamplerName.allCases.map(\.rawValue)))
+  var sampler: SamplerName?
+
+  @Option(
+    name: [.long, .customLong("scheduler")], parsing: .unconditional,
+    help: ArgumentHelp(
+      "How noise levels are spread over the steps: "
+        + "\(ScheduleName.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"),
+    completion: .list(ScheduleName.allCases.map(\.rawValue)))
+  var schedule: ScheduleName?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "Guidance scales from the first step to the last instead of one, such as 5,3,1: spread "
+        + "evenly, with straight lines between.", valueName: "list"))
+  var guidanceSchedule: NumberList?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "Guide only at noise levels between two, such as 0.2,0.9; other steps take half the time.",
+      valueName: "low,high"))
+  var guidanceInterval: NumberList?
+
+  @Option(
+    name: [.long], parsing: .unconditional,
+    help: ArgumentHelp(
+      "Bring the spread of guided predictions back to that of unguided ones: 0 not at all, 1 "
+        + "wholly. Against washed-out colors of high guidance scales.", valueName: "share"))
+  var guidanceRescale: Double?
+
+  @Option(
     name: [.long], parsing: .unconditional,
     help: ArgumentHelp(
       "Noise levels instead of --steps, such as 1,0.8,0.5,0.2.", valueName: "list"))
@@ -62,6 +99,19 @@ struct SamplingOptions: ParsableArguments {
     help: ArgumentHelp("Most tokens of a prompt; longer ones are cut.", valueName: "tokens"))
   var maxSequenceLength: Int?
 
+  mutating func validate() throws {
+    if let guidanceInterval {
+      let values = guidanceInterval.values
+      guard values.count == 2, values[0] <= values[1], values[0] >= 0 else {
+        throw ValidationError(
+          "--guidance-interval takes two noise levels, the lower one first, such as 0.2,0.9")
+      }
+    }
+    if guidanceSchedule != nil, guidanceScale != nil {
+      throw ValidationError("--guidance-scale and --guidance-schedule exclude each other")
+    }
+  }
+
   /// A request for one picture.
   func request(prompt: String) -> GenerationRequest {
     var request = GenerationRequest(prompt: prompt)
@@ -73,8 +123,29 @@ struct SamplingOptions: ParsableArguments {
     request.guidance = guidance
     request.seed = seed.value
     request.sigmas = sigmas?.values
+    request.sampling.sampler = sampler
+    request.sampling.schedule = schedule
+    request.sampling.guidanceSchedule = guidanceSchedule?.values
+    request.sampling.guidanceInterval = guidanceInterval.map { $0.values[0]...$0.values[1] }
+    request.sampling.guidanceRescale = guidanceRescale ?? 0
     request.shift = shift
     request.maxSequenceLength = maxSequenceLength
     return request
   }
+}
+
+extension SamplerName: ExpressibleByArgument {
+  /// By any program's name.
+  public init?(argument: String) { self.init(named: argument) }
+
+  /// The names here.
+  public static var allValueStrings: [String] { allCases.map(\.rawValue) }
+}
+
+extension ScheduleName: ExpressibleByArgument {
+  /// By any program's name.
+  public init?(argument: String) { self.init(named: argument) }
+
+  /// The names here.
+  public static var allValueStrings: [String] { allCases.map(\.rawValue) }
 }

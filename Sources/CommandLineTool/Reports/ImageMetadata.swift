@@ -19,11 +19,12 @@ struct ImageMetadata {
   private var parameters: String {
     var lines = [settings.prompt]
     if !negativePrompt.isEmpty { lines.append("Negative prompt: \(negativePrompt)") }
+    let schedule = (settings.schedule?.commonName).map { ["Schedule type: \($0)"] } ?? []
     let guidance = settings.guidance.map { ["Distilled CFG Scale: \($0)"] } ?? []
     let facts =
       [
-        "Steps: \(settings.steps)", "Sampler: Euler", "CFG scale: \(settings.guidanceScale)",
-      ] + guidance + [
+        "Steps: \(settings.steps)", "Sampler: \(settings.sampler.commonName)",
+      ] + schedule + ["CFG scale: \(settings.guidanceScale)"] + guidance + [
         "Seed: \(seed)", "Size: \(settings.width)x\(settings.height)", "Model: \(model)",
         "Shift: \(settings.shift)", "Version: \(RootCommand.configuration.version)",
       ]
@@ -43,5 +44,39 @@ struct ImageMetadata {
         .init(key: "model", value: .string(model)),
         .init(key: "version", value: .string(RootCommand.configuration.version)),
       ])
+  }
+}
+
+extension SamplerName {
+  /// As A1111's metadata call it.
+  fileprivate var commonName: String {
+    switch self {
+    case .euler: "Euler"
+    case .eulerAncestral: "Euler a"
+    case .heun: "Heun"
+    case .dpmpp2M: "DPM++ 2M"
+    case .uniPC: "UniPC"
+    case .ddim: "DDIM"
+    case .pndm: "PLMS"
+    case .lcm: "LCM"
+    }
+  }
+}
+
+extension ScheduleName {
+  /// As A1111's metadata call it; nil for the family's own.
+  fileprivate var commonName: String? {
+    switch self {
+    case .default: nil
+    case .simple: "Simple"
+    case .normal: "Normal"
+    case .sgmUniform: "SGM Uniform"
+    case .ddimUniform: "DDIM"
+    case .karras: "Karras"
+    case .exponential: "Exponential"
+    case .beta: "Beta"
+    case .linearQuadratic: "Linear Quadratic"
+    case .klOptimal: "KL Optimal"
+    }
   }
 }

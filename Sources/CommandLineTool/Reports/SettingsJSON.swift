@@ -13,7 +13,28 @@ extension GenerationSettings {
     ] + guidance + [
       .init(key: "shift", value: .double(shift)),
       .init(key: "maxSequenceLength", value: .integer(maxSequenceLength)),
-    ]
+      .init(key: "sampler", value: .string(sampler.rawValue)),
+    ] + choices
+  }
+}
+
+extension GenerationSettings {
+  /// What was asked for beside the usual.
+  private var choices: [JSONValue.Member] {
+    var members: [JSONValue.Member] = []
+    if let schedule, schedule != .default {
+      members.append(.init(key: "schedule", value: .string(schedule.rawValue)))
+    }
+    func add(_ key: String, _ values: [Double]?) {
+      guard let values else { return }
+      members.append(.init(key: key, value: .array(values.map { .double($0) })))
+    }
+    add("guidanceSchedule", guidanceSchedule)
+    add("guidanceInterval", guidanceInterval.map { [$0.lowerBound, $0.upperBound] })
+    if guidanceRescale > 0 {
+      members.append(.init(key: "guidanceRescale", value: .double(guidanceRescale)))
+    }
+    return members
   }
 }
 

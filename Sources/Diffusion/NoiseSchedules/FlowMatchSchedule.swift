@@ -51,6 +51,12 @@ package struct FlowMatchSchedule: NoiseSchedule {
     sigma * Float(trainTimesteps) / 1000
   }
 
+  package func timestep(sigma: Float) -> Float { sigma * 1000 }
+
+  package var mixture: NoiseMixture { .flow }
+
+  package var table: SigmaTable { SigmaTable(shift: shift, count: trainTimesteps) }
+
   /// `s · σ / (1 + (s − 1) · σ)` in float32.
   private func shifted(_ sigma: Float) -> Float {
     Float(shift) * sigma / (1 + Float(shift - 1) * sigma)

@@ -35,6 +35,12 @@ package struct LinearFlowSchedule: NoiseSchedule {
 
   package func modelTime(sigma: Float) -> Float { sigma * Float(trainTimesteps) / 1000 }
 
+  package func timestep(sigma: Float) -> Float { sigma * 1000 }
+
+  package var mixture: NoiseMixture { .flow }
+
+  package var table: SigmaTable { SigmaTable(shift: shift, count: 10_000) }
+
   /// The two forms are the same function, but not to the last bit.
   private func shifted(_ sigma: Float) -> Float {
     isDynamic

@@ -42,8 +42,6 @@ package struct AuraFlowModel: DiffusionModel {
       shift: shift.factor(imageTokens: denoiser.rowCounts(size, textTokens: 0).image),
       trainTimesteps: trainTimesteps)
   }
-
-  package var sampler: any Sampler { EulerSampler() }
 }
 
 extension AuraFlow: ModelFamily {

@@ -149,27 +149,29 @@ package struct AuraFlowTransformer: Denoiser {
   ///
   /// All branches pass through a layer before the next one, so its weights are read once.
   package func predict(
-    _ latents: [Latents], _ session: Session, time step: Int, on device: any ComputeDevice
+    _ latents: [Latents], _ session: Session, time step: Int, from first: Int,
+    on device: any ComputeDevice
   ) throws(ComputeError) -> [Latents] {
     guard let modulation = session.modulation else {
       preconditionFailure("a session of stages has no steps")
     }
     let state = session.state
-    try writeTokens(latents, session, on: device)
+    let branches = first..<first + latents.count
+    try writeTokens(latents, session, from: first, on: device)
     for (index, vectors) in modulation.layers.enumerated() {
       let layer = weights.streams(of: index)
       try device.holding(stepWeights, layer: index) { () throws(ComputeError) in
-        for branch in latents.indices {
+        for branch in branches {
           try state.run(
             branch: branch, state.streams(of: branch, layer, vectors, row: step), on: device)
         }
       }
     }
     var velocities: [Latents] = []
-    for branch in latents.indices {
+    for branch in branches {
       let values = try readTokens(
         of: branch, session, modulation.final.rows(step..<step + 1), on: device)
-      velocities.append(latents[branch].with(values))
+      velocities.append(latents[branch - first].with(values))
     }
     return velocities
   }
@@ -178,10 +180,10 @@ package struct AuraFlowTransformer: Denoiser {
 
   /// Writes what enters the first layer: contexts, and latents with their positions.
   func writeTokens(
-    _ latents: [Latents], _ session: Session, on device: any ComputeDevice
+    _ latents: [Latents], _ session: Session, from first: Int = 0, on device: any ComputeDevice
   ) throws(ComputeError) {
     let (state, patches) = (session.state, session.patches)
-    for (branch, latents) in latents.enumerated() {
+    for (branch, latents) in zip(first..., latents) {
       let features = try device.matrix(
         patches.features(of: latents.values, .channelFirst), rows: patches.count,
         columns: patches.featureCount)

@@ -54,8 +54,6 @@ package struct FluxModel: DiffusionModel {
       shift: shift, imageTokens: denoiser.rowCounts(size, textTokens: 0).image,
       trainTimesteps: trainTimesteps)
   }
-
-  package var sampler: any Sampler { EulerSampler() }
 }
 
 extension Flux: ModelFamily {

@@ -90,10 +90,10 @@ extension LayerPass {
     }
     for (point, found) in velocities {
       guard let (from, to) = steps[point] else { continue }
-      let velocity = requests[point].guidance.combine(found)
+      let velocity = requests[point].guidance.combine(found, atLevel: from)
       let sigmas = requests[point].settings.sigmas
       var moved = [latents[point]]
-      EulerSampler().step(&moved, 0, sigmas: [sigmas[from], sigmas[to]]) { _, _ in velocity }
+      advance(&moved, along: velocity, by: sigmas[to] - sigmas[from])
       guard moved[0].isFinite else { throw .notFinite(step: from + 1, of: sigmas.count - 1) }
       latents[point] = moved[0]
     }
