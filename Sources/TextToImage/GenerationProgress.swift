@@ -30,6 +30,23 @@ public struct GenerationProgress: Sendable {
   public let latents: [[Float]]
 }
 
+/// A denoising step that has ended, and latents that may be changed before the next one begins.
+public struct GenerationStep: Sendable {
+  /// The pictures of the request that are being made.
+  public let images: Range<Int>
+  /// Steps that have ended.
+  public let step: Int
+  /// Steps in all.
+  public let stepCount: Int
+  /// The noise level that has been reached.
+  public let sigma: Float
+  /// One array `[channels, height, width]` for each of `images`. Changed values are taken over if
+  /// they are as many.
+  public var latents: [[Float]]
+  /// Whether to end the generation with `GenerationError.cancelled`.
+  public var isCancelled = false
+}
+
 /// Where the time and memory of a generation went.
 public struct GenerationStatistics: Sendable, Equatable {
   /// Seconds for the prompts.

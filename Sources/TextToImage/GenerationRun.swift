@@ -7,7 +7,7 @@ import Machine
 protocol PictureRun: Sendable {
   /// Runs every stage, and hands over each picture as soon as it is finished.
   func generate(
-    _ onImage: (GeneratedImage) -> Void
+    _ onStepEnd: ((inout GenerationStep) -> Void)?, _ onImage: (GeneratedImage) -> Void
   ) throws(GenerationError) -> GenerationResult
   /// Runs every stage but the last, for the sake of what passes through the weights.
   func measure() throws(GenerationError) -> MeasuredGeneration
@@ -49,7 +49,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   // MARK: Entries
 
   func generate(
-    _ onImage: (GeneratedImage) -> Void
+    _ onStepEnd: ((inout GenerationStep) -> Void)?, _ onImage: (GeneratedImage) -> Void
   ) throws(GenerationError) -> GenerationResult {
     let clock = StageClock()
     var statistics = GenerationStatistics()
@@ -59,7 +59,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     var images: [GeneratedImage] = []
     for group in groups {
-      let latents = try denoise(group, &conditions, clock, &statistics)
+      let latents = try denoise(group, &conditions, clock, &statistics, onStepEnd)
       device.releaseMemory()
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
@@ -230,7 +230,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   /// while these are decoded, nothing else is needed any more.
   private func denoise(
     _ group: Range<Int>, _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
-    _ statistics: inout GenerationStatistics
+    _ statistics: inout GenerationStatistics,
+    _ onStepEnd: ((inout GenerationStep) -> Void)? = nil
   ) throws(GenerationError) -> [Latents] {
     defer { if group.upperBound == settings.seeds.count { conditions = nil } }
     var noise = group.map { TorchNoise(seed: settings.seeds[$0]) }
@@ -251,9 +252,31 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       report(
         .denoising, images: group, step: step + 1, seconds: statistics.stepSeconds.last ?? 0,
         latents: latents.map(\.values))
+      if let onStepEnd { try hand(&latents, of: group, after: step, to: onStepEnd) }
     }
     end(model.denoiser.stepStage)
     return latents
+  }
+
+  /// Lets the caller change latents, or end the work.
+  private func hand(
+    _ latents: inout [Latents], of group: Range<Int>, after step: Int,
+    to onStepEnd: (inout GenerationStep) -> Void
+  ) throws(GenerationError) {
+    var ended = GenerationStep(
+      images: group, step: step + 1, stepCount: settings.steps, sigma: settings.sigmas[step + 1],
+      latents: latents.map(\.values))
+    onStepEnd(&ended)
+    if ended.isCancelled { throw .cancelled }
+    guard ended.latents.map(\.count) == latents.map(\.values.count) else {
+      throw .invalidRequest(
+        "latents of another shape were handed back after step \(step + 1): expected "
+          + "\(group.count) times \(prepared.latentCount) values")
+    }
+    latents = zip(latents, ended.latents).map { $0.with($1) }
+    guard latents.allSatisfy(\.isFinite) else {
+      throw .notFinite(step: step + 1, of: settings.steps)
+    }
   }
 
   private func session(

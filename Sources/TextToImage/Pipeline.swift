@@ -122,6 +122,8 @@ public final class Pipeline: Sendable {
   /// - Parameters:
   ///   - request: what to generate.
   ///   - onProgress: called when a stage begins and when a step ends, on a working thread.
+  ///   - onStepEnd: called when a step has ended, on a working thread; it may change the latents or
+  ///     end the generation.
   ///   - onImage: called when a picture is finished, on a working thread; the next one waits for
   ///     it.
   /// - Returns: pictures, final latents, and what was really done.
@@ -130,10 +132,11 @@ public final class Pipeline: Sendable {
   public func generate(
     _ request: GenerationRequest,
     onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in },
+    onStepEnd: (@Sendable (inout GenerationStep) -> Void)? = nil,
     onImage: @escaping @Sendable (GeneratedImage) -> Void = { _ in }
   ) async throws(GenerationError) -> GenerationResult {
     try await run(request, onProgress: onProgress) {
-      run throws(GenerationError) in try run.generate(onImage)
+      run throws(GenerationError) in try run.generate(onStepEnd, onImage)
     }
   }
 

@@ -26,9 +26,10 @@ struct LibraryConsumerTests {
       Fixtures.checkout.appendingPathComponent("models/auraflow-icons.gguf").path,
     ])
     #expect(status == 0)
-    #expect(lines.count == 5)
+    #expect(lines.count == 8)
     #expect(lines.first?.hasPrefix("step 1 ") == true && lines.first?.hasSuffix(" 1") == true)
-    #expect(lines.dropFirst(2) == ["128 true", "cancelled", "notFound"])
+    #expect(
+      lines.dropFirst(2) == ["128 true", "true", "ended", "refused", "cancelled", "notFound"])
   }
 
   @Test(

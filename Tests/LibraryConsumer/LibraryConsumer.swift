@@ -14,6 +14,23 @@ struct LibraryConsumer {
       }
     }
     print(result.images[0].width, try result.images[0].pngData().count > 100)
+    // A step's latents may be changed: those of the last one are what comes out.
+    let changed = try await pipeline.generate(
+      request,
+      onStepEnd: { step in
+        if step.step == step.stepCount { step.latents = step.latents.map { $0.map { _ in 0.5 } } }
+      })
+    print(changed.latents.allSatisfy { $0 == 0.5 })
+    do {
+      _ = try await pipeline.generate(request, onStepEnd: { $0.isCancelled = $0.step == 1 })
+    } catch {
+      if case .cancelled = error { print("ended") }
+    }
+    do {
+      _ = try await pipeline.generate(request, onStepEnd: { $0.latents = [[1, 2]] })
+    } catch {
+      if case .invalidRequest = error { print("refused") }
+    }
     let task = Task { [request] in
       var long = request
       long.steps = 10_000
