@@ -115,7 +115,9 @@ let package = Package(
     // The list of families.
     .target(
       name: "ModelCatalog",
-      dependencies: ["AuraFlowFamily", "Checkpoints", "Diffusion", "FluxFamily", "ModelFiles"]),
+      dependencies: [
+        "AuraFlowFamily", "Checkpoints", "Diffusion", "FluxFamily", "ModelFiles", "Networks",
+      ]),
     .target(
       name: "ModelSynthesis",
       dependencies: [

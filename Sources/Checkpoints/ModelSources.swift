@@ -194,6 +194,22 @@ extension PartSource {
     try self.init(choice.family.denoiser, of: choice, path: path, cache)
   }
 
+  /// Opens a decoder of latents by itself: all families take it in the same place.
+  ///
+  /// - Parameters:
+  ///   - path: its file or folder.
+  ///   - catalog: the families that it may be of.
+  /// - Throws: `ModelFileError` if it holds none.
+  package init(decoderAt path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
+    let paths = ModelPaths(model: path)
+    let cache = ArchiveCache(catalog, access: paths.access)
+    let choice = cache.family(of: paths)
+    guard let slot = choice.family.slots.first(where: { $0.option == "vae" }) else {
+      throw ModelFileError(path: path, kind: .unsupported, fault: "is of a family without a VAE")
+    }
+    try self.init(slot, of: choice, path: path, cache)
+  }
+
   private init(
     _ slot: Slot, of choice: FamilyChoice, path: String,
     hints: ArchitectureHints = ArchitectureHints(), _ cache: ArchiveCache

@@ -3,6 +3,7 @@ import Checkpoints
 import Diffusion
 import FluxFamily
 import ModelFiles
+import Networks
 
 /// All families that can be run. Adding one takes its folder and a place in this list; the first is
 /// what messages are about where nothing tells the family.
@@ -58,6 +59,15 @@ extension FamilyCatalog {
         path: paths.model ?? "model", kind: .unsupported, fault: "has no denoiser")
     }
     return try Self.opener(of: source.family, sources.files.first).openDenoiser(source)
+  }
+
+  /// Opens a decoder of latents by itself.
+  ///
+  /// - Parameter path: its file or folder.
+  /// - Returns: the decoder.
+  /// - Throws: `ModelFileError` if the file holds none.
+  package func latentCodec(at path: String) throws(ModelFileError) -> any LatentCodec {
+    try openLatentCodec(PartSource(decoderAt: path, in: self))
   }
 
   /// The family that a description is of.

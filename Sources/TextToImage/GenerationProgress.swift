@@ -1,3 +1,5 @@
+import Images
+
 /// How far a generation has come.
 public struct GenerationProgress: Sendable {
   /// The part of the work.
@@ -28,6 +30,9 @@ public struct GenerationProgress: Sendable {
   /// The latents at this moment, one array `[channels, height, width]` for each of `images`; empty
   /// outside of `denoising`.
   public let latents: [[Float]]
+  /// What each of `images` is going to show, if the request asks for previews and this step is one
+  /// of them; else empty.
+  public let previews: [RGBImage]
 }
 
 /// A denoising step that has ended, and latents that may be changed before the next one begins.

@@ -29,6 +29,8 @@ public struct GenerationRequest: Sendable, Equatable {
   public var sampling = SamplingChoice()
   /// Most tokens of a prompt, the end token among them; longer prompts are cut.
   public var maxSequenceLength: Int?
+  /// Small pictures on the way, which come with progress; nil for none.
+  public var previews: PreviewChoice?
   /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where
   /// f is `Pipeline.upscaling`.
   public var latents: [Float]?

@@ -41,6 +41,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   let device: any ComputeDevice
   /// Latents to start from, of all pictures; nil for noise.
   let initialLatents: [Float]?
+  let previews: PreviewChoice?
   let onProgress: @Sendable (GenerationProgress) -> Void
 
   private var model: Model { prepared.model }
@@ -56,10 +57,11 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     keepWeights()
     // Also after an error.
     defer { endStages() }
+    let previewer = try previewer()
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     var images: [GeneratedImage] = []
     for group in groups {
-      let latents = try denoise(group, &conditions, clock, &statistics, onStepEnd)
+      let latents = try denoise(group, &conditions, clock, &statistics, previewer, onStepEnd)
       device.releaseMemory()
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
@@ -230,7 +232,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   /// while these are decoded, nothing else is needed any more.
   private func denoise(
     _ group: Range<Int>, _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
-    _ statistics: inout GenerationStatistics,
+    _ statistics: inout GenerationStatistics, _ previewer: Previewer? = nil,
     _ onStepEnd: ((inout GenerationStep) -> Void)? = nil
   ) throws(GenerationError) -> [Latents] {
     defer { if group.upperBound == settings.seeds.count { conditions = nil } }
@@ -239,19 +241,27 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     guard let present = conditions else { return latents }
     let session = try session(present, pictures: group.count)
     var sampler = settings.sampler.sampler()
+    var pictures: [Latents] = []
     for step in 0..<settings.steps {
       try sampler.step(
         &latents, step, of: prepared.run, noise: { noise[$0].normal(prepared.latentCount) }
       ) { latents, level throws(GenerationError) in
-        try predict(latents, session, time: level)
+        let derivatives = try predict(latents, session, time: level)
+        if previewer != nil {
+          pictures = .sum((1, latents), (-Double(settings.sigmas[level]), derivatives))
+        }
+        return derivatives
       }
       guard latents.allSatisfy(\.isFinite) else {
         throw .notFinite(step: step + 1, of: settings.steps)
       }
       statistics.stepSeconds.append(clock.lap())
+      var previews: [RGBImage] = []
+      if let previewer { previews = try previewed(pictures, after: step + 1, by: previewer) }
       report(
         .denoising, images: group, step: step + 1, seconds: statistics.stepSeconds.last ?? 0,
-        latents: latents.map(\.values))
+        latents: latents.map(\.values), previews: previews)
+      _ = clock.lap()
       if let onStepEnd { try hand(&latents, of: group, after: step, to: onStepEnd) }
     }
     end(model.denoiser.stepStage)
@@ -317,16 +327,46 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     }
   }
 
+  // MARK: Previews
+
+  private func previewer() throws(GenerationError) -> Previewer? {
+    guard let previews else { return nil }
+    if let decoder = previews.decoder { return .decoder(decoder.codec) }
+    defer { device.releaseMemory() }
+    return try computing { () throws(ComputeError) in
+      .projection(
+        try LatentProjection(
+          of: model.codec, size: prepared.size, within: plan.decoderBytes, on: device))
+    }
+  }
+
+  /// The previews after a step, if it is shown.
+  private func previewed(
+    _ pictures: [Latents], after step: Int, by previewer: Previewer
+  ) throws(GenerationError) -> [RGBImage] {
+    guard previews?.shows(step: step, of: settings.steps) == true else { return [] }
+    var images: [RGBImage] = []
+    for latents in pictures {
+      images.append(
+        try computing { () throws(ComputeError) in
+          try previewer.picture(
+            of: latents, upscaling: model.codec.upscaling, within: plan.decoderBytes, on: device)
+        })
+    }
+    return images
+  }
+
   // MARK: Reporting
 
   private func report(
     _ stage: GenerationProgress.Stage, images: Range<Int> = 0..<1, step: Int = 0,
-    seconds: Double = 0, latents: [[Float]] = []
+    seconds: Double = 0, latents: [[Float]] = [], previews: [RGBImage] = []
   ) {
     onProgress(
       GenerationProgress(
         stage: stage, images: images, step: step, stepCount: settings.steps,
-        sigma: settings.sigmas[step], seconds: seconds, latents: latents))
+        sigma: settings.sigmas[step], seconds: seconds, latents: latents,
+        previews: previews))
   }
 }
 

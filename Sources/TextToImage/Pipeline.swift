@@ -200,7 +200,7 @@ public final class Pipeline: Sendable {
     try expectFit(plan, prepared)
     return GenerationRun(
       prepared: prepared, plan: plan, device: device, initialLatents: request.latents,
-      onProgress: onProgress)
+      previews: request.previews, onProgress: onProgress)
   }
 
   /// A device to compute on.

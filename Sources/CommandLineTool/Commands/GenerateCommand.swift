@@ -52,6 +52,7 @@ struct GenerateCommand: AsyncParsableCommand {
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup(title: "Picture") var picture: PictureOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup(title: "Previews") var previews: PreviewOptions
   @OptionGroup var common: CommonOptions
 
   func run() async throws {
@@ -60,11 +61,13 @@ struct GenerateCommand: AsyncParsableCommand {
       let interruption = Interruption(clearsLine: console.showsProgress)
       let lines = try picture.prompts.lines() ?? []
       let initial = try picture.latents.map { try LatentFile(path: $0) }
+      let previewing = try PreviewWriter(previews)
       let jobs = try PictureJob.jobs(lines, picture, initial, output: output.output)
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
-      let files = try output.checkedFiles(images: jobs.flatMap(\.names), force: common.force)
+      let files = try output.checkedFiles(
+        images: jobs.flatMap(\.names), preview: previews.preview, force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let (pipeline, name) = try model.open(
@@ -72,10 +75,13 @@ struct GenerateCommand: AsyncParsableCommand {
       try files.expectApart(
         from: pipeline.files + [picture.latents, picture.prompts.file].compactMap { $0 })
       console.detail("model: \(name)")
+      var resolved = try PictureJob.resolved(
+        jobs, initial, picture, pipeline, savesLatents: files.latents != nil)
+      if let choice = try previews.choice(pipeline) {
+        for index in resolved.indices { resolved[index].request.previews = choice }
+      }
       let session = GenerateSession(
-        pipeline: pipeline, modelName: name,
-        jobs: try PictureJob.resolved(
-          jobs, initial, picture, pipeline, savesLatents: files.latents != nil),
+        pipeline: pipeline, modelName: name, jobs: resolved, previewing: previewing,
         files: files, isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
       try await session.run()

@@ -9,6 +9,7 @@ final class GenerateSession: Sendable {
   private let pipeline: Pipeline
   private let modelName: String
   private let jobs: [PictureJob]
+  private let previewing: PreviewWriter
   private let files: OutputOptions.Files
   /// Whether pictures have prompts and settings of their own.
   private let isFromFile: Bool
@@ -21,12 +22,14 @@ final class GenerateSession: Sendable {
   private let isWarned = Atomic(false)
 
   init(
-    pipeline: Pipeline, modelName: String, jobs: [PictureJob], files: OutputOptions.Files,
+    pipeline: Pipeline, modelName: String, jobs: [PictureJob], previewing: PreviewWriter,
+    files: OutputOptions.Files,
     isFromFile: Bool, common: CommonOptions, console: Console, interruption: Interruption
   ) {
     self.pipeline = pipeline
     self.modelName = modelName
     self.jobs = jobs
+    self.previewing = previewing
     self.files = files
     self.isFromFile = isFromFile
     self.common = common
@@ -50,6 +53,7 @@ final class GenerateSession: Sendable {
           job.request,
           onProgress: { progress in
             self.watch(progress)
+            self.previewing.show(progress)
             reporter.report(progress, first: done)
           },
           onImage: { self.finish($0, of: number) })

@@ -69,7 +69,7 @@ package enum NoiseMixture: Sendable, Equatable {
 
 extension [Latents] {
   /// The sum of latents times factors, in this order, picture by picture.
-  static func sum(_ terms: (factor: Double, latents: [Latents])...) -> [Latents] {
+  package static func sum(_ terms: (factor: Double, latents: [Latents])...) -> [Latents] {
     guard let first = terms.first else { return [] }
     return first.latents.indices.map { picture in
       let factor = Float(first.factor)
