@@ -6,8 +6,8 @@ import Machine
 import Quantization
 import Testing
 
-/// The kernel that rounds a panel, beside GPTQ as its paper has it: with the inverse of the moments,
-/// in float64.
+/// The kernel that rounds a panel, beside GPTQ as its paper has it: with the inverse of the
+/// moments, in float64.
 @Suite("Rounding a panel with error feedback")
 struct PanelKernelTests {
   private static let types = BlockQuantizer.types.filter(\.isBlockQuantized)

@@ -18,7 +18,7 @@ struct PreviewOptions: ParsableArguments {
   var previewEvery: Int?
 
   @Option(
-    name: [.long, .customLong("taesd")], parsing: .unconditional,
+    name: .long, parsing: .unconditional,
     help: ArgumentHelp(
       "A tiny decoder for previews (TAESD and its kind); without one, colors are told from latents "
         + "by a function that is fitted to the model's decoder.", valueName: "path"),

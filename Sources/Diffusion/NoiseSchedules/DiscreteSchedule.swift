@@ -1,5 +1,5 @@
-/// The noise levels of models that were trained on 1000 levels and predict the noise, in the form in
-/// which the picture's factor is 1.
+/// The noise levels of models that were trained on 1000 levels and predict the noise, in the form
+/// in which the picture's factor is 1.
 ///
 /// - SeeAlso: diffusers `schedulers/scheduling_euler_discrete.py`, `scheduling_ddim.py` and
 ///   `scheduling_pndm.py`, version 0.42.1.

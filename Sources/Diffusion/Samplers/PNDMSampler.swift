@@ -1,4 +1,5 @@
-/// Pseudo linear multi-step with up to four predictions of the noise (PLMS), the first step by Heun.
+/// Pseudo linear multi-step with up to four predictions of the noise (PLMS); the first step is
+/// Heun's.
 ///
 /// For models that predict noise. A run of n steps asks the model n + 1 times.
 ///

@@ -6,8 +6,8 @@ import Foundation
 package protocol Sampler: Sendable {
   /// Makes one step.
   ///
-  /// The model is asked at levels of the run only, never at the last one: what depends on time alone
-  /// is computed for them before the first step.
+  /// The model is asked at levels of the run only, never at the last one: what depends on time
+  /// alone is computed for them before the first step.
   ///
   /// - Parameters:
   ///   - latents: of all pictures; changed in place.

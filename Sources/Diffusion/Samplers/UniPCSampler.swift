@@ -1,7 +1,7 @@
 import Foundation
 
-/// UniPC of second order with the function B₂ ("bh2"): a predictor from the last pictures, which the
-/// next prediction corrects.
+/// UniPC of second order with the function B₂ ("bh2"): a predictor from the last pictures, which
+/// the next prediction corrects.
 ///
 /// - SeeAlso: Zhao et al. 2023, arXiv 2302.04867; diffusers
 ///   `schedulers/scheduling_unipc_multistep.py`, version 0.42.1.

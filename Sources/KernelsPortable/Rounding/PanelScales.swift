@@ -1,5 +1,5 @@
-// Descent over the scales of a panel, with the codes that it has: scales and minimums of groups, and
-// those of super-blocks. Each step takes the change that lets the rows' whole error become least
+// Descent over the scales of a panel, with the codes that it has: scales and minimums of groups,
+// and those of super-blocks. Each step takes the change that lets the rows' whole error become least
 // among values that can be stored, and none where that would not be less.
 import KernelInterface
 
