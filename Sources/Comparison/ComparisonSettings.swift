@@ -71,8 +71,12 @@ struct ComparisonSubject: Sendable {
       json = .object(members + [.init(key: "distilled", value: .double(guidance))])
     }
     // Levels say all of a schedule.
-    if settings.sampler != .euler, let members = json.members {
-      json = .object(members + [.init(key: "sampler", value: .string(settings.sampler.rawValue))])
+    for (key, value) in [
+      ("sampler", settings.sampler == .euler ? nil : settings.sampler.rawValue),
+      ("promptWeights", settings.promptWeights == .off ? nil : settings.promptWeights.rawValue),
+    ] {
+      guard let value, let members = json.members else { continue }
+      json = .object(members + [.init(key: key, value: .string(value))])
     }
     return json.text()
   }

@@ -26,13 +26,13 @@ package protocol Conditioner: Sendable {
   /// What is read once for all prompts of a run.
   var stages: [WeightStage] { get }
 
-  /// Cuts a text into tokens.
+  /// Cuts a prompt into tokens.
   ///
   /// - Parameters:
-  ///   - text: a prompt.
+  ///   - prompt: with how much its pieces count.
   ///   - maximumLength: most tokens, the end token among them; the rest is dropped.
   /// - Returns: the tokens.
-  func tokens(of text: String, maximumLength: Int) -> Tokens
+  func tokens(of prompt: WeightedPrompt, maximumLength: Int) -> Tokens
 
   /// Encodes prompts. All of them pass through a layer before the next one's weights are read.
   ///
@@ -43,5 +43,10 @@ package protocol Conditioner: Sendable {
 }
 
 extension Conditioner {
+  /// Cuts a text without weights into tokens.
+  package func tokens(of text: String, maximumLength: Int) -> Tokens {
+    tokens(of: WeightedPrompt(text), maximumLength: maximumLength)
+  }
+
   package var pooledEncoder: (name: String, maximumLength: Int)? { nil }
 }

@@ -3,6 +3,7 @@
 @_exported import enum Machine.MemoryBudget
 @_exported import func Machine.peakResidentBytes
 @_exported import struct Checkpoints.ArchitectureHints
+@_exported import enum Diffusion.PromptWeighting
 @_exported import enum Diffusion.SamplerName
 @_exported import enum Diffusion.ScheduleName
 @_exported import struct Checkpoints.ModelPaths

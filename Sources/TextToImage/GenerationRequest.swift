@@ -6,6 +6,8 @@ public struct GenerationRequest: Sendable, Equatable {
   public var prompt: String
   /// What it should not show; used only while guidance is active (scale above 1).
   public var negativePrompt = ""
+  /// How parentheses in both are read.
+  public var promptWeights = PromptWeighting.off
   /// Pixels per row, a multiple of `Pipeline.sizeMultiple`.
   public var width: Int?
   /// Rows, a multiple of `Pipeline.sizeMultiple`.
@@ -93,6 +95,8 @@ public struct GenerationSettings: Sendable, Equatable {
   public let prompt: String
   /// The negative prompt, as given.
   public let negativePrompt: String
+  /// How parentheses in both are read.
+  public let promptWeights: PromptWeighting
   /// Pixels per row.
   public internal(set) var width: Int
   /// Rows.

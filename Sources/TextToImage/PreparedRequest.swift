@@ -19,8 +19,10 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   init(_ model: Model, _ settings: GenerationSettings) {
     let prompts =
       settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    let tokens = prompts.map {
-      model.conditioner.tokens(of: $0, maximumLength: settings.maxSequenceLength)
+    let tokens = prompts.map { text in
+      // Settings were checked: whatever cannot be read was refused.
+      let prompt = (try? WeightedPrompt(text, settings.promptWeights)) ?? WeightedPrompt(text)
+      return model.conditioner.tokens(of: prompt, maximumLength: settings.maxSequenceLength)
     }
     self.init(model, settings, tokens)
   }

@@ -11,6 +11,7 @@ package struct PromptLine: Sendable, Equatable {
   package var negativePrompt: String?
   package var width, height, steps, maxSequenceLength, imageCount: Int?
   package var guidanceScale, guidance, shift: Double?
+  package var promptWeights: PromptWeighting?
   package var sampler: SamplerName?
   package var schedule: ScheduleName?
   package var seed: UInt64?
@@ -25,6 +26,7 @@ package struct PromptLine: Sendable, Equatable {
     var request = common
     request.prompt = text
     request.negativePrompt = negativePrompt ?? request.negativePrompt
+    request.promptWeights = promptWeights ?? request.promptWeights
     request.width = width ?? request.width
     request.height = height ?? request.height
     request.steps = steps ?? request.steps
@@ -46,7 +48,7 @@ package struct PromptLine: Sendable, Equatable {
 
 /// What a line of JSON may say.
 package enum PromptKey: String, Sendable, CaseIterable {
-  case prompt, negativePrompt, width, height, steps, guidanceScale, guidance, shift
+  case prompt, negativePrompt, promptWeights, width, height, steps, guidanceScale, guidance, shift
   case sampler, schedule, maxSequenceLength, seed, numImages, output
 
   /// Either spelling is taken: guidanceScale and guidance_scale.
@@ -62,6 +64,7 @@ package enum PromptKey: String, Sendable, CaseIterable {
     switch self {
     case .prompt: true
     case .negativePrompt: line.negativePrompt != nil
+    case .promptWeights: line.promptWeights != nil
     case .width: line.width != nil
     case .height: line.height != nil
     case .steps: line.steps != nil
@@ -186,6 +189,11 @@ extension PromptLine {
     switch key {
     case .prompt: self.text = try text()
     case .negativePrompt: negativePrompt = try text()
+    case .promptWeights:
+      guard let weighting = PromptWeighting(rawValue: try text().lowercased()) else {
+        throw fault("one of " + PromptWeighting.allCases.map(\.rawValue).joined(separator: ", "))
+      }
+      promptWeights = weighting
     case .width: width = try count()
     case .height: height = try count()
     case .steps: steps = try count()

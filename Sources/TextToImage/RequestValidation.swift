@@ -41,7 +41,8 @@ extension Pipeline {
     try checkGuidance(request.sampling)
     let sigmas = try sigmas(of: request, schedule)
     let settings = GenerationSettings(
-      prompt: request.prompt, negativePrompt: request.negativePrompt, width: width, height: height,
+      prompt: request.prompt, negativePrompt: request.negativePrompt,
+      promptWeights: request.promptWeights, width: width, height: height,
       steps: sigmas.count - 1, guidanceScale: scale, guidance: try guidance(of: request),
       seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: schedule.shift,
       maxSequenceLength: length, sigmas: sigmas, sampler: sampler,
@@ -108,6 +109,17 @@ extension Pipeline {
     ] where text.utf8.count > Self.maximumPromptLength {
       throw .invalidRequest(
         "the \(name) has \(text.utf8.count) bytes, at most \(Self.maximumPromptLength) are allowed")
+    }
+    for (name, text) in [
+      ("prompt", request.prompt), ("negative prompt", request.negativePrompt),
+    ] {
+      do throws(PromptWeightError) {
+        _ = try WeightedPrompt(text, request.promptWeights)
+      } catch {
+        throw .invalidRequest(
+          "prompt weights of the \(name): \(error.fault) (grammar "
+            + "\(request.promptWeights.rawValue))")
+      }
     }
   }
 

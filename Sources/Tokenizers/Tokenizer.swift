@@ -163,6 +163,31 @@ package struct Tokenizer: Sendable {
     return (ids, whole.count - ids.count)
   }
 
+  /// The ids of texts that are tokenized one by one and follow each other.
+  ///
+  /// - Parameters:
+  ///   - texts: the texts.
+  ///   - maximumLength: the most ids to return, special tokens included.
+  /// - Returns: the ids, for each the text that it comes from (nil for special tokens), and how many
+  ///   ids more it would be without the limit.
+  package func encodeCounting(
+    _ texts: [String], maximumLength: Int
+  ) -> (ids: [Int32], origins: [Int?], droppedCount: Int) {
+    let pieces = texts.map(textIDs)
+    let all = pieces.flatMap(\.self)
+    let origins = pieces.enumerated().flatMap { index, ids in ids.map { _ in index } }
+    // Places instead of ids, to see where each of them comes to lie.
+    let places = all.indices.map { -1 - Int32($0) }
+    func placed(_ limit: Int?) -> [Int32] {
+      postProcessor.process(places, maximumLength: limit, keepsEnd: keepsEnd)
+    }
+    let kept = placed(maximumLength)
+    return (
+      kept.map { $0 < 0 ? all[Int(-1 - $0)] : $0 },
+      kept.map { $0 < 0 ? origins[Int(-1 - $0)] : nil }, placed(nil).count - kept.count
+    )
+  }
+
   /// The ids of the text alone.
   private func textIDs(_ text: String) -> [Int32] {
     let bytes = Array(text.utf8)

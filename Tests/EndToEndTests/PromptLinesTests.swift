@@ -69,7 +69,7 @@ struct PromptLinesTests {
       ("{\"prompt\": \"a\", \"size\": 3}", "'size' is not a setting"),
       ("{\"prompt\": \"a\", \"Prompt\": \"b\"}", "'Prompt' twice"),
       ("{\"prompt\": \"a\"", "line 1: is not a JSON object"),
-      ("{\"prompt\": \"a\", \"size\": 3}", "settings are prompt, negativePrompt, width"),
+      ("{\"prompt\": \"a\", \"size\": 3}", "settings are prompt, negativePrompt, promptWeights"),
       ("{\"prompt\": \"a\", \"seed\": -1}", "'seed' is -1, expected an integer of at least 0"),
       ("{\"prompt\": \"a\", \"numImages\": 0}", "from 1 to 256"),
       ("{\"prompt\": \"a\", \"output\": \"/etc/passwd\"}", "ending in .png"),

@@ -10,6 +10,13 @@ struct SamplingOptions: ParsableArguments {
   var negativePrompt = ""
 
   @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "How to read (word:1.2), (word) and [word]: off takes them as text, a1111 and comfy as "
+        + "weights as those programs do.", valueName: "grammar"))
+  var promptWeights = PromptWeighting.off
+
+  @Option(
     name: [.long, .customShort("W")], parsing: .unconditional,
     help: ArgumentHelp("Pixels per row, a multiple of 16.", valueName: "pixels"))
   var width: Int?
@@ -116,6 +123,7 @@ struct SamplingOptions: ParsableArguments {
   func request(prompt: String) -> GenerationRequest {
     var request = GenerationRequest(prompt: prompt)
     request.negativePrompt = negativePrompt
+    request.promptWeights = promptWeights
     request.width = width
     request.height = height
     request.steps = steps
@@ -133,6 +141,8 @@ struct SamplingOptions: ParsableArguments {
     return request
   }
 }
+
+extension PromptWeighting: ExpressibleByArgument {}
 
 extension SamplerName: ExpressibleByArgument {
   /// By any program's name.

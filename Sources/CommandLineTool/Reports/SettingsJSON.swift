@@ -22,6 +22,9 @@ extension GenerationSettings {
   /// What was asked for beside the usual.
   private var choices: [JSONValue.Member] {
     var members: [JSONValue.Member] = []
+    if promptWeights != .off {
+      members.append(.init(key: "promptWeights", value: .string(promptWeights.rawValue)))
+    }
     if let schedule, schedule != .default {
       members.append(.init(key: "schedule", value: .string(schedule.rawValue)))
     }

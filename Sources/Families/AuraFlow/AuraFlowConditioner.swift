@@ -9,11 +9,14 @@ package struct AuraFlowConditioner: Conditioner {
   /// A prompt's tokens.
   package struct Tokens: PromptTokens {
     let ids: [Int32]
+    let weights: TokenWeights?
     package let droppedCount: Int
     /// Tokens that the reference fills prompts up to.
     let maximumLength: Int
 
-    package var rowCounts: [Int] { [ids.count, maximumLength] }
+    package var rowCounts: [Int] {
+      [ids.count, maximumLength] + (weights == nil ? [] : [1])
+    }
   }
 
   let tokenizer: Tokenizer
@@ -22,18 +25,28 @@ package struct AuraFlowConditioner: Conditioner {
 
   package var stages: [WeightStage] { [WeightStage("text encoder", encoder.layerWeights)] }
 
-  package func tokens(of text: String, maximumLength: Int) -> Tokens {
-    let tokens = tokenizer.encodeCounting(text, maximumLength: maximumLength)
+  package func tokens(of prompt: WeightedPrompt, maximumLength: Int) -> Tokens {
+    let tokens = tokenizer.encodeCounting(
+      prompt.pieces.map(\.text), maximumLength: maximumLength)
     return Tokens(
-      ids: tokens.ids, droppedCount: tokens.droppedCount, maximumLength: maximumLength)
+      ids: tokens.ids, weights: TokenWeights(prompt, origins: tokens.origins),
+      droppedCount: tokens.droppedCount, maximumLength: maximumLength)
   }
 
   package func condition(
     _ prompts: [Tokens], on device: any ComputeDevice
   ) throws(ComputeError) -> [AuraFlowTransformer.Context] {
-    let embeddings = try encoder(prompts.map(\.ids), on: device)
+    // Padding is masked, so that the empty prompt has one row only.
+    let needsEmpty = prompts.contains { $0.weights?.needsEmptyPrompt == true }
+    let empty = needsEmpty ? [tokenizer.encode("")] : []
+    let embeddings = try encoder(prompts.map(\.ids) + empty, on: device)
     var contexts: [AuraFlowTransformer.Context] = []
     for (tokens, embedding) in zip(prompts, embeddings) {
+      var embedding = embedding
+      if let weights = tokens.weights {
+        embedding = try weights.apply(
+          to: embedding, empty: needsEmpty ? embeddings.last : nil, on: device)
+      }
       contexts.append(
         try transformer.context(
           text: embedding, padding: max(0, tokens.maximumLength - tokens.ids.count), on: device))

@@ -11,10 +11,14 @@ package struct FluxConditioner: Conditioner {
     let text: [Int32]
     /// CLIP's, up to the end token: no token sees what follows it.
     let pooled: [Int32]
+    /// Of T5's tokens.
+    let weights: TokenWeights?
     package let droppedCount: Int
     package let droppedPooledCount: Int
 
-    package var rowCounts: [Int] { [text.count, pooled.count] }
+    package var rowCounts: [Int] {
+      [text.count, pooled.count] + (weights == nil ? [] : [1])
+    }
   }
 
   let textTokenizer: Tokenizer
@@ -34,25 +38,38 @@ package struct FluxConditioner: Conditioner {
     ]
   }
 
-  package func tokens(of text: String, maximumLength: Int) -> Tokens {
-    let (ids, droppedCount) = textTokenizer.encodeCounting(text, maximumLength: maximumLength)
-    let padding = Array(
-      repeating: textTokenizer.paddingID ?? 0, count: max(0, maximumLength - ids.count))
-    let (pooled, droppedPooledCount) = pooledTokenizer.encodeCounting(
-      text, maximumLength: clipEncoder.configuration.positionCount)
-    let end = pooledTokenizer.endOfSequenceID.flatMap(pooled.firstIndex)
+  package func tokens(of prompt: WeightedPrompt, maximumLength: Int) -> Tokens {
+    let texts = prompt.pieces.map(\.text)
+    let text = textTokenizer.encodeCounting(texts, maximumLength: maximumLength)
+    // The vector of the whole prompt knows no weights.
+    let pooled = pooledTokenizer.encodeCounting(
+      texts, maximumLength: clipEncoder.configuration.positionCount)
+    let end = pooledTokenizer.endOfSequenceID.flatMap(pooled.ids.firstIndex)
     return Tokens(
-      text: ids + padding, pooled: Array(pooled[...(end ?? pooled.count - 1)]),
-      droppedCount: droppedCount, droppedPooledCount: droppedPooledCount)
+      text: padded(text.ids, to: maximumLength),
+      pooled: Array(pooled.ids[...(end ?? pooled.ids.count - 1)]),
+      weights: TokenWeights(prompt, origins: text.origins), droppedCount: text.droppedCount,
+      droppedPooledCount: pooled.droppedCount)
+  }
+
+  private func padded(_ ids: [Int32], to length: Int) -> [Int32] {
+    ids + Array(repeating: textTokenizer.paddingID ?? 0, count: max(0, length - ids.count))
   }
 
   package func condition(
     _ prompts: [Tokens], on device: any ComputeDevice
   ) throws(ComputeError) -> [FluxTransformer.Context] {
-    let texts = try textEncoder(prompts.map(\.text), on: device)
+    let length = prompts.map(\.text.count).max() ?? 0
+    let needsEmpty = prompts.contains { $0.weights?.needsEmptyPrompt == true }
+    let empty = needsEmpty ? [padded(textTokenizer.encode(""), to: length)] : []
+    let texts = try textEncoder(prompts.map(\.text) + empty, on: device)
     let pooled = try clipEncoder(prompts.map(\.pooled), on: device)
     var contexts: [FluxTransformer.Context] = []
-    for (text, states) in zip(texts, pooled) {
+    for (tokens, (text, states)) in zip(prompts, zip(texts, pooled)) {
+      var text = text
+      if let weights = tokens.weights {
+        text = try weights.apply(to: text, empty: needsEmpty ? texts.last : nil, on: device)
+      }
       // The end token's state, which has seen the whole prompt.
       let vector = try device.matrix(rows: 1, columns: states.columns)
       try device.copy(states.rows(states.rows - 1..<states.rows), to: vector)

@@ -1,6 +1,6 @@
 // Descent over the scales of a panel, with the codes that it has: scales and minimums of groups,
-// and those of super-blocks. Each step takes the change that lets the rows' whole error become least
-// among values that can be stored, and none where that would not be less.
+// and those of super-blocks. Each step takes the change that lets the rows' whole error become
+// least among values that can be stored, and none where that would not be less.
 import KernelInterface
 
 /// How the groups of a panel store what their codes are multiplied by.
