@@ -115,6 +115,10 @@ public struct GenerationSettings: Sendable, Equatable {
   public let maxSequenceLength: Int
   /// Noise levels, one more than steps, ending in 0.
   public let sigmas: [Float]
+  /// Steps that were asked for, where the schedule has fewer or more; else nil.
+  public let givenSteps: Int?
+  /// The levels that were asked for, before their shift; nil where none were.
+  public let givenSigmas: [Double]?
   /// How latents are taken from one level to the next.
   public let sampler: SamplerName
   /// How the levels are spread; nil where they were given.

@@ -45,7 +45,10 @@ extension Pipeline {
       promptWeights: request.promptWeights, width: width, height: height,
       steps: sigmas.count - 1, guidanceScale: scale, guidance: try guidance(of: request),
       seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: schedule.shift,
-      maxSequenceLength: length, sigmas: sigmas, sampler: sampler,
+      maxSequenceLength: length, sigmas: sigmas,
+      givenSteps: request.sigmas == nil && request.steps ?? defaults.steps != sigmas.count - 1
+        ? request.steps ?? defaults.steps : nil,
+      givenSigmas: request.sigmas, sampler: sampler,
       schedule: request.sigmas == nil ? request.sampling.schedule ?? .default : nil,
       guidanceSchedule: request.sampling.guidanceSchedule,
       guidanceInterval: request.sampling.guidanceInterval,

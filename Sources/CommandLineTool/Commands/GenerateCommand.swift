@@ -59,10 +59,19 @@ struct GenerateCommand: AsyncParsableCommand {
     try await reportingFailure {
       let console = Console(common)
       let interruption = Interruption(clearsLine: console.showsProgress)
-      let lines = try picture.prompts.lines() ?? []
-      let initial = try picture.latents.map { try LatentFile(path: $0) }
+      let recorded = try picture.from.map { try RecordedPicture(path: $0) }
+      let lines =
+        try picture.prompts.lines() ?? recorded.map { [PromptLine($0.request.prompt)] } ?? []
+      let latents =
+        try recorded?.inputs("latents", given: [picture.latents].compactMap { $0 }).first
+        ?? picture.latents
+      var initial = try latents.map { try LatentFile(path: $0) }
+      if let index = recorded?.latentsIndex, picture.latents == nil {
+        initial = initial?.picture(index)
+      }
       let previewing = try PreviewWriter(previews)
-      let jobs = try PictureJob.jobs(lines, picture, initial, output: output.output)
+      let jobs = try PictureJob.jobs(
+        lines, picture, initial, base: recorded?.request, output: output.output)
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
@@ -73,15 +82,27 @@ struct GenerateCommand: AsyncParsableCommand {
       let (pipeline, name) = try model.open(
         memory: memory, precision: precision, threads: common.threads)
       try files.expectApart(
-        from: pipeline.files + [picture.latents, picture.prompts.file].compactMap { $0 })
+        from: pipeline.files
+          + [latents, picture.prompts.file, picture.from].compactMap { $0 })
       console.detail("model: \(name)")
+      let settled = jobs.map { job in
+        var job = job
+        if let recorded { job.request = recorded.settled(job.request, pipeline) }
+        return job
+      }
+      if let recorded, let request = settled.first?.request {
+        for note in recorded.notes(pipeline, request) { console.note(note) }
+      }
       var resolved = try PictureJob.resolved(
-        jobs, initial, picture, pipeline, savesLatents: files.latents != nil)
+        settled, initial, picture, pipeline, savesLatents: files.latents != nil)
       if let choice = try previews.choice(pipeline) {
         for index in resolved.indices { resolved[index].request.previews = choice }
       }
       let session = GenerateSession(
-        pipeline: pipeline, modelName: name, jobs: resolved, previewing: previewing,
+        pipeline: pipeline, modelName: name, jobs: resolved,
+        inputs: [("latents", latents)].compactMap { option, path in path.map { (option, $0) } },
+        latentsIndex: picture.latents == nil ? recorded?.latentsIndex : nil,
+        previewing: previewing,
         files: files, isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
       try await session.run()

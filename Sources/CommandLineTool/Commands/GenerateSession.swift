@@ -9,6 +9,10 @@ final class GenerateSession: Sendable {
   private let pipeline: Pipeline
   private let modelName: String
   private let jobs: [PictureJob]
+  private let inputs: [RecordedPicture.Input]
+  /// The picture of a file of latents that is used alone; else nil.
+  private let latentsIndex: Int?
+  private let modelFiles: [(name: String, fingerprint: String)]
   private let previewing: PreviewWriter
   private let files: OutputOptions.Files
   /// Whether pictures have prompts and settings of their own.
@@ -22,13 +26,22 @@ final class GenerateSession: Sendable {
   private let isWarned = Atomic(false)
 
   init(
-    pipeline: Pipeline, modelName: String, jobs: [PictureJob], previewing: PreviewWriter,
+    pipeline: Pipeline, modelName: String, jobs: [PictureJob],
+    inputs: [(option: String, path: String)], latentsIndex: Int?, previewing: PreviewWriter,
     files: OutputOptions.Files,
     isFromFile: Bool, common: CommonOptions, console: Console, interruption: Interruption
   ) {
     self.pipeline = pipeline
     self.modelName = modelName
     self.jobs = jobs
+    self.inputs = inputs.compactMap { input in
+      FileFingerprint.of(input.path).map {
+        RecordedPicture.Input(
+          option: input.option, name: (input.path as NSString).lastPathComponent, fingerprint: $0)
+      }
+    }
+    self.latentsIndex = latentsIndex
+    modelFiles = ModelFingerprints.of(pipeline)
     self.previewing = previewing
     self.files = files
     self.isFromFile = isFromFile
@@ -85,7 +98,10 @@ final class GenerateSession: Sendable {
   /// Writes a picture.
   private func finish(_ picture: GeneratedImage, of job: Int) {
     let metadata = ImageMetadata(
-      settings: picture.settings, seed: picture.settings.seeds[picture.index], model: modelName)
+      settings: picture.settings, seed: picture.settings.seeds[picture.index], model: modelName,
+      modelFiles: modelFiles, activations: pipeline.activations.rawValue, inputs: inputs,
+      latentsIndex: latentsIndex
+        ?? (jobs[job].request.latents != nil && jobs[job].names.count > 1 ? picture.index : nil))
     console.endProgress()
     let place = results.write(jobs[job].names[picture.index], ending: ".png") {
       try picture.image.pngData(texts: metadata.texts)

@@ -16,11 +16,13 @@ struct PictureJob: Sendable {
   ///   - lines: the prompts.
   ///   - options: what they have in common.
   ///   - initial: latents to start from; as many as there are pictures.
+  ///   - base: what holds where no option says otherwise.
   ///   - output: the name or pattern of the pictures' files.
   /// - Returns: a job for each prompt.
   /// - Throws: `ValidationError` for names that cannot be, or too many pictures.
   static func jobs(
-    _ lines: [PromptLine], _ options: PictureOptions, _ initial: LatentFile?, output: String
+    _ lines: [PromptLine], _ options: PictureOptions, _ initial: LatentFile?,
+    base: GenerationRequest? = nil, output: String
   ) throws -> [PictureJob] {
     // Impossible numbers are refused when settings are checked; until then a few names do.
     let repeated = max(1, min(options.numImages ?? initial?.shape[0] ?? 1, 257))
@@ -32,7 +34,7 @@ struct PictureJob: Sendable {
     let names = try OutputNames(output).names(count: total)
     var first = 0
     return try zip(lines, counts).map { line, count in
-      var common = options.sampling.request(prompt: line.text)
+      var common = options.sampling.request(prompt: line.text, base: base)
       common.seed &+= UInt64(first)
       var request = line.request(common)
       request.imageCount = options.numImages.map { (1...256).contains($0) ? count : $0 } ?? count

@@ -50,6 +50,25 @@ struct LatentFile {
     factor = index == ourIndex || comfyIndex == nil ? nil : isOld ? 1 / Self.oldScale : 1
   }
 
+  /// The latents of one picture.
+  ///
+  /// - Parameter index: its number in the file.
+  /// - Returns: nil if there are not as many.
+  func picture(_ index: Int) -> LatentFile? {
+    let count = shape.dropFirst().reduce(1, *)
+    guard index >= 0, index < shape[0] else { return nil }
+    return LatentFile(
+      shape: [1] + shape.dropFirst(), storedShape: storedShape,
+      stored: Array(stored[index * count..<(index + 1) * count]), factor: factor)
+  }
+
+  private init(shape: [Int], storedShape: [Int], stored: [Float], factor: Float?) {
+    self.shape = shape
+    self.storedShape = storedShape
+    self.stored = stored
+    self.factor = factor
+  }
+
   /// The values as a model's transformer has them.
   func values(for pipeline: Pipeline) -> [Float] {
     values(scale: pipeline.latentScale, shift: pipeline.latentShift)

@@ -6,6 +6,13 @@ import TextToImage
 struct PictureOptions: ParsableArguments {
   @OptionGroup var prompts: PromptOptions
 
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "Make a picture again: prompt and all settings come from this PNG's metadata (this program's "
+        + "or A1111's), options replace them.", valueName: "picture.png"), completion: .file())
+  var from: String?
+
   @OptionGroup var sampling: SamplingOptions
 
   @Option(
@@ -23,9 +30,13 @@ struct PictureOptions: ParsableArguments {
   var latents: String?
 
   mutating func validate() throws {
-    guard !prompts.prompt.isEmpty || prompts.prompts != nil else {
+    guard !prompts.prompt.isEmpty || prompts.prompts != nil || from != nil else {
       throw ValidationError(
         "no prompt: name one with --prompt, or a file of prompts with --prompts")
+    }
+    guard from != "" else { throw ValidationError("--from names no file") }
+    if from != nil, prompts.prompts != nil {
+      throw ValidationError("--from is for one picture: it does not go with --prompts")
     }
     guard prompts.prompt.count <= 1 else {
       throw ValidationError(

@@ -22,8 +22,9 @@ struct PromptOptions: ParsableArguments {
     A file of prompts is UTF-8 with one per line. Empty lines and those that begin
     with # do not count. A line may be a JSON object with settings of its own:
       {"prompt": "a lighthouse", "width": 512, "height": 768, "steps": 30}
-    with negativePrompt, guidanceScale, guidance, shift, maxSequenceLength, seed,
-    numImages and output too, also spelled like negative_prompt.
+    with negativePrompt, promptWeights, guidanceScale, guidance, shift, sampler,
+    schedule, maxSequenceLength, seed, numImages and output too, also spelled like
+    negative_prompt.
     """
 
   mutating func validate() throws {

@@ -7,14 +7,14 @@ struct SamplingOptions: ParsableArguments {
     name: [.long, .customShort("n")], parsing: .unconditional,
     help: ArgumentHelp(
       "What it should not show (needs a guidance scale above 1).", valueName: "text"))
-  var negativePrompt = ""
+  var negativePrompt: String?
 
   @Option(
     name: .long,
     help: ArgumentHelp(
       "How to read (word:1.2), (word) and [word]: off takes them as text, a1111 and comfy as "
         + "weights as those programs do.", valueName: "grammar"))
-  var promptWeights = PromptWeighting.off
+  var promptWeights: PromptWeighting?
 
   @Option(
     name: [.long, .customShort("W")], parsing: .unconditional,
@@ -49,9 +49,9 @@ struct SamplingOptions: ParsableArguments {
   @Option(
     name: [.long, .customShort("s")], parsing: .unconditional,
     help: ArgumentHelp(
-      "Seed of the noise; the same seed gives the same picture. Negative: a random one.",
-      valueName: "number"))
-  var seed: Seed = Seed(value: 0)
+      "Seed of the noise; the same seed gives the same picture. Negative: a random one. "
+        + "(default: 0)", valueName: "number"))
+  var seed: Seed?
 
   @Option(
     name: [.long, .customLong("sampling-method")], parsing: .unconditional,
@@ -120,25 +120,47 @@ struct SamplingOptions: ParsableArguments {
   }
 
   /// A request for one picture.
-  func request(prompt: String) -> GenerationRequest {
-    var request = GenerationRequest(prompt: prompt)
-    request.negativePrompt = negativePrompt
-    request.promptWeights = promptWeights
-    request.width = width
-    request.height = height
-    request.steps = steps
-    request.guidanceScale = guidanceScale
-    request.guidance = guidance
-    request.seed = seed.value
-    request.sigmas = sigmas?.values
-    request.sampling.sampler = sampler
-    request.sampling.schedule = schedule
-    request.sampling.guidanceSchedule = guidanceSchedule?.values
-    request.sampling.guidanceInterval = guidanceInterval.map { $0.values[0]...$0.values[1] }
-    request.sampling.guidanceRescale = guidanceRescale ?? 0
-    request.shift = shift
-    request.maxSequenceLength = maxSequenceLength
+  ///
+  /// - Parameters:
+  ///   - prompt: what it should show.
+  ///   - base: what holds where no option says otherwise.
+  /// - Returns: the request.
+  func request(prompt: String, base: GenerationRequest? = nil) -> GenerationRequest {
+    var request = base ?? GenerationRequest(prompt: prompt)
+    request.prompt = prompt
+    request.negativePrompt = negativePrompt ?? request.negativePrompt
+    request.promptWeights = promptWeights ?? request.promptWeights
+    request.width = width ?? request.width
+    request.height = height ?? request.height
+    request.guidance = guidance ?? request.guidance
+    request.seed = seed?.value ?? request.seed
+    request.shift = shift ?? request.shift
+    request.maxSequenceLength = maxSequenceLength ?? request.maxSequenceLength
+    applyLevels(to: &request)
+    applyGuidance(to: &request)
     return request
+  }
+
+  /// Steps, levels and schedules replace each other.
+  private func applyLevels(to request: inout GenerationRequest) {
+    request.sampling.sampler = sampler ?? request.sampling.sampler
+    if steps != nil || sigmas != nil || schedule != nil {
+      let steps = steps ?? (sigmas == nil ? request.steps : nil)
+      (request.steps, request.sigmas) = (steps, sigmas?.values)
+      request.sampling.schedule = schedule ?? (sigmas == nil ? request.sampling.schedule : nil)
+    }
+  }
+
+  /// One scale and a schedule of them replace each other.
+  private func applyGuidance(to request: inout GenerationRequest) {
+    if guidanceScale != nil || guidanceSchedule != nil {
+      request.guidanceScale = guidanceScale ?? request.guidanceScale
+      request.sampling.guidanceSchedule = guidanceSchedule?.values
+    }
+    if let values = guidanceInterval?.values {
+      request.sampling.guidanceInterval = values[0]...values[1]
+    }
+    request.sampling.guidanceRescale = guidanceRescale ?? request.sampling.guidanceRescale
   }
 }
 

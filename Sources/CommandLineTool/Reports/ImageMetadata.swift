@@ -7,6 +7,14 @@ struct ImageMetadata {
   let seed: UInt64
   /// The model's file name without folders.
   let model: String
+  /// Fingerprints of the model's files by name.
+  var modelFiles: [(name: String, fingerprint: String)] = []
+  /// How activations were rounded.
+  var activations = ""
+  /// Files that took part beside the model.
+  var inputs: [RecordedPicture.Input] = []
+  /// The picture's number in a file of latents for several; else nil.
+  var latentsIndex: Int?
 
   /// Text chunks for PNG: `parameters` as A1111 writes it, `auraflow` as JSON.
   var texts: [(keyword: String, text: String)] {
@@ -32,6 +40,36 @@ struct ImageMetadata {
     return lines.joined(separator: "\n")
   }
 
+  /// What has to be there again for the same picture.
+  private var files: [JSONValue.Member] {
+    var members: [JSONValue.Member] = [
+      .init(
+        key: "modelFiles",
+        value: .array(
+          modelFiles.map { file in
+            .object([
+              .init(key: "name", value: .string(file.name)),
+              .init(key: "fingerprint", value: .string(file.fingerprint)),
+            ])
+          })),
+      .init(key: "activations", value: .string(activations)),
+    ]
+    if let latentsIndex {
+      members.append(.init(key: "latentsIndex", value: .integer(latentsIndex)))
+    }
+    if !inputs.isEmpty {
+      let list = inputs.map { input -> JSONValue in
+        .object([
+          .init(key: "option", value: .string(input.option)),
+          .init(key: "name", value: .string(input.name)),
+          .init(key: "fingerprint", value: .string(input.fingerprint)),
+        ])
+      }
+      members.append(.init(key: "inputs", value: .array(list)))
+    }
+    return members
+  }
+
   /// The same as JSON.
   var json: JSONValue {
     .object(
@@ -42,7 +80,8 @@ struct ImageMetadata {
       ] + settings.commonMembers + [
         .init(key: "sigmas", value: .array(settings.sigmas.map { .double(Double($0)) })),
         .init(key: "model", value: .string(model)),
-        .init(key: "version", value: .string(RootCommand.configuration.version)),
+      ] + files + [
+        .init(key: "version", value: .string(RootCommand.configuration.version))
       ])
   }
 }

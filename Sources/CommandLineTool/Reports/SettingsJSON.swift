@@ -32,6 +32,8 @@ extension GenerationSettings {
       guard let values else { return }
       members.append(.init(key: key, value: .array(values.map { .double($0) })))
     }
+    if let givenSteps { members.append(.init(key: "givenSteps", value: .integer(givenSteps))) }
+    add("givenSigmas", givenSigmas)
     add("guidanceSchedule", guidanceSchedule)
     add("guidanceInterval", guidanceInterval.map { [$0.lowerBound, $0.upperBound] })
     if guidanceRescale > 0 {
