@@ -174,7 +174,7 @@ let package = Package(
       dependencies: [
         "Benchmarks", "BitAllocation", "BlockFormats", "Calibration", "Checkpoints", "Comparison",
         "Conversion",
-        "Compute", "ComputeCPU", "ImageMetrics", "Kernels", "LinearAlgebra", "Machine",
+        "Compute", "ComputeCPU", "ImageMetrics", "Images", "Kernels", "LinearAlgebra", "Machine",
         "ModelCatalog", "ModelFiles", "ModelSynthesis", "Quantization", "StrictJSON", "TextToImage",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ]),

@@ -4,8 +4,8 @@ package enum PNGTexts {
   /// Most bytes of all texts together.
   private static let limit = 1 << 24
 
-  /// Reads the texts that are not compressed: `tEXt` (Latin-1) and `iTXt` (UTF-8), as programs write
-  /// how a picture was made.
+  /// Reads the texts that are not compressed: `tEXt` (Latin-1) and `iTXt` (UTF-8), as programs
+  /// write how a picture was made.
   ///
   /// - Parameter file: the file.
   /// - Returns: text by keyword, the first of each; nil if the bytes are no PNG file. Chunks that

@@ -1,7 +1,7 @@
 import Foundation
 
-/// A short name for a file's content that is found quickly for files of any size: of its length, and
-/// of 64 KiB at its beginning, its end and 62 places between.
+/// A short name for a file's content that is found quickly for files of any size: of its length,
+/// and of 64 KiB at its beginning, its end and 62 places between.
 ///
 /// It tells models apart; it does not find damage.
 package enum FileFingerprint {

@@ -168,8 +168,8 @@ package struct Tokenizer: Sendable {
   /// - Parameters:
   ///   - texts: the texts.
   ///   - maximumLength: the most ids to return, special tokens included.
-  /// - Returns: the ids, for each the text that it comes from (nil for special tokens), and how many
-  ///   ids more it would be without the limit.
+  /// - Returns: the ids, for each the text that it comes from (nil for special tokens), and how
+  ///   many ids more it would be without the limit.
   package func encodeCounting(
     _ texts: [String], maximumLength: Int
   ) -> (ids: [Int32], origins: [Int?], droppedCount: Int) {

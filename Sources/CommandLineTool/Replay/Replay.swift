@@ -44,6 +44,7 @@ extension RecordedPicture {
   /// - Parameters:
   ///   - pipeline: the model that is used now.
   ///   - request: what is made now.
+  /// - Returns: one line each.
   func notes(_ pipeline: Pipeline, _ request: GenerationRequest) -> [String] {
     var notes: [String] = []
     let present = Set(ModelFingerprints.of(pipeline).map(\.fingerprint))

@@ -1,6 +1,5 @@
 import Compute
 import Diffusion
-import Tokenizers
 
 /// How much the tokens of a prompt count.
 package struct TokenWeights: Sendable, Equatable {
@@ -11,10 +10,11 @@ package struct TokenWeights: Sendable, Equatable {
   /// Whether the states of an empty prompt are needed.
   package var needsEmptyPrompt: Bool { weighting == .comfy }
 
+  /// Takes the weights of a prompt; nil if all of it counts alike.
+  ///
   /// - Parameters:
   ///   - prompt: the prompt.
   ///   - origins: the piece that each token comes from; nil for special ones.
-  /// - Returns: nil if all count alike.
   package init?(_ prompt: WeightedPrompt, origins: [Int?]) {
     guard prompt.weighting != .off, !prompt.isPlain else { return nil }
     weights = origins.map { origin in
@@ -27,9 +27,9 @@ package struct TokenWeights: Sendable, Equatable {
 
   /// Changes what an encoder made of the tokens.
   ///
-  /// The web UI's way multiplies states; for CLIP it brings their mean back, which makes no sense for
-  /// T5, whose states have a mean near zero. ComfyUI's moves states away from those of the empty
-  /// prompt, or towards them.
+  /// The web UI's way multiplies states; for CLIP it brings their mean back, which makes no sense
+  /// for T5, whose states have a mean near zero. ComfyUI's moves states away from those of the
+  /// empty prompt, or towards them.
   ///
   /// - Parameters:
   ///   - states: `[tokens, width]`, and rows of padding.
