@@ -3,6 +3,7 @@ import Checkpoints
 import Diffusion
 import FluxFamily
 import ModelFiles
+import Networks
 
 /// All families that can be run. Adding one takes its folder and a place in this list; the first is
 /// what messages are about where nothing tells the family.
@@ -28,6 +29,29 @@ extension FamilyCatalog {
   ) throws(ModelFileError) -> any DiffusionModel {
     try Self.opener(of: sources.family, sources.files.first).open(
       sources, trainTimesteps: trainTimesteps)
+  }
+
+  /// Opens an encoder of pictures by itself.
+  ///
+  /// - Parameters:
+  ///   - path: a file, or the autoencoder's folder.
+  ///   - sources: the model that it is for.
+  ///   - hints: facts that neither tensors nor files tell.
+  /// - Returns: the encoder.
+  /// - Throws: `ModelFileError` if the file holds none, or a damaged one.
+  package func encoder(
+    at path: String, for sources: ModelSources, hints: ArchitectureHints
+  ) throws(ModelFileError) -> any LatentEncoder {
+    let place = sources.family.slots.first { slot in
+      slot.networks.contains { $0.id == AutoencoderDecoder.description.id }
+    }
+    guard let place else {
+      throw ModelFileError(
+        path: path, kind: .unsupported,
+        fault: "\(sources.family.modelPhrase) has no autoencoder that encodes pictures")
+    }
+    return try openLatentEncoder(
+      try PartSource(place, of: sources.family, path: path, hints: hints, in: self))
   }
 
   /// Opens a denoiser by itself.
