@@ -2,6 +2,8 @@
 public struct GenerationProgress: Sendable {
   /// The part of the work.
   public enum Stage: String, Sendable {
+    /// The picture to start from is turned into latents.
+    case encodingPicture = "encoding picture"
     /// The prompt goes through the text encoder.
     case encodingText = "encoding text"
     /// The time-dependent weights are evaluated for the whole schedule.
@@ -32,6 +34,8 @@ public struct GenerationProgress: Sendable {
 
 /// Where the time and memory of a generation went.
 public struct GenerationStatistics: Sendable, Equatable {
+  /// Seconds for the picture to start from.
+  public var encoderSeconds = 0.0
   /// Seconds for the prompts.
   public var textEncoderSeconds = 0.0
   /// Seconds for the time-dependent weights.

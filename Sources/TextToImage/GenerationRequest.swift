@@ -30,6 +30,9 @@ public struct GenerationRequest: Sendable, Equatable {
   /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where
   /// f is `Pipeline.upscaling`.
   public var latents: [Float]?
+  /// A picture to start from instead of noise alone; not together with `latents`. Where width or
+  /// height are nil, they follow its shape.
+  public var picture: StartPicture?
 
   /// Asks for one picture of a prompt with the model's defaults.
   public init(prompt: String) { self.prompt = prompt }
@@ -87,6 +90,9 @@ public struct GenerationSettings: Sendable, Equatable {
   public let maxSequenceLength: Int
   /// Noise levels, one more than steps, ending in 0.
   public let sigmas: [Float]
+  /// How much of a picture to start from may change; nil where there is none. Steps and noise
+  /// levels are those that are left.
+  public let strength: Double?
 
   /// Whether the negative prompt takes part.
   public var usesGuidance: Bool { guidanceScale > 1 }

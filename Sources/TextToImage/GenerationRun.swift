@@ -27,7 +27,7 @@ protocol PictureRun: Sendable {
 /// 2. plan (`MemoryPlan`): which weights stay resident
 /// 3. conditions: prompts through the text encoders, whose weights may then be released
 /// 4. what depends on time alone, for all steps
-/// 5. start: noise, or given latents
+/// 5. start: noise, given latents, or a picture with noise, which is encoded before all else
 /// 6. session: memory for the steps of a group of pictures
 /// 7. steps from level to level
 /// 8. latents to pixels
@@ -41,6 +41,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   let device: any ComputeDevice
   /// Latents to start from, of all pictures; nil for noise.
   let initialLatents: [Float]?
+  /// A picture to start from, and what encodes it.
+  let picture: (start: PreparedStart, encoder: any LatentEncoder)?
   let onProgress: @Sendable (GenerationProgress) -> Void
 
   private var model: Model { prepared.model }
@@ -56,14 +58,17 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     keepWeights()
     // Also after an error.
     defer { endStages() }
+    let encoded = try encoded(clock, &statistics)
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     var images: [GeneratedImage] = []
     for group in groups {
-      let latents = try denoise(group, &conditions, clock, &statistics)
+      let latents = try denoise(group, encoded, &conditions, clock, &statistics)
       device.releaseMemory()
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
-        let image = try picture(of: latents)
+        let decoded = try decodedPicture(
+          latents, by: model.codec, within: plan.decoderBytes, on: device)
+        let image = picture?.start.composited(decoded) ?? decoded
         statistics.decoderSeconds += clock.lap()
         statistics.totalSeconds = clock.total()
         statistics.peakResidentBytes = peakResidentBytes()
@@ -89,9 +94,10 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     let clock = StageClock()
     keepWeights()
     defer { endStages() }
+    let encoded = try encoded(clock, &statistics)
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     for group in groups {
-      _ = try denoise(group, &conditions, clock, &statistics)
+      _ = try denoise(group, encoded, &conditions, clock, &statistics)
       device.releaseMemory()
     }
     return MeasuredGeneration(settings: settings, droppedTokens: prepared.droppedTokens)
@@ -171,12 +177,17 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   // MARK: 2. Weights that stay resident
 
   private func keepWeights() {
-    for (stage, planned) in zip(model.stages, plan.stages) {
+    for (stage, planned) in zip(stages, plan.stages) {
       stage.weights.keep(atMost: planned.keptBytes)
     }
   }
 
-  private func endStages() { for stage in model.stages { end(stage) } }
+  private func endStages() { for stage in stages { end(stage) } }
+
+  /// In the order of the plan.
+  private var stages: [WeightStage] {
+    (picture.map { [WeightStage(encoding: $0.encoder)] } ?? []) + model.stages
+  }
 
   /// Releases what a stage kept, unless there is room for the weights of all stages.
   private func end(_ stage: WeightStage) {
@@ -216,24 +227,47 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
 
   // MARK: 5 to 7. Denoising
 
+  /// The picture to start from as latents; nil if there is none.
+  private func encoded(
+    _ clock: StageClock, _ statistics: inout GenerationStatistics
+  ) throws(GenerationError) -> EncodedPicture? {
+    guard let picture else { return nil }
+    report(.encodingPicture)
+    let encoded = try encodedPicture(
+      picture.start.planes, prepared.size, by: picture.encoder, within: plan.encoderBytes,
+      on: device)
+    end(WeightStage(encoding: picture.encoder))
+    device.releaseMemory()
+    statistics.encoderSeconds = clock.lap()
+    return encoded
+  }
+
   /// What some pictures start from.
-  private func start(_ group: Range<Int>) -> [Latents] {
-    let count = prepared.latentCount
-    return group.map { image in
-      prepared.latents(
-        initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
-          ?? startNoise(seed: settings.seeds[image], count: count))
+  private func start(_ group: Range<Int>, _ encoded: EncodedPicture?) -> GenerationStart {
+    if let encoded {
+      return GenerationStart(
+        encoded, mask: picture?.start.latentMask(upscaling: model.codec.upscaling),
+        sigma: settings.sigmas[0], seeds: Array(settings.seeds[group]))
     }
+    let count = prepared.latentCount
+    return GenerationStart(
+      group.map { image in
+        prepared.latents(
+          initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
+            ?? startNoise(seed: settings.seeds[image], count: count))
+      })
   }
 
   /// Takes some pictures together from noise to latents. With the last ones the conditions go:
   /// while these are decoded, nothing else is needed any more.
   private func denoise(
-    _ group: Range<Int>, _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
+    _ group: Range<Int>, _ encoded: EncodedPicture?,
+    _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
     _ statistics: inout GenerationStatistics
   ) throws(GenerationError) -> [Latents] {
     defer { if group.upperBound == settings.seeds.count { conditions = nil } }
-    var latents = start(group)
+    let start = start(group, encoded)
+    var latents = start.latents
     guard let present = conditions else { return latents }
     let session = try session(present, pictures: group.count)
     for step in 0..<settings.steps {
@@ -243,6 +277,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       guard latents.allSatisfy(\.isFinite) else {
         throw .notFinite(step: step + 1, of: settings.steps)
       }
+      start.restore(&latents, sigma: settings.sigmas[step + 1])
       statistics.stepSeconds.append(clock.lap())
       report(
         .denoising, images: group, step: step + 1, seconds: statistics.stepSeconds.last ?? 0,
@@ -269,23 +304,6 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       try computing { () throws(ComputeError) in
         try model.denoiser.predict(branches, session, time: time, on: device)
       })
-  }
-
-  // MARK: 8. Pixels
-
-  private func picture(of latents: Latents) throws(GenerationError) -> RGBImage {
-    let planes = try computing { () throws(ComputeError) in
-      try model.codec.decode(latents, within: plan.decoderBytes, on: device)
-    }
-    return try RGBImage(width: planes.width, height: planes.height) {
-      rows throws(GenerationError) in
-      let pixels = rows.lowerBound * planes.width..<rows.upperBound * planes.width
-      let values = try computing { () throws(ComputeError) in
-        try device.read(planes.planes.columns(pixels))
-      }
-      guard values.allSatisfy(\.isFinite) else { throw .notFiniteImage }
-      return values
-    }
   }
 
   // MARK: Reporting

@@ -63,6 +63,6 @@ extension GenerationSettings {
     GenerationSettings(
       prompt: prompt, negativePrompt: negativePrompt, width: width, height: height, steps: steps,
       guidanceScale: guidanceScale, guidance: guidance, seeds: seeds, shift: shift,
-      maxSequenceLength: maxSequenceLength, sigmas: sigmas)
+      maxSequenceLength: maxSequenceLength, sigmas: sigmas, strength: strength)
   }
 }

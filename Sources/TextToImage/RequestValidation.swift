@@ -12,8 +12,9 @@ extension Pipeline {
   public func settings(
     for request: GenerationRequest
   ) throws(GenerationError) -> GenerationSettings {
-    let width = try checkedSide(request.width ?? defaults.width, "width")
-    let height = try checkedSide(request.height ?? defaults.height, "height")
+    let sides = sides(of: request)
+    let width = try checkedSide(sides.width, "width")
+    let height = try checkedSide(sides.height, "height")
     guard width * height <= Self.maximumPixels else {
       throw .invalidRequest("\(width)x\(height) is more than \(Self.maximumPixels) pixels")
     }
@@ -31,12 +32,12 @@ extension Pipeline {
     let schedule = model.schedule(
       shift: request.shift.map { .fixed($0) } ?? shift,
       size: LatentSize(height: height / upscaling, width: width / upscaling))
-    let sigmas = try sigmas(of: request, schedule)
+    let sigmas = try levels(of: request, all: try sigmas(of: request, schedule))
     let settings = GenerationSettings(
       prompt: request.prompt, negativePrompt: request.negativePrompt, width: width, height: height,
       steps: sigmas.count - 1, guidanceScale: scale, guidance: try guidance(of: request),
       seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: schedule.shift,
-      maxSequenceLength: length, sigmas: sigmas)
+      maxSequenceLength: length, sigmas: sigmas, strength: request.picture?.strength)
     try checkLatents(request.latents, settings)
     return settings
   }

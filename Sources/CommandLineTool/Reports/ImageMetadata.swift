@@ -20,10 +20,11 @@ struct ImageMetadata {
     var lines = [settings.prompt]
     if !negativePrompt.isEmpty { lines.append("Negative prompt: \(negativePrompt)") }
     let guidance = settings.guidance.map { ["Distilled CFG Scale: \($0)"] } ?? []
+    let strength = settings.strength.map { ["Denoising strength: \($0)"] } ?? []
     let facts =
       [
         "Steps: \(settings.steps)", "Sampler: Euler", "CFG scale: \(settings.guidanceScale)",
-      ] + guidance + [
+      ] + guidance + strength + [
         "Seed: \(seed)", "Size: \(settings.width)x\(settings.height)", "Model: \(model)",
         "Shift: \(settings.shift)", "Version: \(RootCommand.configuration.version)",
       ]
