@@ -58,7 +58,7 @@ let package = Package(
     // Factors and sums of second moments for quantization, and dense float32 products, which the
     // benchmark measures ours against.
     .systemLibrary(name: "COpenBLAS", providers: [.apt(["libopenblas-dev"])]),
-    // PNG encoding.
+    // PNG pictures, written and read.
     .systemLibrary(name: "CLibPNG", providers: [.apt(["libpng-dev"])]),
 
     // Each target may import only targets above it; tools/check-layers.py holds the code to it.
@@ -200,7 +200,7 @@ let package = Package(
     .testTarget(
       name: "DiffusionTests",
       dependencies: ["Checkpoints", "Diffusion", "StrictJSON", "TestSupport"]),
-    .testTarget(name: "ImagesTests", dependencies: ["Images"]),
+    .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
     .testTarget(
       name: "ImageMetricsTests",
       dependencies: ["ImageMetrics", "Images", "StrictJSON", "TestSupport"]),

@@ -1,2 +1,4 @@
-// Shows libpng's simplified interface to Swift.
+// Shows libpng to Swift: its simplified interface, and reading as Swift can call it.
 #include <png.h>
+
+#include "reading.h"

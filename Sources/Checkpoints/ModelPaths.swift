@@ -10,6 +10,9 @@ public struct ModelPaths: Sendable, Equatable {
   /// Tokenizers instead of the model's, each a folder or file, by the command line's options
   /// without dashes: `tokenizer`, `clip-tokenizer`.
   public var tokenizers: [String: String] = [:]
+  /// The encoder of pictures, where the autoencoder's file has none: an `AutoencoderKL`, or a tiny
+  /// encoder.
+  public var encoder: String?
   /// GGUF files with matrices, under our names, that take the place of the model's own.
   package var overlays: [String] = []
   /// How the tensors' bytes are accessed.

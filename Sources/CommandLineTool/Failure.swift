@@ -135,7 +135,7 @@ private func exitCode(_ error: ConversionError) -> Int32 {
 private func exitCode(_ error: GenerationError) -> Int32 {
   switch error {
   case .invalidRequest: ExitStatus.usage
-  case .notFinite, .notFiniteImage: ExitStatus.badData
+  case .notFinite, .notFiniteImage, .notFiniteEncoding: ExitStatus.badData
   case .outOfMemory, .overBudget, .busy: ExitStatus.outOfMemory
   case .unreadable: ExitStatus.inputOutput
   case .cancelled: ExitStatus.interrupted

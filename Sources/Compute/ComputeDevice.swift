@@ -70,7 +70,8 @@ package protocol ComputeDevice: AnyObject, Sendable {
   /// - Parameters:
   ///   - input: the rows that the result depends on; beyond the image they count as zero.
   ///   - convolution: its filters.
-  ///   - doubled: whether rows and columns are repeated twice first (nearest neighbour).
+  ///   - doubled: whether rows and columns are repeated twice first (nearest neighbour); only for
+  ///     convolutions at every pixel.
   ///   - rows: rows of the result.
   ///   - target: `[out, rows · width]`; must not overlap the input.
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
@@ -119,12 +120,13 @@ extension ComputeDevice {
 
   /// Convolves a whole image, enlarged twofold first (nearest neighbour) if asked to.
   ///
-  /// - Returns: `[out, height, width]`, or twice the side lengths.
+  /// - Returns: `[out, height, width]`, or twice or half the side lengths.
   package func convolve(
     _ input: ImagePlanes, by convolution: Convolution, doubled: Bool = false
   ) throws(ComputeError) -> ImagePlanes {
     let factor = doubled ? 2 : 1
-    let (height, width) = (input.height * factor, input.width * factor)
+    let height = convolution.outputSide(input.height * factor)
+    let width = convolution.outputSide(input.width * factor)
     let output = ImagePlanes(
       planes: try matrix(rows: convolution.outputChannels, columns: height * width),
       height: height, width: width)

@@ -39,6 +39,8 @@ extension CPUCosts {
 private final class ConvolutionFilters: Sendable {
   private let filters: PackedActivations
   private let bias: [Float]?
+  /// What is packed, for its sizes.
+  private let shape: Convolution
   private let kernel: Int
   private let inputChannels: Int
   private let outputChannels: Int
@@ -72,6 +74,7 @@ private final class ConvolutionFilters: Sendable {
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   init(_ convolution: Convolution, on device: CPUDevice) throws(ComputeError) {
     let weight = convolution.weight
+    shape = convolution
     kernel = convolution.kernel
     bias = convolution.bias
     inputChannels = convolution.inputChannels
@@ -92,14 +95,14 @@ private final class ConvolutionFilters: Sendable {
     guard !rows.isEmpty else { return }
     let kernels = device.kernels
     let factor = doubled ? 2 : 1
-    let width = input.width * factor
-    let needed =
-      max(0, rows.lowerBound - kernel / 2)
-      / factor..<(min(input.height * factor, rows.upperBound + kernel / 2) - 1) / factor + 1
+    precondition(factor == 1 || shape.stride == 1)
+    let width = shape.outputSide(input.width * factor)
+    let read = shape.inputRows(rows, height: input.height * factor)
+    let needed = read.lowerBound / factor..<(read.upperBound - 1) / factor + 1
     precondition(input.channels == inputChannels && needed.clamped(to: input.rows) == needed)
     precondition(output.rows == outputChannels && output.columns == rows.count * width)
     let patches = PatchLayout(
-      input: input, kernel: kernel, factor: factor, firstPixel: rows.lowerBound * width)
+      input: input, convolution: shape, factor: factor, firstPixel: rows.lowerBound * width)
     let panelFloats = Self.panelFloats(
       kernel: kernel, inputChannels: inputChannels, kernels: kernels)
     let pixels = rows.count * width

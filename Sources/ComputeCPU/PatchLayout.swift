@@ -1,12 +1,28 @@
-/// Reads the surroundings of pixels, of an image that may be enlarged twofold on the way.
+import Compute
+
+/// Reads the surroundings of pixels, of an image that may be enlarged twofold on the way, or read
+/// at every second pixel.
 struct PatchLayout {
-  let input: StoredRows
+  private let input: StoredRows
   /// Side of the filters.
-  let kernel: Int
+  private let kernel: Int
   /// 2 if rows and columns count twice.
-  let factor: Int
-  /// The image's pixel that counts as the first one.
-  let firstPixel: Int
+  private let factor: Int
+  /// Pixels of the image from one result to the next, and the first one's.
+  private let (stride, start): (Int, Int)
+  /// Pixels in a row of the result.
+  private let width: Int
+  /// The result's pixel that counts as the first one.
+  private let firstPixel: Int
+
+  init(input: StoredRows, convolution: Convolution, factor: Int, firstPixel: Int) {
+    self.input = input
+    self.factor = factor
+    self.firstPixel = firstPixel
+    kernel = convolution.kernel
+    (stride, start) = (convolution.stride, convolution.start)
+    width = convolution.outputSide(input.width * factor)
+  }
 
   /// Writes `[channels · kernel · kernel, pitch]`: for each channel and place in the filter, the
   /// values that some output pixels see there, zero outside of the image.
@@ -14,14 +30,13 @@ struct PatchLayout {
     _ channels: Range<Int>, pixels: Range<Int>, into patches: UnsafeMutablePointer<Float>,
     pitch: Int
   ) {
-    let width = input.width * factor
     var pixel = pixels.lowerBound
     while pixel < pixels.upperBound {
       let (y, x) = (firstPixel &+ pixel).quotientAndRemainder(dividingBy: width)
       let count = min(width &- x, pixels.upperBound &- pixel)
       layOutRun(
-        channels, y: y, x: x, count: count, into: patches + (pixel &- pixels.lowerBound),
-        pitch: pitch)
+        channels, y: y &* stride &+ start, x: x &* stride &+ start, count: count,
+        into: patches + (pixel &- pixels.lowerBound), pitch: pitch)
       pixel &+= count
     }
     guard pixels.count < pitch else { return }
@@ -31,7 +46,7 @@ struct PatchLayout {
     }
   }
 
-  /// The part for neighbouring pixels of one row of the image.
+  /// The part for neighbouring results of one row, the first one's middle being at a pixel.
   private func layOutRun(
     _ channels: Range<Int>, y: Int, x: Int, count: Int, into patches: UnsafeMutablePointer<Float>,
     pitch: Int
@@ -40,7 +55,9 @@ struct PatchLayout {
     let height = input.height * factor
     let reach = kernel / 2
     // Most runs lie inside of the image and fill a tile.
-    let isPlain = factor == 1 && count % 16 == 0 && x >= reach && x &+ count &+ reach <= width
+    let isPlain =
+      factor == 1 && stride == 1 && count % 16 == 0 && x >= reach
+      && x &+ count &+ reach <= width
     var target = patches
     for channel in channels {
       for sourceY in y &- reach...y &+ reach {
@@ -55,6 +72,8 @@ struct PatchLayout {
         for start in x &- reach...x &+ reach {
           if isPlain {
             copySixteens(row + start, count: count, into: target)
+          } else if stride > 1 {
+            copyStrided(row, from: start, count: count, width: width, into: target)
           } else {
             copyRow(row, from: start, count: count, width: width, into: target)
           }
@@ -76,6 +95,19 @@ struct PatchLayout {
         of: source.loadUnaligned(fromByteOffset: offset, as: SIMD16<Float>.self),
         toByteOffset: offset, as: SIMD16<Float>.self)
       offset &+= 64
+    }
+  }
+
+  /// Copies pixels of one image row that lie apart, with zeros outside of it.
+  @inline(__always)
+  private func copyStrided(
+    _ row: UnsafePointer<Float>, from start: Int, count: Int, width: Int,
+    into target: UnsafeMutablePointer<Float>
+  ) {
+    var x = start
+    for index in 0..<count {
+      target[index] = x >= 0 && x < width ? row[x] : 0
+      x &+= stride
     }
   }
 

@@ -1,4 +1,5 @@
 import Compute
+import ModelFiles
 
 /// Turns latents into a picture.
 package protocol LatentCodec: Sendable {
@@ -10,6 +11,12 @@ package protocol LatentCodec: Sendable {
   var latentScaling: LatentScaling { get }
   /// What each picture reads.
   var weights: WeightStream { get }
+
+  /// Opens the half that makes latents of pictures.
+  ///
+  /// - Returns: the encoder; nil if the files hold none.
+  /// - Throws: `ModelFileError` for the first of its tensors that is missing or misshapen.
+  func openEncoder() throws(ModelFileError) -> (any LatentEncoder)?
 
   /// Decodes the latents of one picture. The result is the same bits whatever the bound.
   ///
@@ -37,6 +44,9 @@ package struct LatentScaling: Sendable, Equatable {
 
   /// The autoencoder's own value of a denoiser's.
   package func own(_ value: Float) -> Float { value / scale + shift }
+
+  /// The denoiser's value of an autoencoder's own.
+  package func denoisers(_ value: Float) -> Float { (value - shift) * scale }
 }
 
 extension LatentCodec {

@@ -5,6 +5,8 @@ public struct PNGError: Error, CustomStringConvertible {
   /// libpng's own message.
   public let message: String
 
+  package init(message: String) { self.message = message }
+
   /// A line for the user.
   public var description: String { "PNG: \(message)" }
 }

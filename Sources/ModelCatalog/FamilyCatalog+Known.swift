@@ -31,6 +31,29 @@ extension FamilyCatalog {
       sources, trainTimesteps: trainTimesteps)
   }
 
+  /// Opens an encoder of pictures by itself.
+  ///
+  /// - Parameters:
+  ///   - path: a file, or the autoencoder's folder.
+  ///   - sources: the model that it is for.
+  ///   - hints: facts that neither tensors nor files tell.
+  /// - Returns: the encoder.
+  /// - Throws: `ModelFileError` if the file holds none, or a damaged one.
+  package func encoder(
+    at path: String, for sources: ModelSources, hints: ArchitectureHints
+  ) throws(ModelFileError) -> any LatentEncoder {
+    let place = sources.family.slots.first { slot in
+      slot.networks.contains { $0.id == AutoencoderDecoder.description.id }
+    }
+    guard let place else {
+      throw ModelFileError(
+        path: path, kind: .unsupported,
+        fault: "\(sources.family.modelPhrase) has no autoencoder that encodes pictures")
+    }
+    return try openLatentEncoder(
+      try PartSource(place, of: sources.family, path: path, hints: hints, in: self))
+  }
+
   /// Opens a denoiser by itself.
   ///
   /// - Parameter path: a file, or the denoiser's folder.

@@ -8,6 +8,8 @@ public enum GenerationError: Error, CustomStringConvertible {
   case notFinite(step: Int, of: Int)
   /// The picture decoded from finite latents holds undefined values.
   case notFiniteImage
+  /// The latents of a picture hold undefined values.
+  case notFiniteEncoding
   /// The memory that may be used is too little; the text says what would fit.
   case overBudget(String)
   /// Memory for activations could not be allocated.
@@ -28,6 +30,8 @@ public enum GenerationError: Error, CustomStringConvertible {
         + "or their type cannot hold them"
     case .notFiniteImage:
       "the decoded picture holds NaN values; the VAE's weights are damaged or of too small a range"
+    case .notFiniteEncoding:
+      "the encoded picture holds NaN values; the VAE's weights are damaged or of too small a range"
     case .overBudget(let advice): advice
     case .outOfMemory(let byteCount):
       ComputeError.outOfMemory(byteCount: byteCount).description

@@ -4,6 +4,8 @@ import Images
 public struct GenerationProgress: Sendable {
   /// The part of the work.
   public enum Stage: String, Sendable {
+    /// The picture to start from is turned into latents.
+    case encodingPicture = "encoding picture"
     /// The prompt goes through the text encoder.
     case encodingText = "encoding text"
     /// The time-dependent weights are evaluated for the whole schedule.
@@ -54,6 +56,8 @@ public struct GenerationStep: Sendable {
 
 /// Where the time and memory of a generation went.
 public struct GenerationStatistics: Sendable, Equatable {
+  /// Seconds for the picture to start from.
+  public var encoderSeconds = 0.0
   /// Seconds for the prompts.
   public var textEncoderSeconds = 0.0
   /// Seconds for the time-dependent weights.

@@ -36,6 +36,9 @@ public struct GenerationRequest: Sendable, Equatable {
   /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where
   /// f is `Pipeline.upscaling`.
   public var latents: [Float]?
+  /// A picture to start from instead of noise alone; not together with `latents`. Where width or
+  /// height are nil, they follow its shape.
+  public var picture: StartPicture?
 
   /// Asks for one picture of a prompt with the model's defaults.
   public init(prompt: String) { self.prompt = prompt }
@@ -115,6 +118,9 @@ public struct GenerationSettings: Sendable, Equatable {
   public let maxSequenceLength: Int
   /// Noise levels, one more than steps, ending in 0.
   public let sigmas: [Float]
+  /// How much of a picture to start from may change; nil where there is none. Steps and noise
+  /// levels are those that are left.
+  public let strength: Double?
   /// Steps that were asked for, where the schedule has fewer or more; else nil.
   public let givenSteps: Int?
   /// The levels that were asked for, before their shift; nil where none were.

@@ -27,7 +27,7 @@ protocol PictureRun: Sendable {
 /// 2. plan (`MemoryPlan`): which weights stay resident
 /// 3. conditions: prompts through the text encoders, whose weights may then be released
 /// 4. what depends on time alone, for all steps
-/// 5. start: noise, or given latents
+/// 5. start: noise, given latents, or a picture with noise, which is encoded before all else
 /// 6. session: memory for the steps of a group of pictures
 /// 7. steps from level to level
 /// 8. latents to pixels
@@ -41,6 +41,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   let device: any ComputeDevice
   /// Latents to start from, of all pictures; nil for noise.
   let initialLatents: [Float]?
+  /// A picture to start from, and what encodes it.
+  let picture: (start: PreparedStart, encoder: any LatentEncoder)?
   let previews: PreviewChoice?
   let onProgress: @Sendable (GenerationProgress) -> Void
 
@@ -58,14 +60,18 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     // Also after an error.
     defer { endStages() }
     let previewer = try previewer()
+    let encoded = try encoded(clock, &statistics)
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     var images: [GeneratedImage] = []
     for group in groups {
-      let latents = try denoise(group, &conditions, clock, &statistics, previewer, onStepEnd)
+      let latents = try denoise(
+        group, encoded, &conditions, clock, &statistics, previewer, onStepEnd)
       device.releaseMemory()
       report(.decoding, images: group, step: settings.steps)
       for (index, latents) in zip(group, latents) {
-        let image = try picture(of: latents)
+        let decoded = try decodedPicture(
+          latents, by: model.codec, within: plan.decoderBytes, on: device)
+        let image = picture?.start.composited(decoded) ?? decoded
         statistics.decoderSeconds += clock.lap()
         statistics.totalSeconds = clock.total()
         statistics.peakResidentBytes = peakResidentBytes()
@@ -91,9 +97,10 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
     let clock = StageClock()
     keepWeights()
     defer { endStages() }
+    let encoded = try encoded(clock, &statistics)
     var conditions: Model.Network.Prepared? = try conditions(clock, &statistics)
     for group in groups {
-      _ = try denoise(group, &conditions, clock, &statistics)
+      _ = try denoise(group, encoded, &conditions, clock, &statistics)
       device.releaseMemory()
     }
     return MeasuredGeneration(settings: settings, droppedTokens: prepared.droppedTokens)
@@ -173,12 +180,17 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   // MARK: 2. Weights that stay resident
 
   private func keepWeights() {
-    for (stage, planned) in zip(model.stages, plan.stages) {
+    for (stage, planned) in zip(stages, plan.stages) {
       stage.weights.keep(atMost: planned.keptBytes)
     }
   }
 
-  private func endStages() { for stage in model.stages { end(stage) } }
+  private func endStages() { for stage in stages { end(stage) } }
+
+  /// In the order of the plan.
+  private var stages: [WeightStage] {
+    (picture.map { [WeightStage(encoding: $0.encoder)] } ?? []) + model.stages
+  }
 
   /// Releases what a stage kept, unless there is room for the weights of all stages.
   private func end(_ stage: WeightStage) {
@@ -218,26 +230,51 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
 
   // MARK: 5 to 7. Denoising
 
+  /// The picture to start from as latents; nil if there is none.
+  private func encoded(
+    _ clock: StageClock, _ statistics: inout GenerationStatistics
+  ) throws(GenerationError) -> EncodedPicture? {
+    guard let picture else { return nil }
+    report(.encodingPicture)
+    let encoded = try encodedPicture(
+      picture.start.planes, prepared.size, by: picture.encoder, within: plan.encoderBytes,
+      on: device)
+    end(WeightStage(encoding: picture.encoder))
+    device.releaseMemory()
+    statistics.encoderSeconds = clock.lap()
+    return encoded
+  }
+
   /// What some pictures start from. Their streams of noise go on from there.
-  private func start(_ group: Range<Int>, _ noise: inout [TorchNoise]) -> [Latents] {
-    let count = prepared.latentCount
-    return group.map { image in
-      prepared.latents(
-        initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
-          ?? noise[image - group.lowerBound].normal(count))
+  private func start(
+    _ group: Range<Int>, _ encoded: EncodedPicture?, _ noise: inout [TorchNoise]
+  ) -> GenerationStart {
+    if let encoded {
+      return GenerationStart(
+        encoded, mask: picture?.start.latentMask(upscaling: model.codec.upscaling),
+        sigma: settings.sigmas[0], noise: &noise)
     }
+    let count = prepared.latentCount
+    return GenerationStart(
+      group.map { image in
+        prepared.latents(
+          initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
+            ?? noise[image - group.lowerBound].normal(count))
+      })
   }
 
   /// Takes some pictures together from noise to latents. With the last ones the conditions go:
   /// while these are decoded, nothing else is needed any more.
   private func denoise(
-    _ group: Range<Int>, _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
+    _ group: Range<Int>, _ encoded: EncodedPicture?,
+    _ conditions: inout Model.Network.Prepared?, _ clock: StageClock,
     _ statistics: inout GenerationStatistics, _ previewer: Previewer? = nil,
     _ onStepEnd: ((inout GenerationStep) -> Void)? = nil
   ) throws(GenerationError) -> [Latents] {
     defer { if group.upperBound == settings.seeds.count { conditions = nil } }
     var noise = group.map { TorchNoise(seed: settings.seeds[$0]) }
-    var latents = start(group, &noise)
+    let start = start(group, encoded, &noise)
+    var latents = start.latents
     guard let present = conditions else { return latents }
     let session = try session(present, pictures: group.count)
     var sampler = settings.sampler.sampler()
@@ -255,6 +292,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       guard latents.allSatisfy(\.isFinite) else {
         throw .notFinite(step: step + 1, of: settings.steps)
       }
+      start.restore(&latents, sigma: settings.sigmas[step + 1])
       statistics.stepSeconds.append(clock.lap())
       var previews: [RGBImage] = []
       if let previewer { previews = try previewed(pictures, after: step + 1, by: previewer) }
@@ -308,23 +346,6 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
         try model.denoiser.predict(
           inputs, session, time: time, from: branches.lowerBound * latents.count, on: device)
       }, atLevel: time)
-  }
-
-  // MARK: 8. Pixels
-
-  private func picture(of latents: Latents) throws(GenerationError) -> RGBImage {
-    let planes = try computing { () throws(ComputeError) in
-      try model.codec.decode(latents, within: plan.decoderBytes, on: device)
-    }
-    return try RGBImage(width: planes.width, height: planes.height) {
-      rows throws(GenerationError) in
-      let pixels = rows.lowerBound * planes.width..<rows.upperBound * planes.width
-      let values = try computing { () throws(ComputeError) in
-        try device.read(planes.planes.columns(pixels))
-      }
-      guard values.allSatisfy(\.isFinite) else { throw .notFiniteImage }
-      return values
-    }
   }
 
   // MARK: Previews

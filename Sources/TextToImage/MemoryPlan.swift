@@ -34,6 +34,8 @@ public struct MemoryPlan: Sendable, Equatable {
   public let keepsEverything: Bool
   /// What the image decoder's activations may take; nil for as much as they like.
   let decoderBytes: Int?
+  /// The same of the encoder, where a picture is encoded first.
+  var encoderBytes: Int?
 
   /// Expected peak of resident memory.
   public var peakBytes: Int {

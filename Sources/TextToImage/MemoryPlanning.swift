@@ -39,9 +39,11 @@ extension Pipeline {
     func plan(
       _ demands: StageDemands, keepsEverything: Bool
     ) throws(ComputeError) -> MemoryPlan {
-      try demands.plan(budget: limit, base: base, keepsEverything: keepsEverything) {
-        (bytes) throws(ComputeError) in try decoderActivations(request.size, within: bytes)
-      }
+      try demands.plan(
+        budget: limit, base: base, keepsEverything: keepsEverything,
+        decoderActivations: { (bytes) throws(ComputeError) in
+          try decoderActivations(request.size, within: bytes)
+        }, encoder: encoderDemand(of: request))
     }
     let demands = try demands(of: request, picturesAtOnce: 1)
     let everything = try plan(demands, keepsEverything: true)
@@ -70,7 +72,7 @@ extension Pipeline {
     }
   }
 
-  private func decoderActivations(
+  func decoderActivations(
     _ size: LatentSize, within bytes: Int?
   ) throws(ComputeError) -> Int {
     try rehearsals.decoding(.init(size: size, bytes: bytes)) { () throws(ComputeError) in
@@ -79,7 +81,7 @@ extension Pipeline {
   }
 
   /// Memory that no stage accounts for: stacks, allocator, pages at the edges of mapped weights.
-  private static let slackBytes = 8 << 20
+  static let slackBytes = 8 << 20
 }
 
 /// Rehearsals that were made: their results depend on sizes alone.
@@ -93,8 +95,9 @@ final class RehearsalCache: Sendable {
     let picturesAtOnce: Int
   }
 
-  /// What activations of the decoder depend on.
+  /// What activations of the decoder or the encoder depend on.
   struct DecodingKey: Hashable, Sendable {
+    var isEncoding = false
     let size: LatentSize
     let bytes: Int?
   }
@@ -118,7 +121,7 @@ final class RehearsalCache: Sendable {
     return made
   }
 
-  /// Bytes that decoding takes, found out if they are not known.
+  /// Bytes that decoding or encoding takes, found out if they are not known.
   func decoding(
     _ key: DecodingKey, _ make: () throws(ComputeError) -> Int
   ) throws(ComputeError) -> Int {

@@ -47,6 +47,8 @@ public final class Pipeline: Sendable {
   /// What is strange about the files without being a fault: lines.
   let fileNotes: [String]
   let model: any DiffusionModel
+  /// What makes latents of pictures, or why there is nothing that does.
+  let encoder: Result<any LatentEncoder, ModelFileError>
   /// How strongly noise levels are pulled towards 1, unless a request says otherwise.
   let shift: LevelShift
   /// Resident memory of the program with the opened model, before any weights were used.
@@ -88,6 +90,9 @@ public final class Pipeline: Sendable {
     let model = try FamilyCatalog.known.open(
       sources, trainTimesteps: modelDefaults.schedule.trainTimesteps)
     self.model = model
+    encoder = Result { () throws(ModelFileError) in
+      try Self.encoder(paths, hints, sources, model.codec)
+    }
     shift = modelDefaults.schedule.shift
     let geometry = model.denoiser.geometry
     upscaling = model.codec.upscaling
@@ -158,6 +163,23 @@ public final class Pipeline: Sendable {
     _ body: @escaping @Sendable (any PictureRun) throws(GenerationError) -> Value
   ) async throws(GenerationError) -> Value {
     let settings = try settings(for: request)
+    return try await turn(observer: observer) { (device) throws(GenerationError) in
+      let limit = self.memory.limit.map { max(0, $0 - reserved) }
+      return try body(try self.line(self.model, request, settings, limit, device, onProgress))
+    }
+  }
+
+  /// Runs `body` off the cooperative threads, when it is its turn.
+  ///
+  /// - Parameters:
+  ///   - observer: who is told of the work.
+  ///   - body: what to do on a device.
+  /// - Returns: what `body` returns.
+  /// - Throws: what `body` throws, or `GenerationError` if it had no turn.
+  func turn<Value: Sendable>(
+    observer: (any WorkObserver)? = nil,
+    _ body: @escaping @Sendable (CPUDevice) throws(GenerationError) -> Value
+  ) async throws(GenerationError) -> Value {
     let device = device(observer: observer)
     try await enterQueue()
     defer { queue.leave() }
@@ -166,11 +188,7 @@ public final class Pipeline: Sendable {
         // Hours of arithmetic do not belong on the cooperative pool.
         DispatchQueue.global(qos: .userInitiated).async {
           continuation.resume(
-            returning: Result { () throws(GenerationError) in
-              let limit = self.memory.limit.map { max(0, $0 - reserved) }
-              return try body(
-                try self.line(self.model, request, settings, limit, device, onProgress))
-            })
+            returning: Result { () throws(GenerationError) in try body(device) })
         }
       }
     } onCancel: {
@@ -200,7 +218,8 @@ public final class Pipeline: Sendable {
     try expectFit(plan, prepared)
     return GenerationRun(
       prepared: prepared, plan: plan, device: device, initialLatents: request.latents,
-      previews: request.previews, onProgress: onProgress)
+      picture: try preparedPicture(request, settings), previews: request.previews,
+      onProgress: onProgress)
   }
 
   /// A device to compute on.

@@ -63,6 +63,9 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
     Latents(values, channels: model.denoiser.geometry.channels, size: size)
   }
 
+  /// Whether a picture is encoded first.
+  var startsFromPicture: Bool { settings.strength != nil }
+
   /// Values of one picture's latents.
   var latentCount: Int { model.denoiser.geometry.channels * size.height * size.width }
 }

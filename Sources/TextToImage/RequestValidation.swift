@@ -12,8 +12,9 @@ extension Pipeline {
   public func settings(
     for request: GenerationRequest
   ) throws(GenerationError) -> GenerationSettings {
-    let width = try checkedSide(request.width ?? defaults.width, "width")
-    let height = try checkedSide(request.height ?? defaults.height, "height")
+    let sides = sides(of: request)
+    let width = try checkedSide(sides.width, "width")
+    let height = try checkedSide(sides.height, "height")
     guard width * height <= Self.maximumPixels else {
       throw .invalidRequest("\(width)x\(height) is more than \(Self.maximumPixels) pixels")
     }
@@ -39,13 +40,13 @@ extension Pipeline {
           .joined(separator: ", "))
     }
     try checkGuidance(request.sampling)
-    let sigmas = try sigmas(of: request, schedule)
+    let sigmas = try levels(of: request, all: try sigmas(of: request, schedule))
     let settings = GenerationSettings(
       prompt: request.prompt, negativePrompt: request.negativePrompt,
       promptWeights: request.promptWeights, width: width, height: height,
       steps: sigmas.count - 1, guidanceScale: scale, guidance: try guidance(of: request),
       seeds: (0..<request.imageCount).map { request.seed &+ UInt64($0) }, shift: schedule.shift,
-      maxSequenceLength: length, sigmas: sigmas,
+      maxSequenceLength: length, sigmas: sigmas, strength: request.picture?.strength,
       givenSteps: request.sigmas == nil && request.steps ?? defaults.steps != sigmas.count - 1
         ? request.steps ?? defaults.steps : nil,
       givenSigmas: request.sigmas, sampler: sampler,

@@ -88,11 +88,13 @@ struct StageDemands: Sendable {
   ///   - base: bytes that the program takes in any case.
   ///   - keepsEverything: whether weights of earlier stages stay resident.
   ///   - decoderActivations: most bytes that decoding takes within a bound.
+  ///   - encoder: what comes before all other stages, where a picture is encoded.
   /// - Returns: the plan, which may not fit.
   /// - Throws: what `decoderActivations` throws.
   func plan(
     budget: Int?, base: Int, keepsEverything: Bool,
-    decoderActivations: (_ limit: Int?) throws(ComputeError) -> Int
+    decoderActivations: (_ limit: Int?) throws(ComputeError) -> Int,
+    encoder: EncoderDemand? = nil
   ) throws(ComputeError) -> MemoryPlan {
     // A fiftieth for pages around the ones that are used: the kernel maps them in sixteens.
     let left = budget.map { ($0 - base) - ($0 - base) / 50 }
@@ -114,11 +116,22 @@ struct StageDemands: Sendable {
       ? nil
       : left.map { Self.rounded(max(0, $0 - decoder.weights.largestLayerBytes - pictureBytes)) }
     let decoding = pictureBytes + (try decoderActivations(decoderLimit))
+    var first: [MemoryPlan.Stage] = []
+    var encoderLimit: Int?
+    if let encoder {
+      encoderLimit =
+        keepsEverything ? nil : left.map { Self.rounded(encoder.limit(within: $0)) }
+      first = [
+        planned(
+          encoder.stage, activations: encoder.heldBytes + (try encoder.activations(encoderLimit)))
+      ]
+    }
     return MemoryPlan(
       budget: budget, baseBytes: base,
-      stages: demands.map { planned($0.stage, activations: $0.activationBytes) }
+      stages: first + demands.map { planned($0.stage, activations: $0.activationBytes) }
         + [planned(decoder, activations: decoding)],
-      picturesAtOnce: picturesAtOnce, keepsEverything: keepsEverything, decoderBytes: decoderLimit)
+      picturesAtOnce: picturesAtOnce, keepsEverything: keepsEverything, decoderBytes: decoderLimit,
+      encoderBytes: encoderLimit)
   }
 }
 

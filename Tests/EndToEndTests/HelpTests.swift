@@ -11,7 +11,8 @@ struct HelpTests {
   init() throws { folder = try TemporaryFolder() }
 
   private static let verbs = [
-    [], ["generate"], ["plan"], ["convert"], ["compare"], ["imatrix"], ["synthesize"], ["inspect"],
+    [], ["generate"], ["encode"], ["decode"], ["plan"], ["convert"], ["compare"], ["imatrix"],
+    ["synthesize"], ["inspect"],
     ["bench"], ["bench", "matmul"], ["bench", "accuracy"], ["bench", "step"],
   ]
 

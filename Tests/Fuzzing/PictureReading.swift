@@ -12,6 +12,37 @@ extension FuzzedReader {
   }
 
   private func readPicture(_ data: [UInt8]) throws(BrokenPromise) -> Bool {
+    let isRead = try readForeignPicture(data)
+    return try readOwnPicture(data) || isRead
+  }
+
+  /// As pictures are read that somebody else made.
+  private func readForeignPicture(_ data: [UInt8]) throws(BrokenPromise) -> Bool {
+    let picture: PNGPicture
+    do throws(PNGError) {
+      picture = try PNGPicture(data, maximumPixels: Self.maximumPixels)
+    } catch {
+      try expect(!error.message.isEmpty, "a refusal tells why")
+      return false
+    }
+    let image = picture.image
+    try expect(
+      image.width > 0 && image.height > 0 && image.width * image.height <= Self.maximumPixels,
+      "a picture is within the limit")
+    let size = (width: image.height % 7 + 1, height: image.width % 5 + 1)
+    for mode in ResizeMode.allCases {
+      let resized = image.resized(width: size.width, height: size.height, mode)
+      try expect(
+        resized.width == size.width && resized.height == size.height, "a size is what was asked")
+    }
+    guard let written = try? image.pngData(), let again = try? PNGPicture(written) else {
+      throw BrokenPromise("what is written can be read")
+    }
+    try expect(again.image == image, "what is read again is the same")
+    return true
+  }
+
+  private func readOwnPicture(_ data: [UInt8]) throws(BrokenPromise) -> Bool {
     let picture: RGBImage
     do throws(PNGError) {
       picture = try RGBImage(pngData: data, maximumPixels: Self.maximumPixels)

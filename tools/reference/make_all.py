@@ -23,6 +23,8 @@ import make_ggml_errors
 import make_image_metrics
 import make_imatrix
 import make_noise
+import make_picture_starts
+import make_pictures
 import make_pipelines
 import make_prompt_tokenizers
 import make_quantization
@@ -51,9 +53,11 @@ SCRIPTS = {
     "time-embedding": make_time_embedding,
     "transformer": make_transformer,
     "flux-transformer": make_flux_transformer,
+    "pictures": make_pictures,
     "vae": make_vae,
     "pipelines": make_pipelines,
     "flux-pipelines": make_flux_pipelines,
+    "picture-starts": make_picture_starts,
     "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
     "flux-checkpoints": make_flux_checkpoints,
@@ -89,6 +93,7 @@ def write_manifest() -> None:
             case: {name: asked["seeds"] for name, asked in options["requests"].items()}
             for case, options in make_flux_pipelines.MODELS.items()
         },
+        "picture-starts": {name: asked["seeds"] for name, asked in make_picture_starts.REQUESTS.items()},
         "demo-model": list(range(len(make_demo_model.PROMPTS))),
         "image-metrics": [make_image_metrics.seed(*case) for case in make_image_metrics.CASES],
     }

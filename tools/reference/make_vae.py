@@ -1,4 +1,4 @@
-"""VAE decoder fixtures: AutoencoderKL variants and a TAESD decoder under its original names."""
+"""VAE fixtures: AutoencoderKL variants, a TAESD decoder under its original names, a TAESD with both halves."""
 
 import re
 
@@ -97,6 +97,45 @@ def write_tiny() -> None:
     write_tensors(folder / "golden.safetensors", tensors)
 
 
+def encode_all(vae, salt: str, sizes) -> dict[str, torch.Tensor]:
+    """Seeded pictures of latents of some sizes in [-1, 1], and what the encoder makes of them."""
+    tensors = {}
+    factor = 2 ** (len(vae.config.block_out_channels) - 1)
+    for index, (height, width) in enumerate(sizes):
+        picture = seeded.tensor(f"{salt}/{index}/picture", [1, 3, factor * height, factor * width], 1.0)
+        with torch.no_grad():
+            encoded = vae.encode(picture)
+        tensors[f"run{index}.picture"] = picture
+        if hasattr(encoded, "latents"):
+            tensors[f"run{index}.latents"] = encoded.latents
+        else:
+            tensors[f"run{index}.mean"] = encoded.latent_dist.mean
+            tensors[f"run{index}.deviation"] = encoded.latent_dist.std
+        print(salt, index, {name: (value.mean().item(), value.std().item()) for name, value in tensors.items()})
+    return tensors
+
+
+def write_tiny_both() -> None:
+    """Both halves under diffusers' names, as `AutoencoderTiny` is published."""
+    folder = FIXTURES / "vae" / "tiny-both"
+    vae = AutoencoderTiny(latent_channels=16)
+
+    def rule(name: str, shape: tuple[int, ...]) -> tuple[float, float]:
+        if len(shape) == 1:
+            return (0.1, 0.5) if name == "decoder.layers.18.bias" else (0.1, 0.0)
+        fan_in = shape[1] * shape[2] * shape[3]
+        ends = {"decoder.layers.18.weight": 0.05, "encoder.layers.14.weight": 0.4}
+        boost = ends.get(name, 0.7 if name.endswith("conv.4.weight") else 1.4)
+        return boost * (3 / fan_in) ** 0.5, 0.0
+
+    manifest = seeded.Manifest.of("vae/tiny-both", vae.state_dict(), rule)
+    vae.load_state_dict(manifest.state_dict())
+    vae.eval()
+    vae.save_config(folder)
+    manifest.write(folder / "weights.json")
+    write_tensors(folder / "golden.safetensors", encode_all(vae, "vae/tiny-both", TINY_SIZES))
+
+
 def main() -> None:
     for case, (options, sizes) in CASES.items():
         folder = FIXTURES / "vae" / case
@@ -104,7 +143,9 @@ def main() -> None:
         vae.save_config(folder)
         manifest.write(folder / "weights.json")
         write_tensors(folder / "golden.safetensors", decode_all(vae, f"vae/{case}", sizes))
+        write_tensors(folder / "encoder-golden.safetensors", encode_all(vae, f"vae/{case}", sizes))
     write_tiny()
+    write_tiny_both()
 
 
 if __name__ == "__main__":

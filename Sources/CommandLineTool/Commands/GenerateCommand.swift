@@ -40,6 +40,15 @@ struct GenerateCommand: AsyncParsableCommand {
       else into the working folder, else into the one for temporary files; then the
       exit code is 73 or 74.
 
+      --init-image starts from a picture: noise is added to it and removed again. A
+      --strength of 0.6 (the default) makes the last 0.6 of the steps; 1 leaves
+      nothing of the picture. Without -W and -H the size follows the picture. With
+      --mask only what is white there is repainted, but the whole result comes from
+      the decoder; --keep-unmasked puts the other pixels back as they were.
+
+        auraflow generate -i photo.png --strength 0.5 -p "a watercolor of a harbour"
+        auraflow generate -i photo.png --mask sky.png --keep-unmasked -p "a stormy sky"
+
       \(PromptOptions.fileHelp)
       Pictures are counted over the whole file: picture i, from 0, has that number
       in its name and the seed --seed + i, unless its line has an output or a seed
@@ -51,9 +60,16 @@ struct GenerateCommand: AsyncParsableCommand {
   @OptionGroup(title: "Memory") var memory: MemoryOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup(title: "Picture") var picture: PictureOptions
+  @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Previews") var previews: PreviewOptions
   @OptionGroup var common: CommonOptions
+
+  mutating func validate() throws {
+    if input.initImage != nil, picture.latents != nil {
+      throw ValidationError("--init-image and --latents contradict each other: give one of them")
+    }
+  }
 
   func run() async throws {
     try await reportingFailure {
@@ -69,9 +85,11 @@ struct GenerateCommand: AsyncParsableCommand {
       if let index = recorded?.latentsIndex, picture.latents == nil {
         initial = initial?.picture(index)
       }
+      let start = try input.start(console)
       let previewing = try PreviewWriter(previews)
       let jobs = try PictureJob.jobs(
-        lines, picture, initial, base: recorded?.request, output: output.output)
+        lines, picture, initial, base: recorded?.request, output: output.output
+      ).map { $0.starting(from: start) }
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
@@ -80,9 +98,11 @@ struct GenerateCommand: AsyncParsableCommand {
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let (pipeline, name) = try model.open(
-        memory: memory, precision: precision, threads: common.threads)
+        encoder: input.encoder.vaeEncoder, memory: memory, precision: precision,
+        threads: common.threads)
+      if start != nil { try pipeline.expectEncoder() }
       try files.expectApart(
-        from: pipeline.files
+        from: pipeline.files + input.files
           + [latents, picture.prompts.file, picture.from].compactMap { $0 })
       console.detail("model: \(name)")
       let settled = jobs.map { job in

@@ -7,6 +7,13 @@ struct PictureJob: Sendable {
   /// Where they go.
   let names: [String]
 
+  /// The same from a picture instead of noise.
+  func starting(from picture: StartPicture?) -> PictureJob {
+    var job = self
+    job.request.picture = picture
+    return job
+  }
+
   /// Most pictures of a run.
   private static let maximumCount = 100_000
 

@@ -35,7 +35,8 @@ struct RootCommand: AsyncParsableCommand {
       """,
     version: "auraflow 0.1.0",
     subcommands: [
-      GenerateCommand.self, PlanCommand.self, ConvertCommand.self, CompareCommand.self,
+      GenerateCommand.self, EncodeCommand.self, DecodeCommand.self, PlanCommand.self,
+      ConvertCommand.self, CompareCommand.self,
       ImatrixCommand.self, SynthesizeCommand.self, InspectCommand.self, BenchCommand.self,
     ])
 }

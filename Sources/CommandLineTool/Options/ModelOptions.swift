@@ -31,6 +31,7 @@ struct ModelOptions: ParsableArguments {
   ///
   /// - Parameters:
   ///   - path: the model where it is an argument by itself instead of `--model`.
+  ///   - encoder: the encoder of pictures, where the model's autoencoder has none.
   ///   - memory: how much memory to use, and how to get at files.
   ///   - precision: how products quantize their activations.
   ///   - threads: how many threads compute; one per core if nil.
@@ -38,7 +39,8 @@ struct ModelOptions: ParsableArguments {
   /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are not a
   ///   model.
   func open(
-    path: String? = nil, memory: MemoryOptions, precision: PrecisionOptions, threads: Int?
+    path: String? = nil, encoder: String? = nil, memory: MemoryOptions, precision: PrecisionOptions,
+    threads: Int?
   ) throws -> (pipeline: Pipeline, name: String) {
     var options = self
     if let path {
@@ -49,6 +51,7 @@ struct ModelOptions: ParsableArguments {
     }
     var paths = try options.paths()
     paths.access = memory.io
+    paths.encoder = encoder
     let pipeline = try Pipeline(
       paths, hints: hints(), threadCount: threads, activations: precision.activations,
       memory: memory.memory.budget)

@@ -29,10 +29,11 @@ struct ImageMetadata {
     if !negativePrompt.isEmpty { lines.append("Negative prompt: \(negativePrompt)") }
     let schedule = (settings.schedule?.commonName).map { ["Schedule type: \($0)"] } ?? []
     let guidance = settings.guidance.map { ["Distilled CFG Scale: \($0)"] } ?? []
+    let strength = settings.strength.map { ["Denoising strength: \($0)"] } ?? []
     let facts =
       [
         "Steps: \(settings.steps)", "Sampler: \(settings.sampler.commonName)",
-      ] + schedule + ["CFG scale: \(settings.guidanceScale)"] + guidance + [
+      ] + schedule + ["CFG scale: \(settings.guidanceScale)"] + guidance + strength + [
         "Seed: \(seed)", "Size: \(settings.width)x\(settings.height)", "Model: \(model)",
         "Shift: \(settings.shift)", "Version: \(RootCommand.configuration.version)",
       ]

@@ -43,6 +43,7 @@ struct RunReport {
       // A prompt's last picture knows of all before it.
       guard index + 1 == pictures.count || pictures[index + 1].job != picture.job else { continue }
       let part = picture.statistics
+      total.encoderSeconds += part.encoderSeconds
       total.textEncoderSeconds += part.textEncoderSeconds
       total.scheduleSeconds += part.scheduleSeconds
       total.stepSeconds += part.stepSeconds
@@ -64,13 +65,17 @@ struct RunReport {
       ]
       return .object(own + (namesPrompts ? promptMembers(picture) : []))
     }
-    let seconds: JSONValue = [
+    let encoder: [JSONValue.Member] =
+      pictures.contains { $0.settings.strength != nil }
+      ? [.init(key: "encoder", value: .double(statistics.encoderSeconds))] : []
+    let others: JSONValue = [
       "textEncoder": .double(statistics.textEncoderSeconds),
       "schedule": .double(statistics.scheduleSeconds),
       "steps": .array(statistics.stepSeconds.map { .double($0) }),
       "decoder": .double(statistics.decoderSeconds),
       "total": .double(statistics.totalSeconds),
     ]
+    let seconds = JSONValue.object(encoder + (others.members ?? []))
     let perStep =
       statistics.stepSeconds.reduce(0, +) / Double(max(1, statistics.stepSeconds.count))
     return .object(

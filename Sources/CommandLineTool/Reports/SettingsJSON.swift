@@ -10,7 +10,7 @@ extension GenerationSettings {
       .init(key: "width", value: .integer(width)), .init(key: "height", value: .integer(height)),
       .init(key: "steps", value: .integer(steps)),
       .init(key: "guidanceScale", value: .double(guidanceScale)),
-    ] + guidance + [
+    ] + guidance + (strength.map { [.init(key: "strength", value: .double($0))] } ?? []) + [
       .init(key: "shift", value: .double(shift)),
       .init(key: "maxSequenceLength", value: .integer(maxSequenceLength)),
       .init(key: "sampler", value: .string(sampler.rawValue)),

@@ -16,17 +16,24 @@ struct AutoencoderBuilder {
   }
 
   func convolution(
-    _ name: String, from inputs: Int, to outputs: Int, kernel: Int
+    _ name: String, from inputs: Int, to outputs: Int, kernel: Int, stride: Int = 1
   ) throws(ModelFileError) -> Convolution {
+    // Maps are made smaller with padding on the right and below only.
     Convolution(
       weight: try weights.convolution(
         "\(name).weight", outputs: outputs, inputs: inputs, kernel: kernel),
-      bias: try weights.vector("\(name).bias", count: outputs), kernel: kernel)
+      bias: try weights.vector("\(name).bias", count: outputs), kernel: kernel, stride: stride,
+      start: stride - 1)
   }
 
-  /// The convolution beside a change of size, which keeps the channels.
-  func resampling(_ name: String) throws(ModelFileError) -> Convolution {
+  /// The convolution behind an enlargement, which keeps the channels.
+  func upsampling(_ name: String) throws(ModelFileError) -> Convolution {
     try convolution(name, from: channels, to: channels, kernel: 3)
+  }
+
+  /// The convolution that halves the sides and keeps the channels.
+  func downsampling(_ name: String) throws(ModelFileError) -> Convolution {
+    try convolution(name, from: channels, to: channels, kernel: 3, stride: 2)
   }
 
   func norm(_ name: String, channels: Int) throws(ModelFileError) -> AutoencoderDecoder.Norm {

@@ -50,12 +50,36 @@ package struct AutoencoderDecoder: StoredLatentCodec {
   let levels: [Level]
   let outputNorm: Norm
   let output: Convolution
+  /// The other half, or what is wrong with it, which matters only to those who need it.
+  private var encoder: Result<AutoencoderEncoder?, ModelFileError> = .success(nil)
 
   /// Opens the weights.
   ///
   /// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous.
   package init(_ source: PartSource) throws(ModelFileError) {
     try self.init(source.weights, AutoencoderConfiguration(source))
+    let downscaling = upscaling
+    encoder = Result { () throws(ModelFileError) in
+      try Self.encoder(source, downscaling: downscaling)
+    }
+  }
+
+  package func openEncoder() throws(ModelFileError) -> (any LatentEncoder)? {
+    try encoder.get()
+  }
+
+  /// The half that makes latents; nil if the file has none.
+  private static func encoder(
+    _ source: PartSource, downscaling: Int
+  ) throws(ModelFileError) -> AutoencoderEncoder? {
+    guard let configuration = try AutoencoderConfiguration.ofEncoder(source) else { return nil }
+    let encoder = try AutoencoderEncoder(source.weights, configuration)
+    guard encoder.downscaling == downscaling else {
+      throw source.weights.malformed(
+        "the encoder makes pictures \(encoder.downscaling) times smaller, the decoder makes them "
+          + "\(downscaling) times larger")
+    }
+    return encoder
   }
 
   /// Asks for every tensor in the shape that the configuration demands.
@@ -84,7 +108,7 @@ package struct AutoencoderDecoder: StoredLatentCodec {
         Level(
           blocks: blocks,
           upsample: index > 0
-            ? try builder.resampling("decoder.up.\(index).upsample.conv") : nil))
+            ? try builder.upsampling("decoder.up.\(index).upsample.conv") : nil))
     }
     self.levels = levels
     upscaling = 1 << (levels.count - 1)
@@ -125,7 +149,25 @@ package struct AutoencoderDecoder: StoredLatentCodec {
       planes: try device.matrix(
         latents.values.map(latentScaling.own), rows: latents.channels,
         columns: height * width), height: height, width: width)
-    let plan = try DecodingPlan(self, latents.size, within: bytes, on: device)
+    // The latents stay beside everything.
+    let held = latents.values.count * MemoryLayout<Float>.stride
+    let plan = try BandPlan(
+      works(latents.size), groups: groups, within: bytes.map { max(0, $0 - held) }, on: device)
     return try BandedDecoding(self, plan, on: device)(z)
+  }
+
+  /// What is computed at each size, from the latents to the picture.
+  private func works(_ size: LatentSize) -> [LevelWork] {
+    levels.indices.map { index in
+      var work = LevelWork(
+        height: size.height << index, width: size.width << index,
+        entry: index > 0 ? levels[index - 1].upsample : nil,
+        blocks: (index > 0 ? [] : [middle.first, middle.second]) + levels[index].blocks)
+      if index == 0, let attention = middle.attention {
+        work.attention = (attention, middle.first.conv2.outputChannels)
+      }
+      if index == levels.count - 1 { work.output = (outputNorm, output) }
+      return work
+    }
   }
 }

@@ -2,15 +2,19 @@ import Checkpoints
 import Compute
 import ModelFiles
 
-/// The weights of an autoencoder's encoder, in the order of the data. There is no forward pass yet:
-/// they are checked, copied and synthesized.
-struct AutoencoderEncoder: Sendable {
+/// The encoder of a convolutional autoencoder with KL regularization (`AutoencoderKL`), of any
+/// depth and width: its weights in the order of the data.
+///
+/// - SeeAlso: diffusers `models/autoencoders/vae.py` `Encoder`, commit 58eb52c0.
+package struct AutoencoderEncoder: Sendable {
   /// Blocks of one size, and what makes the map smaller behind them.
   struct Level: Sendable {
     let blocks: [AutoencoderDecoder.ResidualBlock]
     let downsample: Convolution?
   }
 
+  let configuration: AutoencoderConfiguration
+  package private(set) var weights = WeightStream([])
   let input: Convolution
   /// From the picture to the latents.
   let levels: [Level]
@@ -31,6 +35,7 @@ struct AutoencoderEncoder: Sendable {
     _ weights: any WeightSource, _ configuration: AutoencoderConfiguration
   ) throws(ModelFileError) {
     var builder = AutoencoderBuilder(weights, configuration)
+    self.configuration = configuration
     input = try builder.convolution(
       "encoder.conv_in", from: 3, to: configuration.firstChannels, kernel: 3)
     var levels: [Level] = []
@@ -41,7 +46,7 @@ struct AutoencoderEncoder: Sendable {
         Level(
           blocks: blocks,
           downsample: isLast
-            ? nil : try builder.resampling("encoder.down.\(index).downsample.conv")))
+            ? nil : try builder.downsampling("encoder.down.\(index).downsample.conv")))
     }
     self.levels = levels
     middle = try builder.middle("encoder.mid")
@@ -52,5 +57,6 @@ struct AutoencoderEncoder: Sendable {
     quant =
       configuration.hasQuant
       ? try builder.convolution("quant_conv", from: parameters, to: parameters, kernel: 1) : nil
+    self.weights = Self.stream(self)
   }
 }

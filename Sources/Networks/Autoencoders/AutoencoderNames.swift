@@ -13,14 +13,15 @@ enum AutoencoderNames {
       rules: pairs.map { NameRule($0.original, $0.diffusers) } + formerAttentionRules),
   ]
 
-  /// Tiny decoders: numbered layers, from 1 in the original (0 is a clamp) and from 0 in diffusers.
+  /// Tiny decoders: numbered layers, from 1 in the original (0 is a clamp) and from 0 in diffusers,
+  /// whose files have the encoder too.
   static let tinyTables = [
     NameTable(scheme: "TAESD", canonical: tinyLayers),
     NameTable(
       scheme: "diffusers tiny",
       rules: tinyLayers.map {
         NameRule($0, "decoder.layers." + $0.replacing("{i}", with: "{i-1}"))
-      }),
+      } + tinyLayers.map { NameRule("encoder." + $0, "encoder.layers." + $0) }),
   ]
 
   private static let tinyLayers =

@@ -6,13 +6,14 @@ import Compute
 /// for them and again for its use. Windows keep the rows that two bands share. All ways give the
 /// same bits: a pixel's sums, and those of the statistics, have one order.
 struct BandedDecoding {
-  private let stages: DecodingStages
-  private let plan: DecodingPlan
-  private var decoder: AutoencoderDecoder { stages.decoder }
+  private let decoder: AutoencoderDecoder
+  private let stages: AutoencoderStages
+  private let plan: BandPlan
   private var device: any ComputeDevice { stages.device }
 
-  init(_ decoder: AutoencoderDecoder, _ plan: DecodingPlan, on device: any ComputeDevice) {
-    stages = DecodingStages(decoder: decoder, device: device)
+  init(_ decoder: AutoencoderDecoder, _ plan: BandPlan, on device: any ComputeDevice) {
+    self.decoder = decoder
+    stages = AutoencoderStages(groups: decoder.groups, device: device)
     self.plan = plan
   }
 
@@ -25,7 +26,7 @@ struct BandedDecoding {
       let plan = plan.levels[index]
       var upsample = index > 0 ? decoder.levels[index - 1].upsample : nil
       if plan.storesInput, let convolution = upsample {
-        x = try stages.enlarge(x, convolution, bandRows: plan.bandRows)
+        x = try stages.enter(x, convolution, bandRows: plan.bandRows)
         upsample = nil
       }
       let before = index == 0 ? 2 : 0
@@ -35,7 +36,7 @@ struct BandedDecoding {
           storesHidden: plan.storesHidden[before + number])
       }
     }
-    return try stages.output(x)
+    return try stages.output(x, decoder.outputNorm, decoder.output)
   }
 
   /// Everything at the size of the latents that comes before the levels.

@@ -29,3 +29,17 @@ package func openLatentCodec(_ source: PartSource) throws(ModelFileError) -> any
   }
   throw source.weights.malformed("holds no decoder of latents that can be run")
 }
+
+/// Opens the encoder of a file that holds it, with or without a decoder.
+///
+/// - Parameter source: the part in the place of the autoencoder.
+/// - Returns: the encoder.
+/// - Throws: `ModelFileError` for the first tensor that is missing, misshapen or superfluous, and
+///   if there is no encoder.
+package func openLatentEncoder(_ source: PartSource) throws(ModelFileError) -> any LatentEncoder {
+  if source.network.id == TinyDecoder.description.id { return try TinyEncoder(source) }
+  guard let encoder = try openLatentCodec(source).openEncoder() else {
+    throw source.weights.malformed("holds no encoder of pictures")
+  }
+  return encoder
+}

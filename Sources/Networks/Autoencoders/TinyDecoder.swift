@@ -28,6 +28,8 @@ package struct TinyDecoder: StoredLatentCodec {
   /// It takes the place of an autoencoder, whose scaling counts.
   package let latentScaling: LatentScaling
   private let layers: [Layer]
+  /// The other half, or what is wrong with it, which matters only to those who need it.
+  private let encoder: Result<TinyEncoder?, ModelFileError>
 
   /// Opens the weights; the chain is read off their numbers.
   ///
@@ -70,7 +72,16 @@ package struct TinyDecoder: StoredLatentCodec {
       << layers.count {
         if case .double = $0 { true } else { false }
       }
-    try weights.expectNothingElse()
+    let factor = Double(scalingFactor)
+    encoder = Result { () throws(ModelFileError) in
+      guard weights.layerCount(Self.encoderPrefix) > 0 else { return nil }
+      return try TinyEncoder(weights, prefix: Self.encoderPrefix, scale: factor)
+    }
+    try weights.expectNothingElse(ignoring: Self.idleParts)
+  }
+
+  package func openEncoder() throws(ModelFileError) -> (any LatentEncoder)? {
+    try encoder.get()
   }
 
   /// Checks that every number without tensors really is an enlargement: between a block and a

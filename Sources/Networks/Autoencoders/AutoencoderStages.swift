@@ -1,8 +1,9 @@
 import Compute
 
-/// What an `AutoencoderDecoder` consists of, each stage band by band of rows.
-struct DecodingStages {
-  let decoder: AutoencoderDecoder
+/// What both halves of an autoencoder consist of, each stage band by band of rows.
+struct AutoencoderStages {
+  /// Of the normalizations.
+  let groups: Int
   let device: any ComputeDevice
 
   /// A residual block; `upsampled` makes its input from a map of half the size.
@@ -11,12 +12,12 @@ struct DecodingStages {
     bandRows: Int, storesHidden: Bool
   ) throws(ComputeError) -> BandedImage {
     let run = try ResidualBlockRun(
-      block, groups: decoder.groups, input: x, upsampled: upsampled, bandRows: bandRows, on: device)
+      block, groups: groups, input: x, upsampled: upsampled, bandRows: bandRows, on: device)
     return try run(storesHidden: storesHidden)
   }
 
   /// Stores the enlarged map, freeing the small one on the way.
-  func enlarge(
+  private func enlarge(
     _ x: BandedImage, _ convolution: Convolution, bandRows: Int
   ) throws(ComputeError) -> BandedImage {
     let result = BandedImage(
@@ -33,20 +34,50 @@ struct DecodingStages {
     return result
   }
 
+  /// Stores the map that enters a level, freeing the one before on the way.
+  func enter(
+    _ x: BandedImage, _ convolution: Convolution, bandRows: Int
+  ) throws(ComputeError) -> BandedImage {
+    convolution.stride == 1
+      ? try enlarge(x, convolution, bandRows: bandRows)
+      : try reduce(x, convolution, bandRows: bandRows)
+  }
+
+  /// Stores the map of half the size, freeing the large one on the way.
+  private func reduce(
+    _ x: BandedImage, _ convolution: Convolution, bandRows: Int
+  ) throws(ComputeError) -> BandedImage {
+    let result = BandedImage(
+      channels: convolution.outputChannels, height: convolution.outputSide(x.height),
+      width: convolution.outputSide(x.width), bandRows: bandRows, on: device)
+    let packed = try device.pack(convolution)
+    for band in 0..<result.bandCount {
+      let rows = result.rows(ofBand: band)
+      let read = convolution.inputRows(rows, height: x.height)
+      try device.convolve(
+        x.view(read), by: packed, doubled: false, rows: rows, into: try result.band(band))
+      // The next band begins one row above the end of this one at most.
+      x.release(before: read.upperBound - 1)
+    }
+    return result
+  }
+
   /// Last normalization and convolution.
-  func output(_ x: BandedImage) throws(ComputeError) -> ImagePlanes {
+  func output(
+    _ x: BandedImage, _ norm: AutoencoderDecoder.Norm, _ convolution: Convolution
+  ) throws(ComputeError) -> ImagePlanes {
     let statistics = try GroupStatistics(
-      groups: decoder.groups, channels: x.channels, height: x.height, width: x.width, on: device)
+      groups: groups, channels: x.channels, height: x.height, width: x.width, on: device)
     for band in 0..<x.bandCount {
       let rows = x.rows(ofBand: band)
       try device.gather(x.view(rows), rows: rows, into: statistics)
     }
-    let norm = try decoder.outputNorm.scaling(statistics, activation: true, on: device)
+    let scaling = try norm.scaling(statistics, activation: true, on: device)
     let result = ImagePlanes(
       planes: try device.matrix(
-        rows: decoder.output.outputChannels, columns: x.height * x.width), height: x.height,
+        rows: convolution.outputChannels, columns: x.height * x.width), height: x.height,
       width: x.width)
-    let packed = try device.pack(decoder.output)
+    let packed = try device.pack(convolution)
     var window = try RowWindow(
       channels: x.channels, height: x.height, width: x.width, capacity: x.bandRows + 2,
       on: device)
@@ -54,7 +85,7 @@ struct DecodingStages {
       let rows = x.rows(ofBand: band)
       let new = try window.advance(
         keeping: max(0, rows.lowerBound - 1), to: min(x.height, rows.upperBound + 1))
-      try device.scale(x.view(new.rows), rows: new.rows, by: norm, into: new.target)
+      try device.scale(x.view(new.rows), rows: new.rows, by: scaling, into: new.target)
       x.release(before: rows.upperBound)
       try device.convolve(
         window.view, by: packed, doubled: false, rows: rows,
@@ -98,7 +129,7 @@ struct DecodingStages {
     _ attention: AutoencoderDecoder.Attention, _ x: BandedImage
   ) throws(ComputeError) -> (Matrix, Matrix, Matrix) {
     let statistics = try GroupStatistics(
-      groups: decoder.groups, channels: x.channels, height: x.height, width: x.width, on: device)
+      groups: groups, channels: x.channels, height: x.height, width: x.width, on: device)
     for band in 0..<x.bandCount {
       let rows = x.rows(ofBand: band)
       try device.gather(x.view(rows), rows: rows, into: statistics)

@@ -1,13 +1,30 @@
 import Compute
 import Diffusion
 
-/// How an `AutoencoderDecoder` decodes latents of one size: what is stored, what is computed again
-/// so that it need not be stored, and in bands of how many rows.
+/// What an autoencoder computes at one size of its maps.
+struct LevelWork {
+  /// Size of the maps.
+  let height, width: Int
+  /// What makes the map that enters from one of half or twice the size; nil at the first size.
+  var entry: Convolution?
+  /// The blocks in order.
+  let blocks: [AutoencoderDecoder.ResidualBlock]
+  /// Attention between two of them, over some channels.
+  var attention: (attention: AutoencoderDecoder.Attention, channels: Int)?
+  /// The last normalization and convolution, if they come here.
+  var output: (norm: AutoencoderDecoder.Norm, convolution: Convolution)?
+
+  /// Whether the map that enters is enlarged, so that its rows can be made when they are read.
+  var isEnlarged: Bool { entry.map { $0.stride == 1 } ?? false }
+}
+
+/// How an autoencoder's half works on maps of one size: what is stored, what is computed again so
+/// that it need not be stored, and in bands of how many rows.
 ///
 /// Every stage (the blocks of a level, attention, the output) is planned by itself, for the peak of
 /// the whole is the largest of theirs. Of all ways that stay within the bound each level takes the
 /// one with the least work. What a way holds is found by running its stages on a `RehearsalDevice`.
-struct DecodingPlan {
+struct BandPlan {
   /// How the blocks of one size are computed.
   struct Level {
     /// Rows of a band.
@@ -24,29 +41,26 @@ struct DecodingPlan {
     fileprivate let cost: Double
   }
 
-  /// From the latent side to the picture. The first one has the blocks of the middle too.
+  /// In the order of the work.
   let levels: [Level]
 
-  /// Plans a decoding.
+  /// Plans a run.
   ///
   /// - Parameters:
-  ///   - decoder: what decodes.
-  ///   - size: of the latents.
+  ///   - works: what is computed at each size, in order.
+  ///   - groups: of the normalizations.
   ///   - bytes: to stay within; nil for no bound. A bound that cannot be kept gives the plan with
   ///     the smallest peak.
   ///   - device: where it will run.
   /// - Throws: `ComputeError` if the sizes are beyond all memory.
   init(
-    _ decoder: AutoencoderDecoder, _ size: LatentSize, within bytes: Int?,
-    on device: any ComputeDevice
+    _ works: [LevelWork], groups: Int, within bytes: Int?, on device: any ComputeDevice
   ) throws(ComputeError) {
-    // The latents stay beside everything.
-    let latents = decoder.latentChannels * size.height * size.width * MemoryLayout<Float>.stride
     var levels: [Level] = []
-    for index in decoder.levels.indices {
+    for work in works {
       let planner = LevelPlanner(
-        decoder, level: index, size, inputBandRows: levels.last?.bandRows ?? 1, on: device)
-      levels.append(try planner.plan(bound: bytes.map { max(0, $0 - latents) }))
+        work: work, groups: groups, inputBandRows: levels.last?.bandRows ?? 1, device: device)
+      levels.append(try planner.plan(bound: bytes))
     }
     self.levels = levels
   }
@@ -54,41 +68,29 @@ struct DecodingPlan {
 
 /// Plans the blocks of one size.
 private struct LevelPlanner {
-  private let decoder: AutoencoderDecoder
-  private let level: Int
-  private let height: Int
-  private let width: Int
+  let work: LevelWork
+  let groups: Int
   /// Rows of a band of the map that enters the level.
-  private let inputBandRows: Int
-  private let upsample: Convolution?
-  private let blocks: [AutoencoderDecoder.ResidualBlock]
-  private let device: any ComputeDevice
+  let inputBandRows: Int
+  let device: any ComputeDevice
+
+  private var height: Int { work.height }
+  private var width: Int { work.width }
+  private var blocks: [AutoencoderDecoder.ResidualBlock] { work.blocks }
+  /// What enlarges the map that enters.
+  private var upsample: Convolution? { work.isEnlarged ? work.entry : nil }
 
   /// Bytes of rows that are normalized at once if memory does not matter: few enough to stay in
   /// the last-level cache, enough to be shared out between threads.
   private static let preferredBandBytes = 32 << 20
 
-  init(
-    _ decoder: AutoencoderDecoder, level: Int, _ size: LatentSize, inputBandRows: Int,
-    on device: any ComputeDevice
-  ) {
-    self.decoder = decoder
-    self.level = level
-    self.inputBandRows = inputBandRows
-    self.device = device
-    (height, width) = (size.height << level, size.width << level)
-    upsample = level > 0 ? decoder.levels[level - 1].upsample : nil
-    let middle = level > 0 ? [] : [decoder.middle.first, decoder.middle.second]
-    blocks = middle + decoder.levels[level].blocks
-  }
-
   /// The cheapest way within a bound, or the smallest one if there is none.
-  func plan(bound: Int?) throws(ComputeError) -> DecodingPlan.Level {
+  func plan(bound: Int?) throws(ComputeError) -> BandPlan.Level {
     let channels = blocks.flatMap { [$0.conv1.inputChannels, $0.conv1.outputChannels] }.max() ?? 1
     var rows = Self.preferredBandBytes / max(1, channels * width * MemoryLayout<Float>.stride)
     rows = min(height, max(8, rows))
     guard let bound else {
-      return DecodingPlan.Level(
+      return BandPlan.Level(
         bandRows: rows, storesInput: true, storesHidden: blocks.map { _ in true }, peakBytes: 0,
         cost: 0)
     }
@@ -97,7 +99,7 @@ private struct LevelPlanner {
       ways += (upsample == nil || blocks.isEmpty ? [true] : [true, false]).map { (rows, $0) }
       rows /= 2
     }
-    var (best, smallest): (DecodingPlan.Level?, DecodingPlan.Level?)
+    var (best, smallest): (BandPlan.Level?, BandPlan.Level?)
     let costs = ways.map { cost($0.bandRows, $0.storesInput, blocks.map { _ in true }) }
     // The cheapest first: few of them have to be rehearsed where memory suffices.
     for index in ways.indices.sorted(by: { (costs[$0], $0) < (costs[$1], $1) }) {
@@ -107,7 +109,7 @@ private struct LevelPlanner {
       if way.peakBytes < smallest?.peakBytes ?? .max { smallest = way }
     }
     return best ?? smallest
-      ?? DecodingPlan.Level(
+      ?? BandPlan.Level(
         bandRows: 1, storesInput: true, storesHidden: blocks.map { _ in true }, peakBytes: 0,
         cost: 0)
   }
@@ -129,11 +131,11 @@ private struct LevelPlanner {
   /// One way with the most bytes that it holds. Hidden maps are stored where the bound allows it.
   private func rehearsed(
     _ bandRows: Int, _ storesInput: Bool, bound: Int
-  ) throws(ComputeError) -> DecodingPlan.Level {
+  ) throws(ComputeError) -> BandPlan.Level {
     var peak = 0
-    if let upsample, storesInput {
+    if let entry = work.entry, storesInput {
       peak = try peakBytes { stages throws(ComputeError) in
-        _ = try stages.enlarge(try small(upsample, stages.device), upsample, bandRows: bandRows)
+        _ = try stages.enter(try before(entry, stages.device), entry, bandRows: bandRows)
       }
     }
     var storesHidden: [Bool] = []
@@ -143,7 +145,7 @@ private struct LevelPlanner {
         try peakBytes { stages throws(ComputeError) in
           let input =
             if let source {
-              try small(source, stages.device)
+              try before(source, stages.device)
             } else {
               try filled(
                 block.conv1.inputChannels, height, width, bandRows: bandRows, stages.device)
@@ -158,28 +160,25 @@ private struct LevelPlanner {
       peak = max(peak, min(whole, whole <= bound ? whole : least))
     }
     peak = max(peak, try endBytes(bandRows))
-    return DecodingPlan.Level(
+    return BandPlan.Level(
       bandRows: bandRows, storesInput: storesInput, storesHidden: storesHidden, peakBytes: peak,
       cost: cost(bandRows, storesInput, storesHidden))
   }
 
-  /// What the attention of the first level and the output of the last one hold.
+  /// What attention and the output hold.
   private func endBytes(_ bandRows: Int) throws(ComputeError) -> Int {
     var peak = 0
-    if level == 0, let attention = decoder.middle.attention {
+    if let (attention, channels) = work.attention {
       peak = try peakBytes { stages throws(ComputeError) in
         try stages.apply(
-          attention,
-          to: try filled(
-            decoder.middle.first.conv2.outputChannels, height, width, bandRows: bandRows,
-            stages.device))
+          attention, to: try filled(channels, height, width, bandRows: bandRows, stages.device))
       }
     }
-    if level == decoder.levels.count - 1 {
+    if let (norm, convolution) = work.output {
       let output = try peakBytes { stages throws(ComputeError) in
-        _ = try stages.output(
-          try filled(
-            decoder.output.inputChannels, height, width, bandRows: bandRows, stages.device))
+        let input = try filled(
+          convolution.inputChannels, height, width, bandRows: bandRows, stages.device)
+        _ = try stages.output(input, norm, convolution)
       }
       peak = max(peak, output)
     }
@@ -188,19 +187,21 @@ private struct LevelPlanner {
 
   /// The most that stages hold.
   private func peakBytes(
-    _ body: (DecodingStages) throws(ComputeError) -> Void
+    _ body: (AutoencoderStages) throws(ComputeError) -> Void
   ) throws(ComputeError) -> Int {
     let rehearsal = RehearsalDevice(of: device)
     return try rehearsal.peakBytes { () throws(ComputeError) in
-      try body(DecodingStages(decoder: decoder, device: rehearsal))
+      try body(AutoencoderStages(groups: groups, device: rehearsal))
     }
   }
 
-  /// The map before it is enlarged.
-  private func small(
-    _ upsample: Convolution, _ device: any ComputeDevice
+  /// The map before it is enlarged or made smaller.
+  private func before(
+    _ entry: Convolution, _ device: any ComputeDevice
   ) throws(ComputeError) -> BandedImage {
-    try filled(upsample.inputChannels, height / 2, width / 2, bandRows: inputBandRows, device)
+    let (height, width) =
+      work.isEnlarged ? (height / 2, width / 2) : (2 * height, 2 * width)
+    return try filled(entry.inputChannels, height, width, bandRows: inputBandRows, device)
   }
 
   /// An image with all of its bands.
