@@ -61,6 +61,26 @@ struct ReplayTests {
     #expect(missing.status == 66 && missing.errors.contains("name it with --latents"))
   }
 
+  @Test("a picture that was started from is found beside the result, and its mask")
+  func starts() throws {
+    #expect(try run(["-p", "a red apple", "--steps", "2", "-o", "first.png"]).status == 0)
+    let mask = RGBImage(
+      width: 128, height: 128,
+      pixels: (0..<128 * 128).flatMap { [UInt8](repeating: $0 % 128 < 64 ? 255 : 0, count: 3) })
+    try folder.write(try mask.pngData(), to: "mask.png")
+    let started = [
+      "-p", "a pear", "-i", "first.png", "--strength", "0.5", "--mask", "mask.png", "--steps", "4",
+      "--keep-unmasked", "--mask-blur", "7", "--resize", "fill", "--sampler", "euler_a",
+    ]
+    #expect(try run(started + ["-o", "a.png"]).status == 0)
+    let again = try run(["--from", "a.png", "-o", "b.png"])
+    #expect(again.status == 0, "\(again.errors)")
+    #expect(try bytes("a.png") == bytes("b.png"))
+    try FileManager.default.removeItem(atPath: folder.path("mask.png"))
+    let missing = try run(["--from", "a.png", "-o", "c.png"])
+    #expect(missing.status == 66 && missing.errors.contains("name it with --mask"))
+  }
+
   @Test("another model is told, and A1111's text is read")
   func foreign() throws {
     #expect(

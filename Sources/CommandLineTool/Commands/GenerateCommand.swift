@@ -85,6 +85,7 @@ struct GenerateCommand: AsyncParsableCommand {
       if let index = recorded?.latentsIndex, picture.latents == nil {
         initial = initial?.picture(index)
       }
+      let input = try input.completed(by: recorded)
       let start = try input.start(console)
       let previewing = try PreviewWriter(previews)
       let jobs = try PictureJob.jobs(
@@ -120,7 +121,7 @@ struct GenerateCommand: AsyncParsableCommand {
       }
       let session = GenerateSession(
         pipeline: pipeline, modelName: name, jobs: resolved,
-        inputs: [("latents", latents)].compactMap { option, path in path.map { (option, $0) } },
+        inputs: input.inputs + (latents.map { [("latents", $0)] } ?? []),
         latentsIndex: picture.latents == nil ? recorded?.latentsIndex : nil,
         previewing: previewing,
         files: files, isFromFile: picture.prompts.prompts != nil, common: common, console: console,

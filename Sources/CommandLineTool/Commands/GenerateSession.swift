@@ -100,6 +100,7 @@ final class GenerateSession: Sendable {
     let metadata = ImageMetadata(
       settings: picture.settings, seed: picture.settings.seeds[picture.index], model: modelName,
       modelFiles: modelFiles, activations: pipeline.activations.rawValue, inputs: inputs,
+      start: jobs[job].request.picture,
       latentsIndex: latentsIndex
         ?? (jobs[job].request.latents != nil && jobs[job].names.count > 1 ? picture.index : nil))
     console.endProgress()

@@ -69,6 +69,36 @@ struct PictureInputOptions: ParsableArguments {
     }
   }
 
+  /// The same with what a picture's file says, where nothing else was named.
+  ///
+  /// - Throws: `ModelFileError` if a file that took part is not there, or is another one.
+  func completed(by recorded: RecordedPicture?) throws -> PictureInputOptions {
+    guard let recorded else { return self }
+    var options = self
+    func file(_ option: String, _ given: String?) throws -> String? {
+      try recorded.inputs(option, given: [given].compactMap { $0 }).first
+    }
+    options.initImage = try file("init-image", initImage)
+    options.mask = try file("mask", mask)
+    options.encoder.vaeEncoder = try file("vae-encoder", encoder.vaeEncoder)
+    guard options.initImage != nil else { return options }
+    let start = recorded.start
+    options.strength = strength ?? start?.strength
+    options.resize = resize ?? start?.resize
+    if options.mask != nil {
+      options.keepUnmasked = keepUnmasked || start?.keepsUnmasked == true
+      if options.keepUnmasked { options.maskBlur = maskBlur ?? start?.maskBlur }
+    }
+    return options
+  }
+
+  /// The files that are read, by the options that name them.
+  var inputs: [(option: String, path: String)] {
+    [("init-image", initImage), ("mask", mask), ("vae-encoder", encoder.vaeEncoder)].compactMap {
+      option, path in path.map { (option, $0) }
+    }
+  }
+
   /// The files that are read.
   var files: [String] { [initImage, mask, encoder.vaeEncoder].compactMap { $0 } }
 
@@ -108,13 +138,7 @@ enum PictureFile {
   ///
   /// - Throws: `ModelFileError` if the file cannot be read or is no PNG picture within the limits.
   static func read(path: String, _ console: Console) throws(ModelFileError) -> RGBImage {
-    let descriptor = FileSystem.open(path, O_RDONLY | O_CLOEXEC)
-    guard descriptor >= 0 else {
-      let isMissing = errno == ENOENT || errno == ENOTDIR
-      throw ModelFileError(
-        path: path, kind: isMissing ? .notFound : .unreadable,
-        fault: String(cString: strerror(errno)))
-    }
+    let descriptor = try open(path)
     defer { close(descriptor) }
     var bytes = try read(descriptor, path, atMost: PNGHeader.byteCount)
     // Sizes are judged before the rest is read.
@@ -129,6 +153,31 @@ enum PictureFile {
     let picture = try checking(path) { () throws(PNGError) in try PNGPicture(bytes) }
     for note in picture.notes { console.note("\(path): \(note)") }
     return picture.image
+  }
+
+  /// A file's bytes, whatever they are.
+  ///
+  /// - Throws: `ModelFileError` if it cannot be read or is too large for a picture.
+  static func bytes(path: String) throws(ModelFileError) -> [UInt8] {
+    let descriptor = try open(path)
+    defer { close(descriptor) }
+    let bytes = try read(descriptor, path, atMost: maximumByteCount + 1)
+    guard bytes.count <= maximumByteCount else {
+      throw ModelFileError(
+        path: path, kind: .malformed, fault: "has more than \(maximumByteCount >> 20) MiB")
+    }
+    return bytes
+  }
+
+  private static func open(_ path: String) throws(ModelFileError) -> Int32 {
+    let descriptor = FileSystem.open(path, O_RDONLY | O_CLOEXEC)
+    guard descriptor >= 0 else {
+      let isMissing = errno == ENOENT || errno == ENOTDIR
+      throw ModelFileError(
+        path: path, kind: isMissing ? .notFound : .unreadable,
+        fault: String(cString: strerror(errno)))
+    }
+    return descriptor
   }
 
   /// Names the file in errors.

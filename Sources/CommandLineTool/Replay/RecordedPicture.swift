@@ -15,6 +15,14 @@ struct RecordedPicture {
     let fingerprint: String
   }
 
+  /// How a picture started from another one.
+  struct Start {
+    let strength: Double?
+    let resize: ResizeMode?
+    let keepsUnmasked: Bool
+    let maskBlur: Int?
+  }
+
   /// The picture's file.
   let path: String
   /// Prompt and settings; what the file does not tell is the model's.
@@ -28,6 +36,8 @@ struct RecordedPicture {
   /// How activations were rounded.
   var activations: String?
   var inputs: [Input] = []
+  /// How it started from another picture; nil if it did not.
+  var start: Start?
   /// The picture's number among those of its prompt, where latents were given for several.
   var latentsIndex: Int?
 
@@ -36,14 +46,7 @@ struct RecordedPicture {
   /// - Throws: `ModelFileError` if it is no PNG file or does not say how it was made.
   init(path: String) throws(ModelFileError) {
     self.path = path
-    let bytes: [UInt8]
-    do {
-      bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: path)))
-    } catch {
-      throw ModelFileError(
-        path: path, kind: FileSystem.exists(path) ? .unreadable : .notFound,
-        fault: FileSystem.exists(path) ? "cannot be read" : "does not exist")
-    }
+    let bytes = try PictureFile.bytes(path: path)
     guard let texts = PNGTexts.read(bytes) else {
       throw ModelFileError(path: path, kind: .malformed, fault: "is not a PNG file")
     }
@@ -96,6 +99,13 @@ struct RecordedPicture {
     }
     request.sampling.guidanceRescale = json["guidanceRescale"]?.doubleValue ?? 0
     activations = json["activations"]?.stringValue
+    if let strength = json["strength"]?.doubleValue {
+      start = Start(
+        strength: strength,
+        resize: json["resize"]?.stringValue.flatMap { ResizeMode(rawValue: $0) },
+        keepsUnmasked: json["keepsUnmasked"]?.boolValue ?? false,
+        maskBlur: json["maskBlur"]?.integerValue)
+    }
     latentsIndex = json["latentsIndex"]?.integerValue
     modelFiles = (json["modelFiles"]?.arrayValue ?? []).compactMap { file in
       guard let name = file["name"]?.stringValue, let hash = file["fingerprint"]?.stringValue

@@ -13,6 +13,8 @@ struct ImageMetadata {
   var activations = ""
   /// Files that took part beside the model.
   var inputs: [RecordedPicture.Input] = []
+  /// The picture that it started from; nil if there was none.
+  var start: StartPicture?
   /// The picture's number in a file of latents for several; else nil.
   var latentsIndex: Int?
 
@@ -55,6 +57,13 @@ struct ImageMetadata {
           })),
       .init(key: "activations", value: .string(activations)),
     ]
+    if let start {
+      members.append(.init(key: "resize", value: .string(start.resize.rawValue)))
+      if start.keepsUnmasked {
+        members.append(.init(key: "keepsUnmasked", value: .bool(true)))
+        members.append(.init(key: "maskBlur", value: .integer(start.maskBlur)))
+      }
+    }
     if let latentsIndex {
       members.append(.init(key: "latentsIndex", value: .integer(latentsIndex)))
     }
