@@ -96,7 +96,7 @@ import Testing
     expectRefused(picture(with: claim), "")
   }
 
-  @Test("sizes are Pillow's, to the bit", arguments: 0..<5)
+  @Test("sizes are Pillow's, to the bit", arguments: 0..<8)
   func resizing(index: Int) throws {
     let golden = try Golden("pictures/golden.safetensors")
     func picture(_ name: String) throws -> RGBImage {
