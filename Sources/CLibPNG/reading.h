@@ -4,6 +4,7 @@
 #include <png.h>
 #include <setjmp.h>
 #include <stddef.h>
+#include <stdint.h>
 #include <string.h>
 
 // Bytes of a message with its zero.
@@ -14,6 +15,9 @@ typedef struct {
   const unsigned char *bytes;
   size_t count;
   size_t position;
+  // Bytes that may be asked for until the end of the pixels; behind their last row libpng would
+  // inflate whatever follows.
+  size_t allowance;
   // The error, and the last warning; empty if there was none.
   char error[pngMessageSize];
   char warning[pngMessageSize];
@@ -36,6 +40,8 @@ static inline void pngWarn(png_structp png, png_const_charp text) {
 static inline void pngTake(png_structp png, png_bytep target, size_t count) {
   PNGSource *source = (PNGSource *)png_get_io_ptr(png);
   if (count > source->count - source->position) png_error(png, "the file ends too early");
+  if (count > source->allowance) png_error(png, "holds more data than its pixels need");
+  source->allowance -= count;
   memcpy(target, source->bytes + source->position, count);
   source->position += count;
 }
@@ -76,8 +82,12 @@ static inline void pngReadRows(png_structp png, png_infop info, png_uint_32 widt
   if (png_get_rowbytes(png, info) != (isIndexed ? width : stride)) {
     png_error(png, "rows have another size than the header says");
   }
+  PNGSource *source = (PNGSource *)png_get_io_ptr(png);
   for (int pass = 0; pass < passes; pass++) {
     for (png_uint_32 y = 0; y < height; y++) {
+      // More than the last row of a picture that was not compressed, and the frames around it.
+      int isLast = pass == passes - 1 && y == height - 1;
+      if (isLast) source->allowance = (size_t)8 * width + (1 << 14);
       png_read_row(png, pixels + y * stride + (isIndexed ? (size_t)2 * width : 0), NULL);
     }
   }
@@ -89,6 +99,7 @@ static inline void pngReadRows(png_structp png, png_infop info, png_uint_32 widt
       pngApplyPalette(png, pixels + y * stride, width, palette, colors);
     }
   }
+  source->allowance = SIZE_MAX;
   png_read_end(png, NULL);
 }
 
@@ -105,6 +116,7 @@ static inline int pngReadRGB(PNGSource *source, png_uint_32 width, png_uint_32 h
     png_destroy_read_struct(&png, &info, NULL);
     return 0;
   }
+  source->allowance = SIZE_MAX;
   png_set_read_fn(png, source, pngTake);
   png_set_user_limits(png, width, height);
   png_set_chunk_malloc_max(png, 1 << 20);

@@ -37,11 +37,18 @@ public struct PNGHeader: Equatable, Sendable {
     hasAlpha = bytes[25] & 4 != 0
   }
 
+  /// The longest side that is accepted, which bounds what follows a last row.
+  public static let maximumSide = 1 << 16
+
   /// Refuses pictures that are too large, before anything of them is inflated.
   ///
   /// - Parameter maximum: the most pixels that are accepted.
   /// - Throws: `PNGError` saying both sizes.
   public func expectPixels(atMost maximum: Int) throws(PNGError) {
+    guard max(width, height) <= Self.maximumSide else {
+      throw PNGError(
+        message: "\(width)x\(height) pixels, the limit is \(Self.maximumSide) for each side")
+    }
     guard width * height <= maximum else {
       throw PNGError(message: "\(width)x\(height) pixels, the limit is \(maximum) in all")
     }

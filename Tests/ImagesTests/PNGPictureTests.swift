@@ -66,8 +66,28 @@ import Testing
     expectRefused(file(0x8000_0000, 1), "header")
     expectRefused(Self.sound, "2x2 pixels, the limit is 3", maximumPixels: 3)
     #expect(try PNGPicture(Self.sound, maximumPixels: 4).image.height == 2)
-    // Fewer rows than the header says are no reason to wait for more memory.
-    expectRefused(file(1, 900_000), "")
+    expectRefused(file(1, 65_537), "65536 for each side", maximumPixels: 1 << 30)
+    // Fewer rows than the header says.
+    expectRefused(file(1, 60_000), "")
+  }
+
+  @Test("data behind the last row is not inflated")
+  func excess() throws {
+    // Two rows more than the header says, in one stored block: a warning. Megabytes: a refusal.
+    let rows = Array(repeating: [UInt8](repeating: 7, count: 6), count: 4)
+    let some = PNGBuilder.picture(width: 2, height: 4, colorType: 2, rows: rows)
+    func file(_ data: [UInt8]) -> [UInt8] {
+      Array(Self.sound.prefix(33)) + PNGBuilder.chunk("IDAT", data) + PNGBuilder.chunk("IEND", [])
+    }
+    let stored = try #require(PNGBuilder.chunks(of: some)?.first { $0.type == "IDAT" }).data
+    let picture = try PNGPicture(file(stored))
+    #expect(picture.image.pixels == Array(repeating: 7, count: 12))
+    #expect(picture.notes.contains { $0.contains("Too much image data") }, "\(picture.notes)")
+    // Empty stored blocks without end.
+    let sound = try #require(PNGBuilder.chunks(of: Self.sound)?.first { $0.type == "IDAT" }).data
+    let pixels = [sound[0], sound[1], 0] + sound[3..<sound.count - 4]
+    let empty = Array(repeating: [0, 0, 0, 0xFF, 0xFF] as [UInt8], count: 40_000).flatMap { $0 }
+    expectRefused(file(pixels + empty), "more data than its pixels need")
   }
 
   @Test("an index beyond the palette is refused, and a palette that is missing")
@@ -96,7 +116,7 @@ import Testing
     expectRefused(picture(with: claim), "")
   }
 
-  @Test("sizes are Pillow's, to the bit", arguments: 0..<5)
+  @Test("sizes are Pillow's, to the bit", arguments: 0..<8)
   func resizing(index: Int) throws {
     let golden = try Golden("pictures/golden.safetensors")
     func picture(_ name: String) throws -> RGBImage {

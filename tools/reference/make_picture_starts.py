@@ -48,7 +48,7 @@ REQUESTS = {
     "dev-all": request("flux-pipelines/dev", 48, 64, 2, 1.0, 3),
     "dev-mask": request("flux-pipelines/dev", 64, 80, 5, 0.75, 42, mask="mask.png"),
     "dev-mask-all": request("flux-pipelines/dev", 80, 64, 3, 1.0, 2**32 + 5, mask="mask.png"),
-    "dev-sigmas": request("flux-pipelines/dev", 64, 64, 4, 0.6, 3, sigmas=[1.0, 0.8, 0.35, 0.1], mask="mask.png"),
+    "dev-sigmas": request("flux-pipelines/dev", 64, 32, 4, 0.6, 3, sigmas=[1.0, 0.8, 0.35, 0.1], mask="mask.png"),
     "dev-true-guidance": request(
         "flux-pipelines/dev", 64, 64, 3, 0.9, 11, negative_prompt="blurry, low quality", true_cfg_scale=3.0
     ),

@@ -18,7 +18,17 @@ DEPTHS = {0: (1, 2, 4, 8, 16), 2: (8, 16), 3: (1, 2, 4, 8), 4: (8, 16), 6: (8, 1
 # Start and step of columns and rows of Adam7's passes (PNG specification 8.2).
 ADAM7 = [(0, 8, 0, 8), (4, 8, 0, 8), (0, 4, 4, 8), (2, 4, 0, 4), (0, 2, 2, 4), (1, 2, 0, 2), (0, 1, 1, 2)]
 # (from, to) as (width, height): smaller, larger, one side alone, other shapes, very narrow.
-RESIZES = [((37, 23), (16, 16)), ((9, 7), (32, 48)), ((40, 24), (40, 8)), ((24, 40), (64, 40)), ((3, 50), (48, 16))]
+# In the last three Pillow 13 filters columns first, rows first, and rows first but for a pixel.
+RESIZES = [
+    ((37, 23), (16, 16)),
+    ((9, 7), (32, 48)),
+    ((40, 24), (40, 8)),
+    ((24, 40), (64, 40)),
+    ((3, 50), (48, 16)),
+    ((73, 57), (64, 32)),
+    ((58, 22), (33, 3)),
+    ((73, 57), (64, 39)),
+]
 
 
 def chunk(kind: bytes, data: bytes) -> bytes:
