@@ -126,18 +126,19 @@ package struct PartSources {
     var opener = try ModelOpener(wanted, of: choice, paths: paths, hints: hints, cache)
     let sources = try opener.parts(wanted, alternative: alternative)
     parts = sources
+    let adapters = try opener.attachAdapters(to: sources)
     // Transformers and decoders by themselves have nothing to do with texts.
     let tokenizers = try opener.tokenizers(of: wanted)
     self.tokenizers = tokenizers
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors(sources)
-    notes = opener.notes(sources)
+    notes = opener.notes(sources) + (adapters?.notes ?? [])
     defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
     let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }
       + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
-      + tokenizers.flatMap(\.source.files)
+      + tokenizers.flatMap(\.source.files) + (adapters?.files ?? [])
       + [scheduler?.path, opener.pipelineIndex?.path].compactMap { $0 }
     var seen: Set<String> = []
     files = opened.filter { seen.insert($0).inserted }
