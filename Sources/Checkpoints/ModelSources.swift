@@ -186,22 +186,27 @@ extension PartSource {
   ///
   /// - Parameters:
   ///   - path: a file, or the part's folder.
+  ///   - adapters: what is added to its weights.
   ///   - catalog: the families that it may be of.
   /// - Throws: `ModelFileError` if the file is malformed or holds no denoiser.
-  package init(denoiserAt path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
+  package init(
+    denoiserAt path: String, adapters: [AdapterPath] = [], in catalog: FamilyCatalog
+  ) throws(ModelFileError) {
     let paths = ModelPaths(model: path)
     let cache = ArchiveCache(catalog, access: paths.access)
     let choice = cache.family(of: paths)
-    try self.init(choice.family.denoiser, of: choice, path: path, cache)
+    try self.init(choice.family.denoiser, of: choice, path: path, adapters: adapters, cache)
   }
 
   private init(
-    _ slot: Slot, of choice: FamilyChoice, path: String,
+    _ slot: Slot, of choice: FamilyChoice, path: String, adapters: [AdapterPath] = [],
     hints: ArchitectureHints = ArchitectureHints(), _ cache: ArchiveCache
   ) throws(ModelFileError) {
     var paths = ModelPaths()
+    paths.adapters = adapters
     paths.parts[slot.option] = path
     var opener = try ModelOpener([slot], of: choice, paths: paths, hints: hints, cache)
     self = try opener.parts([slot])[0]
+    _ = try opener.attachAdapters(to: [self])
   }
 }

@@ -93,15 +93,12 @@ package struct AdapterFile: Sendable {
   private static func expectApplied(
     _ key: AdapterKey, _ record: TensorRecord, _ archive: TensorArchive
   ) throws(ModelFileError) {
-    switch key.role {
-    case .glora, .oft, .boft, .vera, .reshape:
-      throw ModelFileError(
-        path: archive.path, kind: .unsupported,
-        fault: "tensor '\(record.name)' is of \(key.role.rawValue), which is not applied: expected "
-          + "LoRA, DoRA, LoHa, LoKr, IA3 or differences; take a model that the adapter is merged "
-          + "into")
-    default: break
-    }
+    guard key.role.isRefused else { return }
+    throw ModelFileError(
+      path: archive.path, kind: .unsupported,
+      fault: "tensor '\(record.name)' is of \(key.role.rawValue), which is not applied: expected "
+        + "LoRA, DoRA, LoHa, LoKr, IA3 or differences; take a model that the adapter is merged "
+        + "into")
   }
 
   private static func scales(
@@ -132,13 +129,18 @@ package struct AdapterFile: Sendable {
   /// - Returns: `alpha / rank`, or what PEFT's configuration says, else 1.
   /// - Throws: `ModelFileError` for an alpha that is not a finite number.
   func factor(of module: AdapterModule, rank: Int?) throws(ModelFileError) -> Float {
-    guard let index = module.entries[.alpha] else {
-      return Float(scales.factor(of: module.name, rank: rank))
+    var factor = 1.0
+    if let index = module.entries[.alpha] {
+      let alpha = try archive.scalar(of: index)
+      // LyCORIS takes 0 for the rank.
+      if let rank, rank > 0, alpha != 0 { factor = alpha / Double(rank) }
+    } else {
+      factor = scales.factor(of: module.name, rank: rank)
     }
-    guard let rank, rank > 0 else { return 1 }
-    let alpha = try archive.scalar(of: index)
-    // LyCORIS takes 0 for the rank.
-    return alpha == 0 ? 1 : Float(alpha / Double(rank))
+    guard Float(factor).isFinite else {
+      throw malformed("the scale of module '\(module.name)' is \(factor), expected a float32")
+    }
+    return Float(factor)
   }
 
   func malformed(_ fault: String) -> ModelFileError { archive.malformed(fault) }

@@ -18,6 +18,14 @@ enum AdapterRole: String, Sendable {
   case boft = "BOFT"
   case vera = "VeRA"
   case reshape = "an adapter that reshapes weights"
+
+  /// Whether the kind is not applied.
+  var isRefused: Bool {
+    switch self {
+    case .glora, .oft, .boft, .vera, .reshape: true
+    default: false
+    }
+  }
 }
 
 /// A tensor's name in an adapter: a module's name and what the tensor is in it.

@@ -24,16 +24,43 @@ package struct AdapterNames: Sendable {
   /// What stands before names with dots, and before those without.
   private let prefixes: (dotted: [String], flat: [String])
 
+  /// The names of an opened part.
+  ///
   /// - Parameters:
-  ///   - weights: of the part, opened or not.
+  ///   - weights: of the part.
   ///   - isDenoiser: whether it is what the family's adapters are mostly for.
   init(_ weights: StoredWeights, isDenoiser: Bool) {
-    let (slot, network) = (weights.slot, weights.network)
+    self.init(
+      weights.slot, weights.network, tensors: weights.storedTensors, isDenoiser: isDenoiser)
+  }
+
+  /// The names that a part may have.
+  ///
+  /// - Parameters:
+  ///   - slot: the part's place.
+  ///   - network: that takes it.
+  ///   - layers: most layers that are looked for.
+  ///   - isDenoiser: whether it is what the family's adapters are mostly for.
+  init(_ slot: Slot, _ network: NetworkDescription, layers: Int, isDenoiser: Bool) {
+    let patterns = network.tables[0].rules.map(\.canonical)
+    let names = patterns.flatMap { pattern -> [String] in
+      let name = pattern.joined(separator: ".")
+      guard !name.contains("{j}") else { return [] }
+      guard name.contains("{i}") else { return [name] }
+      return (0..<layers).map { name.replacing("{i}", with: "\($0)") }
+    }
+    self.init(slot, network, tensors: names, isDenoiser: isDenoiser)
+  }
+
+  private init(
+    _ slot: Slot, _ network: NetworkDescription, tensors: [String], isDenoiser: Bool
+  ) {
     prefixes = Self.prefixes(of: slot, isDenoiser: isDenoiser)
     var dotted: [String: Target] = [:]
-    for name in weights.storedTensors where !name.hasSuffix(".bias") {
+    let known = Set(tensors)
+    for name in tensors where !name.hasSuffix(".bias") {
       let stem = name.hasSuffix(".weight") ? String(name.dropLast(".weight".count)) : nil
-      let bias = stem.map { $0 + ".bias" }.flatMap { weights.has($0) ? $0 : nil }
+      let bias = stem.map { $0 + ".bias" }.flatMap { known.contains($0) ? $0 : nil }
       for table in network.tables + network.adapterTables {
         for (foreign, rowOrder) in table.foreign(of: name, levels: 0) {
           let target = Target(name: name, bias: bias, rowOrder: rowOrder)
@@ -64,7 +91,9 @@ package struct AdapterNames: Sendable {
     var dotted = [slot.key + ".", slot.singleFilePrefix]
     var flat = slot.adapterPrefixes
     if isDenoiser {
-      dotted += ["", "transformer.", "diffusion_model.", "model.", "unet."]
+      dotted += [
+        "", "transformer.", "diffusion_model.", "model.diffusion_model.", "model.", "unet.",
+      ]
       flat += ["lora_unet_", "lora_transformer_", "lycoris_"]
     }
     dotted = dotted.filter { !$0.isEmpty || isDenoiser }

@@ -28,6 +28,8 @@ extension AdapterTerm {
         mid, expected: "[\(inner), \(rank), …] that make \(shape.columns) columns of \(inputs)")
     }
     let area = mid.elementCount / rank / inner
+    // Checked before anything of its rank is made.
+    let second = try matrix(.up, rows: shape.rows, columns: inner)
     let taps = try values(matrix(.mid, rows: inner, columns: rank * area))
     let columns = try values(matrix(.down, rows: rank, columns: inputs))
     var joined = [Float](repeating: 0, count: inner * shape.columns)
@@ -41,7 +43,6 @@ extension AdapterTerm {
         }
       }
     }
-    let second = try matrix(.up, rows: shape.rows, columns: inner)
     return .lowRank(
       down: try resident(joined, rows: inner, columns: shape.columns),
       up: second.scaled(by: factor))
