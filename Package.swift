@@ -126,8 +126,8 @@ let package = Package(
     .target(
       name: "Conversion",
       dependencies: [
-        "BlockFormats", "Checkpoints", "KernelInterface", "Kernels", "Machine", "ModelFiles",
-        "Quantization", "StrictJSON", "Tokenizers",
+        "BlockFormats", "Checkpoints", "Compute", "KernelInterface", "Kernels", "Machine",
+        "ModelFiles", "Quantization", "StrictJSON", "Tokenizers",
       ]),
     .target(
       name: "TextToImage",
@@ -221,7 +221,7 @@ let package = Package(
       name: "CheckpointsTests",
       dependencies: [
         "AuraFlowFamily", "BlockFormats", "Checkpoints", "Compute", "ComputeCPU", "Machine",
-        "ModelCatalog", "ModelFiles", "Networks", "TestSupport",
+        "ModelCatalog", "ModelFiles", "Networks", "StrictJSON", "TestSupport",
       ]),
     .testTarget(name: "MachineTests", dependencies: ["Machine", "TestSupport"]),
     .testTarget(

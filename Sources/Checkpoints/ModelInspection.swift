@@ -30,6 +30,8 @@ package struct ModelInspection {
   package let architecture: String?
   /// What the archive is, where no part was recognized in it: a line.
   package let kind: String?
+  /// Whether it is an adapter, which nothing is missing to.
+  package let isAdapter: Bool
   package let contents: [ArchiveContents]
   /// What would be used, and other parts that lie in the same files.
   package let parts: [FoundPart]
@@ -98,6 +100,7 @@ package struct ModelInspection {
     {
       kind = nil
     }
+    isAdapter = kind?.isAdapter ?? false
     self.kind = kind.map { "\($0.description): \($0.advice)" }
     missing =
       family.slots.filter { finder.candidates[$0] == nil }.map(\.name)

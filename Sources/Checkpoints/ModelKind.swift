@@ -9,6 +9,8 @@ struct ModelKind: Sendable {
 
   /// Whether it is a model, but of a family that is not run.
   let isOtherFamily: Bool
+  /// Whether it is an adapter.
+  let isAdapter: Bool
   /// Whether a family that is run says that it is not one of its models.
   let isRelative: Bool
 
@@ -53,9 +55,6 @@ struct ModelKind: Sendable {
       self.advice = .text(advice)
     }
   }
-
-  private static let adapters =
-    "adapters are not applied by this version: take a version of the model that it is merged into"
 
   /// In the order in which they decide: what has more than another comes first.
   private static let signs = [
@@ -129,7 +128,7 @@ struct ModelKind: Sendable {
   ///   - catalog: the families that are run.
   init?(_ archive: TensorArchive, _ catalog: FamilyCatalog) {
     let names = TensorNameText(archive)
-    if let adapter = Self.adapter(names) {
+    if let adapter = Self.adapter(names, catalog) {
       self = adapter
       return
     }
@@ -159,12 +158,14 @@ struct ModelKind: Sendable {
   }
 
   private init(
-    description: String, advice: String, isOtherFamily: Bool = false, isRelative: Bool = false
+    description: String, advice: String, isOtherFamily: Bool = false, isRelative: Bool = false,
+    isAdapter: Bool = false
   ) {
     self.description = description
     self.advice = advice
     self.isOtherFamily = isOtherFamily
     self.isRelative = isRelative
+    self.isAdapter = isAdapter
   }
 
   // MARK: Adapters
@@ -185,7 +186,9 @@ struct ModelKind: Sendable {
     ".lokr_w1_b",
   ]
 
-  private static func adapter(_ names: TensorNameText) -> ModelKind? {
+  private static func adapter(
+    _ names: TensorNameText, _ catalog: FamilyCatalog
+  ) -> ModelKind? {
     // What has quantized weights too is a model, of which a part is kept as products of two.
     guard !names.contain(".qweight\n"),
       let mark = adapterMarks.first(where: { names.contain($0.0) })
@@ -195,6 +198,17 @@ struct ModelKind: Sendable {
         && rankMarks.contains { record.name.contains($0) }
     }
     let rank = first?.shape.first.map { "rank \($0)" }
+    let article = "IO".contains(mark.1.prefix(1)) ? "an" : "a"
+    let summary = AdapterSummary(names.records.map(\.name), catalog)
+    if let family = summary.family {
+      let facts = [rank, "for " + summary.parts].compactMap { $0 }.joined(separator: ", ")
+      return ModelKind(
+        description: "\(article) \(mark.1) adapter of \(family.name) (\(facts))",
+        advice: summary.isApplied
+          ? "'--lora' of generate and convert applies it"
+          : "this kind is not applied: take a model that the adapter is merged into",
+        isAdapter: true)
+    }
     func occurs(_ beginnings: [String]) -> Bool {
       beginnings.contains { names.contain("\n" + $0) }
     }
@@ -209,7 +223,8 @@ struct ModelKind: Sendable {
     let facts = ([rank] + [targets.isEmpty ? nil : targets.joined(separator: " ")])
       .compactMap { $0 }.joined(separator: ", ")
     return ModelKind(
-      description: "\("IO".contains(mark.1.prefix(1)) ? "an" : "a") \(mark.1) adapter"
-        + (facts.isEmpty ? "" : " (\(facts))"), advice: adapters)
+      description: "\(article) \(mark.1) adapter" + (facts.isEmpty ? "" : " (\(facts))"),
+      advice: "none of the models that are run has such modules: take an adapter made for one",
+      isAdapter: true)
   }
 }

@@ -102,6 +102,19 @@ struct ModelOpener {
       configuration: try configuration(of: part, beside: contents.archive.path), hints: hints)
   }
 
+  /// Opens the adapters that were named, and adds them to the weights of parts.
+  ///
+  /// - Parameter sources: the parts.
+  /// - Returns: what is to be told of them; nil if none was named.
+  /// - Throws: `ModelFileError` for a file that is no adapter of the model.
+  func attachAdapters(to sources: [PartSource]) throws(ModelFileError) -> ModelAdapters? {
+    guard !paths.adapters.isEmpty else { return nil }
+    let adapters = try ModelAdapters(
+      paths.adapters, access: paths.access, to: sources, of: family)
+    for source in sources { source.weights.adapters = adapters.part(source.slot) }
+    return adapters
+  }
+
   /// The archive that holds a part; nil if it is nowhere.
   private func contents(of part: Slot) throws(ModelFileError) -> ArchiveContents? {
     guard let path = paths.part(part) else { return try model?.archive(of: part) }

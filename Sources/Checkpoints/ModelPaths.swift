@@ -15,6 +15,9 @@ public struct ModelPaths: Sendable, Equatable {
   public var encoder: String?
   /// GGUF files with matrices, under our names, that take the place of the model's own.
   package var overlays: [String] = []
+  /// Adapters that are applied to the model's weights, all to the stored ones: their order does not
+  /// count.
+  public var adapters: [AdapterPath] = []
   /// How the tensors' bytes are accessed.
   public var access = FileAccess.mmap
 

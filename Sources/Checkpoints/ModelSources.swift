@@ -126,18 +126,19 @@ package struct PartSources {
     var opener = try ModelOpener(wanted, of: choice, paths: paths, hints: hints, cache)
     let sources = try opener.parts(wanted, alternative: alternative)
     parts = sources
+    let adapters = try opener.attachAdapters(to: sources)
     // Transformers and decoders by themselves have nothing to do with texts.
     let tokenizers = try opener.tokenizers(of: wanted)
     self.tokenizers = tokenizers
     scheduler = try opener.scheduler()
     try opener.checkForeignTensors(sources)
-    notes = opener.notes(sources)
+    notes = opener.notes(sources) + (adapters?.notes ?? [])
     defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
     let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }
       + sources.compactMap { $0.configuration?.path } + sources.map(\.weights.path)
-      + tokenizers.flatMap(\.source.files)
+      + tokenizers.flatMap(\.source.files) + (adapters?.files ?? [])
       + [scheduler?.path, opener.pipelineIndex?.path].compactMap { $0 }
     var seen: Set<String> = []
     files = opened.filter { seen.insert($0).inserted }
@@ -185,13 +186,16 @@ extension PartSource {
   ///
   /// - Parameters:
   ///   - path: a file, or the part's folder.
+  ///   - adapters: what is added to its weights.
   ///   - catalog: the families that it may be of.
   /// - Throws: `ModelFileError` if the file is malformed or holds no denoiser.
-  package init(denoiserAt path: String, in catalog: FamilyCatalog) throws(ModelFileError) {
+  package init(
+    denoiserAt path: String, adapters: [AdapterPath] = [], in catalog: FamilyCatalog
+  ) throws(ModelFileError) {
     let paths = ModelPaths(model: path)
     let cache = ArchiveCache(catalog, access: paths.access)
     let choice = cache.family(of: paths)
-    try self.init(choice.family.denoiser, of: choice, path: path, cache)
+    try self.init(choice.family.denoiser, of: choice, path: path, adapters: adapters, cache)
   }
 
   /// Opens a decoder of latents by itself: all families take it in the same place.
@@ -211,12 +215,14 @@ extension PartSource {
   }
 
   private init(
-    _ slot: Slot, of choice: FamilyChoice, path: String,
+    _ slot: Slot, of choice: FamilyChoice, path: String, adapters: [AdapterPath] = [],
     hints: ArchitectureHints = ArchitectureHints(), _ cache: ArchiveCache
   ) throws(ModelFileError) {
     var paths = ModelPaths()
+    paths.adapters = adapters
     paths.parts[slot.option] = path
     var opener = try ModelOpener([slot], of: choice, paths: paths, hints: hints, cache)
     self = try opener.parts([slot])[0]
+    _ = try opener.attachAdapters(to: [self])
   }
 }

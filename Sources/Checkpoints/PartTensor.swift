@@ -21,6 +21,8 @@ package struct PartTensor: Sendable {
   package let type: ElementType
   /// Elements of which all pieces have whole blocks.
   package let blockElements: Int
+  /// What adapters add, of a vector to rows of one element.
+  package let updates: [WeightUpdate]
 
   /// Consecutive elements, whole rows, that lie together in one file.
   package struct Piece: Sendable {
@@ -41,7 +43,7 @@ package struct PartTensor: Sendable {
   /// - Precondition: there is a piece at least.
   init(
     part: Slot, match: RoleMatch, convention: QuantizationConvention?, name: String, shape: [Int],
-    pieces: [Piece], isTokenTable: Bool
+    pieces: [Piece], isTokenTable: Bool, updates: [WeightUpdate] = []
   ) {
     self.part = part
     self.match = match
@@ -50,6 +52,7 @@ package struct PartTensor: Sendable {
     self.shape = shape
     self.pieces = pieces
     self.isTokenTable = isTokenTable
+    self.updates = updates
     let types = pieces.map(\.type)
     type = types.dropFirst().reduce(types[0]) { $1.hasMoreBits(than: $0) ? $1 : $0 }
     blockElements = types.reduce(1) { max($0, $1.elementsPerBlock) }
@@ -71,10 +74,10 @@ package struct PartTensor: Sendable {
   package var rowCount: Int { shape.first ?? 1 }
   /// Elements of a row, by which scales are counted.
   package var columns: Int { shape.count > 1 ? elementCount / max(1, shape[0]) : elementCount }
-  /// The type in which the bytes can be copied as they are; nil if they are not of one type, or
-  /// scaled.
+  /// The type in which the bytes can be copied as they are; nil if they are not of one type, are
+  /// scaled, or adapters add something.
   package var copiedType: ElementType? {
-    pieces.allSatisfy { $0.type == type && $0.scale == .one } ? type : nil
+    updates.isEmpty && pieces.allSatisfy { $0.type == type && $0.scale == .one } ? type : nil
   }
   /// Factors on the elements, in the order of our rows.
   package var scale: WeightScale {
@@ -144,7 +147,10 @@ extension PartTensor {
     let rowElements = elementCount / max(1, rowCount)
     guard let rows = rowOrder.rows(of: rowCount) else { throw undividable(rowOrder) }
     var pieces: [Piece] = []
+    var (updates, first): ([WeightUpdate], Int) = ([], 0)
     for range in rows {
+      updates += self.updates.compactMap { $0.rows(range)?.moved(by: first) }
+      first += range.count
       for slice in slices(range.lowerBound * rowElements..<range.upperBound * rowElements) {
         pieces.append(try piece(slice, rowOrder))
       }
@@ -152,7 +158,7 @@ extension PartTensor {
     return PartTensor(
       part: part, match: match, convention: convention, name: name,
       shape: [rows.reduce(0) { $0 + $1.count }] + shape.dropFirst(), pieces: pieces,
-      isTokenTable: isTokenTable)
+      isTokenTable: isTokenTable, updates: updates)
   }
 
   private func piece(
@@ -207,7 +213,7 @@ extension StoredWeights {
         PartTensor(
           part: slot, match: network.roles.match(name), convention: network.convention, name: name,
           shape: requestedShape(name) ?? storedShape(name), pieces: pieces,
-          isTokenTable: isTokenTable))
+          isTokenTable: isTokenTable, updates: updates[name] ?? []))
     }
     return tensors
   }

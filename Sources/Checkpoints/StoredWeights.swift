@@ -15,6 +15,11 @@ package final class StoredWeights: WeightSource {
   package let archive: TensorArchive
   /// Matrices by our names that are used instead of the archive's.
   let overlays: [TensorArchive]
+  /// What is added to weights, by our names; nil for nothing.
+  var adapters: PartAdapters?
+  /// What was added to tensors that were asked for, by our names; of vectors to rows of one
+  /// element.
+  var updates: [String: [WeightUpdate]] = [:]
   package let location: Location
   /// The shapes in which tensors were asked for, by our names.
   private var requests: [String: [Int]] = [:]
@@ -124,10 +129,11 @@ package final class StoredWeights: WeightSource {
         return record.elementCount == rows * columns && (shape.first ?? 1 == rows || rows == 1)
           && (inner == columns || rows == 1)
       }
+      var weight = try matrix(parts, columns: columns, name: name)
       if let replacement = try replacement(of: name, rows: rows, columns: columns) {
-        return replacement
+        weight = replacement
       }
-      return try matrix(parts, columns: columns, name: name)
+      return try adapted(weight, name)
     }
   }
 
@@ -140,7 +146,8 @@ package final class StoredWeights: WeightSource {
       let parts = try parts(of: name, shape: shape) { record, expected in
         record.shape == expected || kernel == 1 && record.shape == Array(expected.prefix(2))
       }
-      return try matrix(parts, columns: inputs * kernel * kernel, name: name)
+      return try adapted(
+        try matrix(parts, columns: inputs * kernel * kernel, name: name), name)
     }
   }
 
@@ -149,7 +156,7 @@ package final class StoredWeights: WeightSource {
       let parts = try parts(of: name, shape: [count]) { record, expected in
         record.elementCount == expected[0] && Self.trimmed(record.shape).count <= 1
       }
-      return try vector(parts, count: count, name: name)
+      return try adapted(try vector(parts, count: count, name: name), name)
     }
   }
 

@@ -46,8 +46,10 @@ package protocol ComputeDevice: AnyObject, Sendable {
   ///
   /// What the input is made from (norm, modulation, gate) is made while it is read. The result
   /// depends neither on the number of threads, nor a row on the rows beside it, nor a product on
-  /// the others.
+  /// the others. What adapters add to a weight is added to the product (`multiplyUpdated`).
   func multiply(_ input: ProductInput, by products: [Product]) throws(ComputeError)
+  /// `target += (left ⊗ I) source`, the second half of a product with a Kronecker product.
+  func add(_ mixture: BlockMixture, to target: Matrix) throws(ComputeError)
   /// Writes the rows of an input; the target may be what they are made from.
   func store(_ input: ProductInput, into target: Matrix) throws(ComputeError)
   /// Multi-head softmax attention, `softmax(scale · q kᵀ + bias) v`; the target is none of the

@@ -36,6 +36,28 @@ package struct Matrix: Sendable {
       columns: columns, stride: stride)
   }
 
+  /// The same elements with each row cut into several.
+  ///
+  /// - Parameter parts: rows that each becomes; divides `columns`.
+  /// - Returns: the view; nil where rows do not follow each other.
+  package func cut(into parts: Int) -> Matrix? {
+    guard stride == columns, parts > 0, columns.isMultiple(of: parts) else { return nil }
+    return Matrix(
+      storage: storage, offset: offset, rows: rows * parts, columns: columns / parts,
+      stride: columns / parts)
+  }
+
+  /// The same elements with several rows as one.
+  ///
+  /// - Parameter parts: rows that become one; divides `rows`.
+  /// - Returns: the view; nil where rows do not follow each other.
+  package func joined(_ parts: Int) -> Matrix? {
+    guard stride == columns, parts > 0, rows.isMultiple(of: parts) else { return nil }
+    return Matrix(
+      storage: storage, offset: offset, rows: rows / parts, columns: columns * parts,
+      stride: columns * parts)
+  }
+
   /// A view of consecutive columns.
   package func columns(_ range: Range<Int>) -> Matrix {
     precondition(range.lowerBound >= 0 && range.upperBound <= columns)

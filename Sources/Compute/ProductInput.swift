@@ -175,15 +175,27 @@ package struct Product: Sendable {
   package let weight: WeightMatrix
   package let bias: [Float]?
   package let result: Matrix
+  /// Whether the product is added to what `result` holds.
+  package let accumulates: Bool
 
   /// - Parameters:
   ///   - weight: `[out, in]`.
   ///   - bias: `[out]`, or nil.
   ///   - result: `[rows, out]`, overwritten; must not overlap what the input is made from.
   package init(_ weight: WeightMatrix, bias: [Float]? = nil, into result: Matrix) {
+    self.init(weight, bias: bias, result, accumulates: false)
+  }
+
+  /// A product that is added to what the result holds, `result += x · weightᵀ`.
+  package init(_ weight: WeightMatrix, addingTo result: Matrix) {
+    self.init(weight, bias: nil, result, accumulates: true)
+  }
+
+  private init(_ weight: WeightMatrix, bias: [Float]?, _ result: Matrix, accumulates: Bool) {
     precondition(result.columns == weight.rows && bias?.count ?? weight.rows == weight.rows)
     self.weight = weight
     self.bias = bias
     self.result = result
+    self.accumulates = accumulates
   }
 }

@@ -56,6 +56,7 @@ package final class ProductTap: ComputeDevice {
   package func copy(_ source: Matrix, to target: Matrix) {}
   package func copy(_ image: ImageRows, rows: Range<Int>, to target: Matrix) {}
   package func gather(_ rows: [Range<Int>], of table: WeightMatrix, into target: Matrix) {}
+  package func add(_ mixture: BlockMixture, to target: Matrix) {}
   package func store(_ input: ProductInput, into target: Matrix) {}
   package func attend(_ attention: Attention, into target: Matrix) {}
   package func add(_ update: GatedUpdate, to target: Matrix) {}

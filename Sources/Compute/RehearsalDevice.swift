@@ -95,6 +95,10 @@ package final class RehearsalDevice: ComputeDevice {
   // MARK: Operations that take memory
 
   package func multiply(_ input: ProductInput, by products: [Product]) throws(ComputeError) {
+    try multiplyUpdated(input, by: products) { account(for: $0, $1) }
+  }
+
+  private func account(for input: ProductInput, _ products: [Product]) {
     let bytes = costs.product(rows: input.rows, columns: input.columns)
     account.withLock { account in
       account.product = max(account.product, bytes)
@@ -156,6 +160,7 @@ package final class RehearsalDevice: ComputeDevice {
   package func gather(
     _ rows: [Range<Int>], of table: WeightMatrix, into target: Matrix
   ) throws(ComputeError) {}
+  package func add(_ mixture: BlockMixture, to target: Matrix) throws(ComputeError) {}
   package func store(_ input: ProductInput, into target: Matrix) throws(ComputeError) {}
   package func add(_ update: GatedUpdate, to target: Matrix) throws(ComputeError) {}
   package func apply(_ function: Activation, to target: Matrix) throws(ComputeError) {}

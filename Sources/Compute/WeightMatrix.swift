@@ -52,18 +52,40 @@ package struct WeightMatrix: Sendable {
   package let segments: [Segment]
   /// Which of the tensor's rows the first one is.
   package let firstRow: Int
+  /// What adapters add to the stored elements; the weight is the sum.
+  package let updates: [WeightUpdate]
 
-  /// - Precondition: each segment's rows are whole blocks of its type.
+  /// - Precondition: each segment's rows are whole blocks of its type; updates fit into the weight.
   package init(
     segments: [Segment], columns: Int, scale: WeightScale = .one, name: String = "",
-    firstRow: Int = 0
+    firstRow: Int = 0, updates: [WeightUpdate] = []
   ) {
     self.segments = segments
     self.columns = columns
     self.name = name
     self.scale = scale
     self.firstRow = firstRow
+    self.updates = updates
     rows = segments.reduce(0) { $0 + $1.rows }
+  }
+
+  /// The same stored elements with more that is added to them.
+  package func updated(by updates: [WeightUpdate]) -> WeightMatrix {
+    replacingUpdates(self.updates + updates)
+  }
+
+  /// The stored elements by themselves.
+  package var stored: WeightMatrix { updates.isEmpty ? self : replacingUpdates([]) }
+
+  private func replacingUpdates(_ updates: [WeightUpdate]) -> WeightMatrix {
+    WeightMatrix(
+      segments: segments, columns: columns, scale: scale, name: name, firstRow: firstRow,
+      updates: updates)
+  }
+
+  /// Where all of its bytes come from, those of updates among them.
+  package var storages: [any WeightStorage] {
+    segments.map(\.storage) + updates.flatMap(\.storages)
   }
 
   /// Some of the rows as a weight of the same name.
@@ -84,10 +106,10 @@ package struct WeightMatrix: Sendable {
     }
     return WeightMatrix(
       segments: parts, columns: columns, scale: scale.rows(range), name: name,
-      firstRow: firstRow + range.lowerBound)
+      firstRow: firstRow + range.lowerBound, updates: updates.compactMap { $0.rows(range) })
   }
 
-  /// Dequantizes rows to float32.
+  /// Dequantizes rows to float32, and adds what adapters add.
   ///
   /// - Parameters:
   ///   - range: rows to dequantize.
@@ -112,6 +134,10 @@ package struct WeightMatrix: Sendable {
     }
     scale.apply(
       to: values, count: range.count * columns, from: range.lowerBound * columns, columns: columns)
+    guard !updates.isEmpty else { return }
+    try WeightUpdate.apply(
+      updates, to: range.lowerBound * columns..<range.upperBound * columns, columns: columns, values
+    )
   }
 
   /// All elements in float32, row by row. For small weights only.

@@ -16,7 +16,7 @@ package struct WeightStream: Sendable {
     var seen: Set<ObjectIdentifier> = []
     let weights = layers.map { layer in
       layer.map { weight in
-        weight.segments.map(\.storage).filter { seen.insert(ObjectIdentifier($0)).inserted }
+        weight.storages.filter { seen.insert(ObjectIdentifier($0)).inserted }
       }.filter { !$0.isEmpty }
     }
     self.layers = weights.map { $0.flatMap { $0 } }

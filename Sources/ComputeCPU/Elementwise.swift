@@ -35,4 +35,27 @@ extension CPUDevice {
   package func store(_ input: ProductInput, into y: Matrix) throws(ComputeError) {
     try input.store(into: y, on: self)
   }
+
+  package func add(_ mixture: BlockMixture, to y: Matrix) throws(ComputeError) {
+    let (width, columns) = (mixture.width, mixture.leftColumns)
+    precondition(y.rows == mixture.source.rows && y.columns == mixture.window.count)
+    precondition(mixture.source.columns == width * columns)
+    precondition(mixture.window.upperBound * columns <= mixture.left.count * width)
+    try run(ranges: y.rows, grain: 4) { rows in
+      for row in rows {
+        let (target, source) = (y.row(row) - mixture.window.lowerBound, mixture.source.row(row))
+        var first = mixture.window.lowerBound
+        while first < mixture.window.upperBound {
+          let block = first / width
+          let end = min(mixture.window.upperBound, (block + 1) * width)
+          for index in 0..<columns {
+            let factor = mixture.left[block * columns + index]
+            let values = source + (index - block) * width
+            for output in first..<end { target[output] += factor * values[output] }
+          }
+          first = end
+        }
+      }
+    }
+  }
 }

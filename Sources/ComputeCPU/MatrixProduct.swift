@@ -47,6 +47,14 @@ extension CPUDevice {
       precondition(input.columns == product.weight.columns && input.rows == product.result.rows)
     }
     try observer?.willMultiply(input, by: products.map(\.weight), on: self)
+    try multiplyUpdated(input, by: products) { (input, products) throws(ComputeError) in
+      try multiplyStored(input, by: products)
+    }
+  }
+
+  private func multiplyStored(
+    _ input: ProductInput, by products: [Product]
+  ) throws(ComputeError) {
     let segments = products.flatMap { SegmentProduct.segments(of: $0, on: self) }
     try timing(.products) { () throws(ComputeError) in
       try withBytes(of: segments[...]) { (bytes) throws(ComputeError) in

@@ -16,6 +16,8 @@ struct SegmentProduct {
   /// Rows of the weight before the segment's.
   private let firstRow: Int
   private let bias: [Float]?
+  /// Whether the product is added to what the result holds.
+  private let accumulates: Bool
   /// `[rows, segment.rows]`.
   private let result: Matrix
   private let kernels: KernelSet
@@ -51,6 +53,7 @@ struct SegmentProduct {
     packing = ActivationPacking(
       kind, layout,
       partWidth: WeightPanel.partWidth(kind: kind, columns: columns, kernels: kernels))
+    accumulates = product.accumulates
     bias = product.bias.map { Array($0[outputs]) }
     result = product.result.columns(outputs)
   }
@@ -172,6 +175,7 @@ struct SegmentProduct {
   private func initialize(
     _ target: UnsafeMutablePointer<Float>, stride: Int, rows: Int, _ outputs: Range<Int>
   ) {
+    if accumulates { return }
     for row in 0..<rows {
       if let bias {
         for (column, output) in outputs.enumerated() {

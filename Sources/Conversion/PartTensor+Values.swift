@@ -1,6 +1,8 @@
 import BlockFormats
 import Checkpoints
+import Compute
 import KernelInterface
+import Machine
 import ModelFiles
 
 extension PartTensor {
@@ -20,11 +22,13 @@ extension PartTensor {
     }
   }
 
-  /// Dequantizes elements that were read, and applies their scales.
+  /// Dequantizes elements that were read, applies their scales, and adds what adapters add.
+  ///
+  /// - Throws: `ModelFileError` if an adapter cannot be read any more.
   func decode(
     _ range: Range<Int>, of bytes: UnsafeRawPointer, into values: UnsafeMutablePointer<Float>,
     _ kernels: KernelSet
-  ) {
+  ) throws(ModelFileError) {
     var (offset, first) = (0, 0)
     for slice in slices(range) {
       let count = slice.elements.count
@@ -34,6 +38,12 @@ extension PartTensor {
         to: values + first, count: count, from: slice.elements.lowerBound, columns: columns)
       offset += slice.range.count
       first += count
+    }
+    guard !updates.isEmpty else { return }
+    do throws(ComputeError) {
+      try WeightUpdate.apply(updates, to: range, columns: shape.count > 1 ? columns : 1, values)
+    } catch {
+      throw ModelFileError(path: path, kind: .unreadable, fault: error.description)
     }
   }
 }
@@ -73,11 +83,12 @@ extension PartTensor {
       Result { () throws(ModelFileError) in
         guard let base = bytes.baseAddress else { return }
         try read(first..<end, into: base)
-        values.withUnsafeMutableBufferPointer { values in
-          if let target = values.baseAddress {
-            decode(first..<end, of: base, into: target, kernels)
+        try values.withUnsafeMutableBufferPointer { values in
+          Result { () throws(ModelFileError) in
+            guard let target = values.baseAddress else { return }
+            try decode(first..<end, of: base, into: target, kernels)
           }
-        }
+        }.get()
       }
     }.get()
     let start = row * columns - first

@@ -106,7 +106,7 @@ struct TileTask: Sendable {
     let stored =
       quantizer == nil ? blocks : UnsafeMutableRawPointer(scratch + 2 * layout.tileElements)
     try tensor.source.read(range, into: stored)
-    tensor.source.decode(range, of: stored, into: values, kernels)
+    try tensor.source.decode(range, of: stored, into: values, kernels)
     var sums = TileSums()
     sums.scan(values, range.count, limit: limit)
     contentEnds.look(at: stored, range)

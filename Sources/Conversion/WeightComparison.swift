@@ -130,7 +130,7 @@ package struct WeightComparison {
         for (side, tensor) in [tensor, reference].enumerated() {
           let bytes = UnsafeMutableRawPointer(scratch + 2 * tile)
           try tensor.read(range, into: bytes)
-          tensor.decode(range, of: bytes, into: scratch + side * tile, kernels)
+          try tensor.decode(range, of: bytes, into: scratch + side * tile, kernels)
         }
         let sums = Self.sums(scratch, scratch + tile, range.count)
         results.withLock { $0[index] = sums }

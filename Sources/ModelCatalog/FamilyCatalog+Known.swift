@@ -56,11 +56,15 @@ extension FamilyCatalog {
 
   /// Opens a denoiser by itself.
   ///
-  /// - Parameter path: a file, or the denoiser's folder.
+  /// - Parameters:
+  ///   - path: a file, or the denoiser's folder.
+  ///   - adapters: what is added to its weights.
   /// - Returns: the denoiser.
   /// - Throws: `ModelFileError` if the file holds none, or one that cannot be run.
-  package func denoiser(at path: String) throws(ModelFileError) -> any Denoiser {
-    let source = try PartSource(denoiserAt: path, in: self)
+  package func denoiser(
+    at path: String, adapters: [AdapterPath] = []
+  ) throws(ModelFileError) -> any Denoiser {
+    let source = try PartSource(denoiserAt: path, adapters: adapters, in: self)
     return try Self.opener(of: source.family, path).openDenoiser(source)
   }
 

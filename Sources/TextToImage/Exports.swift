@@ -2,6 +2,7 @@
 @_exported import enum ComputeCPU.ActivationPrecision
 @_exported import enum Machine.MemoryBudget
 @_exported import func Machine.peakResidentBytes
+@_exported import struct Checkpoints.AdapterPath
 @_exported import struct Checkpoints.ArchitectureHints
 @_exported import enum Diffusion.PromptWeighting
 @_exported import enum Diffusion.SamplerName

@@ -10,11 +10,11 @@ struct ModelKindTests {
 
   static let cases: [(kind: String, names: [String])] = [
     (
-      "a LoRA adapter (rank 4, for the transformer)",
+      "a LoRA adapter of AuraFlow (rank 4, for 1 module of the transformer)",
       ["transformer.single_transformer_blocks.0.attn.to_q.lora_A.weight"]
     ),
     (
-      "a LoRA adapter (rank 4, for the UNet or transformer and the text encoder)",
+      "a LoRA adapter of FLUX.1 (rank 4, for 1 module of the transformer; 1 match nothing)",
       ["lora_unet_single_blocks_0_linear1.lora_down.weight", "lora_te1_text_model.lora_up.weight"]
     ),
     ("a DoRA adapter", ["diffusion_model.a.lora_A.weight", "diffusion_model.a.dora_scale"]),

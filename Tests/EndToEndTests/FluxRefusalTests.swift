@@ -70,19 +70,19 @@ struct FluxRefusalTests {
       without: [".weight", ".bias"],
       with: ["img_in.lora_A.weight", "double_blocks.0.img_attn.qkv.lora_A.weight"]),
     Kind(
-      testDescription: "is a LoRA adapter (rank 2",
+      testDescription: "is a LoRA adapter of FLUX.1 (rank 2",
       with: [
         "lora_unet_double_blocks_0_img_attn_qkv.lora_down.weight",
         "lora_unet_double_blocks_0_img_attn_qkv.lora_up.weight",
       ], isAlone: true),
     Kind(
-      testDescription: "is a LoRA adapter (rank 2",
+      testDescription: "is a LoRA adapter of FLUX.1 (rank 2",
       with: [
         "transformer.transformer_blocks.0.attn.to_q.lora_A.weight",
         "transformer.transformer_blocks.0.attn.to_q.lora_B.weight",
       ], isAlone: true),
     Kind(
-      testDescription: "is a LoRA adapter (rank 2",
+      testDescription: "is a LoRA adapter of FLUX.1 (rank 2",
       with: ["qkv_lora1.down", "qkv_lora2.down", "proj_lora1.up"].map {
         "double_blocks.0.processor.\($0).weight"
       }, isAlone: true),

@@ -11,6 +11,7 @@ from importlib import metadata
 from pathlib import Path
 
 import make_activation_rows
+import make_adapters
 import make_block_formats
 import make_checkpoints
 import make_clip_text
@@ -58,6 +59,7 @@ SCRIPTS = {
     "pipelines": make_pipelines,
     "flux-pipelines": make_flux_pipelines,
     "picture-starts": make_picture_starts,
+    "adapters": make_adapters,
     "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
     "flux-checkpoints": make_flux_checkpoints,

@@ -25,6 +25,8 @@ package struct NetworkDescription: Sendable {
   package let architecture: String
   /// Its namings: ours first.
   package let tables: [NameTable]
+  /// Namings that only adapters have.
+  package let adapterTables: [NameTable]
   /// Index of the naming that folders have.
   private let folderTable: Int
   /// The only prefixes under which it is looked for, since its names are short; nil for any.
@@ -51,7 +53,8 @@ package struct NetworkDescription: Sendable {
 
   package init(
     id: String, kin: String? = nil, library: Library, className: String, modelTypes: [String] = [],
-    architecture: String, tables: [NameTable], folderTable: Int = 1, prefixes: [String]? = nil,
+    architecture: String, tables: [NameTable], adapterTables: [NameTable] = [],
+    folderTable: Int = 1, prefixes: [String]? = nil,
     distinguishing: [String] = [], roles: [RoleRule], convention: QuantizationConvention? = nil,
     settings: [Setting] = [], tokenTables: [String] = [], lookupTables: [String] = [],
     idleParts: [String] = [],
@@ -65,6 +68,7 @@ package struct NetworkDescription: Sendable {
     self.modelTypes = modelTypes
     self.architecture = architecture
     self.tables = tables
+    self.adapterTables = adapterTables
     self.folderTable = folderTable
     self.prefixes = prefixes
     self.distinguishing = distinguishing

@@ -16,6 +16,9 @@ package struct Slot: Sendable {
   package let ggufPrefix: String
   /// What its names begin with in a safetensors file of the whole model, as ComfyUI has it.
   package let singleFilePrefix: String
+  /// What adapters write before names with underscores for dots; what they write for denoisers is
+  /// the same in all families.
+  package let adapterPrefixes: [String]
   /// Whether safetensors files outside of folders have the folder's names too.
   package let keepsFolderNames: Bool
   /// The tokenizer that belongs to it; nil for networks that read no text.
@@ -30,7 +33,8 @@ package struct Slot: Sendable {
   package init(
     _ key: String, name: String, option: String, otherOptions: [String] = [],
     networks: [NetworkDescription], ggufPrefix: String = "", singleFilePrefix: String,
-    keepsFolderNames: Bool = false, tokenizer: TokenizerPlace? = nil, published: String,
+    adapterPrefixes: [String] = [], keepsFolderNames: Bool = false,
+    tokenizer: TokenizerPlace? = nil, published: String,
     need: String = "", example: String
   ) {
     self.key = key
@@ -40,6 +44,7 @@ package struct Slot: Sendable {
     self.networks = networks
     self.ggufPrefix = ggufPrefix
     self.singleFilePrefix = singleFilePrefix
+    self.adapterPrefixes = adapterPrefixes
     self.keepsFolderNames = keepsFolderNames
     self.tokenizer = tokenizer
     self.published = published

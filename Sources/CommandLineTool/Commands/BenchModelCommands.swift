@@ -37,6 +37,7 @@ extension BenchCommand {
     @Option(name: .long, help: "Steps for which modulation is made at once.")
     var steps = 25
 
+    @OptionGroup var adapters: AdapterOptions
     @OptionGroup var precision: PrecisionOptions
     @OptionGroup var common: ReportOptions
 
@@ -50,7 +51,8 @@ extension BenchCommand {
         }
         let device = CPUDevice(
           threadCount: common.threadCount, activations: precision.activations)
-        let denoiser = try FamilyCatalog.known.denoiser(at: transformer)
+        let denoiser = try FamilyCatalog.known.denoiser(
+          at: transformer, adapters: adapters.paths)
         var results: [BlockResult] = []
         for count in counts {
           let result = try denoiser.measureBlocks(
@@ -105,6 +107,7 @@ extension BenchCommand {
       help: ArgumentHelp("Tokens of each branch's text (default: see above).", valueName: "count"))
     var textTokens: Int?
 
+    @OptionGroup var adapters: AdapterOptions
     @OptionGroup var precision: PrecisionOptions
     @OptionGroup var common: ReportOptions
 
@@ -116,7 +119,8 @@ extension BenchCommand {
         if let textTokens, !(1...4096).contains(textTokens) {
           throw ValidationError("--text-tokens \(textTokens) is outside of 1...4096")
         }
-        let denoiser = try FamilyCatalog.known.denoiser(at: transformer)
+        let denoiser = try FamilyCatalog.known.denoiser(
+          at: transformer, adapters: adapters.paths)
         try Self.check(width, "--width", in: denoiser.stepSides)
         try Self.check(height, "--height", in: denoiser.stepSides)
         let result = try denoiser.measureStep(

@@ -79,7 +79,8 @@ extension ConvertCommand {
 
   /// Opens the model. A whole one must be one that generate opens.
   func source() throws -> (source: ConversionSource, pipeline: Pipeline?) {
-    let (paths, hints) = (parts.paths(model: input), parts.hints())
+    var (paths, hints) = (parts.paths(model: input), parts.hints())
+    paths.adapters = adapters.paths
     let source = try ConversionSource(part, paths: paths, hints: hints, in: .known)
     return (source, part == .all ? try Pipeline(paths, hints: hints) : nil)
   }

@@ -135,9 +135,17 @@ struct ConvertCommand: AsyncParsableCommand {
   @OptionGroup(title: "Calibration") var calibration: CalibrationOptions
   @OptionGroup(title: "Memory of --target-size and --calibrate") var memory: MemoryOptions
   @OptionGroup(title: "Parts") var parts: PartOptions
+  @OptionGroup(title: "Adapters") var adapters: AdapterOptions
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
+    // Their runs take matrices that are rounded already in place of the model's: an adapter would
+    // be added to them a second time.
+    if !adapters.lora.isEmpty, size.isUsed || calibration.isUsed || preset == .fitted {
+      throw ValidationError(
+        "--lora cannot be combined with --calibrate, --preset fitted or a target size: convert with "
+          + "--lora to --type f16 first, and then the result")
+    }
     do {
       _ = try request()
     } catch let error as ConversionError {

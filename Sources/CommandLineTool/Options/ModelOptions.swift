@@ -15,12 +15,14 @@ struct ModelOptions: ParsableArguments {
   var model: String?
 
   @OptionGroup var parts: PartOptions
+  @OptionGroup var adapters: AdapterOptions
 
   /// The paths to open; the shipped model if none is named.
   func paths() throws -> ModelPaths {
     var paths = parts.paths(model: model)
     // Another decoder or tokenizer replaces the shipped model's; another model is named by parts.
     if model == nil, !parts.nameModel { paths.model = try ShippedModel.path() }
+    paths.adapters = adapters.paths
     return paths
   }
 
@@ -56,7 +58,7 @@ struct ModelOptions: ParsableArguments {
       paths, hints: hints(), threadCount: threads, activations: precision.activations,
       memory: memory.memory.budget)
     let name = FileSystem.stem(of: paths.parts["transformer"] ?? paths.model ?? "")
-    return (pipeline, FilePaths.shown(name))
+    return (pipeline, FilePaths.shown(name) + options.adapters.suffix)
   }
 }
 

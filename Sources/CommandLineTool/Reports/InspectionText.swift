@@ -73,6 +73,7 @@ struct InspectionText {
   private var verdict: [String] {
     let faults = inspection.faults.map { "cannot be used: \($0)" }
     let kind = inspection.kind.map { ["it is \($0)"] } ?? []
+    if inspection.isAdapter { return kind + faults }
     guard inspection.missing.isEmpty else {
       let missing = inspection.missing.joined(separator: ", ")
       return kind + faults + inspection.ambiguities

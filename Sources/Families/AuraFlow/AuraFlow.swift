@@ -15,7 +15,8 @@ package enum AuraFlow {
   package static let textEncoder = Slot(
     "text_encoder", name: "text encoder", option: "text-encoder", otherOptions: ["t5xxl"],
     networks: [T5Encoder.umt5Description],
-    singleFilePrefix: "text_encoders.pile_t5xl.transformer.", keepsFolderNames: true,
+    singleFilePrefix: "text_encoders.pile_t5xl.transformer.",
+    adapterPrefixes: ["lora_te1_", "lora_te_", "lora_te3_"], keepsFolderNames: true,
     tokenizer: TokenizerPlace(
       "tokenizer", form: .sentencePieceBytePairs,
       published: "tokenizer/ of huggingface.co/fal/AuraFlow-v0.3, or its tokenizer.json or "

@@ -22,7 +22,7 @@ extension Flux {
       .names(["redux_up."]), .pipelineClass("FluxPriorReduxPipeline")),
     RelatedKind(
       "a LoRA adapter of FLUX.1 for pictures as input (Canny or Depth)",
-      advice: "adapters are not applied by this version, and pictures as input are not supported",
+      advice: "pictures as input are not supported",
       .names(["img_in.lora_A.", ".norm.key_norm.scale"])),
     RelatedKind(
       "FLUX.1 Fill", advice: picturesAsInput,

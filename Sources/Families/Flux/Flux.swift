@@ -22,6 +22,8 @@ package enum Flux {
   package static let textEncoder = Slot(
     "text_encoder_2", name: "T5 text encoder", option: "t5xxl",
     networks: [T5Encoder.description], singleFilePrefix: "text_encoders.t5xxl.transformer.",
+    // OneTrainer counts the encoders of the model, others all that there are.
+    adapterPrefixes: ["lora_te3_", "lora_te2_"],
     keepsFolderNames: true,
     tokenizer: TokenizerPlace(
       "tokenizer_2", name: "T5 tokenizer", form: .unigram,
@@ -39,7 +41,8 @@ package enum Flux {
   package static let pooledEncoder = Slot(
     "text_encoder", name: "CLIP text encoder", option: "clip-l",
     networks: [CLIPTextEncoder.description],
-    singleFilePrefix: "text_encoders.clip_l.transformer.", keepsFolderNames: true,
+    singleFilePrefix: "text_encoders.clip_l.transformer.",
+    adapterPrefixes: ["lora_te1_", "lora_te_"], keepsFolderNames: true,
     tokenizer: TokenizerPlace(
       "tokenizer", name: "CLIP tokenizer", option: "clip-tokenizer", form: .clip,
       published: "tokenizer/ of huggingface.co/black-forest-labs/FLUX.1-schnell or of "

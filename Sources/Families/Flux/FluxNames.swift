@@ -11,6 +11,38 @@ enum FluxNames {
     NameTable(scheme: "diffusers", rules: rules),
   ]
 
+  /// Names that only adapters have: XLabs' processors of attention, and queries, keys and values of
+  /// a single layer as one.
+  ///
+  /// Sources: diffusers `loaders/lora_conversion_utils.py`, version 0.42.1
+  /// (`_convert_xlabs_flux_lora_to_diffusers`); ComfyUI `comfy/lora.py`, commit a125cd84.
+  static let adapterTables = [
+    NameTable(
+      scheme: "XLabs",
+      rules: [
+        processor("double_blocks.{i}.img_attn.qkv", "qkv_lora1"),
+        processor("double_blocks.{i}.txt_attn.qkv", "qkv_lora2"),
+        processor("double_blocks.{i}.img_attn.proj", "proj_lora1"),
+        processor("double_blocks.{i}.txt_attn.proj", "proj_lora2"),
+        processor("single_blocks.{i}.linear2", "proj_lora"),
+        NameRule(
+          "single_blocks.{i}.linear1.weight", "single_blocks.{i}.processor.qkv_lora.weight",
+          .part(0, shares: [3, 4])),
+      ]),
+    NameTable(
+      scheme: "ComfyUI",
+      rules: [
+        NameRule(
+          "single_blocks.{i}.linear1.weight", "single_blocks.{i}.linear1_qkv.weight",
+          .part(0, shares: [3, 4]))
+      ]),
+  ]
+
+  private static func processor(_ ours: String, _ theirs: String) -> NameRule {
+    let layers = ours.hasPrefix("double") ? "double_blocks" : "single_blocks"
+    return NameRule("\(ours).weight", "\(layers).{i}.processor.\(theirs).weight")
+  }
+
   /// Tensors that transformers of other families do not have, of which every FLUX.1 file has one.
   static let distinguishing = [
     "double_blocks.0.img_attn.norm.key_norm.scale", "single_blocks.0.norm.key_norm.scale",

@@ -6,7 +6,8 @@ extension FluxTransformer {
   /// What is known of the transformer as data.
   package static let description = NetworkDescription(
     id: "FluxTransformer", library: .diffusers, className: "FluxTransformer2DModel",
-    architecture: "flux", tables: FluxNames.tables, distinguishing: FluxNames.distinguishing,
+    architecture: "flux", tables: FluxNames.tables,
+    adapterTables: FluxNames.adapterTables, distinguishing: FluxNames.distinguishing,
     roles: roles, convention: .denoiser, settings: axes
   ) { source throws(ModelFileError) in try FluxTransformer(source).configuration.facts }
 

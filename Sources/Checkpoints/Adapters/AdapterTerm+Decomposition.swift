@@ -1,0 +1,112 @@
+import Compute
+import Foundation
+import Machine
+import ModelFiles
+import Synchronization
+
+/// DoRA: the updated weight's rows, or columns, brought to lengths of the adapter's own.
+///
+/// With V = W + scale · B A, the weight becomes W + strength · (m / ‖V‖ · V − W), as ComfyUI has
+/// it: of three rules in use the only one that does nothing at a strength of 0. At 1 all are the
+/// same.
+/// The length is V's also where newer versions of ComfyUI take W's, as LyCORIS and PEFT do.
+extension AdapterTerm {
+  /// Rows of a weight that are decoded at once.
+  private static let chunkRows = 64
+  /// Added to lengths, so that none is 0; float32's distance from 1 to the next number.
+  private static let epsilon = Double(Float.ulpOfOne)
+
+  /// The updates that take the place of some additions.
+  ///
+  /// - Parameters:
+  ///   - additions: at a strength of 1.
+  ///   - base: the stored weight's rows that the module is.
+  /// - Returns: updates at the user's strength.
+  /// - Throws: `ModelFileError` for magnitudes of another count, or if the weight cannot be read.
+  func decomposed(
+    _ additions: [WeightUpdate], _ base: WeightMatrix
+  ) throws(ModelFileError) -> [WeightUpdate] {
+    let record = try record(.magnitude)
+    let isByRow = record.shape.first == base.rows && (base.rows != 1 || base.columns != 1)
+    let magnitudes = try values(.magnitude, count: isByRow ? base.rows : base.columns)
+    if file.strength == 0 { return [] }
+    let lengths = try lengths(of: base.updated(by: additions), byRow: isByRow)
+    let (strength, rows) = (file.strength, 0..<base.rows)
+    let factors = zip(magnitudes, lengths).map { Float(Double($0) / ($1 + Self.epsilon)) }
+    let own = factors.map { strength * ($0 - 1) }
+    var updates = [WeightUpdate(rows: rows, isByRow ? .rowFactors(own) : .columnFactors(own))]
+    for addition in additions {
+      switch addition.term {
+      case .lowRank(let down, let up) where isByRow:
+        let scaled = up.scaled(byRows: factors.map { strength * $0 })
+        updates.append(WeightUpdate(rows: rows, .lowRank(down: down, up: scaled)))
+      case .lowRank(let down, let up):
+        var values = try values(down)
+        for index in values.indices { values[index] *= factors[index % base.columns] }
+        updates.append(
+          WeightUpdate(
+            rows: rows,
+            .lowRank(
+              down: try resident(values, rows: down.rows, columns: base.columns),
+              up: up.scaled(by: strength))))
+      default:
+        updates.append(try scaledMatrix(addition, base, factors, byRow: isByRow))
+      }
+    }
+    return updates
+  }
+
+  /// An addition of another kind as a matrix with rows or columns times factors.
+  private func scaledMatrix(
+    _ addition: WeightUpdate, _ base: WeightMatrix, _ factors: [Float], byRow: Bool
+  ) throws(ModelFileError) -> WeightUpdate {
+    let nothing = try resident(
+      [Float](repeating: 0, count: base.rows * base.columns), rows: base.rows,
+      columns: base.columns)
+    var values = try values(nothing.updated(by: [addition]))
+    for index in values.indices {
+      values[index] *=
+        file.strength * factors[byRow ? index / base.columns : index % base.columns]
+    }
+    return WeightUpdate(
+      rows: 0..<base.rows, .dense(try resident(values, rows: base.rows, columns: base.columns)))
+  }
+
+  /// The Euclidean lengths of a weight's rows or columns.
+  private func lengths(
+    of weight: WeightMatrix, byRow: Bool
+  ) throws(ModelFileError) -> [Double] {
+    let columns = weight.columns
+    let chunks = (weight.rows + Self.chunkRows - 1) / Self.chunkRows
+    let squares = Mutex<[Int: [Double]]>([:])
+    let fault = Mutex<ComputeError?>(nil)
+    DispatchQueue.concurrentPerform(iterations: chunks) { chunk in
+      let range = chunk * Self.chunkRows..<min(weight.rows, (chunk + 1) * Self.chunkRows)
+      do throws(ComputeError) {
+        let values = try weight.rows(range).decoded()
+        var sums = [Double](repeating: 0, count: byRow ? range.count : columns)
+        for row in 0..<range.count {
+          for column in 0..<columns {
+            let value = Double(values[row * columns + column])
+            sums[byRow ? row : column] += value * value
+          }
+        }
+        squares.withLock { $0[chunk] = sums }
+      } catch {
+        fault.withLock { $0 = $0 ?? error }
+      }
+    }
+    if let fault = fault.withLock({ $0 }) {
+      guard case .unreadable(let path, let text) = fault else {
+        throw ModelFileError(path: file.path, kind: .outOfMemory, fault: fault.description)
+      }
+      throw ModelFileError(path: path, kind: .unreadable, fault: text)
+    }
+    // Chunk by chunk: sums must not depend on which thread was first.
+    let found = squares.withLock { squares in (0..<chunks).map { squares[$0] ?? [] } }
+    guard !byRow else { return found.flatMap { $0 }.map { $0.squareRoot() } }
+    var sums = [Double](repeating: 0, count: columns)
+    for chunk in found { for (column, square) in chunk.enumerated() { sums[column] += square } }
+    return sums.map { $0.squareRoot() }
+  }
+}
