@@ -47,6 +47,19 @@ struct PictureInputTests {
     #expect(json["seconds"]?["encoder"]?.doubleValue != nil)
   }
 
+  @Test("plan counts the encoder of a picture to start from")
+  func plan() throws {
+    func stages(_ arguments: [String]) throws -> [String] {
+      let outcome = try run(["plan", "--no-trial", "--memory", "max", "--json"] + arguments)
+      #expect(outcome.status == 0, "\(outcome.errors)")
+      let plans = try JSONValue(parsing: outcome.output)["plans"]?.arrayValue
+      return plans?.first?["stages"]?.arrayValue?.compactMap { $0["name"]?.stringValue } ?? []
+    }
+    let plain = try stages([])
+    #expect(try stages(["-i", Self.picture]) == ["encoder"] + plain)
+    #expect(!plain.contains("encoder") && plain.last == "decoder")
+  }
+
   @Test("encode and decode go there and back")
   func coding() throws {
     #expect(try run(["generate", "-p", "a red apple", "--steps", "4", "-o", "a.png"]).status == 0)

@@ -16,6 +16,7 @@ struct PlanCommand: AsyncParsableCommand {
 
         auraflow plan aura_flow_0.3-Q4_K_S.gguf --text-encoder t5.gguf --vae vae.safetensors
         auraflow plan model.gguf -W 768 -H 768 --memory 3GiB --json
+        auraflow plan model.gguf --init-image photo.png --strength 0.5
       """)
 
   @Argument(help: "The model, as --model takes it.", completion: .file())
@@ -66,6 +67,8 @@ struct PlanCommand: AsyncParsableCommand {
     help: ArgumentHelp("Pictures to make of the prompt.", valueName: "count"))
   var numImages = 1
 
+  @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
+
   @Flag(inversion: .prefixedNo, help: "Measure the speed of one layer.")
   var trial = true
 
@@ -73,8 +76,12 @@ struct PlanCommand: AsyncParsableCommand {
 
   func run() async throws {
     try await reportingFailure {
+      var request = request
+      request.picture = try input.start(nil)
       let (pipeline, name) = try model.open(
-        path: path, memory: memory, precision: precision, threads: common.threads)
+        path: path, encoder: input.encoder.vaeEncoder, memory: memory, precision: precision,
+        threads: common.threads)
+      if request.picture != nil { try pipeline.expectEncoder() }
       let settings = try pipeline.settings(for: request)
       let report = PlanReport(
         model: name, settings: settings,

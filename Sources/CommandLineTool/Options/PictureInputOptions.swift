@@ -104,8 +104,10 @@ struct PictureInputOptions: ParsableArguments {
 
   /// The picture; nil if none is named.
   ///
+  /// - Parameter console: where to say what of files does not count; nil to say nothing.
+  /// - Returns: the picture with all that the options say of it.
   /// - Throws: `ModelFileError` if a file cannot be read or is no PNG picture within the limits.
-  func start(_ console: Console) throws -> StartPicture? {
+  func start(_ console: Console?) throws -> StartPicture? {
     guard let initImage else { return nil }
     var start = StartPicture(try PictureFile.read(path: initImage, console))
     start.strength = strength ?? start.strength
@@ -134,10 +136,14 @@ enum PictureFile {
   /// Largest file, in bytes: more than a picture of the most pixels needs in 24 bits.
   private static let maximumByteCount = 256 << 20
 
-  /// Reads a picture, and says what of it does not count.
+  /// Reads a picture.
   ///
+  /// - Parameters:
+  ///   - path: the file.
+  ///   - console: where to say what of it does not count; nil to say nothing.
+  /// - Returns: its pixels.
   /// - Throws: `ModelFileError` if the file cannot be read or is no PNG picture within the limits.
-  static func read(path: String, _ console: Console) throws(ModelFileError) -> RGBImage {
+  static func read(path: String, _ console: Console?) throws(ModelFileError) -> RGBImage {
     let descriptor = try open(path)
     defer { close(descriptor) }
     var bytes = try read(descriptor, path, atMost: PNGHeader.byteCount)
@@ -151,7 +157,7 @@ enum PictureFile {
         path: path, kind: .malformed, fault: "has more than \(maximumByteCount >> 20) MiB")
     }
     let picture = try checking(path) { () throws(PNGError) in try PNGPicture(bytes) }
-    for note in picture.notes { console.note("\(path): \(note)") }
+    for note in picture.notes { console?.note("\(path): \(note)") }
     return picture.image
   }
 
