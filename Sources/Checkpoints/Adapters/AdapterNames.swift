@@ -30,8 +30,11 @@ package struct AdapterNames: Sendable {
   ///   - weights: of the part.
   ///   - isDenoiser: whether it is what the family's adapters are mostly for.
   init(_ weights: StoredWeights, isDenoiser: Bool) {
-    self.init(
-      weights.slot, weights.network, tensors: weights.storedTensors, isDenoiser: isDenoiser)
+    // What is not run has no effect, which is told of names that match nothing.
+    let tensors = weights.storedTensors.filter { name in
+      !weights.network.idleParts.contains { name.hasPrefix($0) }
+    }
+    self.init(weights.slot, weights.network, tensors: tensors, isDenoiser: isDenoiser)
   }
 
   /// The names that a part may have.

@@ -68,8 +68,8 @@ package struct ModelAdapters: Sendable {
     }
     let shown = unknown.prefix(3).map { "'\(records[$0].name)'" }.joined(separator: ", ")
     let more = unknown.count > 3 ? " and \(unknown.count - 3) more" : ""
-    return "\(file.path): \(unknown.count) of \(records.count) tensors match nothing in this model "
-      + "and have no effect: \(shown)\(more)"
+    return "\(file.path): \(unknown.count) of \(records.count) tensors match nothing in the "
+      + "parts that are used and have no effect: \(shown)\(more)"
   }
 }
 
