@@ -8,11 +8,16 @@ package enum FileFingerprint {
   private static let pieceBytes = 64 << 10
   private static let pieces = 64
 
-  /// The fingerprint of a file.
+  /// The fingerprint of a file, or of a folder: of the fingerprints of all files in it.
   ///
-  /// - Parameter path: the file.
+  /// - Parameter path: the file or folder.
   /// - Returns: 16 hexadecimal digits; nil if it cannot be read.
   package static func of(_ path: String) -> String? {
+    if FileSystem.isFolder(path) {
+      let files = FileSystem.descendants(of: path).filter { !FileSystem.isFolder($0) }.sorted()
+      guard !files.isEmpty else { return nil }
+      return XXHash64.name(of: files.compactMap { of($0) }.joined(separator: " "))
+    }
     guard let handle = FileHandle(forReadingAtPath: path) else { return nil }
     defer { try? handle.close() }
     guard let length = try? handle.seekToEnd() else { return nil }

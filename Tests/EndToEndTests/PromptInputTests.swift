@@ -31,10 +31,8 @@ struct PromptInputTests {
   }
 
   private func metadata(_ name: String) throws -> JSONValue {
-    let text = try text(name)
-    let start = try #require(text.range(of: "{\"prompt\""))
-    let end = try #require(text.range(of: "}", range: start.lowerBound..<text.endIndex))
-    return try JSONValue(parsing: String(text[start.lowerBound..<end.upperBound]))
+    let bytes = [UInt8](try Data(contentsOf: URL(fileURLWithPath: folder.path(name))))
+    return try JSONValue(parsing: try #require(PNGTexts.read(bytes)?["auraflow"]))
   }
 
   @Test("- is standard input and output; ./- is a file")

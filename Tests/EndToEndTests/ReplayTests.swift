@@ -1,5 +1,6 @@
 import Foundation
 import Images
+import ModelFiles
 import TestSupport
 import Testing
 
@@ -59,6 +60,26 @@ struct ReplayTests {
     try FileManager.default.removeItem(atPath: folder.path("l.safetensors"))
     let missing = try run(["--from", "a_001.png", "-o", "c.png"])
     #expect(missing.status == 66 && missing.errors.contains("name it with --latents"))
+  }
+
+  @Test("adapters come again with their strengths, or are missed")
+  func adapters() throws {
+    let module = "diffusion_model.double_layers.0.attn.w1q"
+    let tensors = [("lora_down", [2, 256]), ("lora_up", [256, 2])].map { end, shape in
+      SafetensorsWriter.FloatTensor(
+        name: "\(module).\(end).weight", shape: shape,
+        values: (0..<512).map { Float($0 % 7 - 3) / 20 })
+    }
+    try folder.write(SafetensorsWriter.encode(tensors), to: "style.safetensors")
+    let quick = ["-p", "a red apple", "--steps", "2"]
+    #expect(try run(quick + ["--lora", "style.safetensors:0.7", "-o", "a.png"]).status == 0)
+    #expect(try run(quick + ["-o", "plain.png"]).status == 0)
+    #expect(try run(["--from", "a.png", "-o", "b.png"]).status == 0)
+    #expect(try bytes("a.png") == bytes("b.png"))
+    #expect(try bytes("a.png") != bytes("plain.png"))
+    try folder.write(Array("other".utf8), to: "style.safetensors")
+    let other = try run(["--from", "a.png", "-o", "c.png"])
+    #expect(other.status == 65 && other.errors.contains("with --lora"), "\(other.errors)")
   }
 
   @Test("a picture that was started from is found beside the result, and its mask")

@@ -75,22 +75,12 @@ struct GenerateCommand: AsyncParsableCommand {
     try await reportingFailure {
       let console = Console(common)
       let interruption = Interruption(clearsLine: console.showsProgress)
-      let recorded = try picture.from.map { try RecordedPicture(path: $0) }
-      let lines =
-        try picture.prompts.lines() ?? recorded.map { [PromptLine($0.request.prompt)] } ?? []
-      let latents =
-        try recorded?.inputs("latents", given: [picture.latents].compactMap { $0 }).first
-        ?? picture.latents
-      var initial = try latents.map { try LatentFile(path: $0) }
-      if let index = recorded?.latentsIndex, picture.latents == nil {
-        initial = initial?.picture(index)
-      }
-      let input = try input.completed(by: recorded)
-      let start = try input.start(console)
+      let inputs = try GenerationInputs(self, console)
       let previewing = try PreviewWriter(previews)
       let jobs = try PictureJob.jobs(
-        lines, picture, initial, base: recorded?.request, output: output.output
-      ).map { $0.starting(from: start) }
+        inputs.lines, picture, inputs.initial, base: inputs.recorded?.request,
+        output: output.output
+      ).map { $0.starting(from: inputs.start) }
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
@@ -98,36 +88,42 @@ struct GenerateCommand: AsyncParsableCommand {
         images: jobs.flatMap(\.names), preview: previews.preview, force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
-      let (pipeline, name) = try model.open(
-        encoder: input.encoder.vaeEncoder, memory: memory, precision: precision,
+      let (pipeline, name) = try inputs.model.open(
+        encoder: inputs.input.encoder.vaeEncoder, memory: memory, precision: precision,
         threads: common.threads)
-      if start != nil { try pipeline.expectEncoder() }
+      if inputs.start != nil { try pipeline.expectEncoder() }
       try files.expectApart(
-        from: pipeline.files + input.files
-          + [latents, picture.prompts.file, picture.from].compactMap { $0 })
+        from: pipeline.files + inputs.files.map(\.path)
+          + [picture.prompts.file, picture.from].compactMap { $0 })
       console.detail("model: \(name)")
-      let settled = jobs.map { job in
-        var job = job
-        if let recorded { job.request = recorded.settled(job.request, pipeline) }
-        return job
-      }
-      if let recorded, let request = settled.first?.request {
-        for note in recorded.notes(pipeline, request) { console.note(note) }
-      }
-      var resolved = try PictureJob.resolved(
-        settled, initial, picture, pipeline, savesLatents: files.latents != nil)
-      if let choice = try previews.choice(pipeline) {
-        for index in resolved.indices { resolved[index].request.previews = choice }
-      }
       let session = GenerateSession(
-        pipeline: pipeline, modelName: name, jobs: resolved,
-        inputs: input.inputs + (latents.map { [("latents", $0)] } ?? []),
-        latentsIndex: picture.latents == nil ? recorded?.latentsIndex : nil,
-        previewing: previewing,
-        files: files, isFromFile: picture.prompts.prompts != nil, common: common, console: console,
+        pipeline: pipeline, modelName: name,
+        jobs: try resolved(jobs, inputs, pipeline, savesLatents: files.latents != nil, console),
+        inputs: inputs, previewing: previewing, files: files,
+        isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
       try await session.run()
       console.keepTokenizers(of: pipeline)
     }
+  }
+
+  /// The jobs as the model takes them, with what a picture's file says of them.
+  private func resolved(
+    _ jobs: [PictureJob], _ inputs: GenerationInputs, _ pipeline: Pipeline, savesLatents: Bool,
+    _ console: Console
+  ) throws -> [PictureJob] {
+    var jobs = jobs
+    if let recorded = inputs.recorded {
+      for index in jobs.indices {
+        jobs[index].request = recorded.settled(jobs[index].request, pipeline)
+      }
+      for note in recorded.notes(pipeline) { console.note(note) }
+    }
+    var resolved = try PictureJob.resolved(
+      jobs, inputs.initial, picture, pipeline, savesLatents: savesLatents)
+    if let choice = try previews.choice(pipeline) {
+      for index in resolved.indices { resolved[index].request.previews = choice }
+    }
+    return resolved
   }
 }

@@ -27,20 +27,15 @@ final class GenerateSession: Sendable {
 
   init(
     pipeline: Pipeline, modelName: String, jobs: [PictureJob],
-    inputs: [(option: String, path: String)], latentsIndex: Int?, previewing: PreviewWriter,
+    inputs: GenerationInputs, previewing: PreviewWriter,
     files: OutputOptions.Files,
     isFromFile: Bool, common: CommonOptions, console: Console, interruption: Interruption
   ) {
     self.pipeline = pipeline
     self.modelName = modelName
     self.jobs = jobs
-    self.inputs = inputs.compactMap { input in
-      FileFingerprint.of(input.path).map {
-        RecordedPicture.Input(
-          option: input.option, name: (input.path as NSString).lastPathComponent, fingerprint: $0)
-      }
-    }
-    self.latentsIndex = latentsIndex
+    self.inputs = inputs.records
+    latentsIndex = inputs.latentsIndex
     modelFiles = ModelFingerprints.of(pipeline)
     self.previewing = previewing
     self.files = files

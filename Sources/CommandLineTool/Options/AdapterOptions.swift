@@ -16,6 +16,19 @@ struct AdapterOptions: ParsableArguments {
   /// The adapters in order.
   var paths: [AdapterPath] { lora.map(\.adapter) }
 
+  /// The same with the adapters that a picture's file names, where none was named.
+  ///
+  /// - Throws: `ModelFileError` if one that took part is not there, or is another one.
+  func completed(by recorded: RecordedPicture?) throws -> AdapterOptions {
+    guard let recorded, lora.isEmpty else { return self }
+    var options = self
+    let strengths = recorded.inputs.filter { $0.option == "lora" }.map { $0.strength ?? 1 }
+    options.lora = try zip(recorded.inputs("lora", given: []), strengths).map {
+      NamedAdapter(AdapterPath(path: $0, strength: $1))
+    }
+    return options
+  }
+
   /// What tells a picture's model from one without adapters; empty for none.
   var suffix: String {
     lora.map { named in
@@ -28,6 +41,8 @@ struct AdapterOptions: ParsableArguments {
 /// `PATH` or `PATH:WEIGHT`.
 struct NamedAdapter: ExpressibleByArgument {
   let adapter: AdapterPath
+
+  init(_ adapter: AdapterPath) { self.adapter = adapter }
 
   /// Takes what stands behind the last colon for the weight, unless a file has that name.
   init?(argument: String) {

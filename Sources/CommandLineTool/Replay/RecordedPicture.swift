@@ -13,6 +13,8 @@ struct RecordedPicture {
     /// Its name without folders.
     let name: String
     let fingerprint: String
+    /// How strongly it was applied; nil for what has no strength.
+    var strength: Double?
   }
 
   /// How a picture started from another one.
@@ -116,7 +118,8 @@ struct RecordedPicture {
       guard let option = file["option"]?.stringValue, let name = file["name"]?.stringValue,
         let hash = file["fingerprint"]?.stringValue
       else { return nil }
-      return Input(option: option, name: name, fingerprint: hash)
+      return Input(
+        option: option, name: name, fingerprint: hash, strength: file["strength"]?.doubleValue)
     }
   }
 

@@ -39,13 +39,11 @@ extension RecordedPicture {
     return paths
   }
 
-  /// What the same picture needs and cannot be had from its file: lines.
+  /// What the same picture needs and cannot be had from its file.
   ///
-  /// - Parameters:
-  ///   - pipeline: the model that is used now.
-  ///   - request: what is made now.
+  /// - Parameter pipeline: the model that is used now.
   /// - Returns: one line each.
-  func notes(_ pipeline: Pipeline, _ request: GenerationRequest) -> [String] {
+  func notes(_ pipeline: Pipeline) -> [String] {
     var notes: [String] = []
     let present = Set(ModelFingerprints.of(pipeline).map(\.fingerprint))
     let others = modelFiles.filter { !present.contains($0.fingerprint) }

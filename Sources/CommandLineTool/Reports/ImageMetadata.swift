@@ -69,11 +69,12 @@ struct ImageMetadata {
     }
     if !inputs.isEmpty {
       let list = inputs.map { input -> JSONValue in
-        .object([
-          .init(key: "option", value: .string(input.option)),
-          .init(key: "name", value: .string(input.name)),
-          .init(key: "fingerprint", value: .string(input.fingerprint)),
-        ])
+        .object(
+          [
+            .init(key: "option", value: .string(input.option)),
+            .init(key: "name", value: .string(input.name)),
+            .init(key: "fingerprint", value: .string(input.fingerprint)),
+          ] + (input.strength.map { [.init(key: "strength", value: .double($0))] } ?? []))
       }
       members.append(.init(key: "inputs", value: .array(list)))
     }

@@ -60,12 +60,15 @@ enum AttentionGrammar {
       var end = place + 1
       if end < characters.count, "+-".contains(characters[end]) { end += 1 }
       let first = end
-      while end < characters.count, ".0123456789".contains(characters[end]) { end += 1 }
+      while end < characters.count, characters[end] == "." || PromptNumber.isDigit(characters[end])
+      {
+        end += 1
+      }
       guard end > first, end < characters.count, characters[end] == ")" else {
         place += 1
         return add(":")
       }
-      let number = String(characters[place + 1..<end])
+      let number = PromptNumber.plain(String(characters[place + 1..<end]))
       let whole = String(characters[place...end])
       place = end + 1
       guard let start = round.popLast() else { return add(whole) }

@@ -49,7 +49,7 @@ enum NestedGrammar {
   }
 
   private static func number(_ text: ArraySlice<Unicode.Scalar>) -> Double? {
-    let text = string(text).trimmingCharacters(in: .whitespacesAndNewlines)
+    let text = PromptNumber.plain(string(text).trimmingCharacters(in: .whitespacesAndNewlines))
     guard let first = text.first, "+-.0123456789".contains(first) else { return nil }
     return Double(text) ?? (text.hasSuffix(".") ? Double(text + "0") : nil)
   }

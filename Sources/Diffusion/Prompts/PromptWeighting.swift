@@ -65,3 +65,23 @@ package struct WeightedPrompt: Sendable, Equatable {
 package struct PromptWeightError: Error, Equatable {
   package let fault: String
 }
+
+/// Numbers in prompts, whose digits may be of any script, as Python's are.
+enum PromptNumber {
+  static func isDigit(_ character: Character) -> Bool {
+    character.unicodeScalars.allSatisfy { $0.properties.numericType == .decimal }
+  }
+
+  /// The same number in ASCII digits.
+  static func plain(_ text: String) -> String {
+    var scalars = String.UnicodeScalarView()
+    for scalar in text.unicodeScalars {
+      if scalar.properties.numericType == .decimal, let value = scalar.properties.numericValue {
+        scalars.append(Unicode.Scalar(UInt8(48 + min(9, max(0, value)))))
+      } else {
+        scalars.append(scalar)
+      }
+    }
+    return String(scalars)
+  }
+}
