@@ -19,6 +19,8 @@ struct GenerateCommand: AsyncParsableCommand {
             --clip-l clip_l.safetensors --vae ae.safetensors --tokenizer tokenizer_2/ \\
             --clip-tokenizer tokenizer/ -p "a lighthouse at dawn"
         auraflow generate -f prompts.txt -o night_%03d.png
+        auraflow generate -m flux1-schnell.gguf -p "a lighthouse" --lora style.safetensors:0.8
+        auraflow generate --from cat.png --seed 5 -o another-cat.png
         echo "a lighthouse" | auraflow generate -p - -o - > lighthouse.png
 
       Size, steps, guidance, shift and sequence length default to what the model's
@@ -56,13 +58,13 @@ struct GenerateCommand: AsyncParsableCommand {
       numImages.
       """)
 
+  @OptionGroup(title: "Picture") var picture: PictureOptions
+  @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Model") var model: ModelOptions
+  @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
+  @OptionGroup(title: "Previews") var previews: PreviewOptions
   @OptionGroup(title: "Memory") var memory: MemoryOptions
   @OptionGroup var precision: PrecisionOptions
-  @OptionGroup(title: "Picture") var picture: PictureOptions
-  @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
-  @OptionGroup(title: "Output") var output: OutputOptions
-  @OptionGroup(title: "Previews") var previews: PreviewOptions
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {

@@ -13,7 +13,7 @@ struct PictureOptions: ParsableArguments {
         + "or A1111's), options replace them.", valueName: "picture.png"), completion: .file())
   var from: String?
 
-  @OptionGroup var sampling: SamplingOptions
+  @OptionGroup(title: "Size, steps and guidance") var sampling: SamplingOptions
 
   @Option(
     name: [.long, .customShort("b"), .customLong("batch-count")], parsing: .unconditional,
