@@ -135,6 +135,8 @@ public struct GenerationSettings: Sendable, Equatable {
   public let guidanceInterval: ClosedRange<Double>?
   /// How far guided predictions are brought back to the spread of the conditional ones, 0 to 1.
   public let guidanceRescale: Double
+  /// What is shown on the way; nothing else depends on it.
+  let previews: PreviewChoice?
 
   /// Whether the negative prompt takes part.
   public var usesGuidance: Bool { (0..<steps).contains { guidanceScale(atStep: $0) > 1 } }

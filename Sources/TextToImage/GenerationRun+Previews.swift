@@ -25,7 +25,7 @@ extension GenerationRun {
       images.append(
         try computing { () throws(ComputeError) in
           try previewer.picture(
-            of: latents, upscaling: model.codec.upscaling, within: plan.decoderBytes, on: device)
+            of: latents, upscaling: model.codec.upscaling, on: device)
         })
     }
     return images

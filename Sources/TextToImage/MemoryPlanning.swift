@@ -66,7 +66,10 @@ extension Pipeline {
   ) throws(ComputeError) -> StageDemands {
     let key = RehearsalCache.Key(
       rowCounts: request.tokens.map(\.rowCounts), size: request.size, times: request.times.count,
-      pictures: request.settings.seeds.count, picturesAtOnce: picturesAtOnce)
+      pictures: request.settings.seeds.count, picturesAtOnce: picturesAtOnce,
+      keptLatents: request.settings.sampler.keptLatents,
+      hasPreviews: request.settings.previews != nil,
+      previewDecoder: request.settings.previews?.decoder.map { ObjectIdentifier($0) })
     return try rehearsals.demands(key) { () throws(ComputeError) in
       try StageDemands(request, picturesAtOnce: picturesAtOnce, on: device())
     }
@@ -84,7 +87,7 @@ extension Pipeline {
   static let slackBytes = 8 << 20
 }
 
-/// Rehearsals that were made: their results depend on sizes alone.
+/// Rehearsals that were made: their results depend on sizes and on what is kept beside.
 final class RehearsalCache: Sendable {
   /// What activations before the decoder depend on.
   struct Key: Hashable, Sendable {
@@ -93,6 +96,9 @@ final class RehearsalCache: Sendable {
     let times: Int
     let pictures: Int
     let picturesAtOnce: Int
+    let keptLatents: Int
+    let hasPreviews: Bool
+    let previewDecoder: ObjectIdentifier?
   }
 
   /// What activations of the decoder or the encoder depend on.

@@ -63,16 +63,16 @@ enum Previewer: Sendable {
   /// - Parameters:
   ///   - latents: finished ones, or what a prediction takes them to be.
   ///   - upscaling: pixels per latent pixel of the model's pictures.
-  ///   - bytes: bytes of activations to stay within; nil for no bound.
   ///   - device: where to compute.
   /// - Returns: the picture, of the full size.
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   func picture(
-    of latents: Latents, upscaling: Int, within bytes: Int?, on device: any ComputeDevice
+    of latents: Latents, upscaling: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> RGBImage {
     switch self {
     case .decoder(let codec):
-      let planes = try codec.decode(latents, within: bytes, on: device)
+      // In the smallest way: that is what plans count beside the steps.
+      let planes = try codec.decode(latents, within: 0, on: device)
       return try RGBImage(width: planes.width, height: planes.height) { rows throws(ComputeError) in
         let pixels = rows.lowerBound * planes.width..<rows.upperBound * planes.width
         return try device.read(planes.planes.columns(pixels))

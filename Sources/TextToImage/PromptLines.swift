@@ -30,7 +30,10 @@ package struct PromptLine: Sendable, Equatable {
     request.width = width ?? request.width
     request.height = height ?? request.height
     request.steps = steps ?? request.steps
-    request.guidanceScale = guidanceScale ?? request.guidanceScale
+    if let guidanceScale {
+      request.guidanceScale = guidanceScale
+      request.sampling.guidanceSchedule = nil
+    }
     request.guidance = guidance ?? request.guidance
     request.shift = shift ?? request.shift
     request.maxSequenceLength = maxSequenceLength ?? request.maxSequenceLength

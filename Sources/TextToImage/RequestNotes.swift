@@ -14,6 +14,7 @@ extension Pipeline {
         + (pooled.map { [Cuts(name, by: "\($0.name) reads", isWhole: false)] } ?? [])
     }
     var idle = Cuts("", by: "")
+    var unguided = 0
     var together = (prompts: 0, count: 0)
     for (index, request) in requests.enumerated() {
       let settings = try settings(for: request)
@@ -25,7 +26,12 @@ extension Pipeline {
       for (place, (count, length)) in counts.enumerated() {
         cuts[place].add(index, count, length)
       }
-      if !settings.usesGuidance, !settings.negativePrompt.isEmpty { idle.add(index, 1, length) }
+      let limits = settings.guidanceInterval != nil || settings.guidanceRescale > 0
+      if !settings.usesGuidance, limits {
+        unguided += 1
+      } else if !settings.usesGuidance, !settings.negativePrompt.isEmpty {
+        idle.add(index, 1, length)
+      }
       let count = settings.seeds.count
       if picturesAtOnce > 1 {
         together = (together.prompts + 1, max(together.count, count))
@@ -42,6 +48,11 @@ extension Pipeline {
       let whose = idle.count < requests.count ? " (\(idle.count) of \(requests.count) prompts)" : ""
       notes.append(
         "the negative prompt has no effect at a guidance scale of 1 or less\(whose)")
+    }
+    if unguided > 0 {
+      notes.append(
+        "guidance interval, rescale and negative prompt have no effect: the guidance scale is 1 or "
+          + "less, or the interval holds no level")
     }
     return notes
   }

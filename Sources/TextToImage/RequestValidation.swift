@@ -19,6 +19,7 @@ extension Pipeline {
       throw .invalidRequest("\(width)x\(height) is more than \(Self.maximumPixels) pixels")
     }
     try checkPrompts(request)
+    if let picture = request.picture { try check(picture, width, height) }
     try check(request.imageCount, "number of images", in: 1...256)
     let length = request.maxSequenceLength ?? defaults.maxSequenceLength
     try check(length, "max sequence length", in: 1...4096)
@@ -53,7 +54,7 @@ extension Pipeline {
       schedule: request.sigmas == nil ? request.sampling.schedule ?? .default : nil,
       guidanceSchedule: request.sampling.guidanceSchedule,
       guidanceInterval: request.sampling.guidanceInterval,
-      guidanceRescale: request.sampling.guidanceRescale)
+      guidanceRescale: request.sampling.guidanceRescale, previews: request.previews)
     try checkLatents(request.latents, settings)
     return settings
   }
@@ -147,6 +148,24 @@ extension Pipeline {
       throw .invalidRequest("guidance \(guidance) is outside of 0...1000")
     }
     return guidance
+  }
+
+  /// Refuses pictures that would be enlarged beyond all memory before they are cut.
+  private func check(
+    _ picture: StartPicture, _ width: Int, _ height: Int
+  ) throws(GenerationError) {
+    for image in [picture.image, picture.mask].compactMap(\.self) where picture.resize == .fill {
+      let isWider = image.width * height > width * image.height
+      let scaled =
+        isWider
+        ? image.width * height / max(1, image.height) * height
+        : width * (image.height * width / max(1, image.width))
+      guard scaled <= PNGPicture.maximumPixels else {
+        throw .invalidRequest(
+          "a picture of \(image.width)x\(image.height) that fills \(width)x\(height) would have "
+            + "\(scaled) pixels before it is cut: resize it by stretch or fit")
+      }
+    }
   }
 
   private func checkGuidance(_ sampling: SamplingChoice) throws(GenerationError) {

@@ -73,12 +73,26 @@ struct StageDemands: Sendable {
       + [
         Demand(
           stage: model.denoiser.stepStage,
-          activationBytes: stepBytes + latentBytes + (hasLaterGroups ? finishedBytes : 0))
+          activationBytes: stepBytes + latentBytes + (hasLaterGroups ? finishedBytes : 0)
+            + (try Self.previewBytes(request, picturesAtOnce: picturesAtOnce, on: device)))
       ]
     decoder = model.decoderStage
     self.picturesAtOnce = picturesAtOnce
     // What follows has no prompt.
     withExtendedLifetime(prepared) {}
+  }
+
+  /// What previews take while steps go on: their pictures and latents, and a decoder of their own.
+  private static func previewBytes<Model>(
+    _ request: PreparedRequest<Model>, picturesAtOnce: Int, on device: any ComputeDevice
+  ) throws(ComputeError) -> Int {
+    guard let previews = request.settings.previews else { return 0 }
+    let pixels = request.settings.width * request.settings.height
+    // The picture as it is made, encoded and shown, and what a prediction takes latents to be.
+    let shown = picturesAtOnce * (3 * pixels + 4 * request.latentCount) + 12 * pixels
+    guard let codec = previews.decoder?.codec else { return shown }
+    return shown + codec.weights.byteCount
+      + (try codec.activationBytes(request.size, within: 0, on: device))
   }
 
   /// How the stages share a budget.

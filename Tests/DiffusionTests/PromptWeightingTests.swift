@@ -30,6 +30,15 @@ import Testing
     #expect(try WeightedPrompt("\\(a\\) cat", .comfy).text == "(a) cat")
   }
 
+  @Test(
+    "blanks beside BREAK are taken away in a time that grows with their number",
+    .timeLimit(.minutes(1)))
+  func blanks() throws {
+    let blanks = String(repeating: " ", count: 60_000)
+    let found = try pieces("a\(blanks)BREAK\(blanks)b\(blanks)", .a1111)
+    #expect(found.map(\.text) == ["a", "BREAK", "b\(blanks)"])
+  }
+
   @Test("what cannot be read is refused in one line")
   func faults() throws {
     #expect(throws: PromptWeightError.self) { try pieces("(a:1.2.3)", .a1111) }

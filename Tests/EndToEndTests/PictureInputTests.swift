@@ -126,4 +126,17 @@ struct PictureInputTests {
     try expectRefused(["-i", Self.picture, "--mask", Self.mask, "--mask-blur", "2"], 64, "--keep")
     try expectRefused(["-i", Self.picture, "--latents", "x"], 64, "--latents")
   }
+
+  @Test("a picture that would be enlarged beyond all memory is refused")
+  func extremeShape() throws {
+    let line = RGBImage(
+      width: 60_000, height: 1, pixels: [UInt8](repeating: 7, count: 3 * 60_000))
+    try folder.write(try line.pngData(), to: "line.png")
+    let outcome = try run([
+      "generate", "-p", "x", "-i", "line.png", "--resize", "fill", "-W", "128", "-H", "128", "-o",
+      "out.png",
+    ])
+    #expect(outcome.status == 64 || outcome.status == 65, "\(outcome.errors)")
+    #expect(outcome.errors.contains("before it is cut"), "\(outcome.errors)")
+  }
 }

@@ -57,6 +57,13 @@ struct ReplayTests {
         .status == 0)
     let other = try run(["--from", "a_001.png", "-o", "c.png"])
     #expect(other.status == 65 && other.errors.contains("is another file than"), "\(other.errors)")
+    // The file that took part, elsewhere.
+    #expect(
+      try run(quick + ["-b", "2", "-o", "k.png", "--save-latents", "k.safetensors"]).status == 0)
+    let named = try run(["--from", "a_001.png", "--latents", "k.safetensors", "-o", "d.png"])
+    #expect(named.status == 0 && named.output == "d.png\n", "\(named.errors)")
+    #expect(
+      try RGBImage(pngData: bytes("d.png")) == RGBImage(pngData: bytes("a_001.png")))
     try FileManager.default.removeItem(atPath: folder.path("l.safetensors"))
     let missing = try run(["--from", "a_001.png", "-o", "c.png"])
     #expect(missing.status == 66 && missing.errors.contains("name it with --latents"))
@@ -97,6 +104,8 @@ struct ReplayTests {
     let again = try run(["--from", "a.png", "-o", "b.png"])
     #expect(again.status == 0, "\(again.errors)")
     #expect(try bytes("a.png") == bytes("b.png"))
+    #expect(try run(["--from", "a.png", "--strength", "0.25", "-o", "d.png"]).status == 0)
+    #expect(try bytes("a.png") != bytes("d.png"))
     try FileManager.default.removeItem(atPath: folder.path("mask.png"))
     let missing = try run(["--from", "a.png", "-o", "c.png"])
     #expect(missing.status == 66 && missing.errors.contains("name it with --mask"))
@@ -126,6 +135,7 @@ struct ReplayTests {
     let same = [
       "-p", "a red apple,\non a table", "-n", "dog", "--steps", "3", "--sampler", "dpmpp_2m",
       "--schedule", "karras", "--cfg-scale", "2.5", "-s", "11", "-W", "96", "-H", "64",
+      "--prompt-weights", "a1111",
     ]
     #expect(try run(same + ["-o", "w.png"]).status == 0)
     #expect(try bytes("v.png") == bytes("w.png"))
@@ -151,6 +161,11 @@ struct ReplayTests {
     for text in [
       "{", "[]", "{\"prompt\": 3}", "{\"steps\": 3}", "{\"prompt\": \"a\", \"seed\": -4}",
       "{\"prompt\": \"a\", \"sampler\": \"none\"}",
+      "{\"prompt\": \"a\", \"guidanceInterval\": [1, 0]}",
+      "{\"prompt\": \"a\", \"givenSigmas\": [1, \"x\"]}",
+      "{\"prompt\": \"a\", \"inputs\": [{\"name\": \"b\"}]}",
+      "{\"prompt\": \"a\", \"inputs\": "
+        + "[{\"option\": \"latents\", \"name\": \"..\", \"fingerprint\": \"0\"}]}",
     ] {
       try folder.write(try image.pngData(texts: [("auraflow", text)]), to: "p.png")
       let outcome = try run(["--from", "p.png", "-o", "o.png", "--force"])

@@ -40,6 +40,14 @@ import Testing
     for (left, right) in zip(found, wanted) { #expect(abs(left - right) < 1e-6) }
   }
 
+  @Test("a weight of -1 is one like any other; the mark of a new window is none")
+  func negative() throws {
+    let found = try applied("(a:-1)b", .comfy, origins: [0, 1, nil], empty: nil)
+    #expect(found == [-1, -2, 3, 4, 5, 6])
+    let marked = try applied("(a:2) BREAK b", .a1111, origins: [0, 1, 2], empty: nil)
+    #expect(marked == [2, 4, 3, 4, 5, 6])
+  }
+
   @Test("prompts that count alike have no weights")
   func plain() throws {
     #expect(TokenWeights(try WeightedPrompt("a \\(b\\)", .comfy), origins: [0]) == nil)

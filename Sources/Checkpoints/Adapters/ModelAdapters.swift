@@ -37,6 +37,10 @@ package struct ModelAdapters: Sendable {
           unknown += module.entries.values
           continue
         }
+        if target.bias == nil {
+          // A layer without a bias has nothing to add one to.
+          unknown += [.biasDifference, .upBias].compactMap { module.entries[$0] }
+        }
         terms[index].append(
           AdapterTerm(
             file: file, module: module, target: target, part: parts[index].slot.name))

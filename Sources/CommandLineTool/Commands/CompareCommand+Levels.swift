@@ -83,7 +83,9 @@ extension CompareCommand {
 
   private func roundings() throws -> [LevelRounding] {
     guard let rounding else {
-      return [calibration.isUsed ? .calibrated : imatrix == nil ? .plain : .imatrix]
+      let named: [LevelRounding] =
+        (imatrix == nil ? [] : [.imatrix]) + (calibration.isUsed ? [.calibrated] : [])
+      return named.isEmpty ? [.plain] : named
     }
     var roundings: [LevelRounding] = []
     for text in rounding.split(separator: ",") {

@@ -103,7 +103,7 @@ struct CompareCommand: AsyncParsableCommand {
     name: .long,
     help: ArgumentHelp(
       "How --types are rounded, separated by commas, a level for each: plain, imatrix, calibrated "
-        + "(default: calibrated with --calibrate, imatrix with --imatrix, else plain).",
+        + "(default: those of --imatrix and --calibrate that are given, else plain).",
       valueName: "list"))
   var rounding: String?
 

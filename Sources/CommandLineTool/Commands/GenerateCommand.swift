@@ -68,6 +68,8 @@ struct GenerateCommand: AsyncParsableCommand {
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
+    // A picture to make again may have started from one.
+    if picture.from == nil { try input.expectComplete() }
     if input.initImage != nil, picture.latents != nil {
       throw ValidationError("--init-image and --latents contradict each other: give one of them")
     }

@@ -74,6 +74,8 @@ struct PlanCommand: AsyncParsableCommand {
 
   @OptionGroup var common: ReportOptions
 
+  mutating func validate() throws { try input.expectComplete() }
+
   func run() async throws {
     try await reportingFailure {
       var request = request

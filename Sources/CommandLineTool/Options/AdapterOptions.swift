@@ -20,9 +20,21 @@ struct AdapterOptions: ParsableArguments {
   ///
   /// - Throws: `ModelFileError` if one that took part is not there, or is another one.
   func completed(by recorded: RecordedPicture?) throws -> AdapterOptions {
-    guard let recorded, lora.isEmpty else { return self }
+    guard let recorded else { return self }
     var options = self
-    let strengths = recorded.inputs.filter { $0.option == "lora" }.map { $0.strength ?? 1 }
+    let known = recorded.inputs.filter { $0.option == "lora" }
+    guard lora.isEmpty else {
+      // The file that took part, named because it lies elsewhere, keeps its strength.
+      options.lora = lora.map { named in
+        guard !named.hasStrength, let hash = FileFingerprint.of(named.adapter.path),
+          let same = known.first(where: { $0.fingerprint == hash })
+        else { return named }
+        return NamedAdapter(
+          AdapterPath(path: named.adapter.path, strength: same.strength ?? 1), hasStrength: false)
+      }
+      return options
+    }
+    let strengths = known.map { $0.strength ?? 1 }
     options.lora = try zip(recorded.inputs("lora", given: []), strengths).map {
       NamedAdapter(AdapterPath(path: $0, strength: $1))
     }
@@ -41,8 +53,13 @@ struct AdapterOptions: ParsableArguments {
 /// `PATH` or `PATH:WEIGHT`.
 struct NamedAdapter: ExpressibleByArgument {
   let adapter: AdapterPath
+  /// Whether a weight was given.
+  let hasStrength: Bool
 
-  init(_ adapter: AdapterPath) { self.adapter = adapter }
+  init(_ adapter: AdapterPath, hasStrength: Bool = true) {
+    self.adapter = adapter
+    self.hasStrength = hasStrength
+  }
 
   /// Takes what stands behind the last colon for the weight, unless a file has that name.
   init?(argument: String) {
@@ -51,10 +68,10 @@ struct NamedAdapter: ExpressibleByArgument {
       let strength = Double(argument[argument.index(after: colon)...]),
       !FileSystem.exists(argument)
     else {
-      adapter = AdapterPath(path: argument)
+      self.init(AdapterPath(path: argument), hasStrength: false)
       return
     }
-    adapter = AdapterPath(path: String(argument[..<colon]), strength: strength)
+    self.init(AdapterPath(path: String(argument[..<colon]), strength: strength))
   }
 
   var defaultValueDescription: String { "\(adapter.path):\(adapter.strength)" }

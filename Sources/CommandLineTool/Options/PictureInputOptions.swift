@@ -47,7 +47,8 @@ struct PictureInputOptions: ParsableArguments {
 
   @OptionGroup var encoder: EncoderOptions
 
-  mutating func validate() throws {
+  /// Refuses options that need others.
+  func expectComplete() throws {
     let needing = [
       ("--strength", strength != nil), ("--mask", mask != nil), ("--resize", resize != nil),
       ("--keep-unmasked", keepUnmasked), ("--mask-blur", maskBlur != nil),
@@ -60,6 +61,9 @@ struct PictureInputOptions: ParsableArguments {
     if maskBlur != nil, !keepUnmasked {
       throw ValidationError("--mask-blur is for --keep-unmasked")
     }
+  }
+
+  mutating func validate() throws {
     if let strength, !(strength > 0 && strength <= 1) {
       throw ValidationError("--strength \(strength) is not above 0 and up to 1")
     }
@@ -71,24 +75,25 @@ struct PictureInputOptions: ParsableArguments {
 
   /// The same with what a picture's file says, where nothing else was named.
   ///
-  /// - Throws: `ModelFileError` if a file that took part is not there, or is another one.
+  /// - Throws: `ModelFileError` if a file that took part is not there, or is another one;
+  ///   `ValidationError` for options that need others.
   func completed(by recorded: RecordedPicture?) throws -> PictureInputOptions {
-    guard let recorded else { return self }
     var options = self
-    func file(_ option: String, _ given: String?) throws -> String? {
-      try recorded.inputs(option, given: [given].compactMap { $0 }).first
+    if let recorded {
+      func file(_ option: String, _ given: String?) throws -> String? {
+        try recorded.inputs(option, given: [given].compactMap { $0 }).first
+      }
+      options.initImage = try file("init-image", initImage)
+      options.mask = try file("mask", mask)
+      options.encoder.vaeEncoder = try file("vae-encoder", encoder.vaeEncoder)
+      let start = options.initImage == nil ? nil : recorded.start
+      options.strength = strength ?? start?.strength
+      options.resize = resize ?? start?.resize
+      let isMasked = options.mask != nil
+      options.keepUnmasked = keepUnmasked || isMasked && start?.keepsUnmasked == true
+      options.maskBlur = maskBlur ?? (options.keepUnmasked ? start?.maskBlur : nil)
     }
-    options.initImage = try file("init-image", initImage)
-    options.mask = try file("mask", mask)
-    options.encoder.vaeEncoder = try file("vae-encoder", encoder.vaeEncoder)
-    guard options.initImage != nil else { return options }
-    let start = recorded.start
-    options.strength = strength ?? start?.strength
-    options.resize = resize ?? start?.resize
-    if options.mask != nil {
-      options.keepUnmasked = keepUnmasked || start?.keepsUnmasked == true
-      if options.keepUnmasked { options.maskBlur = maskBlur ?? start?.maskBlur }
-    }
+    try options.expectComplete()
     return options
   }
 

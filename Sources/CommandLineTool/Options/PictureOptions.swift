@@ -10,7 +10,8 @@ struct PictureOptions: ParsableArguments {
     name: .long, parsing: .unconditional,
     help: ArgumentHelp(
       "Make a picture again: prompt and all settings come from this PNG's metadata (this program's "
-        + "or A1111's), options replace them.", valueName: "picture.png"), completion: .file())
+        + "or A1111's), other options replace them; files that took part have to be the same.",
+      valueName: "picture.png"), completion: .file())
   var from: String?
 
   @OptionGroup(title: "Size, steps and guidance") var sampling: SamplingOptions

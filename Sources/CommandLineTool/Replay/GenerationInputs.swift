@@ -38,9 +38,16 @@ struct GenerationInputs {
     let latents =
       try recorded?.inputs("latents", given: [picture.latents].compactMap { $0 }).first
       ?? picture.latents
-    latentsIndex = picture.latents == nil ? recorded?.latentsIndex : nil
     let stored = try latents.map { try LatentFile(path: $0) }
-    initial = latentsIndex.flatMap { stored?.picture($0) } ?? stored
+    latentsIndex = recorded?.inputs("latents") == true ? recorded?.latentsIndex : nil
+    if let latentsIndex, let recorded, let stored {
+      guard let one = stored.picture(latentsIndex) else {
+        throw recorded.fault("there is no picture \(latentsIndex) in its latents")
+      }
+      initial = one
+    } else {
+      initial = stored
+    }
     files =
       model.adapters.paths.map { ("lora", $0.path, $0.strength) }
       + input.inputs.map { ($0.option, $0.path, nil) }

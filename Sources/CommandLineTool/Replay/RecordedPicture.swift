@@ -31,13 +31,13 @@ struct RecordedPicture {
   var request: GenerationRequest
   /// The shift that came of the settings; nil if the file does not tell.
   var shift: Double?
-  /// Noise levels that came of the settings; empty if the file does not tell.
-  var sigmas: [Double] = []
   /// Fingerprints of the model's files by name.
   var modelFiles: [(name: String, fingerprint: String)] = []
   /// How activations were rounded.
   var activations: String?
   var inputs: [Input] = []
+  /// Settings of another program that are not repeated.
+  var ignored: [String] = []
   /// How it started from another picture; nil if it did not.
   var start: Start?
   /// The picture's number among those of its prompt, where latents were given for several.
@@ -64,7 +64,8 @@ struct RecordedPicture {
     }
   }
 
-  private func fault(_ text: String) -> ModelFileError {
+  /// What is wrong with the metadata.
+  func fault(_ text: String) -> ModelFileError {
     ModelFileError(path: path, kind: .malformed, fault: "its metadata are not as expected: \(text)")
   }
 
@@ -86,41 +87,67 @@ struct RecordedPicture {
     guard let line = lines.first else { throw fault("they hold no prompt") }
     request = line.request(request)
     shift = json["shift"]?.doubleValue
-    sigmas = (json["sigmas"]?.arrayValue ?? []).compactMap(\.doubleValue)
-    func numbers(_ key: String) -> [Double]? {
-      json[key]?.arrayValue.map { $0.compactMap(\.doubleValue) }
+    try readLevels(json)
+    request.sampling.guidanceRescale = json["guidanceRescale"]?.doubleValue ?? 0
+    activations = json["activations"]?.stringValue
+    latentsIndex = json["latentsIndex"]?.integerValue
+    if let strength = json["strength"]?.doubleValue {
+      start = Start(
+        strength: strength, resize: try resize(json["resize"]),
+        keepsUnmasked: json["keepsUnmasked"]?.boolValue ?? false,
+        maskBlur: json["maskBlur"]?.integerValue)
     }
-    if let given = numbers("givenSigmas") {
+    modelFiles = try records(json["modelFiles"], "modelFiles").map { file in
+      (file.name, file.fingerprint)
+    }
+    inputs = try records(json["inputs"], "inputs")
+  }
+
+  private mutating func readLevels(_ json: JSONValue) throws(ModelFileError) {
+    if let given = try numbers(json["givenSigmas"], "givenSigmas") {
       request.sigmas = given
       request.steps = nil
     }
     if let steps = json["givenSteps"]?.integerValue { request.steps = steps }
-    request.sampling.guidanceSchedule = numbers("guidanceSchedule")
-    if let ends = numbers("guidanceInterval"), ends.count == 2, ends[0] <= ends[1] {
+    request.sampling.guidanceSchedule = try numbers(json["guidanceSchedule"], "guidanceSchedule")
+    if let ends = try numbers(json["guidanceInterval"], "guidanceInterval") {
+      guard ends.count == 2, ends[0] <= ends[1] else {
+        throw fault("'guidanceInterval' is not two rising numbers")
+      }
       request.sampling.guidanceInterval = ends[0]...ends[1]
     }
-    request.sampling.guidanceRescale = json["guidanceRescale"]?.doubleValue ?? 0
-    activations = json["activations"]?.stringValue
-    if let strength = json["strength"]?.doubleValue {
-      start = Start(
-        strength: strength,
-        resize: json["resize"]?.stringValue.flatMap { ResizeMode(rawValue: $0) },
-        keepsUnmasked: json["keepsUnmasked"]?.boolValue ?? false,
-        maskBlur: json["maskBlur"]?.integerValue)
+  }
+
+  private func numbers(_ json: JSONValue?, _ key: String) throws(ModelFileError) -> [Double]? {
+    guard let json else { return nil }
+    let values = json.arrayValue?.compactMap(\.doubleValue)
+    guard let values, values.count == json.arrayValue?.count else {
+      throw fault("'\(key)' is not a list of numbers")
     }
-    latentsIndex = json["latentsIndex"]?.integerValue
-    modelFiles = (json["modelFiles"]?.arrayValue ?? []).compactMap { file in
+    return values
+  }
+
+  private func resize(_ json: JSONValue?) throws(ModelFileError) -> ResizeMode? {
+    guard let json else { return nil }
+    guard let mode = json.stringValue.flatMap({ ResizeMode(rawValue: $0) }) else {
+      throw fault(
+        "'resize' is none of " + ResizeMode.allCases.map(\.rawValue).joined(separator: ", "))
+    }
+    return mode
+  }
+
+  private func records(_ json: JSONValue?, _ key: String) throws(ModelFileError) -> [Input] {
+    guard let json else { return [] }
+    var records: [Input] = []
+    for file in json.arrayValue ?? [.null] {
       guard let name = file["name"]?.stringValue, let hash = file["fingerprint"]?.stringValue
-      else { return nil }
-      return (name, hash)
+      else { throw fault("'\(key)' is not a list of files with name and fingerprint") }
+      records.append(
+        Input(
+          option: file["option"]?.stringValue ?? "", name: name, fingerprint: hash,
+          strength: file["strength"]?.doubleValue))
     }
-    inputs = (json["inputs"]?.arrayValue ?? []).compactMap { file in
-      guard let option = file["option"]?.stringValue, let name = file["name"]?.stringValue,
-        let hash = file["fingerprint"]?.stringValue
-      else { return nil }
-      return Input(
-        option: option, name: name, fingerprint: hash, strength: file["strength"]?.doubleValue)
-    }
+    return records
   }
 
   // MARK: A1111's
@@ -138,6 +165,8 @@ struct RecordedPicture {
       let text = lines[negative...].joined(separator: "\n")
       request.negativePrompt = String(text.dropFirst("Negative prompt: ".count))
     }
+    // This program's own pictures say whether parentheses were weights.
+    if !last.contains("Version: auraflow") { request.promptWeights = .a1111 }
     for pair in last.split(separator: ",") {
       let parts = pair.split(separator: ":", maxSplits: 1).map {
         $0.trimmingCharacters(in: .whitespaces)
@@ -147,13 +176,16 @@ struct RecordedPicture {
   }
 
   private mutating func set(_ key: String, _ value: String) throws(ModelFileError) {
+    func number<Number>(_ convert: (String) -> Number?) throws(ModelFileError) -> Number {
+      guard let number = convert(value) else { throw fault("'\(key)' is '\(value)'") }
+      return number
+    }
     switch key {
-    case "Steps": request.steps = Int(value)
-    case "CFG scale": request.guidanceScale = Double(value)
-    case "Distilled CFG Scale": request.guidance = Double(value)
-    case "Seed":
-      guard let seed = UInt64(value) else { throw fault("'Seed' is '\(value)'") }
-      request.seed = seed
+    case "Steps": request.steps = try number { Int($0) }
+    case "CFG scale": request.guidanceScale = try number { Double($0) }
+    case "Distilled CFG Scale": request.guidance = try number { Double($0) }
+    case "Shift": shift = try number { Double($0) }
+    case "Seed": request.seed = try number { UInt64($0) }
     case "Size":
       let sides = value.split(separator: "x").compactMap { Int($0) }
       guard sides.count == 2 else { throw fault("'Size' is '\(value)'") }
@@ -165,7 +197,12 @@ struct RecordedPicture {
       request.sampling.sampler = sampler
     case "Schedule type":
       let name = value.lowercased().replacingOccurrences(of: " ", with: "_")
-      if let schedule = ScheduleName(named: name) { request.sampling.schedule = schedule }
+      guard let schedule = ScheduleName(named: name) else {
+        throw fault("the schedule '\(value)' is not one of this program's: pass --schedule")
+      }
+      request.sampling.schedule = schedule
+    case "Denoising strength", "Clip skip", "Hires upscale", "Variation seed", "Refiner":
+      ignored.append(key)
     default: break
     }
   }

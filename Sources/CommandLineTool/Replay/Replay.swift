@@ -4,6 +4,9 @@ import TextToImage
 
 /// Making a picture again from what its file says.
 extension RecordedPicture {
+  /// Whether files that an option names took part.
+  func inputs(_ option: String) -> Bool { inputs.contains { $0.option == option } }
+
   /// The file of an input: the one that was named, else the one beside the picture.
   ///
   /// - Parameters:
@@ -19,6 +22,9 @@ extension RecordedPicture {
     for (index, input) in recorded.enumerated() {
       // Names come from a stranger's file: none may lead out of the folder.
       let name = (input.name as NSString).lastPathComponent
+      guard !["", ".", "..", "/"].contains(name) else {
+        throw fault("a file that took part is named '\(input.name)'")
+      }
       let place =
         index < given.count
         ? given[index]
@@ -45,6 +51,9 @@ extension RecordedPicture {
   /// - Returns: one line each.
   func notes(_ pipeline: Pipeline) -> [String] {
     var notes: [String] = []
+    if !ignored.isEmpty {
+      notes.append("\(path): not repeated: \(ignored.joined(separator: ", "))")
+    }
     let present = Set(ModelFingerprints.of(pipeline).map(\.fingerprint))
     let others = modelFiles.filter { !present.contains($0.fingerprint) }
     if let first = others.first {
@@ -62,9 +71,8 @@ extension RecordedPicture {
 
   /// The request with the shift that was asked for, if it is not what the model does by itself.
   func settled(_ request: GenerationRequest, _ pipeline: Pipeline) -> GenerationRequest {
-    guard let shift, let own = try? pipeline.settings(for: request), own.shift != shift else {
-      return request
-    }
+    guard let shift, let own = try? pipeline.settings(for: self.request), own.shift != shift
+    else { return request }
     var request = request
     request.shift = request.shift ?? shift
     return request

@@ -25,7 +25,8 @@ public enum ScheduleName: String, Sendable, CaseIterable {
 
   /// Names of other programs.
   private static let aliases: [String: ScheduleName] = [
-    "discrete": .normal, "flow": .default, "auto": .default, "linear": .sgmUniform,
+    "discrete": .normal, "flow": .default, "auto": .default,
+    "automatic": .default, "ddim": .ddimUniform, "linear": .sgmUniform,
   ]
 
   /// A schedule by its name here, in stable-diffusion.cpp or ComfyUI, in any case.

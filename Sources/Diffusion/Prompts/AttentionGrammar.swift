@@ -88,16 +88,23 @@ enum AttentionGrammar {
     /// Adds text; the word BREAK divides it.
     private mutating func add(_ text: String) {
       for (index, part) in Self.parts(of: text).enumerated() {
-        if index > 0 { pieces.append(WeightedText("BREAK", -1)) }
+        if index > 0 { pieces.append(WeightedText(WeightedPrompt.windowMark, -1)) }
         pieces.append(WeightedText(part))
       }
     }
 
     /// What stands between the words BREAK, without white space beside them.
     private static func parts(of text: String) -> [String] {
-      guard text.contains("BREAK") else { return [text] }
-      return text.split(separator: /\s*\bBREAK\b\s*/, omittingEmptySubsequences: false)
-        .map(String.init)
+      guard text.contains(WeightedPrompt.windowMark) else { return [text] }
+      let parts = text.split(separator: /\bBREAK\b/, omittingEmptySubsequences: false)
+      return parts.indices.map { index in
+        var part = parts[index]
+        if index > 0 { part = part.drop(while: \.isWhitespace) }
+        if index + 1 < parts.count {
+          while part.last?.isWhitespace == true { part.removeLast() }
+        }
+        return String(part)
+      }
     }
 
     private mutating func multiply(from first: Int, by factor: Double) {

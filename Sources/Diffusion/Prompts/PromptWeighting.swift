@@ -28,6 +28,9 @@ package struct WeightedPrompt: Sendable, Equatable {
   /// How weights change what a text encoder makes of tokens.
   package let weighting: PromptWeighting
 
+  /// The word at which A1111 begins a new window; it has a weight of -1.
+  package static let windowMark = "BREAK"
+
   /// A prompt without weights.
   package init(_ text: String) {
     pieces = [WeightedText(text)]

@@ -18,9 +18,11 @@ package struct TokenWeights: Sendable, Equatable {
   package init?(_ prompt: WeightedPrompt, origins: [Int?]) {
     guard prompt.weighting != .off, !prompt.isPlain else { return nil }
     weights = origins.map { origin in
-      let weight = origin.map { prompt.pieces[$0].weight } ?? 1
+      guard let piece = origin.map({ prompt.pieces[$0] }) else { return 1 }
       // The web UI's mark of a new window.
-      return weight == -1 ? 1 : Float(weight)
+      let isMark =
+        prompt.weighting == .a1111 && piece == WeightedText(WeightedPrompt.windowMark, -1)
+      return isMark ? 1 : Float(piece.weight)
     }
     weighting = prompt.weighting
   }
