@@ -56,16 +56,15 @@ struct SamplingOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("sampling-method")], parsing: .unconditional,
     help: ArgumentHelp(
-      "How each step is made: \(SamplerName.allCases.map(\.rawValue).joined(separator: ", ")); "
-        + "other programs' names are taken too (default: the model's).", valueName: "name"),
+      "How each step is made; names of other programs are taken too (default: euler).",
+      valueName: "name"),
     completion: .list(SamplerName.allCases.map(\.rawValue)))
   var sampler: SamplerName?
 
   @Option(
     name: [.long, .customLong("scheduler")], parsing: .unconditional,
     help: ArgumentHelp(
-      "How noise levels are spread over the steps: "
-        + "\(ScheduleName.allCases.map(\.rawValue).joined(separator: ", ")).", valueName: "name"),
+      "How noise levels are spread over the steps.", valueName: "name"),
     completion: .list(ScheduleName.allCases.map(\.rawValue)))
   var schedule: ScheduleName?
 
