@@ -11,7 +11,7 @@ public struct PreviewChoice: Sendable, Equatable {
   /// Every how many steps; the last one always.
   public var interval: Int
   /// What turns latents into pictures; nil for a linear function of them that is fitted to the
-  /// model's own decoder, in about a second.
+  /// model's own decoder on a picture of at most 256x256 pixels, before all else.
   public var decoder: PreviewDecoder?
 
   /// Shows every so many steps, at least 1.
