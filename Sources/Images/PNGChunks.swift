@@ -50,11 +50,11 @@ package enum PNGChunks {
     return result
   }
 
-  private static func number(_ bytes: [UInt8], at start: Int) -> UInt32 {
+  static func number(_ bytes: [UInt8], at start: Int) -> UInt32 {
     bytes[start..<start + 4].reduce(0) { $0 << 8 | UInt32($1) }
   }
 
-  private static func code(_ type: StaticString) -> UInt32 {
+  static func code(_ type: StaticString) -> UInt32 {
     type.withUTF8Buffer { $0.reduce(0) { $0 << 8 | UInt32($1) } }
   }
 }

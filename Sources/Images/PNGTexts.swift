@@ -1,6 +1,5 @@
 /// The texts of a PNG file, by keyword.
 package enum PNGTexts {
-  private static let signature: [UInt8] = [0x89, 0x50, 0x4E, 0x47, 0x0D, 0x0A, 0x1A, 0x0A]
   /// Most bytes of all texts together.
   private static let limit = 1 << 24
 
@@ -12,18 +11,20 @@ package enum PNGTexts {
   ///   are cut short, compressed or beyond 16 MiB are left out.
   /// - SeeAlso: PNG specification 11.3.3.
   package static func read(_ file: [UInt8]) -> [String: String]? {
-    guard file.starts(with: signature) else { return nil }
+    guard file.starts(with: PNGChunks.signature) else { return nil }
     var texts: [String: String] = [:]
-    var (start, total) = (signature.count, 0)
+    var (start, total) = (PNGChunks.signature.count, 0)
     while file.count - start >= 12 {
-      let length = Int(number(file, at: start))
+      let length = Int(PNGChunks.number(file, at: start))
       guard length <= file.count - start - 12 else { break }
-      let (type, content) = (number(file, at: start + 4), file[start + 8..<start + 8 + length])
-      if type == code("IEND") { break }
-      if type == code("tEXt") || type == code("iTXt") {
+      let (type, content) = (
+        PNGChunks.number(file, at: start + 4), file[start + 8..<start + 8 + length]
+      )
+      if type == PNGChunks.code("IEND") { break }
+      if type == PNGChunks.code("tEXt") || type == PNGChunks.code("iTXt") {
         total += length
         guard total <= limit else { break }
-        let found = type == code("tEXt") ? latin(content) : international(content)
+        let found = type == PNGChunks.code("tEXt") ? latin(content) : international(content)
         if let found, texts[found.keyword] == nil { texts[found.keyword] = found.text }
       }
       start += 12 + length
@@ -53,13 +54,5 @@ package enum PNGTexts {
       String(decoding: bytes[..<end], as: UTF8.self),
       String(decoding: bytes[(translated + 1)...], as: UTF8.self)
     )
-  }
-
-  private static func number(_ bytes: [UInt8], at start: Int) -> UInt32 {
-    bytes[start..<start + 4].reduce(0) { $0 << 8 | UInt32($1) }
-  }
-
-  private static func code(_ type: StaticString) -> UInt32 {
-    type.withUTF8Buffer { $0.reduce(0) { $0 << 8 | UInt32($1) } }
   }
 }

@@ -100,9 +100,14 @@ struct GenerateCommand: AsyncParsableCommand {
         from: pipeline.files + inputs.files.map(\.path)
           + [picture.prompts.file, picture.from].compactMap { $0 })
       console.detail("model: \(name)")
+      let modelFiles = ModelFingerprints.of(pipeline)
+      if let recorded = inputs.recorded {
+        let present = Set(modelFiles.map(\.fingerprint))
+        for note in recorded.notes(pipeline, present: present) { console.note(note) }
+      }
       let session = GenerateSession(
-        pipeline: pipeline, modelName: name,
-        jobs: try resolved(jobs, inputs, pipeline, savesLatents: files.latents != nil, console),
+        pipeline: pipeline, modelName: name, modelFiles: modelFiles,
+        jobs: try resolved(jobs, inputs, pipeline, savesLatents: files.latents != nil),
         inputs: inputs, previewing: previewing, files: files,
         isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
@@ -113,15 +118,13 @@ struct GenerateCommand: AsyncParsableCommand {
 
   /// The jobs as the model takes them, with what a picture's file says of them.
   private func resolved(
-    _ jobs: [PictureJob], _ inputs: GenerationInputs, _ pipeline: Pipeline, savesLatents: Bool,
-    _ console: Console
+    _ jobs: [PictureJob], _ inputs: GenerationInputs, _ pipeline: Pipeline, savesLatents: Bool
   ) throws -> [PictureJob] {
     var jobs = jobs
     if let recorded = inputs.recorded {
       for index in jobs.indices {
         jobs[index].request = recorded.settled(jobs[index].request, pipeline)
       }
-      for note in recorded.notes(pipeline) { console.note(note) }
     }
     var resolved = try PictureJob.resolved(
       jobs, inputs.initial, picture, pipeline, savesLatents: savesLatents)

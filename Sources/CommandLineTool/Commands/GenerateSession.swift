@@ -26,7 +26,8 @@ final class GenerateSession: Sendable {
   private let isWarned = Atomic(false)
 
   init(
-    pipeline: Pipeline, modelName: String, jobs: [PictureJob],
+    pipeline: Pipeline, modelName: String, modelFiles: [(name: String, fingerprint: String)],
+    jobs: [PictureJob],
     inputs: GenerationInputs, previewing: PreviewWriter,
     files: OutputOptions.Files,
     isFromFile: Bool, common: CommonOptions, console: Console, interruption: Interruption
@@ -36,7 +37,7 @@ final class GenerateSession: Sendable {
     self.jobs = jobs
     self.inputs = inputs.records
     latentsIndex = inputs.latentsIndex
-    modelFiles = ModelFingerprints.of(pipeline)
+    self.modelFiles = modelFiles
     self.previewing = previewing
     self.files = files
     self.isFromFile = isFromFile

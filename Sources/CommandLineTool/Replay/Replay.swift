@@ -47,14 +47,15 @@ extension RecordedPicture {
 
   /// What the same picture needs and cannot be had from its file.
   ///
-  /// - Parameter pipeline: the model that is used now.
+  /// - Parameters:
+  ///   - pipeline: the model that is used now.
+  ///   - present: fingerprints of its files.
   /// - Returns: one line each.
-  func notes(_ pipeline: Pipeline) -> [String] {
+  func notes(_ pipeline: Pipeline, present: Set<String>) -> [String] {
     var notes: [String] = []
     if !ignored.isEmpty {
       notes.append("\(path): not repeated: \(ignored.joined(separator: ", "))")
     }
-    let present = Set(ModelFingerprints.of(pipeline).map(\.fingerprint))
     let others = modelFiles.filter { !present.contains($0.fingerprint) }
     if let first = others.first {
       notes.append(

@@ -43,9 +43,6 @@ public enum SamplerName: String, Sendable, CaseIterable {
     self != .pndm || mixture == .varianceExploding
   }
 
-  /// Whether steps draw noise beside the start's.
-  package var drawsNoise: Bool { self == .eulerAncestral || self == .lcm }
-
   /// How often a run of some steps asks the model.
   package func evaluations(steps: Int) -> Int {
     switch self {
