@@ -72,7 +72,7 @@ private struct BlockBenchmark<Network: Denoiser> {
         [prompt], times: times, guidance: 3.5, size: size, on: device)
     }
     let latents = try normalLatents(channels: denoiser.geometry.channels, size)
-    let session = try denoiser.session(prepared, pictures: 1, on: device)
+    let session = try denoiser.session(prepared, prompts: [0], on: device)
     let seconds = try medianSeconds(repetitions) { () throws(ComputeError) in
       _ = try denoiser.predict([latents], session, time: 0, on: device)
     }

@@ -57,7 +57,8 @@ private struct StepBenchmark<Network: Denoiser> {
       Array(repeating: prompt, count: branches), times: [0.5], guidance: 3.5, size: size, on: device
     )
     let latents = try normalLatents(channels: denoiser.geometry.channels, size)
-    let session = try denoiser.session(prepared, pictures: 1, on: device)
+    let session = try denoiser.session(
+      prepared, prompts: Array(0..<branches), on: device)
     let start = ContinuousClock.now
     _ = try denoiser.predict(
       Array(repeating: latents, count: branches), session, time: 0, on: measured)

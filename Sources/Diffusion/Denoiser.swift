@@ -23,7 +23,7 @@ package protocol Denoiser: Sendable {
   /// Evaluates what depends on times, prompts and guidance, and on no latents.
   ///
   /// - Parameters:
-  ///   - prompts: one for each branch of guidance.
+  ///   - prompts: all that take part.
   ///   - times: the network's times of all steps, 1 (noise) to 0.
   ///   - guidance: strength of the distilled guidance; nil where there is none.
   ///   - size: of the latents.
@@ -36,18 +36,24 @@ package protocol Denoiser: Sendable {
   ) throws(ComputeError) -> Prepared
 
   /// Allocates memory for the steps of some pictures.
-  func session(
-    _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
-  ) throws(ComputeError) -> Session
-
-  /// The network's output for every prompt and picture: those of the first prompt come first.
   ///
   /// - Parameters:
-  ///   - latents: as many, in the same order.
+  ///   - prepared: what they have in common.
+  ///   - prompts: of each branch, which is a picture with one of its prompts, the prompt's index.
+  ///   - device: where to compute.
+  /// - Returns: what `predict` takes.
+  /// - Throws: `ComputeError` if memory runs out.
+  func session(
+    _ prepared: Prepared, prompts: [Int], on device: any ComputeDevice
+  ) throws(ComputeError) -> Session
+
+  /// The network's output for some branches of a session.
+  ///
+  /// - Parameters:
+  ///   - latents: of each, in the session's order.
   ///   - session: made for these pictures; one step at a time.
   ///   - time: index of the time in the schedule.
-  ///   - first: of all prompts and pictures the one that `latents` begin with; those before are not
-  ///     computed.
+  ///   - first: the branch that `latents` begin with; others are not computed.
   ///   - device: where to compute.
   /// - Returns: as many predictions, in the same order.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
@@ -92,7 +98,7 @@ package protocol Denoiser: Sendable {
 }
 
 extension Denoiser {
-  /// The network's output for all prompts and pictures.
+  /// The network's output for all branches.
   package func predict(
     _ latents: [Latents], _ session: Session, time: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> [Latents] {

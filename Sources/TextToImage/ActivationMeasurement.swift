@@ -41,7 +41,7 @@ extension Pipeline {
     let settings = try settings(for: request)
     func inputs<Model: DiffusionModel>(_ model: Model) throws(ComputeError) -> [Int] {
       let request = PreparedRequest(model, settings)
-      return Array(try demands(of: request, picturesAtOnce: 1).inputs.values)
+      return Array(try demands(of: request).inputs.values)
     }
     do throws(ComputeError) {
       let columns = try inputs(model)

@@ -1,5 +1,19 @@
 import Images
 
+/// A picture of a run.
+public struct PictureIndex: Sendable, Hashable {
+  /// The number of its request in the run, from 0.
+  public let request: Int
+  /// Its number in the request, from 0.
+  public let image: Int
+
+  /// Names a picture.
+  public init(request: Int, image: Int) {
+    self.request = request
+    self.image = image
+  }
+}
+
 /// How far a generation has come.
 public struct GenerationProgress: Sendable {
   /// The part of the work.
@@ -18,9 +32,9 @@ public struct GenerationProgress: Sendable {
 
   /// The stage that has begun or, for `denoising`, the step that has ended.
   public let stage: Stage
-  /// The pictures of the request that are being made: one, or all if they are made together. The
-  /// first where a stage is for all.
-  public let images: Range<Int>
+  /// The pictures that the stage is for: one, or those that are made together, or all whose prompts
+  /// are encoded.
+  public let pictures: [PictureIndex]
   /// Steps that have ended.
   public let step: Int
   /// Steps in all.
@@ -29,29 +43,41 @@ public struct GenerationProgress: Sendable {
   public let sigma: Float
   /// Seconds that the step took; 0 outside of `denoising`.
   public let seconds: Double
-  /// The latents at this moment, one array `[channels, height, width]` for each of `images`; empty
+  /// The latents at this moment, one array `[channels, height, width]` for each of `pictures`; empty
   /// outside of `denoising`.
   public let latents: [[Float]]
-  /// What each of `images` is going to show, if the request asks for previews and this step is one
-  /// of them; else empty.
+  /// What each of `pictures` is going to show, if the request asks for previews and this step is
+  /// one of them; else empty.
   public let previews: [RGBImage]
 }
 
 /// A denoising step that has ended, and latents that may be changed before the next one begins.
 public struct GenerationStep: Sendable {
-  /// The pictures of the request that are being made.
-  public let images: Range<Int>
+  /// The pictures that are being made.
+  public let pictures: [PictureIndex]
   /// Steps that have ended.
   public let step: Int
   /// Steps in all.
   public let stepCount: Int
   /// The noise level that has been reached.
   public let sigma: Float
-  /// One array `[channels, height, width]` for each of `images`. Changed values are taken over if
+  /// One array `[channels, height, width]` for each of `pictures`. Changed values are taken over if
   /// they are as many.
   public var latents: [[Float]]
+  /// What the sampler keeps of earlier steps, for each picture.
+  let histories: [[[Float]]]
+  /// How often noise was drawn, for each picture.
+  let noiseCounts: [Int]
   /// Whether to end the generation with `GenerationError.cancelled`.
   public var isCancelled = false
+
+  /// What is needed to go on from here, for each of `pictures`.
+  public var unfinished: [UnfinishedPicture] {
+    latents.indices.map {
+      UnfinishedPicture(
+        step: step, latents: latents[$0], history: histories[$0], noiseCount: noiseCounts[$0])
+    }
+  }
 }
 
 /// Where the time and memory of a generation went.
@@ -62,11 +88,11 @@ public struct GenerationStatistics: Sendable, Equatable {
   public var textEncoderSeconds = 0.0
   /// Seconds for the time-dependent weights.
   public var scheduleSeconds = 0.0
-  /// Seconds of each step, of one picture after another unless they are made together.
+  /// Seconds of each step, of one picture or group of pictures after another.
   public var stepSeconds: [Double] = []
   /// Seconds for turning latents into pixels.
   public var decoderSeconds = 0.0
-  /// Seconds from the request to the pictures.
+  /// Seconds from the first request to the pictures.
   public var totalSeconds = 0.0
   /// Most memory that the process ever had resident, mapped files included.
   public var peakResidentBytes = 0
@@ -77,6 +103,8 @@ public struct GenerationStatistics: Sendable, Equatable {
 
 /// A finished picture of a request.
 public struct GeneratedImage: Sendable {
+  /// The number of its request in the run, from 0.
+  public let request: Int
   /// Its number in the request, from 0.
   public let index: Int
   /// The picture.
@@ -87,7 +115,7 @@ public struct GeneratedImage: Sendable {
   public let settings: GenerationSettings
   /// Tokens of prompt and negative prompt that were cut off.
   public let droppedTokens: DroppedTokens
-  /// Time and memory of the request so far.
+  /// Time and memory of the run so far.
   public let statistics: GenerationStatistics
 }
 
@@ -105,6 +133,19 @@ public struct GenerationResult: Sendable {
   public let droppedTokens: DroppedTokens
   /// Time and memory.
   public let statistics: GenerationStatistics
+
+  /// - Parameters:
+  ///   - made: the pictures of one request, in order; at least one.
+  ///   - statistics: of the whole run.
+  ///   - shape: of the latents of all pictures of the request.
+  init(_ made: [GeneratedImage], _ statistics: GenerationStatistics, latentShape shape: [Int]) {
+    images = made.map(\.image)
+    latents = made.flatMap(\.latents)
+    latentShape = [made.count] + shape.dropFirst()
+    settings = made[0].settings
+    droppedTokens = made[0].droppedTokens
+    self.statistics = statistics
+  }
 }
 
 /// Tokens that were cut off, because a text encoder does not read that many.

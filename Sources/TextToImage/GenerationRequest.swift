@@ -31,6 +31,10 @@ public struct GenerationRequest: Sendable, Equatable {
   public var sampling = SamplingChoice()
   /// Most tokens of a prompt, the end token among them; longer prompts are cut.
   public var maxSequenceLength: Int?
+  /// Which of the pictures are made, by number from 0; nil for all.
+  public var images: [Int]?
+  /// Pictures of an earlier run of the same request to go on with, by number.
+  public var unfinished: [Int: UnfinishedPicture] = [:]
   /// Small pictures on the way, which come with progress; nil for none.
   public var previews: PreviewChoice?
   /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where

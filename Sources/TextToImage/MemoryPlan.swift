@@ -27,8 +27,8 @@ public struct MemoryPlan: Sendable, Equatable {
   public let baseBytes: Int
   /// In the order of the work.
   public let stages: [Stage]
-  /// Pictures that go through the steps together: one, or all of the request if weights are read
-  /// again at each step.
+  /// Pictures that go through the steps together: one, or up to eight if weights are read again at
+  /// each step.
   public let picturesAtOnce: Int
   /// Whether weights of earlier stages stay resident.
   public let keepsEverything: Bool

@@ -19,13 +19,18 @@ extension Pipeline {
   }
 
   func memoryPlan<Model>(for request: PreparedRequest<Model>, limit: Int?) -> MemoryPlan {
+    memoryPlan(for: PlannedPictures(request), limit: limit)
+  }
+
+  /// Plans the memory of requests that may go through the steps together.
+  func memoryPlan<Model>(for pictures: PlannedPictures<Model>, limit: Int?) -> MemoryPlan {
     do throws(ComputeError) {
-      return try plan(request, limit: limit)
+      return try plan(pictures, limit: limit)
     } catch {
       // Beyond all memory: no budget holds that.
       let stage = MemoryPlan.Stage(
-        name: request.model.denoiser.stepStage.name, isRepeated: true, activationBytes: .max >> 2,
-        weightBytes: 0, keptBytes: 0, passingBytes: 0)
+        name: pictures.request.model.denoiser.stepStage.name, isRepeated: true,
+        activationBytes: .max >> 2, weightBytes: 0, keptBytes: 0, passingBytes: 0)
       return MemoryPlan(
         budget: limit, baseBytes: baseBytes, stages: [stage], picturesAtOnce: 1,
         keepsEverything: false, decoderBytes: 0)
@@ -33,45 +38,61 @@ extension Pipeline {
   }
 
   private func plan<Model>(
-    _ request: PreparedRequest<Model>, limit: Int?
+    _ pictures: PlannedPictures<Model>, limit: Int?
   ) throws(ComputeError) -> MemoryPlan {
-    let base = baseBytes + Self.slackBytes
+    let request = pictures.request
     func plan(
-      _ demands: StageDemands, keepsEverything: Bool
+      _ picturesAtOnce: Int, keepsEverything: Bool = false
     ) throws(ComputeError) -> MemoryPlan {
-      try demands.plan(
-        budget: limit, base: base, keepsEverything: keepsEverything,
+      try demands(of: request, pictures.shape(picturesAtOnce)).plan(
+        budget: limit, base: baseBytes + Self.slackBytes + pictures.heldBytes,
+        keepsEverything: keepsEverything,
         decoderActivations: { (bytes) throws(ComputeError) in
           try decoderActivations(request.size, within: bytes)
         }, encoder: encoderDemand(of: request))
     }
-    let demands = try demands(of: request, picturesAtOnce: 1)
-    let everything = try plan(demands, keepsEverything: true)
-    if everything.fits { return everything }
-    let alone = try plan(demands, keepsEverything: false)
-    let count = request.settings.seeds.count
-    guard count > 1, let streamed = alone.repeatedStage?.streamedBytes,
+    if pictures.mayKeepEverything {
+      let everything = try plan(1, keepsEverything: true)
+      if everything.fits { return everything }
+    }
+    let alone = try plan(1)
+    let most = min(pictures.count, Self.largestGroup)
+    guard most > 1, let streamed = alone.repeatedStage?.streamedBytes,
       streamed > 0 || !alone.fits
     else { return alone }
-    // Weights that are read anew at each step are read once for all pictures together.
-    let together = try plan(
-      try self.demands(of: request, picturesAtOnce: count), keepsEverything: false)
-    let isLess = together.repeatedStage.map { $0.streamedBytes / count < streamed } ?? false
-    return together.fits && isLess ? together : alone
+    // Weights that are read anew at each step are read once for all pictures of a group.
+    var (low, high, best) = (1, most, alone)
+    while low < high {
+      // The largest first: that is the usual answer.
+      let size = high == most ? most : (low + high + 1) / 2
+      let together = try plan(size)
+      if together.fits { (low, best) = (size, together) } else { high = size - 1 }
+    }
+    // Groups of one size: the last one would be smaller and read as much.
+    let groups = (pictures.count + best.picturesAtOnce - 1) / best.picturesAtOnce
+    let size = (pictures.count + groups - 1) / groups
+    if size < best.picturesAtOnce { best = try plan(size) }
+    let isLess =
+      best.repeatedStage.map { $0.streamedBytes / best.picturesAtOnce < streamed } ?? false
+    return best.fits && isLess ? best : alone
   }
+
+  /// Most pictures that go through the steps together. An eighth of a step's reading is little
+  /// beside its arithmetic, and the first picture of a group comes when all of it is done.
+  static let largestGroup = 8
 
   /// What the stages of a request need. A run of many prompts asks for few different ones.
   func demands<Model>(
-    of request: PreparedRequest<Model>, picturesAtOnce: Int
+    of request: PreparedRequest<Model>, _ shape: GroupShape = GroupShape()
   ) throws(ComputeError) -> StageDemands {
     let key = RehearsalCache.Key(
       rowCounts: request.tokens.map(\.rowCounts), size: request.size, times: request.times.count,
-      pictures: request.settings.seeds.count, picturesAtOnce: picturesAtOnce,
+      pictures: request.settings.seeds.count, shape: shape,
       keptLatents: request.settings.sampler.keptLatents,
       hasPreviews: request.settings.previews != nil,
       previewDecoder: request.settings.previews?.decoder.map { ObjectIdentifier($0) })
     return try rehearsals.demands(key) { () throws(ComputeError) in
-      try StageDemands(request, picturesAtOnce: picturesAtOnce, on: device())
+      try StageDemands(request, shape, on: device())
     }
   }
 
@@ -95,7 +116,7 @@ final class RehearsalCache: Sendable {
     let size: LatentSize
     let times: Int
     let pictures: Int
-    let picturesAtOnce: Int
+    let shape: GroupShape
     let keptLatents: Int
     let hasPreviews: Bool
     let previewDecoder: ObjectIdentifier?
@@ -113,6 +134,7 @@ final class RehearsalCache: Sendable {
 
   private let demands = Mutex<[Key: StageDemands]>([:])
   private let decodings = Mutex<[DecodingKey: Int]>([:])
+  private let texts = Mutex<[[[Int]]: TextDemand]>([:])
 
   /// The demands of a key, made if they are not known.
   func demands(
@@ -136,6 +158,19 @@ final class RehearsalCache: Sendable {
     decodings.withLock { decodings in
       if decodings.count >= Self.capacity { decodings = [:] }
       decodings[key] = made
+    }
+    return made
+  }
+
+  /// What encoding prompts of some rows takes, found out if it is not known.
+  func text(
+    _ rowCounts: [[Int]], _ make: () throws(ComputeError) -> TextDemand
+  ) throws(ComputeError) -> TextDemand {
+    if let known = texts.withLock({ $0[rowCounts] }) { return known }
+    let made = try make()
+    texts.withLock { texts in
+      if texts.count >= Self.capacity { texts = [:] }
+      texts[rowCounts] = made
     }
     return made
   }

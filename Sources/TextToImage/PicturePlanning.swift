@@ -76,13 +76,31 @@ extension Pipeline {
       })
   }
 
-  /// The picture of a request in its size, with what encodes it; nil if there is none.
-  func preparedPicture(
-    _ request: GenerationRequest, _ settings: GenerationSettings
-  ) throws(GenerationError) -> (start: PreparedStart, encoder: any LatentEncoder)? {
-    guard let picture = request.picture else { return nil }
-    let start = PreparedStart(picture, width: settings.width, height: settings.height)
-    return (start, try openedEncoder())
+  /// Requests as a run takes them, and the pictures that they start from, each once.
+  func runRequests<Model: DiffusionModel>(
+    _ model: Model, _ requests: [GenerationRequest], _ settings: [GenerationSettings]
+  ) -> (requests: [RunRequest<Model>], starts: [PreparedStart]) {
+    var pictures: [(picture: StartPicture, width: Int, height: Int)] = []
+    func start(_ request: GenerationRequest, _ settings: GenerationSettings) -> Int? {
+      guard let picture = request.picture else { return nil }
+      let (width, height) = (settings.width, settings.height)
+      if let known = pictures.firstIndex(where: { $0 == (picture, width, height) }) {
+        return known
+      }
+      pictures.append((picture, width, height))
+      return pictures.count - 1
+    }
+    let prepared = zip(0..., zip(requests, settings)).map { index, pair in
+      let (request, settings) = pair
+      return RunRequest(
+        index: index, prepared: PreparedRequest(model, settings),
+        images: request.images ?? Array(settings.seeds.indices), latents: request.latents,
+        start: start(request, settings), unfinished: request.unfinished,
+        previews: request.previews)
+    }
+    return (
+      prepared, pictures.map { PreparedStart($0.picture, width: $0.width, height: $0.height) }
+    )
   }
 
   func openedEncoder() throws(GenerationError) -> any LatentEncoder {

@@ -118,8 +118,8 @@ public final class Pipeline: Sendable {
   /// Makes the pictures of a request.
   ///
   /// Pictures are made one after another, unless weights are read again at each step for want of
-  /// memory: then all go through each step together, which reads the weights once for all. They are
-  /// the same bits either way.
+  /// memory: then up to eight go through each step together, which reads the weights once for all.
+  /// They are the same bits either way.
   ///
   /// The work runs on the system's dispatch pool, off the cooperative threads of Swift's tasks;
   /// cancelling the task ends it within a fraction of a layer.
@@ -140,8 +140,44 @@ public final class Pipeline: Sendable {
     onStepEnd: (@Sendable (inout GenerationStep) -> Void)? = nil,
     onImage: @escaping @Sendable (GeneratedImage) -> Void = { _ in }
   ) async throws(GenerationError) -> GenerationResult {
-    try await run(request, onProgress: onProgress) {
-      run throws(GenerationError) in try run.generate(onStepEnd, onImage)
+    let shape = latentShape(for: try settings(for: request))
+    return try await run(request, onProgress: onProgress) { run throws(GenerationError) in
+      var made: [GeneratedImage] = []
+      let statistics = try run.generate(onStepEnd) { image in
+        made.append(image)
+        onImage(image)
+      }
+      return GenerationResult(made, statistics, latentShape: shape)
+    }
+  }
+
+  /// Makes the pictures of several requests.
+  ///
+  /// Prompts are encoded before the denoiser's weights are read: all of them, or as many as an
+  /// eighth of the memory holds. Where weights are read again at each step, pictures of requests
+  /// that agree in size, noise levels, sampler and guidance go through the steps together, as those
+  /// of one request do. Pictures are the same bits as those of one request after the other; their
+  /// order may be another.
+  ///
+  /// - Parameters:
+  ///   - requests: what to generate; pictures are not kept, `onImage` has them.
+  ///   - onProgress: called when a stage begins and when a step ends, on a working thread.
+  ///   - onStepEnd: called when a step has ended, on a working thread; it may change the latents,
+  ///     keep what is needed to go on later, or end the run.
+  ///   - onImage: called when a picture is finished, on a working thread; the next one waits for
+  ///     it.
+  /// - Returns: time and memory of the run.
+  /// - Throws: `GenerationError`; pictures that were finished before have been handed over.
+  @discardableResult
+  public func generate(
+    _ requests: [GenerationRequest],
+    onProgress: @escaping @Sendable (GenerationProgress) -> Void = { _ in },
+    onStepEnd: (@Sendable (inout GenerationStep) -> Void)? = nil,
+    onImage: @escaping @Sendable (GeneratedImage) -> Void
+  ) async throws(GenerationError) -> GenerationStatistics {
+    guard !requests.isEmpty else { return GenerationStatistics() }
+    return try await run(requests, onProgress: onProgress) { run throws(GenerationError) in
+      try run.generate(onStepEnd, onImage)
     }
   }
 
@@ -162,10 +198,23 @@ public final class Pipeline: Sendable {
     onProgress: @escaping @Sendable (GenerationProgress) -> Void,
     _ body: @escaping @Sendable (any PictureRun) throws(GenerationError) -> Value
   ) async throws(GenerationError) -> Value {
-    let settings = try settings(for: request)
+    try await run(
+      [request], reserving: reserved, observer: observer, onProgress: onProgress, body)
+  }
+
+  /// The same for several requests; at least one.
+  private func run<Value: Sendable>(
+    _ requests: [GenerationRequest], reserving reserved: Int = 0,
+    observer: (any WorkObserver)? = nil,
+    onProgress: @escaping @Sendable (GenerationProgress) -> Void,
+    _ body: @escaping @Sendable (any PictureRun) throws(GenerationError) -> Value
+  ) async throws(GenerationError) -> Value {
+    var settings: [GenerationSettings] = []
+    for request in requests { settings.append(try self.settings(for: request)) }
+    let checked = settings
     return try await turn(observer: observer) { (device) throws(GenerationError) in
       let limit = self.memory.limit.map { max(0, $0 - reserved) }
-      return try body(try self.line(self.model, request, settings, limit, device, onProgress))
+      return try body(try self.line(self.model, requests, checked, limit, device, onProgress))
     }
   }
 
@@ -208,18 +257,16 @@ public final class Pipeline: Sendable {
     }
   }
 
-  /// The line of a request, planned; refused if memory does not suffice.
+  /// The line of some requests, planned; refused if memory does not suffice.
   private func line<Model: DiffusionModel>(
-    _ model: Model, _ request: GenerationRequest, _ settings: GenerationSettings, _ limit: Int?,
-    _ device: CPUDevice, _ onProgress: @escaping @Sendable (GenerationProgress) -> Void
+    _ model: Model, _ requests: [GenerationRequest], _ settings: [GenerationSettings],
+    _ limit: Int?, _ device: CPUDevice,
+    _ onProgress: @escaping @Sendable (GenerationProgress) -> Void
   ) throws(GenerationError) -> any PictureRun {
-    let prepared = PreparedRequest(model, settings)
-    let plan = memoryPlan(for: prepared, limit: limit)
-    try expectFit(plan, prepared)
+    let (prepared, starts) = runRequests(model, requests, settings)
     return GenerationRun(
-      prepared: prepared, plan: plan, device: device, initialLatents: request.latents,
-      picture: try preparedPicture(request, settings), previews: request.previews,
-      onProgress: onProgress)
+      model: model, chunks: try chunks(prepared, limit: limit), starts: starts,
+      encoder: starts.isEmpty ? nil : try openedEncoder(), device: device, onProgress: onProgress)
   }
 
   /// A device to compute on.

@@ -15,11 +15,10 @@ extension Pipeline {
     }
     var idle = Cuts("", by: "")
     var unguided = 0
-    var together = (prompts: 0, count: 0)
     for (index, request) in requests.enumerated() {
       let settings = try settings(for: request)
       let length = settings.maxSequenceLength
-      let (dropped, picturesAtOnce) = facts(settings)
+      let dropped = droppedTokens(settings)
       let counts = [dropped.prompt, dropped.negativePrompt].flatMap { text in
         [(text.sequence, length)] + (pooled.map { [(text.pooled, $0.maximumLength)] } ?? [])
       }
@@ -32,16 +31,12 @@ extension Pipeline {
       } else if !settings.usesGuidance, !settings.negativePrompt.isEmpty {
         idle.add(index, 1, length)
       }
-      let count = settings.seeds.count
-      if picturesAtOnce > 1 {
-        together = (together.prompts + 1, max(together.count, count))
-      }
     }
     var notes = fileNotes
-    if together.prompts > 0 {
-      let which = requests.count > 1 ? " of a prompt" : ""
-      notes.append(
-        "\(together.count) pictures\(which) are made together: weights are read again at each step")
+    let groups = try groupSizes(requests)
+    if let most = groups.max(), most > 1 {
+      let which = groups.count > 1 ? "up to \(most)" : "\(most)"
+      notes.append("\(which) pictures are made together: weights are read again at each step")
     }
     notes += cuts.compactMap { $0.note(of: requests.count) }
     if idle.count > 0 {
@@ -57,19 +52,34 @@ extension Pipeline {
     return notes
   }
 
-  /// Tokens that are cut off, and how many pictures go through the steps together.
-  private func facts(
-    _ settings: GenerationSettings
-  ) -> (dropped: DroppedTokens, picturesAtOnce: Int) {
-    func facts<Model: DiffusionModel>(_ model: Model) -> (DroppedTokens, Int) {
-      let request = PreparedRequest(model, settings)
-      // The plan of one picture says nothing.
-      let picturesAtOnce =
-        settings.seeds.count > 1
-        ? memoryPlan(for: request, limit: memory.limit).picturesAtOnce : 1
-      return (request.droppedTokens, picturesAtOnce)
+  /// Tokens that are cut off.
+  private func droppedTokens(_ settings: GenerationSettings) -> DroppedTokens {
+    func dropped<Model: DiffusionModel>(_ model: Model) -> DroppedTokens {
+      PreparedRequest(model, settings).droppedTokens
     }
-    return facts(model)
+    return dropped(model)
+  }
+
+  /// How many pictures go through the steps together, group by group.
+  ///
+  /// - Parameter requests: all of a run, in order.
+  /// - Returns: a number for each group.
+  /// - Throws: `GenerationError` for a request that cannot be met.
+  public func groupSizes(_ requests: [GenerationRequest]) throws(GenerationError) -> [Int] {
+    try groupSizes(requests, limit: memory.limit)
+  }
+
+  /// The same within a number of bytes; nil for no limit.
+  package func groupSizes(
+    _ requests: [GenerationRequest], limit: Int?
+  ) throws(GenerationError) -> [Int] {
+    var settings: [GenerationSettings] = []
+    for request in requests { settings.append(try self.settings(for: request)) }
+    func sizes<Model: DiffusionModel>(_ model: Model) throws(GenerationError) -> [Int] {
+      try chunks(runRequests(model, requests, settings).requests, limit: limit)
+        .flatMap(\.batches).flatMap { $0.groups.map(\.count) }
+    }
+    return requests.isEmpty ? [] : try sizes(model)
   }
 
   private var pooledEncoder: (name: String, maximumLength: Int)? {

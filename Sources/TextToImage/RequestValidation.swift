@@ -56,7 +56,38 @@ extension Pipeline {
       guidanceInterval: request.sampling.guidanceInterval,
       guidanceRescale: request.sampling.guidanceRescale, previews: request.previews)
     try checkLatents(request.latents, settings)
+    try checkImages(request, settings)
     return settings
+  }
+
+  /// Checks which pictures are made, and what is known of them from an earlier run.
+  private func checkImages(
+    _ request: GenerationRequest, _ settings: GenerationSettings
+  ) throws(GenerationError) {
+    if let images = request.images {
+      guard !images.isEmpty, Set(images).count == images.count,
+        images.allSatisfy(settings.seeds.indices.contains)
+      else {
+        throw .invalidRequest(
+          "pictures to make \(images): expected different numbers in "
+            + "0..<\(settings.seeds.count), at least one")
+      }
+    }
+    let count = latentShape(for: settings).dropFirst().reduce(1, *)
+    for (image, picture) in request.unfinished {
+      let histories = type(of: settings.sampler.sampler()).historyCount(after: picture.step)
+      guard settings.seeds.indices.contains(image), (1...settings.steps).contains(picture.step),
+        picture.history.count == histories,
+        ([picture.latents] + picture.history).allSatisfy({
+          $0.count == count && $0.allSatisfy(\.isFinite)
+        }), (0...picture.step).contains(picture.noiseCount)
+      else {
+        throw .invalidRequest(
+          "unfinished picture \(image) at step \(picture.step): expected a step in "
+            + "1...\(settings.steps), \(1 + histories) times \(count) finite values, and no more "
+            + "drawings of noise than steps")
+      }
+    }
   }
 
   /// Refuses what memory does not suffice for.

@@ -1,6 +1,16 @@
 import Compute
 import Diffusion
 
+/// How many pictures a plan is for.
+struct GroupShape: Sendable, Hashable {
+  /// Pictures that go through the steps together.
+  var picturesAtOnce = 1
+  /// Requests that they belong to.
+  var requests = 1
+  /// Whether groups with the same prompts follow.
+  var precedesOthers = false
+}
+
 /// What the stages of a request need, whatever the budget: found by running the stages themselves
 /// on a device that only keeps account.
 struct StageDemands: Sendable {
@@ -25,14 +35,14 @@ struct StageDemands: Sendable {
   /// Rehearses a run.
   ///
   /// - Parameters:
-  ///   - request: what is to be made.
-  ///   - picturesAtOnce: pictures that go through the steps together.
+  ///   - request: what is to be made; of several requests the one with the longest prompts.
+  ///   - shape: pictures that go through the steps together.
   ///   - device: where it will run.
   /// - Throws: `ComputeError.outOfMemory` for sizes beyond all memory.
   init<Model>(
-    _ request: PreparedRequest<Model>, picturesAtOnce: Int, on device: any ComputeDevice
+    _ request: PreparedRequest<Model>, _ shape: GroupShape, on device: any ComputeDevice
   ) throws(ComputeError) {
-    let (model, settings) = (request.model, request.settings)
+    let (model, settings, picturesAtOnce) = (request.model, request.settings, shape.picturesAtOnce)
     let rehearsal = RehearsalDevice(of: device)
     var conditions: [Model.Text.Conditioning] = []
     let textBytes = try rehearsal.peakBytes { () throws(ComputeError) in
@@ -41,6 +51,8 @@ struct StageDemands: Sendable {
     textWork = rehearsal.work
     rehearsal.releaseMemory()
     var prepared: Model.Network.Prepared?
+    // The worst case: no two requests have a prompt in common.
+    conditions = conditions.flatMap { Array(repeating: $0, count: shape.requests) }
     let scheduleBytes = try rehearsal.peakBytes { () throws(ComputeError) in
       prepared = try model.denoiser.prepare(
         conditions, times: request.times, guidance: request.distilledGuidance, size: request.size,
@@ -50,7 +62,10 @@ struct StageDemands: Sendable {
     let before = rehearsal.work
     let stepBytes = try rehearsal.peakBytes { () throws(ComputeError) in
       guard let prepared else { return }
-      let session = try model.denoiser.session(prepared, pictures: picturesAtOnce, on: rehearsal)
+      let branches = (0..<request.guidance.branchCount).flatMap { branch in
+        (0..<picturesAtOnce).map { branch * shape.requests + $0 % shape.requests }
+      }
+      let session = try model.denoiser.session(prepared, prompts: branches, on: rehearsal)
       let latents = request.latents([Float](repeating: 0, count: request.latentCount))
       _ = try model.denoiser.predict(
         Array(repeating: latents, count: request.guidance.branchCount * picturesAtOnce), session,
@@ -64,8 +79,7 @@ struct StageDemands: Sendable {
       4 * request.latentCount * picturesAtOnce
       * (3 + 2 * request.guidance.branchCount + settings.sampler.keptLatents)
     let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
-    let hasLaterGroups = picturesAtOnce < settings.seeds.count
-    if !hasLaterGroups { prepared = nil }
+    if !shape.precedesOthers { prepared = nil }
     pictureBytes = finishedBytes + (try rehearsal.peakBytes {})
     demands =
       model.conditioner.stages.map { Demand(stage: $0, activationBytes: textBytes) }
@@ -73,7 +87,7 @@ struct StageDemands: Sendable {
       + [
         Demand(
           stage: model.denoiser.stepStage,
-          activationBytes: stepBytes + latentBytes + (hasLaterGroups ? finishedBytes : 0)
+          activationBytes: stepBytes + latentBytes + (shape.precedesOthers ? finishedBytes : 0)
             + (try Self.previewBytes(request, picturesAtOnce: picturesAtOnce, on: device)))
       ]
     decoder = model.decoderStage

@@ -24,7 +24,7 @@ extension Pipeline {
     func seconds<Model: DiffusionModel>(
       _ model: Model
     ) throws(ComputeError) -> (texts: Double, step: Double) {
-      let demands = try demands(of: PreparedRequest(model, settings), picturesAtOnce: 1)
+      let demands = try demands(of: PreparedRequest(model, settings))
       let rehearsal = RehearsalDevice(of: device())
       try model.denoiser.passTrialLayer(on: rehearsal)
       let trial = try trialSeconds(of: model.denoiser)

@@ -96,6 +96,37 @@ import Testing
     #expect(seen.count == 13)
   }
 
+  @Test("a sampler goes on where another one of its kind ended, with the same bits")
+  func resuming() throws {
+    let sigmas: [Float] = [1, 0.8, 0.6, 0.4, 0.2, 0]
+    for name in SamplerName.allCases {
+      let run = SampledRun(
+        mixture: name.fits(.flow) ? .flow : .varianceExploding, sigmas: sigmas,
+        timesteps: sigmas.dropLast().map { $0 * 1000 })
+      func advance(_ sampler: inout any Sampler, _ latents: inout [Latents], _ steps: Range<Int>) {
+        for step in steps {
+          sampler.step(&latents, step, of: run, noise: { [0.1 * Float($0 + step), -0.2] }) {
+            latents, level in
+            latents.map { $0.with($0.values.map { sin(3 * $0) + run.sigmas[level] }) }
+          }
+        }
+      }
+      var (whole, expected) = (name.sampler(), [Self.latents([1, -1]), Self.latents([0.5, 2])])
+      let start = expected
+      advance(&whole, &expected, 0..<run.stepCount)
+      for place in 1..<run.stepCount {
+        var (first, latents) = (name.sampler(), start)
+        advance(&first, &latents, 0..<place)
+        let history = first.history
+        #expect(history.count == type(of: first).historyCount(after: place), "\(name) \(place)")
+        var second = name.sampler()
+        second.resume(history, at: place, of: run)
+        advance(&second, &latents, place..<run.stepCount)
+        #expect(latents == expected, "\(name) \(place)")
+      }
+    }
+  }
+
   @Test("names of other programs lead to the same samplers, and unknown ones to none")
   func names() {
     for name in SamplerName.allCases { #expect(SamplerName(named: name.rawValue) == name) }

@@ -27,14 +27,15 @@ struct SeveralPicturesTests {
     let result = try await pipeline.generate(
       request(),
       onProgress: { progress in
-        events.withLock { $0.append("\(progress.images) \(progress.stage.rawValue)") }
+        let images = progress.pictures.map { "\($0.image)" }.joined(separator: ",")
+        events.withLock { $0.append("\(images) \(progress.stage.rawValue)") }
       }, onImage: { image in events.withLock { $0.append("picture \(image.index)") } })
     let steps = (0..<3).flatMap { image in
-      Array(repeating: "\(image)..<\(image + 1) denoising", count: 2)
-        + ["\(image)..<\(image + 1) decoding", "picture \(image)"]
+      Array(repeating: "\(image) denoising", count: 2)
+        + ["\(image) decoding", "picture \(image)"]
     }
     #expect(
-      events.withLock { $0 } == ["0..<1 encoding text", "0..<1 preparing schedule"] + steps)
+      events.withLock { $0 } == ["0,1,2 encoding text", "0 preparing schedule"] + steps)
     #expect(result.statistics.stepSeconds.count == 6)
     #expect(result.latentShape == [3, 4, 16, 16] && result.latents.count == 3 * 4 * 16 * 16)
     var single = request()

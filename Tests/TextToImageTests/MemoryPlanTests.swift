@@ -134,7 +134,7 @@ import Testing
     }
     device.releaseMemory()
     try meters[2].measure { () throws(ComputeError) in
-      let session = try model.denoiser.session(prepared, pictures: 1, on: device)
+      let session = try model.denoiser.session(prepared, prompts: [0, 1], on: device)
       _ = try model.denoiser.predict([latents, latents], session, time: 0, on: device)
     }
     device.releaseMemory()

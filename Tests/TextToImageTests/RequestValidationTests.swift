@@ -40,6 +40,38 @@ import Testing
     #expect(try pipeline.settings(for: request).seeds == [.max, 0, 1])
   }
 
+  @Test("pictures to make are of the request, and what they go on with fits it")
+  func unfinished() throws {
+    #expect(fault { ($0.imageCount, $0.images) = (3, [0, 2]) } == nil)
+    for images in [[], [3], [-1], [1, 1]] {
+      #expect(fault { ($0.imageCount, $0.images) = (3, images) } != nil, "\(images)")
+    }
+    func goingOn(
+      _ image: Int, step: Int, count: Int = 1024, value: Float = 0, history: Int = 0,
+      noises: Int = 0
+    ) -> String? {
+      let values = [Float](repeating: value, count: count)
+      return fault { request in
+        (request.width, request.height, request.steps) = (128, 128, 4)
+        request.sampling.sampler = history > 0 ? .dpmpp2M : .euler
+        request.unfinished[image] = UnfinishedPicture(
+          step: step, latents: values, history: Array(repeating: values, count: history),
+          noiseCount: noises)
+      }
+    }
+    #expect(goingOn(0, step: 1) == nil && goingOn(0, step: 4) == nil)
+    #expect(goingOn(0, step: 2, history: 1) == nil)
+    for fault in [
+      goingOn(0, step: 0), goingOn(0, step: 5), goingOn(0, step: .max), goingOn(1, step: 1),
+      goingOn(0, step: 1, count: 1023), goingOn(0, step: 1, count: 0),
+      goingOn(0, step: 1, value: .nan),
+      goingOn(0, step: 2, history: 2), goingOn(0, step: 2, noises: -1),
+      goingOn(0, step: 2, noises: .max),
+    ] {
+      #expect(fault?.contains("unfinished picture") == true, "\(fault ?? "none")")
+    }
+  }
+
   @Test("sides are positive multiples; the nearest that the model can do is named")
   func sides() {
     let (multiple, largest) = (pipeline.sizeMultiple, pipeline.largestSide)

@@ -36,9 +36,12 @@ struct GenerateCommand: AsyncParsableCommand {
       picture: 1.88 at 512x512, 3.16 at 1024x1024. Above 1 a --guidance-scale gives
       FLUX.1 the second pass too, for a negative prompt.
 
-      Each picture is written as soon as it is finished. Pictures of one prompt are
-      made together only where memory is so short that weights are read again at
-      each step. A file that cannot be written in the end goes beside its place,
+      All prompts are encoded before the transformer is read, and each picture is
+      written as soon as it is finished. Up to eight of one size, and of the same
+      steps and guidance, are made together where memory is so short that weights
+      are read again at each step. After an interruption the same command with
+      --resume goes on: finished pictures stay, unfinished ones were kept beside the
+      first, as output.png.unfinished. A file that cannot be written in the end goes beside its place,
       else into the working folder, else into the one for temporary files; then the
       exit code is 73 or 74.
 
@@ -60,6 +63,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "Picture") var picture: PictureOptions
   @OptionGroup(title: "Output") var output: OutputOptions
+  @OptionGroup var resume: ResumeOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
   @OptionGroup(title: "Previews") var previews: PreviewOptions
@@ -70,6 +74,11 @@ struct GenerateCommand: AsyncParsableCommand {
   mutating func validate() throws {
     // A picture to make again may have started from one.
     if picture.from == nil { try input.expectComplete() }
+    if resume.resume, output.saveLatents != nil {
+      throw ValidationError(
+        "--resume and --save-latents contradict each other: latents of finished pictures are not "
+          + "kept")
+    }
     if input.initImage != nil, picture.latents != nil {
       throw ValidationError("--init-image and --latents contradict each other: give one of them")
     }
@@ -88,8 +97,11 @@ struct GenerateCommand: AsyncParsableCommand {
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
+      // Which pictures are there already is judged when all is known that decides about them.
       let files = try output.checkedFiles(
-        images: jobs.flatMap(\.names), preview: previews.preview, force: common.force)
+        images: jobs.flatMap(\.names), preview: previews.preview, force: common.force,
+        keepsPictures: resume.resume)
+      try resume.checkUnfinished(at: files.unfinished, force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let (pipeline, name) = try inputs.model.open(
@@ -105,10 +117,13 @@ struct GenerateCommand: AsyncParsableCommand {
         let present = Set(modelFiles.map(\.fingerprint))
         for note in recorded.notes(pipeline, present: present) { console.note(note) }
       }
-      let session = GenerateSession(
-        pipeline: pipeline, modelName: name, modelFiles: modelFiles,
+      let session = try GenerateSession(
+        pipeline: pipeline,
         jobs: try resolved(jobs, inputs, pipeline, savesLatents: files.latents != nil),
-        inputs: inputs, previewing: previewing, files: files,
+        metadata: RunMetadata(
+          modelName: name, modelFiles: modelFiles, activations: pipeline.activations.rawValue,
+          inputs: inputs.records, latentsIndex: inputs.latentsIndex),
+        resume: resume, previewing: previewing, files: files,
         isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
       try await session.run()

@@ -7,12 +7,13 @@ import TextToImage
 /// The work of `generate`: makes the pictures of a run and writes each when it is finished.
 final class GenerateSession: Sendable {
   private let pipeline: Pipeline
-  private let modelName: String
   private let jobs: [PictureJob]
-  private let inputs: [RecordedPicture.Input]
-  /// The picture of a file of latents that is used alone; else nil.
-  private let latentsIndex: Int?
-  private let modelFiles: [(name: String, fingerprint: String)]
+  /// Of the jobs.
+  private let settings: [GenerationSettings]
+  private let metadata: RunMetadata
+  /// What is left of an interrupted run; nil if this is a new one.
+  private let resumed: ResumedWork?
+  private let keeper: UnfinishedKeeper
   private let previewing: PreviewWriter
   private let files: OutputOptions.Files
   /// Whether pictures have prompts and settings of their own.
@@ -25,19 +26,28 @@ final class GenerateSession: Sendable {
   /// Whether latents were said to be beyond all range.
   private let isWarned = Atomic(false)
 
+  /// - Throws: `GenerationError` for a job that cannot be done, or `ModelFileError` for files of an
+  ///   earlier run that do not fit.
   init(
-    pipeline: Pipeline, modelName: String, modelFiles: [(name: String, fingerprint: String)],
-    jobs: [PictureJob],
-    inputs: GenerationInputs, previewing: PreviewWriter,
-    files: OutputOptions.Files,
-    isFromFile: Bool, common: CommonOptions, console: Console, interruption: Interruption
-  ) {
+    pipeline: Pipeline, jobs: [PictureJob], metadata: RunMetadata, resume: ResumeOptions,
+    previewing: PreviewWriter, files: OutputOptions.Files, isFromFile: Bool,
+    common: CommonOptions, console: Console, interruption: Interruption
+  ) throws {
     self.pipeline = pipeline
-    self.modelName = modelName
     self.jobs = jobs
-    self.inputs = inputs.records
-    latentsIndex = inputs.latentsIndex
-    self.modelFiles = modelFiles
+    self.metadata = metadata
+    settings = try jobs.map { try pipeline.settings(for: $0.request) }
+    let fingerprints = zip(jobs, settings).map { job, settings in
+      job.names.indices.map { metadata.metadata($0, of: job, settings).fingerprint }
+    }
+    let resumed =
+      resume.resume
+      ? try ResumedWork(
+        jobs, fingerprints, unfinishedAt: files.unfinished, force: common.force) : nil
+    self.resumed = resumed
+    keeper = UnfinishedKeeper(
+      path: files.unfinished, pace: resume.pace, isWritten: (resumed?.unfinishedCount ?? 0) > 0,
+      fingerprints: fingerprints)
     self.previewing = previewing
     self.files = files
     self.isFromFile = isFromFile
@@ -51,34 +61,50 @@ final class GenerateSession: Sendable {
   ///
   /// - Throws: `GenerationError`, or `ExitCode` after a signal or a file that could not be written.
   func run() async throws {
-    for note in try pipeline.notes(on: jobs.map(\.request)) { console.note(note) }
     let total = files.images.count
-    let reporter = ProgressReporter(console, total: total, "picture")
-    let task = Task {
-      var first = 0
-      for (number, job) in self.jobs.enumerated() {
-        let done = first
-        try await self.pipeline.generate(
-          job.request,
-          onProgress: { progress in
-            self.watch(progress)
-            self.previewing.show(progress)
-            reporter.report(progress, first: done)
-          },
-          onImage: { self.finish($0, of: number) })
-        first += job.names.count
-      }
+    if let note = resumed?.note(of: total) { console.note(note) }
+    // What is left, with the numbers of its jobs.
+    let work = zip(0..., resumed?.requests ?? jobs.map(\.request)).compactMap { number, request in
+      request.map { (job: number, request: $0) }
     }
+    for note in try pipeline.notes(on: work.map(\.request)) { console.note(note) }
+    let reporter = ProgressReporter(console, total: total, "picture")
+    let task = Task { try await self.generate(work, reporter) }
     interruption.beginComputing { task.cancel() }
     let outcome = await task.result
     console.endProgress()
     interruption.beginWriting()
     writeSummary()
-    let count = finished.withLock { $0.count }
+    let count = finishedCount
     if (1..<total).contains(count) { console.note("\(count) of \(total) pictures are finished") }
+    if count < total, let note = keeper.endEarly() { console.note(note) }
     if let code = interruption.exitCode { throw ExitCode(code) }
     try outcome.get()
     try results.finish()
+  }
+
+  /// Makes what is left.
+  private func generate(
+    _ work: [(job: Int, request: GenerationRequest)], _ reporter: ProgressReporter
+  ) async throws {
+    let firsts = jobs.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.names.count) }
+    let numbers = work.map(\.job)
+    _ = try await pipeline.generate(
+      work.map(\.request),
+      onProgress: { progress in
+        self.watch(progress)
+        self.previewing.show(progress)
+        reporter.report(
+          progress, numbers: progress.pictures.map { firsts[numbers[$0.request]] + $0.image },
+          finished: self.finishedCount)
+      },
+      onStepEnd: { self.keeper.note($0, jobs: numbers) },
+      onImage: { self.finish($0, of: numbers[$0.request]) })
+  }
+
+  /// Pictures that are there, those of an earlier run among them.
+  private var finishedCount: Int {
+    finished.withLock { $0.count } + (resumed?.finishedCount ?? 0)
   }
 
   /// Says early when latents leave the range of pictures: hours of steps may follow.
@@ -93,21 +119,17 @@ final class GenerateSession: Sendable {
 
   /// Writes a picture.
   private func finish(_ picture: GeneratedImage, of job: Int) {
-    let metadata = ImageMetadata(
-      settings: picture.settings, seed: picture.settings.seeds[picture.index], model: modelName,
-      modelFiles: modelFiles, activations: pipeline.activations.rawValue, inputs: inputs,
-      start: jobs[job].request.picture,
-      latentsIndex: latentsIndex
-        ?? (jobs[job].request.latents != nil && jobs[job].names.count > 1 ? picture.index : nil))
+    let metadata = metadata.metadata(picture.index, of: jobs[job], picture.settings)
     console.endProgress()
     let place = results.write(jobs[job].names[picture.index], ending: ".png") {
       try picture.image.pngData(texts: metadata.texts)
     }
+    if place != nil { keeper.finish(PictureIndex(request: job, image: picture.index)) }
     let warnings = picture.warnings
     for warning in warnings { console.note("\(place ?? "the picture"): \(warning)") }
     if let place, !common.json { console.result(place.withoutControlCharacters, beside: files) }
     let record = FinishedPicture(
-      job: job, file: place, seed: picture.settings.seeds[picture.index],
+      job: job, index: picture.index, file: place, seed: picture.settings.seeds[picture.index],
       settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
       statistics: picture.statistics, warnings: warnings,
       latents: files.latents == nil ? [] : picture.latents)
@@ -116,7 +138,8 @@ final class GenerateSession: Sendable {
 
   /// Writes what there is once for all pictures.
   private func writeSummary() {
-    let pictures = finished.withLock { $0 }
+    // Pictures that are made together need not be finished in the order of their prompts.
+    let pictures = finished.withLock { $0 }.sorted { ($0.job, $0.index) < ($1.job, $1.index) }
     guard let first = pictures.first else { return }
     if let path = files.latents {
       let shape = [pictures.count] + pipeline.latentShape(for: first.settings).dropFirst()
@@ -124,7 +147,7 @@ final class GenerateSession: Sendable {
         LatentFile.encode(pictures.flatMap(\.latents), shape: shape)
       }
     }
-    let report = RunReport(pictures, model: modelName, namesPrompts: isFromFile)
+    let report = RunReport(pictures, model: metadata.modelName, namesPrompts: isFromFile)
     if let path = files.statistics {
       _ = results.write(path, ending: ".json") {
         Array((report.json.text(indentation: 2) + "\n").utf8)

@@ -32,6 +32,8 @@ struct OutputOptions: ParsableArguments {
     let statistics: String?
     /// What shows pictures while they are made.
     var preview: String?
+    /// Where unfinished pictures are kept; nil if nowhere.
+    var unfinished: String? { images.first.flatMap(UnfinishedFile.path) }
 
     var all: [String] { images + [latents, statistics, preview].compactMap { $0 } }
   }
@@ -42,10 +44,13 @@ struct OutputOptions: ParsableArguments {
   ///   - images: the pictures' files.
   ///   - preview: the file that shows them while they are made.
   ///   - force: whether existing files may be replaced.
+  ///   - keepsPictures: whether pictures may be there, because they are not going to be replaced.
   /// - Returns: the names.
   /// - Throws: `ModelFileError` or `ValidationError` for names that are taken twice, exist already
   ///   or cannot be written.
-  func checkedFiles(images: [String], preview: String? = nil, force: Bool) throws -> Files {
+  func checkedFiles(
+    images: [String], preview: String? = nil, force: Bool, keepsPictures: Bool = false
+  ) throws -> Files {
     let files = Files(
       images: images,
       latents: saveLatents.map(StandardStreams.outputPath),
@@ -55,18 +60,20 @@ struct OutputOptions: ParsableArguments {
       try StandardStreams.expectNoTerminal(path, option: "--save-latents")
     }
     var seen: Set<String> = []
+    let kept = keepsPictures ? Set(files.images) : []
     for path in files.all {
       let takesSeveral = Self.isDevice(path) && path != StandardStreams.outputPath("-")
       guard takesSeveral || seen.insert(Self.identity(path)).inserted else {
         throw ValidationError("'\(path)' is named for two outputs")
       }
-      try AtomicFile.check(path, overwrite: force)
+      try AtomicFile.check(
+        path, overwrite: force || kept.contains(path))
     }
     return files
   }
 
   /// Whether a path exists and is neither file nor folder: it can take several outputs.
-  private static func isDevice(_ path: String) -> Bool {
+  static func isDevice(_ path: String) -> Bool {
     let kinds = [S_IFREG, S_IFDIR]
     return FileSystem.status(path).map { !kinds.contains($0.st_mode & S_IFMT) } ?? false
   }

@@ -7,12 +7,14 @@ import TextToImage
 struct FinishedPicture: Sendable {
   /// Number of its prompt in the run.
   let job: Int
+  /// Its number among its prompt's.
+  let index: Int
   /// Its file; nil if it could be written nowhere.
   let file: String?
   let seed: UInt64
   let settings: GenerationSettings
   let droppedTokens: DroppedTokens.Counts
-  /// Of its prompt's pictures so far.
+  /// Of the run so far.
   let statistics: GenerationStatistics
   /// Signs that it is not a picture.
   let warnings: [String]
@@ -36,22 +38,9 @@ struct RunReport {
     self.namesPrompts = namesPrompts
   }
 
-  /// Time of all prompts, and the peak memory.
+  /// Time of all pictures, and the peak memory: the last one knows of all before it.
   private var statistics: GenerationStatistics {
-    var total = GenerationStatistics()
-    for (index, picture) in pictures.enumerated() {
-      // A prompt's last picture knows of all before it.
-      guard index + 1 == pictures.count || pictures[index + 1].job != picture.job else { continue }
-      let part = picture.statistics
-      total.encoderSeconds += part.encoderSeconds
-      total.textEncoderSeconds += part.textEncoderSeconds
-      total.scheduleSeconds += part.scheduleSeconds
-      total.stepSeconds += part.stepSeconds
-      total.decoderSeconds += part.decoderSeconds
-      total.totalSeconds += part.totalSeconds
-      total.peakResidentBytes = max(total.peakResidentBytes, part.peakResidentBytes)
-    }
-    return total
+    pictures.map(\.statistics).max { $0.totalSeconds < $1.totalSeconds } ?? GenerationStatistics()
   }
 
   /// Files, settings, seconds per stage and step, and peak memory.

@@ -29,11 +29,19 @@ final class ProgressReporter: Sendable {
   ///   - progress: of the generation.
   ///   - first: how many others were there before it.
   func report(_ progress: GenerationProgress, first: Int = 0) {
-    let present = first + progress.images.lowerBound..<first + progress.images.upperBound
-    let title = title(present)
+    report(progress, numbers: progress.pictures.map { first + $0.image }, finished: first)
+  }
+
+  /// Shows where a group of pictures is.
+  ///
+  /// - Parameters:
+  ///   - progress: of the generation.
+  ///   - numbers: of the pictures in the run, from 0.
+  ///   - finished: how many are finished.
+  func report(_ progress: GenerationProgress, numbers: [Int], finished: Int) {
+    let title = title(numbers)
     let done = Double(progress.step) / Double(max(1, progress.stepCount))
-    let share =
-      (Double(present.lowerBound) + Double(present.count) * done) / Double(max(1, total))
+    let share = (Double(finished) + Double(numbers.count) * done) / Double(max(1, total))
     guard progress.stage == .denoising else {
       display.show(share, title: title, isNew: true) { progress.stage.rawValue }
       return console.detail(title + progress.stage.rawValue)
@@ -47,7 +55,7 @@ final class ProgressReporter: Sendable {
     display.show(share, title: title) {
       let mean = state.seconds / Double(state.steps)
       // Those that are made together share their steps.
-      let later = Double(total - present.upperBound) / Double(max(1, present.count))
+      let later = Double(max(0, total - finished - numbers.count)) / Double(max(1, numbers.count))
       let left = Double(progress.stepCount) * later + Double(progress.stepCount - progress.step)
       return steps + String(format: "  %.2f s/step  ETA ", mean) + formattedDuration(mean * left)
     }
@@ -55,10 +63,20 @@ final class ProgressReporter: Sendable {
       title + steps + ": sigma \(progress.sigma), " + String(format: "%.3f s", progress.seconds))
   }
 
-  private func title(_ present: Range<Int>) -> String {
+  /// Such as `pictures 1-3,7/8: `.
+  private func title(_ numbers: [Int]) -> String {
     guard total > 1 else { return "" }
-    return present.count > 1
-      ? "\(noun)s \(present.lowerBound + 1)-\(present.upperBound)/\(total): "
-      : "\(noun) \(present.upperBound)/\(total): "
+    var ranges: [ClosedRange<Int>] = []
+    for number in numbers.sorted().map({ $0 + 1 }) {
+      if let last = ranges.last, last.upperBound + 1 == number {
+        ranges[ranges.count - 1] = last.lowerBound...number
+      } else {
+        ranges.append(number...number)
+      }
+    }
+    let names = ranges.map {
+      $0.count > 1 ? "\($0.lowerBound)-\($0.upperBound)" : "\($0.lowerBound)"
+    }
+    return "\(noun)\(numbers.count > 1 ? "s" : "") \(names.joined(separator: ","))/\(total): "
   }
 }

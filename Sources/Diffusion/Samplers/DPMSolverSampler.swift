@@ -32,4 +32,12 @@ package struct DPMSolverSampler: Sampler {
     }
     latents = .sum((next / sigma, latents), (factor, mean))
   }
+
+  package var history: [[Latents]] { before.map { [$0] } ?? [] }
+
+  package static func historyCount(after steps: Int) -> Int { min(1, steps) }
+
+  package mutating func resume(_ history: [[Latents]], at step: Int, of run: SampledRun) {
+    before = history.first
+  }
 }

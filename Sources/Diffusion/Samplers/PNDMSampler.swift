@@ -7,7 +7,7 @@
 ///   `skip_prk_steps`, version 0.42.1.
 package struct PNDMSampler: Sampler {
   /// Predictions of earlier steps, the latest first.
-  private var history: [[Latents]] = []
+  package private(set) var history: [[Latents]] = []
 
   package init() {}
 
@@ -33,5 +33,11 @@ package struct PNDMSampler: Sampler {
     }
     history = [prediction] + history.prefix(2)
     advance(&latents, along: mean, by: difference)
+  }
+
+  package static func historyCount(after steps: Int) -> Int { min(3, steps) }
+
+  package mutating func resume(_ history: [[Latents]], at step: Int, of run: SampledRun) {
+    self.history = history
   }
 }

@@ -21,6 +21,25 @@ package protocol Sampler: Sendable {
     _ latents: inout [Latents], _ step: Int, of run: SampledRun, noise: (_ picture: Int) -> [Float],
     evaluate: (_ latents: [Latents], _ level: Int) throws(Failure) -> [Latents]
   ) throws(Failure)
+
+  /// What later steps need of earlier ones, beside the latents: some latents of all pictures each.
+  var history: [[Latents]] { get }
+  /// How many of them there are after some steps.
+  static func historyCount(after steps: Int) -> Int
+  /// Goes on where another run of the same levels ended.
+  ///
+  /// - Parameters:
+  ///   - history: of the sampler of that run; as many as `historyCount(after:)` says.
+  ///   - step: the step that comes next.
+  ///   - run: the levels of the whole run.
+  mutating func resume(_ history: [[Latents]], at step: Int, of run: SampledRun)
+}
+
+/// Most samplers need nothing of earlier steps.
+extension Sampler {
+  package var history: [[Latents]] { [] }
+  package static func historyCount(after steps: Int) -> Int { 0 }
+  package mutating func resume(_ history: [[Latents]], at step: Int, of run: SampledRun) {}
 }
 
 /// The levels of a run, and what lies between them.

@@ -22,9 +22,24 @@ package struct UniPCSampler: Sampler {
     let picture: [Latents] = .sum((1, latents), (-run.sigma(step), try evaluate(latents, step)))
     if step > 0 { latents = corrected(picture, step, run) }
     last = latents
-    order = min(2, run.stepCount - step, step + 1)
+    order = Self.order(of: step, run)
     latents = predicted(picture, step, run)
     pictures = [picture] + pictures.prefix(1)
+  }
+
+  /// The order of a step's predictor.
+  private static func order(of step: Int, _ run: SampledRun) -> Int {
+    min(2, run.stepCount - step, step + 1)
+  }
+
+  package var history: [[Latents]] { pictures.isEmpty ? [] : [last] + pictures }
+
+  package static func historyCount(after steps: Int) -> Int { steps > 0 ? 1 + min(2, steps) : 0 }
+
+  package mutating func resume(_ history: [[Latents]], at step: Int, of run: SampledRun) {
+    guard let first = history.first else { return }
+    (last, pictures) = (first, Array(history.dropFirst()))
+    order = Self.order(of: step - 1, run)
   }
 
   /// What a step to a level leads to by pictures of first order, and minus the factor of more.

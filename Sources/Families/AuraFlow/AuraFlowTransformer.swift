@@ -122,11 +122,11 @@ package struct AuraFlowTransformer: Denoiser {
   }
 
   package func session(
-    _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
+    _ prepared: Prepared, prompts: [Int], on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
     try session(
-      of: prepared.contexts.flatMap { Array(repeating: $0, count: pictures) }, prepared.size,
-      prepared.modulation, feedForwardRows: AuraFlowState.feedForwardRows, on: device)
+      of: prompts.map { prepared.contexts[$0] }, prepared.size, prepared.modulation,
+      feedForwardRows: AuraFlowState.feedForwardRows, on: device)
   }
 
   /// Allocates memory for some branches, one for each of the contexts.

@@ -108,22 +108,19 @@ package struct FluxTransformer: Denoiser {
     let contexts: [Context]
     /// Of all steps; nil in a session of stages, each of which is given its vectors.
     let modulation: FluxModulation?
-    /// Pictures of each prompt.
-    let pictures: Int
-
-    /// The prompt of a branch.
-    func prompt(of branch: Int) -> Int { branch / pictures }
+    /// The prompt of each branch.
+    let prompts: [Int]
 
     /// The row of a branch's vectors at a step.
-    func row(of branch: Int, step: Int) -> Int { step * contexts.count + prompt(of: branch) }
+    func row(of branch: Int, step: Int) -> Int { step * contexts.count + prompts[branch] }
   }
 
   package func session(
-    _ prepared: Prepared, pictures: Int, on device: any ComputeDevice
+    _ prepared: Prepared, prompts: [Int], on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
     try session(
       prepared.contexts, prepared.size, prepared.modulation, prepared.rotation,
-      pictures: pictures, feedForwardRows: FluxState.feedForwardRows, on: device)
+      prompts: prompts, feedForwardRows: FluxState.feedForwardRows, on: device)
   }
 
   /// Allocates memory for one branch.
@@ -131,22 +128,22 @@ package struct FluxTransformer: Denoiser {
     _ prompt: Context, _ size: LatentSize, on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
     try session(
-      [prompt], size, nil, try rotation(patches(size), on: device), pictures: 1,
+      [prompt], size, nil, try rotation(patches(size), on: device), prompts: [0],
       feedForwardRows: .max, on: device)
   }
 
   private func session(
     _ contexts: [Context], _ size: LatentSize, _ modulation: FluxModulation?, _ rotation: Matrix,
-    pictures: Int, feedForwardRows: Int, on device: any ComputeDevice
+    prompts: [Int], feedForwardRows: Int, on device: any ComputeDevice
   ) throws(ComputeError) -> Session {
     let patches = patches(size)
     let layout = TokenLayout(
-      contexts: contexts.flatMap { Array(repeating: $0.rows.rows, count: pictures) },
+      contexts: prompts.map { contexts[$0].rows.rows },
       imageTokens: patches.count)
     return Session(
       state: try FluxState(
         layout, configuration, rotation: rotation, feedForwardRows: feedForwardRows, on: device),
-      patches: patches, contexts: contexts, modulation: modulation, pictures: pictures)
+      patches: patches, contexts: contexts, modulation: modulation, prompts: prompts)
   }
 
   /// The velocities (noise minus image) of all branches at one step.
@@ -205,7 +202,7 @@ package struct FluxTransformer: Denoiser {
           weights.imageInput.product(into: state.tokens.rows(state.layout.imageRows(of: branch)))
         ])
       try device.copy(
-        session.contexts[session.prompt(of: branch)].rows,
+        session.contexts[session.prompts[branch]].rows,
         to: state.tokens.rows(state.layout.contextRows(of: branch)))
     }
   }

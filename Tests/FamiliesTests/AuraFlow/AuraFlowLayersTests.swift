@@ -45,7 +45,7 @@ struct AuraFlowLayersTests {
     let times: [Float] = [1, 0.6, 0.2]
     let prepared = try transformer.prepare(
       [context], times: times, guidance: nil, size: Self.size, on: device)
-    let session = try transformer.session(prepared, pictures: 1, on: device)
+    let session = try transformer.session(prepared, prompts: [0], on: device)
     let expected = try transformer.predict([latents], session, time: 1, on: device)[0]
     let inputs = try transformer.modulationInputs(
       [context], times: times, guidance: nil, on: device)

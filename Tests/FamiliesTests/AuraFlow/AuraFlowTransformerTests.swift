@@ -56,7 +56,8 @@ struct AuraFlowTransformerTests {
   ) throws -> [Latents] {
     let prepared = try transformer.prepare(
       contexts, times: times, guidance: nil, size: run.latents.size, on: device)
-    let session = try transformer.session(prepared, pictures: 1, on: device)
+    let session = try transformer.session(
+      prepared, prompts: Array(contexts.indices), on: device)
     return try transformer.predict(
       contexts.map { _ in run.latents }, session, time: step, on: device)
   }
@@ -131,7 +132,7 @@ struct AuraFlowTransformerTests {
     let prepared = try transformer.prepare(
       [context, context], times: [run.time, run.time], guidance: nil, size: run.latents.size,
       on: device)
-    let session = try transformer.session(prepared, pictures: 1, on: device)
+    let session = try transformer.session(prepared, prompts: [0, 1], on: device)
     let meters = (AllocationMeter(), AllocationMeter())
     var velocities: [[Latents]] = []
     for (step, meter) in [meters.0, meters.1].enumerated() {

@@ -52,7 +52,7 @@ struct FluxLayersTests {
     let guidance: Float? = transformer.isGuidanceDistilled ? 3.5 : nil
     let prepared = try transformer.prepare(
       contexts, times: times, guidance: guidance, size: Self.size, on: device)
-    let session = try transformer.session(prepared, pictures: 1, on: device)
+    let session = try transformer.session(prepared, prompts: [0, 1], on: device)
     let expected = try transformer.predict([latents, latents], session, time: 1, on: device)[1]
     let inputs = try transformer.modulationInputs(
       contexts, times: times, guidance: guidance, on: device)

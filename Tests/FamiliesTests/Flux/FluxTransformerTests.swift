@@ -46,15 +46,15 @@ struct FluxTransformerTests {
   }
 
   private func velocities(
-    _ transformer: FluxTransformer, _ runs: [Run], times: [Float], step: Int, pictures: Int = 1
+    _ transformer: FluxTransformer, _ runs: [Run], times: [Float], step: Int, prompts: [Int] = [0]
   ) throws -> [[Float]] {
     let contexts = try runs.map {
       try transformer.context(text: $0.text, pooled: $0.pooled, on: device)
     }
     let prepared = try transformer.prepare(
       contexts, times: times, guidance: runs[0].guidance, size: runs[0].latents.size, on: device)
-    let session = try transformer.session(prepared, pictures: pictures, on: device)
-    let latents = runs.flatMap { Array(repeating: $0.latents, count: pictures) }
+    let session = try transformer.session(prepared, prompts: prompts, on: device)
+    let latents = prompts.map { runs[$0].latents }
     return try transformer.predict(latents, session, time: step, on: device).map(\.values)
   }
 
@@ -78,7 +78,7 @@ struct FluxTransformerTests {
     let runs = try ["run0", "run0"].map { try Run(fixture.golden, $0) }
     let alone = try velocities(transformer, [runs[0]], times: [runs[0].time], step: 0)[0]
     let beside = try velocities(
-      transformer, runs, times: [0.9, runs[0].time, 0.1], step: 1, pictures: 2)
+      transformer, runs, times: [0.9, runs[0].time, 0.1], step: 1, prompts: [0, 1, 1, 0])
     #expect(beside.count == 4 && beside.allSatisfy { $0 == alone })
   }
 

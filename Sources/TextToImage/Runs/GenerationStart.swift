@@ -2,51 +2,46 @@ import Compute
 import Diffusion
 import Images
 
-/// What some pictures start from, and what unmasked parts of them return to after each step.
+/// What a picture starts from, and what unmasked parts of it return to after each step.
 struct GenerationStart {
   /// At the first level of the schedule.
-  let latents: [Latents]
-  /// Of the picture that was encoded and the noise that was added, for each; empty without a mask.
-  private let origins: [(picture: Latents, noise: [Float])]
+  let latents: Latents
+  /// Of the picture that was encoded and the noise that was added; nil without a mask.
+  private let origin: (picture: Latents, noise: [Float])?
   /// For each latent of a channel whether it is repainted.
   private let mask: [Bool]
 
   /// Noise, or given latents.
-  init(_ latents: [Latents]) {
+  init(_ latents: Latents) {
     self.latents = latents
-    origins = []
+    origin = nil
     mask = []
   }
 
   /// A picture with noise.
   ///
-  /// Each seed's generator is asked for the latents first, then for the noise, as in the reference.
+  /// The seed's generator is asked for the latents first, then for the noise, as in the reference.
   ///
   /// - Parameters:
   ///   - encoded: the picture.
   ///   - mask: for each latent of a channel whether it is repainted; nil for all.
   ///   - sigma: the first level.
-  ///   - noise: each picture's stream of random numbers, which goes on in the steps.
-  init(_ encoded: EncodedPicture, mask: [Bool]?, sigma: Float, noise: inout [TorchNoise]) {
-    var origins: [(picture: Latents, noise: [Float])] = []
-    for index in noise.indices {
-      let picture = encoded.sample(&noise[index])
-      origins.append((picture, noise[index].normal(picture.values.count)))
-    }
-    latents = origins.map { Self.noisy($0.picture, $0.noise, sigma) }
-    self.origins = mask == nil ? [] : origins
+  ///   - noise: the picture's stream of random numbers, which goes on in the steps.
+  init(_ encoded: EncodedPicture, mask: [Bool]?, sigma: Float, noise: inout TorchNoise) {
+    let picture = encoded.sample(&noise)
+    let drawn = noise.normal(picture.values.count)
+    latents = Self.noisy(picture, drawn, sigma)
+    origin = mask == nil ? nil : (picture, drawn)
     self.mask = mask ?? []
   }
 
   /// Puts the picture's latents, as noisy as those of the level that was reached, where nothing is
   /// repainted.
-  func restore(_ latents: inout [Latents], sigma: Float) {
-    guard !origins.isEmpty else { return }
-    for (index, origin) in origins.enumerated() {
-      let noisy = Self.noisy(origin.picture, origin.noise, sigma).values
-      for place in noisy.indices where !mask[place % mask.count] {
-        latents[index].values[place] = noisy[place]
-      }
+  func restore(_ latents: inout Latents, sigma: Float) {
+    guard let origin else { return }
+    let noisy = Self.noisy(origin.picture, origin.noise, sigma).values
+    for place in noisy.indices where !mask[place % mask.count] {
+      latents.values[place] = noisy[place]
     }
   }
 

@@ -1,11 +1,24 @@
 import Diffusion
 
+/// A prompt as a model takes it.
+struct PreparedPrompt<Model: DiffusionModel>: Sendable {
+  let key: PromptIdentity
+  let tokens: Model.Text.Tokens
+}
+
+/// What decides about a prompt's tokens: two prompts that agree in it are encoded once.
+struct PromptIdentity: Hashable, Sendable {
+  let text: String
+  let weights: PromptWeighting
+  let maximumLength: Int
+}
+
 /// A request as a model takes it: prompts, tokens, sizes and levels, each made once.
 struct PreparedRequest<Model: DiffusionModel>: Sendable {
   let model: Model
   let settings: GenerationSettings
-  /// Of the prompts that take part, the unconditional one first, as in the reference.
-  let tokens: [Model.Text.Tokens]
+  /// Those that take part, the unconditional one first, as in the reference.
+  let prompts: [PreparedPrompt<Model>]
   /// Of the latents.
   let size: LatentSize
   let guidance: Guidance
@@ -19,18 +32,23 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   init(_ model: Model, _ settings: GenerationSettings) {
     let prompts =
       settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    let tokens = prompts.map { text in
+    let prepared = prompts.map { text in
       // Settings were checked: whatever cannot be read was refused.
       let prompt = (try? WeightedPrompt(text, settings.promptWeights)) ?? WeightedPrompt(text)
-      return model.conditioner.tokens(of: prompt, maximumLength: settings.maxSequenceLength)
+      let length = settings.maxSequenceLength
+      return PreparedPrompt<Model>(
+        key: PromptIdentity(text: text, weights: settings.promptWeights, maximumLength: length),
+        tokens: model.conditioner.tokens(of: prompt, maximumLength: length))
     }
-    self.init(model, settings, tokens)
+    self.init(model, settings, prepared)
   }
 
-  private init(_ model: Model, _ settings: GenerationSettings, _ tokens: [Model.Text.Tokens]) {
+  private init(
+    _ model: Model, _ settings: GenerationSettings, _ prompts: [PreparedPrompt<Model>]
+  ) {
     self.model = model
     self.settings = settings
-    self.tokens = tokens
+    self.prompts = prompts
     size = LatentSize(
       height: settings.height / model.codec.upscaling, width: settings.width / model.codec.upscaling
     )
@@ -45,8 +63,11 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
 
   /// The same prompts for pictures of another size.
   func resized(width: Int, height: Int) -> PreparedRequest {
-    PreparedRequest(model, settings.resized(width: width, height: height), tokens)
+    PreparedRequest(model, settings.resized(width: width, height: height), prompts)
   }
+
+  /// Of the prompts that take part.
+  var tokens: [Model.Text.Tokens] { prompts.map(\.tokens) }
 
   /// Tokens of prompt and negative prompt that are cut off.
   var droppedTokens: DroppedTokens {

@@ -1,0 +1,32 @@
+import ModelFiles
+import TextToImage
+
+/// What the pictures of a run say about how they were made, known before they are.
+struct RunMetadata: Sendable {
+  let modelName: String
+  let modelFiles: [(name: String, fingerprint: String)]
+  let activations: String
+  let inputs: [RecordedPicture.Input]
+  /// The picture of a file of latents that is used alone; else nil.
+  let latentsIndex: Int?
+
+  /// What a picture's file says.
+  ///
+  /// - Parameters:
+  ///   - image: its number in the job.
+  ///   - job: its prompt's.
+  ///   - settings: of the job.
+  /// - Returns: the metadata.
+  func metadata(_ image: Int, of job: PictureJob, _ settings: GenerationSettings) -> ImageMetadata {
+    ImageMetadata(
+      settings: settings, seed: settings.seeds[image], model: modelName, modelFiles: modelFiles,
+      activations: activations, inputs: inputs, start: job.request.picture,
+      latentsIndex: latentsIndex
+        ?? (job.request.latents != nil && job.names.count > 1 ? image : nil))
+  }
+}
+
+extension ImageMetadata {
+  /// A short name for all that decides about the picture's pixels.
+  var fingerprint: String { XXHash64.name(of: json.text()) }
+}
