@@ -43,8 +43,8 @@ public struct GenerationProgress: Sendable {
   public let sigma: Float
   /// Seconds that the step took; 0 outside of `denoising`.
   public let seconds: Double
-  /// The latents at this moment, one array `[channels, height, width]` for each of `pictures`; empty
-  /// outside of `denoising`.
+  /// The latents at this moment: `[channels, height, width]` for each of `pictures`; empty outside
+  /// of `denoising`.
   public let latents: [[Float]]
   /// What each of `pictures` is going to show, if the request asks for previews and this step is
   /// one of them; else empty.
