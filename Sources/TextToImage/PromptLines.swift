@@ -15,6 +15,10 @@ package struct PromptLine: Sendable, Equatable {
   package var sampler: SamplerName?
   package var schedule: ScheduleName?
   package var seed: UInt64?
+  /// The file of the picture to start from, and of its mask.
+  package var initImage, mask: String?
+  /// How much of that picture may change.
+  package var strength: Double?
   /// The picture's file.
   package var output: String?
 
@@ -52,7 +56,7 @@ package struct PromptLine: Sendable, Equatable {
 /// What a line of JSON may say.
 package enum PromptKey: String, Sendable, CaseIterable {
   case prompt, negativePrompt, promptWeights, width, height, steps, guidanceScale, guidance, shift
-  case sampler, schedule, maxSequenceLength, seed, numImages, output
+  case sampler, schedule, maxSequenceLength, seed, numImages, initImage, mask, strength, output
 
   /// Either spelling is taken: guidanceScale and guidance_scale.
   init?(spelled name: String) {
@@ -79,6 +83,9 @@ package enum PromptKey: String, Sendable, CaseIterable {
     case .maxSequenceLength: line.maxSequenceLength != nil
     case .seed: line.seed != nil
     case .numImages: line.imageCount != nil
+    case .initImage: line.initImage != nil
+    case .mask: line.mask != nil
+    case .strength: line.strength != nil
     case .output: line.output != nil
     }
   }
@@ -181,6 +188,11 @@ extension PromptLine {
       guard let text = member.value.stringValue else { throw fault("a string") }
       return text
     }
+    func file() throws(PromptLines.PromptFault) -> String {
+      let name = try text()
+      guard !name.isEmpty, !name.utf8.contains(0) else { throw fault("the name of a file") }
+      return name
+    }
     func count() throws(PromptLines.PromptFault) -> Int {
       guard let number = member.value.integerValue else { throw fault("an integer") }
       return number
@@ -226,6 +238,9 @@ extension PromptLine {
         throw fault("a number of pictures from 1 to 256")
       }
       imageCount = count
+    case .initImage: initImage = try file()
+    case .mask: mask = try file()
+    case .strength: strength = try number()
     case .output:
       let name = try text()
       guard name.lowercased().hasSuffix(".png"), !name.utf8.contains(0) else {

@@ -74,10 +74,11 @@ struct StageDemands: Sendable {
     stepWork = rehearsal.work - before
     inputs = rehearsal.inputs
     rehearsal.releaseMemory()
-    // Latents before and after a step, and the predictions of all branches, are the line's own.
+    // Latents before and after a step, and the predictions of all branches, are the line's own; a
+    // caller may write down what the sampler keeps, to go on later.
     let latentBytes =
       4 * request.latentCount * picturesAtOnce
-      * (3 + 2 * request.guidance.branchCount + settings.sampler.keptLatents)
+      * (4 + 2 * request.guidance.branchCount + 2 * settings.sampler.keptLatents)
     let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
     if !shape.precedesOthers { prepared = nil }
     pictureBytes = finishedBytes + (try rehearsal.peakBytes {})

@@ -21,6 +21,14 @@ struct PromptLinesTests {
     #expect(found.map(\.output) == ["cat.png", nil])
   }
 
+  @Test("a line may start from a picture of its own")
+  func starts() throws {
+    let found = try prompts(
+      "{\"prompt\": \"a\", \"init_image\": \"a.png\", \"mask\": \"m.png\", \"strength\": 0.5}")
+    #expect(found[0].initImage == "a.png" && found[0].mask == "m.png" && found[0].strength == 0.5)
+    #expect(found[0].keys == [.initImage, .mask, .strength])
+  }
+
   @Test("lines end as on any system, and the numbers in messages are those of an editor")
   func endings() throws {
     for ending in ["\n", "\r", "\r\n"] {
@@ -73,6 +81,8 @@ struct PromptLinesTests {
       ("{\"prompt\": \"a\", \"seed\": -1}", "'seed' is -1, expected an integer of at least 0"),
       ("{\"prompt\": \"a\", \"numImages\": 0}", "from 1 to 256"),
       ("{\"prompt\": \"a\", \"output\": \"/etc/passwd\"}", "ending in .png"),
+      ("{\"prompt\": \"a\", \"initImage\": \"\"}", "the name of a file"),
+      ("{\"prompt\": \"a\", \"strength\": \"much\"}", "expected a number"),
       ("# only this\n", "has no prompt"), ("", "has no prompt"),
     ])
   func faults(_ text: String, _ message: String) throws {

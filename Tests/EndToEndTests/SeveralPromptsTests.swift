@@ -120,6 +120,55 @@ struct SeveralPromptsTests {
     #expect(pictures.count == 1)
   }
 
+  @Test(
+    "lines start from pictures of their own, together too",
+    .disabled(if: Sanitizer.isActive, "a sanitizer takes more memory than the budget here"))
+  func starts() throws {
+    let size = ["-W", "64", "-H", "64", "--steps", "4", "--force", "-q"]
+    for (name, prompt) in [("a", "a cat"), ("b", "a house")] {
+      #expect(try run(["generate", "-p", prompt, "-o", "\(name).png"] + size).status == 0)
+    }
+    let lines = [
+      "{\"prompt\": \"a dog\", \"initImage\": \"a.png\"}",
+      "{\"prompt\": \"a fox\", \"initImage\": \"b.png\", \"mask\": \"a.png\"}",
+      "{\"prompt\": \"a bus\", \"initImage\": \"a.png\"}", "{\"prompt\": \"a car\"}",
+    ]
+    try folder.write(Array(lines.joined(separator: "\n").utf8), to: "p.txt")
+    let options = ["generate", "-f", "p.txt", "--resize", "fit"] + size
+    #expect(try run(options + ["--memory", "max", "-o", "r_%d.png"]).status == 0)
+    var sizes: Set<Int> = []
+    for mebibytes in [46, 50, 54] {
+      let outcome = try run(
+        options + ["--memory", "\(mebibytes)MiB", "-o", "t_%d.png", "--stats", "s.json"])
+      guard outcome.status == 0 else { continue }
+      for index in 0..<4 {
+        #expect(
+          try Data(contentsOf: URL(fileURLWithPath: folder.path("t_\(index).png")))
+            == Data(contentsOf: URL(fileURLWithPath: folder.path("r_\(index).png"))))
+      }
+      let peak = try #require(try PeakResident(folder.path("s.json")).bytes)
+      #expect(peak <= mebibytes << 20)
+      sizes.insert(mebibytes)
+    }
+    #expect(!sizes.isEmpty)
+    let alone = try run(
+      ["generate", "-p", "a dog", "-i", "a.png", "--resize", "fit", "-o", "x.png"] + size)
+    #expect(alone.status == 0, "\(alone.errors)")
+    #expect(
+      try Data(contentsOf: URL(fileURLWithPath: folder.path("x.png")))
+        == Data(contentsOf: URL(fileURLWithPath: folder.path("r_0.png"))))
+    for (line, fault) in [
+      ("{\"prompt\": \"a\", \"strength\": 0.5}", "prompt 1 of q.txt: strength is for initImage"),
+      ("{\"prompt\": \"a\", \"initImage\": \"no.png\"}", "no.png: No such file"),
+      ("{\"prompt\": \"a\", \"initImage\": \"a.png\", \"strength\": 2}", "prompt 1 of q.txt"),
+    ] {
+      try folder.write(Array(line.utf8), to: "q.txt")
+      let outcome = try run(["generate", "-f", "q.txt", "-o", "z.png"])
+      #expect(
+        [64, 66].contains(outcome.status) && outcome.errors.contains(fault), "\(outcome.errors)")
+    }
+  }
+
   @Test("no requests make no pictures")
   func none() async throws {
     let pipeline = try Pipeline(ModelPaths(model: try ShippedModel.path()), threadCount: 1)

@@ -191,7 +191,8 @@ struct CompareCommand: AsyncParsableCommand {
     let lines =
       try prompts.lines()
       ?? BuiltInPrompts.lines(forModel: [reference.paths.model].compactMap { $0 })
-    prompts.noteIdle([.seed, .numImages, .output], in: lines, console)
+    prompts.noteIdle(
+      [.seed, .numImages, .output, .initImage, .mask, .strength], in: lines, console)
     var settings = ComparisonSettings(prompts: lines, seeds: try seedList())
     settings.velocityPoints = velocityPoints
     settings.threadCount = common.threads

@@ -73,7 +73,7 @@ struct GenerateCommand: AsyncParsableCommand {
 
   mutating func validate() throws {
     // A picture to make again may have started from one.
-    if picture.from == nil { try input.expectComplete() }
+    if picture.from == nil, picture.prompts.prompts == nil { try input.expectComplete() }
     if resume.resume, output.saveLatents != nil {
       throw ValidationError(
         "--resume and --save-latents contradict each other: latents of finished pictures are not "
@@ -90,10 +90,11 @@ struct GenerateCommand: AsyncParsableCommand {
       let interruption = Interruption(clearsLine: console.showsProgress)
       let inputs = try GenerationInputs(self, console)
       let previewing = try PreviewWriter(previews)
-      let jobs = try PictureJob.jobs(
-        inputs.lines, picture, inputs.initial, base: inputs.recorded?.request,
-        output: output.output
-      ).map { $0.starting(from: inputs.start) }
+      let jobs = zip(
+        try PictureJob.jobs(
+          inputs.lines, picture, inputs.initial, base: inputs.recorded?.request,
+          output: output.output), inputs.starts
+      ).map { $0.starting(from: $1.picture) }
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
@@ -107,9 +108,9 @@ struct GenerateCommand: AsyncParsableCommand {
       let (pipeline, name) = try inputs.model.open(
         encoder: inputs.input.encoder.vaeEncoder, memory: memory, precision: precision,
         threads: common.threads)
-      if inputs.start != nil { try pipeline.expectEncoder() }
+      if inputs.starts.contains(where: { $0.picture != nil }) { try pipeline.expectEncoder() }
       try files.expectApart(
-        from: pipeline.files + inputs.files.map(\.path)
+        from: pipeline.files + inputs.files
           + [picture.prompts.file, picture.from].compactMap { $0 })
       console.detail("model: \(name)")
       let modelFiles = ModelFingerprints.of(pipeline)

@@ -37,8 +37,8 @@ final class GenerateSession: Sendable {
     self.jobs = jobs
     self.metadata = metadata
     settings = try jobs.map { try pipeline.settings(for: $0.request) }
-    let fingerprints = zip(jobs, settings).map { job, settings in
-      job.names.indices.map { metadata.metadata($0, of: job, settings).fingerprint }
+    let fingerprints = zip(0..., zip(jobs, settings)).map { number, pair in
+      pair.0.names.indices.map { metadata.metadata($0, of: number, pair.0, pair.1).fingerprint }
     }
     let resumed =
       resume.resume
@@ -119,7 +119,7 @@ final class GenerateSession: Sendable {
 
   /// Writes a picture.
   private func finish(_ picture: GeneratedImage, of job: Int) {
-    let metadata = metadata.metadata(picture.index, of: jobs[job], picture.settings)
+    let metadata = metadata.metadata(picture.index, of: job, jobs[job], picture.settings)
     console.endProgress()
     let place = results.write(jobs[job].names[picture.index], ending: ".png") {
       try picture.image.pngData(texts: metadata.texts)

@@ -113,7 +113,8 @@ struct ImatrixCommand: AsyncParsableCommand {
       }
       requests.append(request)
     }
-    prompts.noteIdle([.numImages, .output], in: lines, console)
+    prompts.noteIdle(
+      [.numImages, .output, .initImage, .mask, .strength], in: lines, console)
     for note in try pipeline.notes(on: requests) { console.note(note) }
     if !isGuided, pipeline.defaults.guidanceScale > 1 {
       console.note("guidance is off: only what the prompts themselves bring about is measured")

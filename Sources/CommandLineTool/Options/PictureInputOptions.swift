@@ -75,8 +75,7 @@ struct PictureInputOptions: ParsableArguments {
 
   /// The same with what a picture's file says, where nothing else was named.
   ///
-  /// - Throws: `ModelFileError` if a file that took part is not there, or is another one;
-  ///   `ValidationError` for options that need others.
+  /// - Throws: `ModelFileError` if a file that took part is not there, or is another one.
   func completed(by recorded: RecordedPicture?) throws -> PictureInputOptions {
     var options = self
     if let recorded {
@@ -93,7 +92,28 @@ struct PictureInputOptions: ParsableArguments {
       options.keepUnmasked = keepUnmasked || isMasked && start?.keepsUnmasked == true
       options.maskBlur = maskBlur ?? (options.keepUnmasked ? start?.maskBlur : nil)
     }
-    try options.expectComplete()
+    return options
+  }
+
+  /// The same with what a line of a file of prompts says; a picture of its own brings no mask of
+  /// another one.
+  ///
+  /// - Throws: `ValidationError` for what needs something else.
+  func completed(by line: PromptLine) throws -> PictureInputOptions {
+    var options = self
+    if let picture = line.initImage {
+      options.initImage = picture
+      if line.mask == nil {
+        (options.mask, options.keepUnmasked, options.maskBlur) = (nil, false, nil)
+      }
+    }
+    options.mask = line.mask ?? options.mask
+    options.strength = line.strength ?? options.strength
+    try options.validate()
+    // Options of the run may be for other lines.
+    if options.initImage == nil, line.mask != nil || line.strength != nil {
+      throw ValidationError("\(line.mask != nil ? "mask" : "strength") is for initImage")
+    }
     return options
   }
 

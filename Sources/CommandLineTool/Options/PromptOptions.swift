@@ -23,8 +23,8 @@ struct PromptOptions: ParsableArguments {
     with # do not count. A line may be a JSON object with settings of its own:
       {"prompt": "a lighthouse", "width": 512, "height": 768, "steps": 30}
     with negativePrompt, promptWeights, guidanceScale, guidance, shift, sampler,
-    schedule, maxSequenceLength, seed, numImages and output too, also spelled like
-    negative_prompt.
+    schedule, maxSequenceLength, seed, numImages, output, and initImage, mask and
+    strength for a picture to start from; also spelled like negative_prompt.
     """
 
   mutating func validate() throws {

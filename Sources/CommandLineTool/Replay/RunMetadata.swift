@@ -6,7 +6,8 @@ struct RunMetadata: Sendable {
   let modelName: String
   let modelFiles: [(name: String, fingerprint: String)]
   let activations: String
-  let inputs: [RecordedPicture.Input]
+  /// Files that took part beside the model, by job.
+  let inputs: [[RecordedPicture.Input]]
   /// The picture of a file of latents that is used alone; else nil.
   let latentsIndex: Int?
 
@@ -14,13 +15,16 @@ struct RunMetadata: Sendable {
   ///
   /// - Parameters:
   ///   - image: its number in the job.
+  ///   - number: the job's in the run.
   ///   - job: its prompt's.
   ///   - settings: of the job.
   /// - Returns: the metadata.
-  func metadata(_ image: Int, of job: PictureJob, _ settings: GenerationSettings) -> ImageMetadata {
+  func metadata(
+    _ image: Int, of number: Int, _ job: PictureJob, _ settings: GenerationSettings
+  ) -> ImageMetadata {
     ImageMetadata(
       settings: settings, seed: settings.seeds[image], model: modelName, modelFiles: modelFiles,
-      activations: activations, inputs: inputs, start: job.request.picture,
+      activations: activations, inputs: inputs[number], start: job.request.picture,
       latentsIndex: latentsIndex
         ?? (job.request.latents != nil && job.names.count > 1 ? image : nil))
   }

@@ -4,15 +4,32 @@ import Images
 
 /// What pictures are going to show, while they are made.
 extension GenerationRun {
-  func previewer(for batch: RunBatch<Model>) throws(GenerationError) -> Previewer? {
-    guard let previews = batch.first.previews else { return nil }
-    if let decoder = previews.decoder { return .decoder(decoder.codec) }
+  /// What makes previews, made once for pictures of a size.
+  struct Previewers {
+    private var made: [(choice: PreviewChoice, size: LatentSize, previewer: Previewer)] = []
+
+    /// What makes the previews of a batch; nil if none are wanted.
+    mutating func previewer(
+      for batch: RunBatch<Model>, of run: GenerationRun
+    ) throws(GenerationError) -> Previewer? {
+      guard let choice = batch.first.previews else { return nil }
+      let size = batch.first.prepared.size
+      if let known = made.first(where: { $0.choice == choice && $0.size == size }) {
+        return known.previewer
+      }
+      let previewer = try run.previewer(choice, size, within: batch.plan.decoderBytes)
+      made.append((choice, size, previewer))
+      return previewer
+    }
+  }
+
+  private func previewer(
+    _ choice: PreviewChoice, _ size: LatentSize, within bytes: Int?
+  ) throws(GenerationError) -> Previewer {
+    if let decoder = choice.decoder { return .decoder(decoder.codec) }
     defer { device.releaseMemory() }
     return try computing { () throws(ComputeError) in
-      .projection(
-        try LatentProjection(
-          of: model.codec, size: batch.first.prepared.size, within: batch.plan.decoderBytes,
-          on: device))
+      .projection(try LatentProjection(of: model.codec, size: size, within: bytes, on: device))
     }
   }
 

@@ -92,13 +92,14 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   ) throws(GenerationError) {
     // Also after an error.
     defer { for batch in chunks.flatMap(\.batches) { endStages(of: batch) } }
+    var previewers = Previewers()
     for chunk in chunks {
       keepWeights(of: chunk.batches[0])
       let encoded = try encodedPictures(of: chunk, &record)
       var prompts = try encodedPrompts(of: chunk, &record)
       for batch in chunk.batches {
         keepWeights(of: batch)
-        let previewer = try previewer(for: batch)
+        let previewer = try previewers.previewer(for: batch, of: self)
         let groups = batch.groups
         var conditions: Conditions?
         for (number, group) in groups.enumerated() {

@@ -23,7 +23,7 @@ struct PlannedPictures<Model: DiffusionModel> {
   }
 
   /// The pictures of several requests; at least one.
-  init(_ requests: [RunRequest<Model>], heldBytes: Int, mayKeepEverything: Bool) {
+  init(_ requests: [RunRequest<Model>], mayKeepEverything: Bool) {
     func rows(_ request: RunRequest<Model>) -> Int {
       request.prepared.tokens.reduce(0) { $0 + $1.rowCounts.reduce(0, +) }
     }
@@ -31,7 +31,6 @@ struct PlannedPictures<Model: DiffusionModel> {
     request = longest.prepared
     count = requests.reduce(0) { $0 + $1.images.count }
     self.requests = requests.count
-    self.heldBytes = heldBytes
     self.mayKeepEverything = mayKeepEverything
   }
 
@@ -109,28 +108,28 @@ extension Pipeline {
     let model = requests[0].prepared.model
     var heldBytes = 0
     for prompt in prompts { heldBytes += try textDemand([prompt], of: model).keptBytes }
-    // A plan counts the prompts of its own request.
-    func held(_ request: RunRequest<Model>) throws(GenerationError) -> Int {
-      var own = 0
-      for prompt in request.prepared.prompts {
-        own += try textDemand([prompt], of: model).keptBytes
+    let kinds = Self.alike(requests)
+    func planned(mayKeepEverything: Bool) throws(GenerationError) -> [MemoryPlan] {
+      var plans: [MemoryPlan] = []
+      for alike in kinds {
+        var pictures = PlannedPictures(alike, mayKeepEverything: mayKeepEverything)
+        // A plan counts the prompts of its own request.
+        var own = 0
+        for prompt in pictures.request.prompts {
+          own += try textDemand([prompt], of: model).keptBytes
+        }
+        pictures.heldBytes = max(0, heldBytes - own)
+        plans.append(memoryPlan(for: pictures, limit: limit))
       }
-      return max(0, heldBytes - own)
+      return plans
     }
-    var batches: [RunBatch<Model>] = []
-    for request in requests {
-      let plan = memoryPlan(
-        for: PlannedPictures(
-          [request], heldBytes: try held(request), mayKeepEverything: true), limit: limit)
-      batches += request.parts.map { RunBatch(requests: [$0.request], plan: plan) }
-    }
-    if !batches.allSatisfy(\.plan.keepsEverything) {
-      batches = []
-      for alike in Self.alike(requests) {
-        let pictures = PlannedPictures(
-          alike, heldBytes: heldBytes, mayKeepEverything: false)
-        batches += Self.batches(alike, memoryPlan(for: pictures, limit: limit))
-      }
+    var plans = try planned(mayKeepEverything: true)
+    let keepsEverything = plans.allSatisfy(\.keepsEverything)
+    if !keepsEverything { plans = try planned(mayKeepEverything: false) }
+    var batches = zip(kinds, plans).flatMap { Self.batches($0, $1) }
+    // Where nothing goes together, the order is that of the requests.
+    if plans.allSatisfy({ $0.picturesAtOnce == 1 }) {
+      batches.sort { $0.first.index < $1.first.index }
     }
     return RunChunk(
       batches: batches, passes: try passes(prompts, of: model, batches[0].plan, heldBytes))
