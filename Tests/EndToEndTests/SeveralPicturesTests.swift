@@ -95,6 +95,33 @@ struct SeveralPicturesTests {
     }
   }
 
+  @Test(
+    "a picture that becomes undefined does not take those with it that are made at the same time",
+    .disabled(if: Sanitizer.isActive, "a sanitizer takes more memory than the budget here"))
+  func undefined() throws {
+    func run(_ arguments: [String]) throws -> CommandLine.Outcome {
+      try CommandLine.run(
+        ["generate", "-p", "a red apple", "-b", "3", "-W", "64", "-H", "64", "--steps", "2"]
+          + arguments, in: folder.url)
+    }
+    // Finite latents that overflow in the first product.
+    let count = 4 * 8 * 8
+    let values = (0..<3 * count).map { $0 / count == 1 ? Float(3e38) : Float($0 % 7) / 7 }
+    try folder.write(
+      SafetensorsWriter.encode([.init(name: "latents", shape: [3, 4, 8, 8], values: values)]),
+      to: "l.safetensors")
+    let budget = try #require(
+      try (36..<64).first { mebibytes in
+        try run(["--memory", "\(mebibytes)MiB", "-o", "x.png", "--force", "-v"]).errors
+          .contains("3 pictures are made together")
+      })
+    let outcome = try run(
+      ["--latents", "l.safetensors", "--memory", "\(budget)MiB", "-o", "a.png"])
+    #expect(outcome.status == 65 && outcome.output == "a_000.png\na_002.png\n", "\(outcome.errors)")
+    #expect(outcome.errors.contains("step 1 of 2: the latents hold NaN"))
+    #expect(outcome.errors.contains("2 of 3 pictures are finished"))
+  }
+
   @Test("an interruption keeps the pictures that are finished, with their latents and statistics")
   func interruption() throws {
     let process = try CommandLine.start(
