@@ -32,8 +32,8 @@ extension GenerationRun {
     return GenerationStart(
       group.map { image in
         prepared.latents(
-          initialLatents.map { Array($0[image * count..<(image + 1) * count]) }
-            ?? noise[image - group.lowerBound].normal(count))
+          initialLatents.latents(
+            of: image, count: count, noise: &noise[image - group.lowerBound]))
       })
   }
 

@@ -39,8 +39,8 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   /// 2.
   let plan: MemoryPlan
   let device: any ComputeDevice
-  /// Latents to start from, of all pictures; nil for noise.
-  let initialLatents: [Float]?
+  /// What pictures start from where it is no picture.
+  let initialLatents: InitialLatents
   /// A picture to start from, and what encodes it.
   let picture: (start: PreparedStart, encoder: any LatentEncoder)?
   let previews: PreviewChoice?
@@ -189,7 +189,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
 
   /// In the order of the plan.
   private var stages: [WeightStage] {
-    (picture.map { [WeightStage(encoding: $0.encoder)] } ?? []) + model.stages
+    (picture.map { [WeightStage(encoding: $0.encoder)] } ?? []) + prepared.stages
   }
 
   /// Releases what a stage kept, unless there is room for the weights of all stages.

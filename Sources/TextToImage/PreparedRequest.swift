@@ -5,7 +5,7 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   let model: Model
   let settings: GenerationSettings
   /// Of the prompts that take part, the unconditional one first, as in the reference.
-  let tokens: [Model.Text.Tokens]
+  let tokens: [PromptSource<Model.Text.Tokens>]
   /// Of the latents.
   let size: LatentSize
   let guidance: Guidance
@@ -17,17 +17,12 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   let times: [Float]
 
   init(_ model: Model, _ settings: GenerationSettings) {
-    let prompts =
-      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    let tokens = prompts.map { text in
-      // Settings were checked: whatever cannot be read was refused.
-      let prompt = (try? WeightedPrompt(text, settings.promptWeights)) ?? WeightedPrompt(text)
-      return model.conditioner.tokens(of: prompt, maximumLength: settings.maxSequenceLength)
-    }
-    self.init(model, settings, tokens)
+    self.init(model, settings, Self.sources(model, settings))
   }
 
-  private init(_ model: Model, _ settings: GenerationSettings, _ tokens: [Model.Text.Tokens]) {
+  private init(
+    _ model: Model, _ settings: GenerationSettings, _ tokens: [PromptSource<Model.Text.Tokens>]
+  ) {
     self.model = model
     self.settings = settings
     self.tokens = tokens
@@ -50,7 +45,7 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
 
   /// Tokens of prompt and negative prompt that are cut off.
   var droppedTokens: DroppedTokens {
-    func counts(_ tokens: Model.Text.Tokens) -> DroppedTokens.Counts {
+    func counts(_ tokens: PromptSource<Model.Text.Tokens>) -> DroppedTokens.Counts {
       DroppedTokens.Counts(sequence: tokens.droppedCount, pooled: tokens.droppedPooledCount)
     }
     return DroppedTokens(

@@ -67,13 +67,18 @@ struct StageDemands: Sendable {
     let hasLaterGroups = picturesAtOnce < settings.seeds.count
     if !hasLaterGroups { prepared = nil }
     pictureBytes = finishedBytes + (try rehearsal.peakBytes {})
+    // Prompts that come encoded have no stage of their own.
+    let readyBytes = request.textStages.isEmpty ? textBytes : 0
     demands =
-      model.conditioner.stages.map { Demand(stage: $0, activationBytes: textBytes) }
-      + model.denoiser.scheduleStages.map { Demand(stage: $0, activationBytes: scheduleBytes) }
+      request.textStages.map { Demand(stage: $0, activationBytes: textBytes) }
+      + model.denoiser.scheduleStages.map {
+        Demand(stage: $0, activationBytes: max(scheduleBytes, readyBytes))
+      }
       + [
         Demand(
           stage: model.denoiser.stepStage,
-          activationBytes: stepBytes + latentBytes + (hasLaterGroups ? finishedBytes : 0)
+          activationBytes: max(stepBytes, readyBytes) + latentBytes
+            + (hasLaterGroups ? finishedBytes : 0)
             + (try Self.previewBytes(request, picturesAtOnce: picturesAtOnce, on: device)))
       ]
     decoder = model.decoderStage

@@ -62,16 +62,22 @@ struct GenerateCommand: AsyncParsableCommand {
   @OptionGroup(title: "Output") var output: OutputOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
+  @OptionGroup(title: "Encoded prompts, and ways between two pictures") var encoded: EmbedsOptions
   @OptionGroup(title: "Previews") var previews: PreviewOptions
   @OptionGroup(title: "Memory") var memory: MemoryOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
+    try encoded.check(picture)
     // A picture to make again may have started from one.
     if picture.from == nil { try input.expectComplete() }
     if input.initImage != nil, picture.latents != nil {
       throw ValidationError("--init-image and --latents contradict each other: give one of them")
+    }
+    if input.initImage != nil, encoded.blendLatents != nil {
+      throw ValidationError(
+        "--init-image and --blend-latents contradict each other: give one of them")
     }
   }
 
@@ -84,17 +90,18 @@ struct GenerateCommand: AsyncParsableCommand {
       let jobs = try PictureJob.jobs(
         inputs.lines, picture, inputs.initial, base: inputs.recorded?.request,
         output: output.output
-      ).map { $0.starting(from: inputs.start) }
+      ).map { inputs.embeds(in: $0.starting(from: inputs.start)) }
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
       let files = try output.checkedFiles(
-        images: jobs.flatMap(\.names), preview: previews.preview, force: common.force)
+        images: jobs.flatMap(\.names), preview: previews.preview,
+        embeds: encoded.saveEmbeds, force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let (pipeline, name) = try inputs.model.open(
         encoder: inputs.input.encoder.vaeEncoder, memory: memory, precision: precision,
-        threads: common.threads)
+        threads: common.threads, readsTexts: inputs.embeds == nil)
       if inputs.start != nil { try pipeline.expectEncoder() }
       try files.expectApart(
         from: pipeline.files + inputs.files.map(\.path)
@@ -128,6 +135,9 @@ struct GenerateCommand: AsyncParsableCommand {
     }
     var resolved = try PictureJob.resolved(
       jobs, inputs.initial, picture, pipeline, savesLatents: savesLatents)
+    for index in resolved.indices {
+      resolved[index].request.latentsBlend = try inputs.latentsBlend(of: resolved[index], pipeline)
+    }
     if let choice = try previews.choice(pipeline) {
       for index in resolved.indices { resolved[index].request.previews = choice }
     }

@@ -22,6 +22,8 @@ final class GenerateSession: Sendable {
   private let interruption: Interruption
   private let results: ResultWriter
   private let finished = Mutex<[FinishedPicture]>([])
+  /// Seconds that encoding took apart from the pictures.
+  private let encodingSeconds = Mutex(0.0)
   /// Whether latents were said to be beyond all range.
   private let isWarned = Atomic(false)
 
@@ -56,7 +58,7 @@ final class GenerateSession: Sendable {
     let reporter = ProgressReporter(console, total: total, "picture")
     let task = Task {
       var first = 0
-      for (number, job) in self.jobs.enumerated() {
+      for (number, job) in try await self.encodedJobs().enumerated() {
         let done = first
         try await self.pipeline.generate(
           job.request,
@@ -81,6 +83,27 @@ final class GenerateSession: Sendable {
     try results.finish()
   }
 
+  /// The jobs, their prompts encoded and written where that was asked for.
+  private func encodedJobs() async throws(GenerationError) -> [PictureJob] {
+    guard let path = files.embeds, var job = jobs.first else { return jobs }
+    let start = ContinuousClock.now
+    let embeds = try await pipeline.embeds(of: job.request)
+    encodingSeconds.withLock { $0 = (ContinuousClock.now - start) / .seconds(1) }
+    _ = results.write(path, ending: ".safetensors") { embeds.safetensorsData() }
+    // They are the same bits, and are not made twice.
+    job.request.embeds = embeds
+    return [job]
+  }
+
+  /// A picture's statistics with the time that encoding took before.
+  private func complete(_ statistics: GenerationStatistics) -> GenerationStatistics {
+    var statistics = statistics
+    let seconds = encodingSeconds.withLock { $0 }
+    statistics.textEncoderSeconds += seconds
+    statistics.totalSeconds += seconds
+    return statistics
+  }
+
   /// Says early when latents leave the range of pictures: hours of steps may follow.
   private func watch(_ progress: GenerationProgress) {
     guard !isWarned.load(ordering: .relaxed), progress.step < progress.stepCount,
@@ -98,7 +121,7 @@ final class GenerateSession: Sendable {
       modelFiles: modelFiles, activations: pipeline.activations.rawValue, inputs: inputs,
       start: jobs[job].request.picture,
       latentsIndex: latentsIndex
-        ?? (jobs[job].request.latents != nil && jobs[job].names.count > 1 ? picture.index : nil))
+        ?? (jobs[job].hasLatentsOfEach ? picture.index : nil))
     console.endProgress()
     let place = results.write(jobs[job].names[picture.index], ending: ".png") {
       try picture.image.pngData(texts: metadata.texts)
@@ -109,7 +132,7 @@ final class GenerateSession: Sendable {
     let record = FinishedPicture(
       job: job, file: place, seed: picture.settings.seeds[picture.index],
       settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
-      statistics: picture.statistics, warnings: warnings,
+      statistics: complete(picture.statistics), warnings: warnings,
       latents: files.latents == nil ? [] : picture.latents)
     finished.withLock { $0.append(record) }
   }

@@ -30,10 +30,12 @@ struct OutputOptions: ParsableArguments {
     let images: [String]
     let latents: String?
     let statistics: String?
+    /// Encoded prompts.
+    var embeds: String?
     /// What shows pictures while they are made.
     var preview: String?
 
-    var all: [String] { images + [latents, statistics, preview].compactMap { $0 } }
+    var all: [String] { images + [latents, statistics, embeds, preview].compactMap { $0 } }
   }
 
   /// Checks every output before the work begins.
@@ -41,18 +43,25 @@ struct OutputOptions: ParsableArguments {
   /// - Parameters:
   ///   - images: the pictures' files.
   ///   - preview: the file that shows them while they are made.
+  ///   - embeds: the file of the encoded prompts.
   ///   - force: whether existing files may be replaced.
   /// - Returns: the names.
   /// - Throws: `ModelFileError` or `ValidationError` for names that are taken twice, exist already
   ///   or cannot be written.
-  func checkedFiles(images: [String], preview: String? = nil, force: Bool) throws -> Files {
+  func checkedFiles(
+    images: [String], preview: String? = nil, embeds: String? = nil, force: Bool
+  ) throws -> Files {
     let files = Files(
       images: images,
       latents: saveLatents.map(StandardStreams.outputPath),
-      statistics: stats.map(StandardStreams.outputPath), preview: preview)
+      statistics: stats.map(StandardStreams.outputPath),
+      embeds: embeds.map(StandardStreams.outputPath), preview: preview)
     for path in files.images { try StandardStreams.expectNoTerminal(path, option: "--output") }
     if let path = files.latents {
       try StandardStreams.expectNoTerminal(path, option: "--save-latents")
+    }
+    if let path = files.embeds {
+      try StandardStreams.expectNoTerminal(path, option: "--save-embeds")
     }
     var seen: Set<String> = []
     for path in files.all {
