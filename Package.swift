@@ -199,7 +199,7 @@ let package = Package(
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),
     .testTarget(
       name: "DiffusionTests",
-      dependencies: ["Checkpoints", "Diffusion", "StrictJSON", "TestSupport"]),
+      dependencies: ["Checkpoints", "Diffusion", "StrictJSON", "TestSupport", "Tokenizers"]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
     .testTarget(
       name: "ImageMetricsTests",

@@ -18,6 +18,9 @@ public struct ModelPaths: Sendable, Equatable {
   /// Adapters that are applied to the model's weights, all to the stored ones: their order does not
   /// count.
   public var adapters: [AdapterPath] = []
+  /// Whether text encoders and tokenizers are opened. Without them none has to be there, and
+  /// pictures are made from embeds alone.
+  public var opensTextEncoders = true
   /// How the tensors' bytes are accessed.
   public var access = FileAccess.mmap
 

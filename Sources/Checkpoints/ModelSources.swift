@@ -14,6 +14,8 @@ package struct ModelSources {
   package let files: [String]
   /// What is strange about the files without being a fault: lines.
   package let notes: [String]
+  /// Whether text encoders and their tokenizers were opened.
+  package let hasTextEncoders: Bool
   private let parts: [PartSource]
   private let tokenizers: [SlotTokenizer]
 
@@ -27,7 +29,11 @@ package struct ModelSources {
   package init(
     _ paths: ModelPaths, hints: ArchitectureHints, in catalog: FamilyCatalog
   ) throws(ModelFileError) {
-    let sources = try PartSources(paths, hints: hints, in: catalog) { $0.slots }
+    hasTextEncoders = paths.opensTextEncoders
+    let sources = try PartSources(paths, hints: hints, in: catalog) { family in
+      // What reads texts has a tokenizer.
+      family.slots.filter { paths.opensTextEncoders || $0.tokenizer == nil }
+    }
     parts = sources.parts
     family = sources.family
     try sources.expectTokenizers(paths)

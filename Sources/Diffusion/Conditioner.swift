@@ -23,7 +23,8 @@ package protocol Conditioner: Sendable {
   /// What makes the vector of a whole prompt, and the tokens that it can read; nil in families that
   /// have none.
   var pooledEncoder: (name: String, maximumLength: Int)? { get }
-  /// What is read once for all prompts of a run.
+  /// What is read once for all prompts of a run; empty if the model was opened without text
+  /// encoders.
   var stages: [WeightStage] { get }
 
   /// Cuts a prompt into tokens.
@@ -31,15 +32,27 @@ package protocol Conditioner: Sendable {
   /// - Parameters:
   ///   - prompt: with how much its pieces count.
   ///   - maximumLength: most tokens, the end token among them; the rest is dropped.
-  /// - Returns: the tokens.
+  /// - Returns: the tokens; none if the model was opened without text encoders.
   func tokens(of prompt: WeightedPrompt, maximumLength: Int) -> Tokens
 
-  /// Encodes prompts. All of them pass through a layer before the next one's weights are read.
+  /// Runs the text encoders. All prompts pass through a layer before the next one's weights are
+  /// read.
+  ///
+  /// - Throws: `ComputeError` if memory runs out, weights cannot be read, the work is cancelled or
+  ///   the model was opened without text encoders.
+  func encode(
+    _ prompts: [Tokens], on device: any ComputeDevice
+  ) throws(ComputeError) -> [EncodedPrompt]
+
+  /// What the denoiser makes of an encoded prompt, once for all steps.
   ///
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   func condition(
-    _ prompts: [Tokens], on device: any ComputeDevice
-  ) throws(ComputeError) -> [Conditioning]
+    _ prompt: EncodedPrompt, on device: any ComputeDevice
+  ) throws(ComputeError) -> Conditioning
+
+  /// What the text encoders make of a prompt, as the denoiser takes it.
+  var embeddingLayout: EmbeddingLayout { get }
 }
 
 extension Conditioner {
@@ -49,4 +62,14 @@ extension Conditioner {
   }
 
   package var pooledEncoder: (name: String, maximumLength: Int)? { nil }
+
+  /// Whether texts can be encoded.
+  package var hasEncoders: Bool { !stages.isEmpty }
+}
+
+extension ComputeError {
+  /// What a model that was opened without text encoders says of texts.
+  package static var withoutEncoders: ComputeError {
+    .unreadable(path: "text encoder", fault: "was not opened: prompts have to come encoded")
+  }
 }

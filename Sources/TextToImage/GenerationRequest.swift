@@ -40,6 +40,12 @@ public struct GenerationRequest: Sendable, Equatable {
   /// Initial latents instead of noise, `[images, channels, height / f, width / f]` row-major, where
   /// f is `Pipeline.upscaling`.
   public var latents: [Float]?
+  /// Other latents that the start goes towards; not together with `picture`.
+  public var latentsBlend: LatentsBlend?
+  /// The encoded prompt and negative prompt, instead of their texts, which then only name them.
+  public var embeds: PromptEmbeds?
+  /// Another prompt to go towards.
+  public var embedsBlend: EmbedsBlend?
   /// A picture to start from instead of noise alone; not together with `latents`. Where width or
   /// height are nil, they follow its shape.
   public var picture: StartPicture?
@@ -139,6 +145,10 @@ public struct GenerationSettings: Sendable, Equatable {
   public let guidanceInterval: ClosedRange<Double>?
   /// How far guided predictions are brought back to the spread of the conditional ones, 0 to 1.
   public let guidanceRescale: Double
+  /// The encoded prompts that took the place of the texts; nil if none did.
+  public let embeds: PromptEmbeds?
+  /// Another prompt that is gone towards.
+  public let embedsBlend: EmbedsBlend?
   /// What is shown on the way; nothing else depends on it.
   let previews: PreviewChoice?
 

@@ -94,7 +94,7 @@ extension Pipeline {
       let (request, settings) = pair
       return RunRequest(
         index: index, prepared: PreparedRequest(model, settings),
-        images: request.images ?? Array(settings.seeds.indices), latents: request.latents,
+        images: request.images ?? Array(settings.seeds.indices), latents: InitialLatents(request),
         start: start(request, settings), unfinished: request.unfinished,
         previews: request.previews)
     }

@@ -42,6 +42,8 @@ public final class Pipeline: Sendable {
   /// Memory that generations may use.
   public let memory: MemoryBudget
 
+  /// The model's family, as embeds name it.
+  let familyName: String
   /// The tokenizers that were named by themselves.
   package let namedTokenizers: [SlotTokenizer]
   /// What is strange about the files without being a fault: lines.
@@ -90,6 +92,7 @@ public final class Pipeline: Sendable {
     let model = try FamilyCatalog.known.open(
       sources, trainTimesteps: modelDefaults.schedule.trainTimesteps)
     self.model = model
+    familyName = sources.family.name
     encoder = Result { () throws(ModelFileError) in
       try Self.encoder(paths, hints, sources, model.codec)
     }

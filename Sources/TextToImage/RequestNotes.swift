@@ -28,7 +28,7 @@ extension Pipeline {
       let limits = settings.guidanceInterval != nil || settings.guidanceRescale > 0
       if !settings.usesGuidance, limits {
         unguided += 1
-      } else if !settings.usesGuidance, !settings.negativePrompt.isEmpty {
+      } else if !settings.usesGuidance, !settings.negativePrompt.isEmpty, settings.embeds == nil {
         idle.add(index, 1, length)
       }
     }

@@ -54,8 +54,11 @@ extension Pipeline {
       schedule: request.sigmas == nil ? request.sampling.schedule ?? .default : nil,
       guidanceSchedule: request.sampling.guidanceSchedule,
       guidanceInterval: request.sampling.guidanceInterval,
-      guidanceRescale: request.sampling.guidanceRescale, previews: request.previews)
+      guidanceRescale: request.sampling.guidanceRescale, embeds: request.embeds,
+      embedsBlend: request.embedsBlend, previews: request.previews)
+    try checkEmbeds(request, usesGuidance: settings.usesGuidance, length: length)
     try checkLatents(request.latents, settings)
+    try checkLatentsBlend(request, settings)
     try checkImages(request, settings)
     return settings
   }
@@ -146,6 +149,8 @@ extension Pipeline {
       throw .invalidRequest(
         "the \(name) has \(text.utf8.count) bytes, at most \(Self.maximumPromptLength) are allowed")
     }
+    // Those of embeds are only names.
+    guard request.embeds == nil else { return }
     for (name, text) in [
       ("prompt", request.prompt), ("negative prompt", request.negativePrompt),
     ] {

@@ -82,13 +82,18 @@ struct StageDemands: Sendable {
     let finishedBytes = 3 * settings.width * settings.height * settings.seeds.count
     if !shape.precedesOthers { prepared = nil }
     pictureBytes = finishedBytes + (try rehearsal.peakBytes {})
+    // Prompts that come encoded have no stage of their own.
+    let readyBytes = request.textStages.isEmpty ? textBytes : 0
     demands =
-      model.conditioner.stages.map { Demand(stage: $0, activationBytes: textBytes) }
-      + model.denoiser.scheduleStages.map { Demand(stage: $0, activationBytes: scheduleBytes) }
+      request.textStages.map { Demand(stage: $0, activationBytes: textBytes) }
+      + model.denoiser.scheduleStages.map {
+        Demand(stage: $0, activationBytes: max(scheduleBytes, readyBytes))
+      }
       + [
         Demand(
           stage: model.denoiser.stepStage,
-          activationBytes: stepBytes + latentBytes + (shape.precedesOthers ? finishedBytes : 0)
+          activationBytes: max(stepBytes, readyBytes) + latentBytes
+            + (shape.precedesOthers ? finishedBytes : 0)
             + (try Self.previewBytes(request, picturesAtOnce: picturesAtOnce, on: device)))
       ]
     decoder = model.decoderStage

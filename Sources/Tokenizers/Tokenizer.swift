@@ -188,6 +188,9 @@ package struct Tokenizer: Sendable {
     )
   }
 
+  /// The ids of texts alone, without special tokens.
+  package func encodeAlone(_ texts: [String]) -> [[Int32]] { texts.map(textIDs) }
+
   /// The ids of the text alone.
   private func textIDs(_ text: String) -> [Int32] {
     let bytes = Array(text.utf8)

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import make_activation_rows
 import make_adapters
+import make_blends
 import make_block_formats
 import make_checkpoints
 import make_clip_text
@@ -60,6 +61,7 @@ SCRIPTS = {
     "flux-pipelines": make_flux_pipelines,
     "picture-starts": make_picture_starts,
     "adapters": make_adapters,
+    "blends": make_blends,
     "imatrix": make_imatrix,
     "checkpoints": make_checkpoints,
     "flux-checkpoints": make_flux_checkpoints,
@@ -96,6 +98,7 @@ def write_manifest() -> None:
             for case, options in make_flux_pipelines.MODELS.items()
         },
         "picture-starts": {name: asked["seeds"] for name, asked in make_picture_starts.REQUESTS.items()},
+        "blends": {name: [asked["seed"], asked["other_seed"]] for name, asked in make_blends.REQUESTS.items()},
         "demo-model": list(range(len(make_demo_model.PROMPTS))),
         "image-metrics": [make_image_metrics.seed(*case) for case in make_image_metrics.CASES],
     }

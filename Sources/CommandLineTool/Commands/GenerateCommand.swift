@@ -66,12 +66,14 @@ struct GenerateCommand: AsyncParsableCommand {
   @OptionGroup var resume: ResumeOptions
   @OptionGroup(title: "Model") var model: ModelOptions
   @OptionGroup(title: "Picture to start from") var input: PictureInputOptions
+  @OptionGroup(title: "Encoded prompts, and ways between two pictures") var encoded: EmbedsOptions
   @OptionGroup(title: "Previews") var previews: PreviewOptions
   @OptionGroup(title: "Memory") var memory: MemoryOptions
   @OptionGroup var precision: PrecisionOptions
   @OptionGroup var common: CommonOptions
 
   mutating func validate() throws {
+    try encoded.check(picture)
     // A picture to make again may have started from one.
     if picture.from == nil, picture.prompts.prompts == nil { try input.expectComplete() }
     if resume.resume, output.saveLatents != nil {
@@ -81,6 +83,10 @@ struct GenerateCommand: AsyncParsableCommand {
     }
     if input.initImage != nil, picture.latents != nil {
       throw ValidationError("--init-image and --latents contradict each other: give one of them")
+    }
+    if input.initImage != nil, encoded.blendLatents != nil {
+      throw ValidationError(
+        "--init-image and --blend-latents contradict each other: give one of them")
     }
   }
 
@@ -94,20 +100,20 @@ struct GenerateCommand: AsyncParsableCommand {
         try PictureJob.jobs(
           inputs.lines, picture, inputs.initial, base: inputs.recorded?.request,
           output: output.output), inputs.starts
-      ).map { $0.starting(from: $1.picture) }
+      ).map { inputs.embeds(in: $0.starting(from: $1.picture)) }
       // Wrong names must be found before hours of work, not after. The check writes and removes
       // temporary files.
       interruption.beginWriting()
       // Which pictures are there already is judged when all is known that decides about them.
       let files = try output.checkedFiles(
-        images: jobs.flatMap(\.names), preview: previews.preview, force: common.force,
-        keepsPictures: resume.resume)
+        images: jobs.flatMap(\.names), preview: previews.preview, embeds: encoded.saveEmbeds,
+        force: common.force, isResumed: resume.resume)
       try resume.checkUnfinished(at: files.unfinished, force: common.force)
       if let code = interruption.exitCode { throw ExitCode(code) }
       interruption.beginPreparing()
       let (pipeline, name) = try inputs.model.open(
         encoder: inputs.input.encoder.vaeEncoder, memory: memory, precision: precision,
-        threads: common.threads)
+        threads: common.threads, readsTexts: inputs.embeds == nil)
       if inputs.starts.contains(where: { $0.picture != nil }) { try pipeline.expectEncoder() }
       try files.expectApart(
         from: pipeline.files + inputs.files
@@ -144,6 +150,9 @@ struct GenerateCommand: AsyncParsableCommand {
     }
     var resolved = try PictureJob.resolved(
       jobs, inputs.initial, picture, pipeline, savesLatents: savesLatents)
+    for index in resolved.indices {
+      resolved[index].request.latentsBlend = try inputs.latentsBlend(of: resolved[index], pipeline)
+    }
     if let choice = try previews.choice(pipeline) {
       for index in resolved.indices { resolved[index].request.previews = choice }
     }

@@ -23,6 +23,8 @@ final class GenerateSession: Sendable {
   private let interruption: Interruption
   private let results: ResultWriter
   private let finished = Mutex<[FinishedPicture]>([])
+  /// Seconds that encoding took apart from the pictures.
+  private let encodingSeconds = Mutex(0.0)
   /// Whether latents were said to be beyond all range.
   private let isWarned = Atomic(false)
 
@@ -54,7 +56,8 @@ final class GenerateSession: Sendable {
     self.common = common
     self.console = console
     self.interruption = interruption
-    results = ResultWriter(console, overwrite: common.force)
+    // What an earlier run wrote and is not a finished picture is written anew.
+    results = ResultWriter(console, overwrite: common.force || resume.resume)
   }
 
   /// Runs until done or interrupted. What was finished by then is written in any case.
@@ -90,7 +93,7 @@ final class GenerateSession: Sendable {
     let firsts = jobs.reduce(into: [0]) { $0.append(($0.last ?? 0) + $1.names.count) }
     let numbers = work.map(\.job)
     _ = try await pipeline.generate(
-      work.map(\.request),
+      try await encoded(work.map(\.request)),
       onProgress: { progress in
         self.watch(progress)
         self.previewing.show(progress)
@@ -105,6 +108,29 @@ final class GenerateSession: Sendable {
   /// Pictures that are there, those of an earlier run among them.
   private var finishedCount: Int {
     finished.withLock { $0.count } + (resumed?.finishedCount ?? 0)
+  }
+
+  /// Requests, their prompts encoded and written where that was asked for.
+  private func encoded(
+    _ requests: [GenerationRequest]
+  ) async throws(GenerationError) -> [GenerationRequest] {
+    guard let path = files.embeds, var request = requests.first else { return requests }
+    let start = ContinuousClock.now
+    let embeds = try await pipeline.embeds(of: request)
+    encodingSeconds.withLock { $0 = (ContinuousClock.now - start) / .seconds(1) }
+    _ = results.write(path, ending: ".safetensors") { embeds.safetensorsData() }
+    // They are the same bits, and are not made twice.
+    request.embeds = embeds
+    return [request]
+  }
+
+  /// A picture's statistics with the time that encoding took before.
+  private func complete(_ statistics: GenerationStatistics) -> GenerationStatistics {
+    var statistics = statistics
+    let seconds = encodingSeconds.withLock { $0 }
+    statistics.textEncoderSeconds += seconds
+    statistics.totalSeconds += seconds
+    return statistics
   }
 
   /// Says early when latents leave the range of pictures: hours of steps may follow.
@@ -131,7 +157,7 @@ final class GenerateSession: Sendable {
     let record = FinishedPicture(
       job: job, index: picture.index, file: place, seed: picture.settings.seeds[picture.index],
       settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
-      statistics: picture.statistics, warnings: warnings,
+      statistics: complete(picture.statistics), warnings: warnings,
       latents: files.latents == nil ? [] : picture.latents)
     finished.withLock { $0.append(record) }
   }

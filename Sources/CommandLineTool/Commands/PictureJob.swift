@@ -14,6 +14,11 @@ struct PictureJob: Sendable {
     return job
   }
 
+  /// Whether its pictures start from different latents of a file.
+  var hasLatentsOfEach: Bool {
+    names.count > 1 && (request.latents != nil || request.latentsBlend != nil)
+  }
+
   /// Most pictures of a run.
   private static let maximumCount = 100_000
 

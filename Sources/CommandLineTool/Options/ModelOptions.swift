@@ -37,12 +37,13 @@ struct ModelOptions: ParsableArguments {
   ///   - memory: how much memory to use, and how to get at files.
   ///   - precision: how products quantize their activations.
   ///   - threads: how many threads compute; one per core if nil.
+  ///   - readsTexts: whether text encoders are needed.
   /// - Returns: the model, and its name without folders.
   /// - Throws: `ValidationError` for a model named twice, `ModelFileError` for files that are not a
   ///   model.
   func open(
     path: String? = nil, encoder: String? = nil, memory: MemoryOptions, precision: PrecisionOptions,
-    threads: Int?
+    threads: Int?, readsTexts: Bool = true
   ) throws -> (pipeline: Pipeline, name: String) {
     var options = self
     if let path {
@@ -54,6 +55,7 @@ struct ModelOptions: ParsableArguments {
     var paths = try options.paths()
     paths.access = memory.io
     paths.encoder = encoder
+    paths.opensTextEncoders = readsTexts
     let pipeline = try Pipeline(
       paths, hints: hints(), threadCount: threads, activations: precision.activations,
       memory: memory.memory.budget)

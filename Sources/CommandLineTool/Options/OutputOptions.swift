@@ -30,12 +30,14 @@ struct OutputOptions: ParsableArguments {
     let images: [String]
     let latents: String?
     let statistics: String?
+    /// Encoded prompts.
+    var embeds: String?
     /// What shows pictures while they are made.
     var preview: String?
     /// Where unfinished pictures are kept; nil if nowhere.
     var unfinished: String? { images.first.flatMap(UnfinishedFile.path) }
 
-    var all: [String] { images + [latents, statistics, preview].compactMap { $0 } }
+    var all: [String] { images + [latents, statistics, embeds, preview].compactMap { $0 } }
   }
 
   /// Checks every output before the work begins.
@@ -43,31 +45,36 @@ struct OutputOptions: ParsableArguments {
   /// - Parameters:
   ///   - images: the pictures' files.
   ///   - preview: the file that shows them while they are made.
+  ///   - embeds: the file of the encoded prompts.
   ///   - force: whether existing files may be replaced.
-  ///   - keepsPictures: whether pictures may be there, because they are not going to be replaced.
+  ///   - isResumed: whether files of an earlier run may be there: pictures stay, the others are
+  ///     written anew.
   /// - Returns: the names.
   /// - Throws: `ModelFileError` or `ValidationError` for names that are taken twice, exist already
   ///   or cannot be written.
   func checkedFiles(
-    images: [String], preview: String? = nil, force: Bool, keepsPictures: Bool = false
+    images: [String], preview: String? = nil, embeds: String? = nil, force: Bool,
+    isResumed: Bool = false
   ) throws -> Files {
     let files = Files(
       images: images,
       latents: saveLatents.map(StandardStreams.outputPath),
-      statistics: stats.map(StandardStreams.outputPath), preview: preview)
+      statistics: stats.map(StandardStreams.outputPath),
+      embeds: embeds.map(StandardStreams.outputPath), preview: preview)
     for path in files.images { try StandardStreams.expectNoTerminal(path, option: "--output") }
     if let path = files.latents {
       try StandardStreams.expectNoTerminal(path, option: "--save-latents")
     }
+    if let path = files.embeds {
+      try StandardStreams.expectNoTerminal(path, option: "--save-embeds")
+    }
     var seen: Set<String> = []
-    let kept = keepsPictures ? Set(files.images) : []
     for path in files.all {
       let takesSeveral = Self.isDevice(path) && path != StandardStreams.outputPath("-")
       guard takesSeveral || seen.insert(Self.identity(path)).inserted else {
         throw ValidationError("'\(path)' is named for two outputs")
       }
-      try AtomicFile.check(
-        path, overwrite: force || kept.contains(path))
+      try AtomicFile.check(path, overwrite: force || isResumed)
     }
     return files
   }

@@ -31,10 +31,6 @@ struct PictureOptions: ParsableArguments {
   var latents: String?
 
   mutating func validate() throws {
-    guard !prompts.prompt.isEmpty || prompts.prompts != nil || from != nil else {
-      throw ValidationError(
-        "no prompt: name one with --prompt, or a file of prompts with --prompts")
-    }
     guard from != "" else { throw ValidationError("--from names no file") }
     if from != nil, prompts.prompts != nil {
       throw ValidationError("--from is for one picture: it does not go with --prompts")

@@ -26,7 +26,7 @@ struct RunMetadata: Sendable {
       settings: settings, seed: settings.seeds[image], model: modelName, modelFiles: modelFiles,
       activations: activations, inputs: inputs[number], start: job.request.picture,
       latentsIndex: latentsIndex
-        ?? (job.request.latents != nil && job.names.count > 1 ? image : nil))
+        ?? (job.hasLatentsOfEach ? image : nil))
   }
 }
 

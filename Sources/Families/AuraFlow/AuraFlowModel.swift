@@ -17,24 +17,36 @@ package struct AuraFlowModel: DiffusionModel {
   ///
   /// - Throws: `ModelFileError` naming the first faulty file.
   package init(_ sources: ModelSources, trainTimesteps: Int) throws(ModelFileError) {
-    let (text, transformer, image) = (
-      try sources.part(AuraFlow.textEncoder), try sources.part(AuraFlow.transformer),
-      try sources.part(AuraFlow.autoencoder)
+    let (transformer, image) = (
+      try sources.part(AuraFlow.transformer), try sources.part(AuraFlow.autoencoder)
     )
-    let tokenizerSource = try sources.tokenizer(of: AuraFlow.textEncoder)
-    let (tokenizer, encoder) = (try Tokenizer(tokenizerSource), try T5Encoder(text))
     denoiser = try AuraFlowTransformer(transformer)
     codec = try openLatentCodec(image)
     conditioner = AuraFlowConditioner(
-      tokenizer: tokenizer, encoder: encoder, transformer: denoiser)
+      reader: sources.hasTextEncoders
+        ? try Self.reader(sources, for: denoiser.configuration, of: transformer) : nil,
+      transformer: denoiser)
     self.trainTimesteps = trainTimesteps
-    let (sizes, read) = (denoiser.configuration, encoder.configuration)
+    try image.expectLatents(
+      codec.latentChannels, made: denoiser.configuration.latentChannels, by: transformer)
+  }
+
+  /// Opens what reads texts.
+  ///
+  /// - Throws: `ModelFileError` naming the first faulty file.
+  private static func reader(
+    _ sources: ModelSources, for sizes: AuraFlowConfiguration, of transformer: PartSource
+  ) throws(ModelFileError) -> AuraFlowConditioner.Reader {
+    let text = try sources.part(AuraFlow.textEncoder)
+    let tokenizerSource = try sources.tokenizer(of: AuraFlow.textEncoder)
+    let (tokenizer, encoder) = (try Tokenizer(tokenizerSource), try T5Encoder(text))
+    let read = encoder.configuration
     try text.expectOutputs(
       read.width, taken: sizes.textWidth, by: "cond_seq_linear.weight", of: transformer)
-    try image.expectLatents(codec.latentChannels, made: sizes.latentChannels, by: transformer)
     try text.expectRows(
       upTo: tokenizer.largestID, of: tokenizerSource, in: "token_embd.weight",
       count: read.vocabularySize)
+    return AuraFlowConditioner.Reader(tokenizer: tokenizer, encoder: encoder)
   }
 
   package func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule {

@@ -21,50 +21,68 @@ package struct FluxConditioner: Conditioner {
     }
   }
 
-  let textTokenizer: Tokenizer
-  let textEncoder: T5Encoder
-  let pooledTokenizer: Tokenizer
-  let clipEncoder: CLIPTextEncoder
+  /// What reads texts.
+  struct Readers: Sendable {
+    let textTokenizer: Tokenizer
+    let textEncoder: T5Encoder
+    let pooledTokenizer: Tokenizer
+    let clipEncoder: CLIPTextEncoder
+
+    func padded(_ ids: [Int32], to length: Int) -> [Int32] {
+      ids + Array(repeating: textTokenizer.paddingID ?? 0, count: max(0, length - ids.count))
+    }
+  }
+
+  /// Nil if the model was opened without.
+  let readers: Readers?
   let transformer: FluxTransformer
 
   package var pooledEncoder: (name: String, maximumLength: Int)? {
-    ("CLIP", clipEncoder.configuration.positionCount)
+    readers.map { ("CLIP", $0.clipEncoder.configuration.positionCount) }
   }
 
   package var stages: [WeightStage] {
-    [
-      WeightStage("T5 text encoder", textEncoder.layerWeights),
-      WeightStage("CLIP text encoder", clipEncoder.layerWeights),
+    guard let readers else { return [] }
+    return [
+      WeightStage("T5 text encoder", readers.textEncoder.layerWeights),
+      WeightStage("CLIP text encoder", readers.clipEncoder.layerWeights),
     ]
   }
 
+  package var embeddingLayout: EmbeddingLayout {
+    let sizes = transformer.configuration
+    return EmbeddingLayout(
+      width: sizes.textWidth, pooledWidth: sizes.pooledWidth, padding: .encoded)
+  }
+
   package func tokens(of prompt: WeightedPrompt, maximumLength: Int) -> Tokens {
+    guard let readers else {
+      return Tokens(text: [], pooled: [], weights: nil, droppedCount: 0, droppedPooledCount: 0)
+    }
     let texts = prompt.pieces.map(\.text)
-    let text = textTokenizer.encodeCounting(texts, maximumLength: maximumLength)
-    // The vector of the whole prompt knows no weights.
-    let pooled = pooledTokenizer.encodeCounting(
-      texts, maximumLength: clipEncoder.configuration.positionCount)
-    let end = pooledTokenizer.endOfSequenceID.flatMap(pooled.ids.firstIndex)
+    let text = readers.textTokenizer.encodeCounting(texts, maximumLength: maximumLength)
+    // The vector of the whole prompt knows no weights, and only a first window of tokens: what is
+    // beyond it counts for T5 alone, as in diffusers, where others cut windows (`WindowFormat`).
+    let pooled = readers.pooledTokenizer.encodeCounting(
+      texts, maximumLength: readers.clipEncoder.configuration.positionCount)
+    let end = readers.pooledTokenizer.endOfSequenceID.flatMap(pooled.ids.firstIndex)
     return Tokens(
-      text: padded(text.ids, to: maximumLength),
+      text: readers.padded(text.ids, to: maximumLength),
       pooled: Array(pooled.ids[...(end ?? pooled.ids.count - 1)]),
       weights: TokenWeights(prompt, origins: text.origins), droppedCount: text.droppedCount,
       droppedPooledCount: pooled.droppedCount)
   }
 
-  private func padded(_ ids: [Int32], to length: Int) -> [Int32] {
-    ids + Array(repeating: textTokenizer.paddingID ?? 0, count: max(0, length - ids.count))
-  }
-
-  package func condition(
+  package func encode(
     _ prompts: [Tokens], on device: any ComputeDevice
-  ) throws(ComputeError) -> [FluxTransformer.Context] {
+  ) throws(ComputeError) -> [EncodedPrompt] {
+    guard let readers else { throw .withoutEncoders }
     let length = prompts.map(\.text.count).max() ?? 0
     let needsEmpty = prompts.contains { $0.weights?.needsEmptyPrompt == true }
-    let empty = needsEmpty ? [padded(textTokenizer.encode(""), to: length)] : []
-    let texts = try textEncoder(prompts.map(\.text) + empty, on: device)
-    let pooled = try clipEncoder(prompts.map(\.pooled), on: device)
-    var contexts: [FluxTransformer.Context] = []
+    let empty = needsEmpty ? [readers.padded(readers.textTokenizer.encode(""), to: length)] : []
+    let texts = try readers.textEncoder(prompts.map(\.text) + empty, on: device)
+    let pooled = try readers.clipEncoder(prompts.map(\.pooled), on: device)
+    var encoded: [EncodedPrompt] = []
     for (tokens, (text, states)) in zip(prompts, zip(texts, pooled)) {
       var text = text
       if let weights = tokens.weights {
@@ -73,8 +91,17 @@ package struct FluxConditioner: Conditioner {
       // The end token's state, which has seen the whole prompt.
       let vector = try device.matrix(rows: 1, columns: states.columns)
       try device.copy(states.rows(states.rows - 1..<states.rows), to: vector)
-      contexts.append(try transformer.context(text: text, pooled: vector, on: device))
+      encoded.append(EncodedPrompt(states: text, paddedCount: text.rows, pooled: vector))
     }
-    return contexts
+    return encoded
+  }
+
+  package func condition(
+    _ prompt: EncodedPrompt, on device: any ComputeDevice
+  ) throws(ComputeError) -> FluxTransformer.Context {
+    guard let pooled = prompt.pooled else {
+      throw .unreadable(path: "prompt", fault: "was encoded without CLIP's vector")
+    }
+    return try transformer.context(text: prompt.states, pooled: pooled, on: device)
   }
 }

@@ -17,36 +17,46 @@ package struct FluxModel: DiffusionModel {
   ///
   /// - Throws: `ModelFileError` naming the first faulty file.
   package init(_ sources: ModelSources, trainTimesteps: Int) throws(ModelFileError) {
-    let (text, pooled) = (
-      try sources.part(Flux.textEncoder), try sources.part(Flux.pooledEncoder)
-    )
-    let (textTokenizer, pooledTokenizer) = (
-      try sources.tokenizer(of: Flux.textEncoder), try sources.tokenizer(of: Flux.pooledEncoder)
-    )
     let (transformer, image) = (
       try sources.part(Flux.transformer), try sources.part(Flux.autoencoder)
     )
     denoiser = try FluxTransformer(transformer)
     codec = try openLatentCodec(image)
     conditioner = FluxConditioner(
-      textTokenizer: try Tokenizer(textTokenizer), textEncoder: try T5Encoder(text),
-      pooledTokenizer: try Tokenizer(pooledTokenizer), clipEncoder: try CLIPTextEncoder(pooled),
+      readers: sources.hasTextEncoders
+        ? try Self.readers(sources, for: denoiser.configuration, of: transformer) : nil,
       transformer: denoiser)
     self.trainTimesteps = trainTimesteps
-    let sizes = denoiser.configuration
-    let (read, summed) = (
-      conditioner.textEncoder.configuration, conditioner.clipEncoder.configuration
+    try image.expectLatents(
+      codec.latentChannels, made: denoiser.configuration.latentChannels, by: transformer)
+  }
+
+  /// Opens what reads texts.
+  ///
+  /// - Throws: `ModelFileError` naming the first faulty file.
+  private static func readers(
+    _ sources: ModelSources, for sizes: FluxConfiguration, of transformer: PartSource
+  ) throws(ModelFileError) -> FluxConditioner.Readers {
+    let (text, pooled) = (
+      try sources.part(Flux.textEncoder), try sources.part(Flux.pooledEncoder)
     )
+    let (textTokenizer, pooledTokenizer) = (
+      try sources.tokenizer(of: Flux.textEncoder), try sources.tokenizer(of: Flux.pooledEncoder)
+    )
+    let readers = FluxConditioner.Readers(
+      textTokenizer: try Tokenizer(textTokenizer), textEncoder: try T5Encoder(text),
+      pooledTokenizer: try Tokenizer(pooledTokenizer), clipEncoder: try CLIPTextEncoder(pooled))
+    let (read, summed) = (readers.textEncoder.configuration, readers.clipEncoder.configuration)
     try text.expectOutputs(read.width, taken: sizes.textWidth, by: "txt_in.weight", of: transformer)
     try pooled.expectOutputs(
       summed.width, taken: sizes.pooledWidth, by: "vector_in.in_layer.weight", of: transformer)
-    try image.expectLatents(codec.latentChannels, made: sizes.latentChannels, by: transformer)
     try text.expectRows(
-      upTo: conditioner.textTokenizer.largestID, of: textTokenizer, in: "token_embd.weight",
+      upTo: readers.textTokenizer.largestID, of: textTokenizer, in: "token_embd.weight",
       count: read.vocabularySize)
     try pooled.expectRows(
-      upTo: conditioner.pooledTokenizer.largestID, of: pooledTokenizer,
+      upTo: readers.pooledTokenizer.largestID, of: pooledTokenizer,
       in: "text_model.embeddings.token_embedding.weight", count: summed.vocabularySize)
+    return readers
   }
 
   package func schedule(shift: LevelShift, size: LatentSize) -> any NoiseSchedule {

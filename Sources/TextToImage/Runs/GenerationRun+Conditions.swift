@@ -96,10 +96,9 @@ extension GenerationRun {
         picture, mask: starts[number].latentMask(upscaling: model.codec.upscaling),
         sigma: lane.request.settings.sigmas[0], noise: &noise)
     }
-    let count = prepared.latentCount
-    let given = lane.request.latents.map {
-      Array($0[lane.image * count..<(lane.image + 1) * count])
-    }
-    return GenerationStart(prepared.latents(given ?? noise.normal(count)))
+    return GenerationStart(
+      prepared.latents(
+        lane.request.latents.latents(
+          of: lane.image, count: prepared.latentCount, noise: &noise)))
   }
 }

@@ -168,7 +168,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   /// In the order of the plan.
   private func stages(of batch: RunBatch<Model>) -> [WeightStage] {
     let first = batch.first.start == nil ? nil : encoder.map { WeightStage(encoding: $0) }
-    return (first.map { [$0] } ?? []) + model.stages
+    return (first.map { [$0] } ?? []) + batch.first.prepared.stages
   }
 
   /// Releases what a stage kept, unless there is room for the weights of all stages.

@@ -3,14 +3,35 @@ import Diffusion
 /// A prompt as a model takes it.
 struct PreparedPrompt<Model: DiffusionModel>: Sendable {
   let key: PromptIdentity
-  let tokens: Model.Text.Tokens
+  let tokens: PromptSource<Model.Text.Tokens>
 }
 
-/// What decides about a prompt's tokens: two prompts that agree in it are encoded once.
+/// What decides about what a prompt becomes: two prompts that agree in it are encoded once.
 struct PromptIdentity: Hashable, Sendable {
   let text: String
   let weights: PromptWeighting
   let maximumLength: Int
+  /// Which text of encoded prompts it is; false where there are none.
+  let isNegative: Bool
+  let embeds: PromptEmbeds?
+  let blend: EmbedsBlend?
+
+  init(_ text: String, isNegative: Bool, of settings: GenerationSettings) {
+    self.text = text
+    weights = settings.promptWeights
+    maximumLength = settings.maxSequenceLength
+    embeds = settings.embeds
+    blend = settings.embedsBlend
+    self.isNegative = isNegative && (embeds != nil || blend != nil)
+  }
+
+  /// Of what is short.
+  func hash(into hasher: inout Hasher) {
+    hasher.combine(text)
+    hasher.combine(maximumLength)
+    hasher.combine(isNegative)
+    hasher.combine(blend?.share)
+  }
 }
 
 /// A request as a model takes it: prompts, tokens, sizes and levels, each made once.
@@ -30,17 +51,7 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   let times: [Float]
 
   init(_ model: Model, _ settings: GenerationSettings) {
-    let prompts =
-      settings.usesGuidance ? [settings.negativePrompt, settings.prompt] : [settings.prompt]
-    let prepared = prompts.map { text in
-      // Settings were checked: whatever cannot be read was refused.
-      let prompt = (try? WeightedPrompt(text, settings.promptWeights)) ?? WeightedPrompt(text)
-      let length = settings.maxSequenceLength
-      return PreparedPrompt<Model>(
-        key: PromptIdentity(text: text, weights: settings.promptWeights, maximumLength: length),
-        tokens: model.conditioner.tokens(of: prompt, maximumLength: length))
-    }
-    self.init(model, settings, prepared)
+    self.init(model, settings, Self.prompts(model, settings))
   }
 
   private init(
@@ -67,11 +78,11 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
   }
 
   /// Of the prompts that take part.
-  var tokens: [Model.Text.Tokens] { prompts.map(\.tokens) }
+  var tokens: [PromptSource<Model.Text.Tokens>] { prompts.map(\.tokens) }
 
   /// Tokens of prompt and negative prompt that are cut off.
   var droppedTokens: DroppedTokens {
-    func counts(_ tokens: Model.Text.Tokens) -> DroppedTokens.Counts {
+    func counts(_ tokens: PromptSource<Model.Text.Tokens>) -> DroppedTokens.Counts {
       DroppedTokens.Counts(sequence: tokens.droppedCount, pooled: tokens.droppedPooledCount)
     }
     return DroppedTokens(

@@ -8,8 +8,8 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
   let prepared: PreparedRequest<Model>
   /// Which of its pictures are made, by number.
   let images: [Int]
-  /// Latents to start from, of all its pictures; nil for noise.
-  let latents: [Float]?
+  /// What its pictures start from where it is no picture.
+  let latents: InitialLatents
   /// The number of the picture to start from among those of the run; nil where there is none.
   let start: Int?
   /// Pictures to go on with, by number.
@@ -35,6 +35,7 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
     fileprivate let distilledGuidance: Float?
     fileprivate let previews: PreviewChoice?
     fileprivate let startsFromPicture: Bool
+    fileprivate let readsTexts: Bool
     fileprivate let firstStep: Int
   }
 
@@ -50,7 +51,8 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
         size: prepared.size, sigmas: settings.sigmas, times: prepared.times,
         sampler: settings.sampler, guidance: prepared.guidance,
         distilledGuidance: prepared.distilledGuidance, previews: previews,
-        startsFromPicture: prepared.startsFromPicture, firstStep: step)
+        startsFromPicture: prepared.startsFromPicture, readsTexts: !prepared.textStages.isEmpty,
+        firstStep: step)
       return (kind, keeping(images))
     }
   }
