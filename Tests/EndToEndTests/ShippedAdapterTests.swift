@@ -20,7 +20,7 @@ struct ShippedAdapterTests {
     let outcome = try CommandLine.run(
       [
         "generate", "-m", model, "-p", "a red apple on a white background", "--steps", "8", "-o",
-        "apple.png",
+        "apple.png", "--force",
       ] + options, in: folder.url)
     #expect(outcome.status == 0, "\(outcome.errors)")
     // Every tensor of the adapter has found its weight.
