@@ -93,7 +93,7 @@ let package = Package(
       ]),
     // What a text-to-image model is made of, whatever its family.
     .target(
-      name: "Diffusion", dependencies: ["Checkpoints", "Compute", "ModelFiles"],
+      name: "Diffusion", dependencies: ["Checkpoints", "Compute", "ModelFiles", "StrictJSON"],
       swiftSettings: withoutPointers),
     .target(
       name: "Networks",
@@ -126,8 +126,8 @@ let package = Package(
     .target(
       name: "Conversion",
       dependencies: [
-        "BlockFormats", "Checkpoints", "Compute", "KernelInterface", "Kernels", "Machine",
-        "ModelFiles", "Quantization", "StrictJSON", "Tokenizers",
+        "BlockFormats", "Checkpoints", "Compute", "Diffusion", "KernelInterface", "Kernels",
+        "Machine", "ModelFiles", "Quantization", "StrictJSON", "Tokenizers",
       ]),
     .target(
       name: "TextToImage",
@@ -199,7 +199,10 @@ let package = Package(
     .testTarget(name: "TokenizersTests", dependencies: ["StrictJSON", "Tokenizers"]),
     .testTarget(
       name: "DiffusionTests",
-      dependencies: ["Checkpoints", "Diffusion", "StrictJSON", "TestSupport", "Tokenizers"]),
+      dependencies: [
+        "Checkpoints", "Diffusion", "ModelCatalog", "ModelFiles", "StrictJSON", "TestSupport",
+        "Tokenizers",
+      ]),
     .testTarget(name: "ImagesTests", dependencies: ["Images", "TestSupport"]),
     .testTarget(
       name: "ImageMetricsTests",

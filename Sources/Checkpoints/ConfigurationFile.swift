@@ -32,10 +32,67 @@ package struct ConfigurationFile: Sendable {
     path = file.path
   }
 
+  /// Reads a text among the metadata of a file.
+  ///
+  /// - Throws: `ModelFileError` if it is too long or not a JSON object.
+  init(_ text: String, of key: String, in path: String) throws(ModelFileError) {
+    func malformed(_ fault: String) -> ModelFileError {
+      ModelFileError(path: path, kind: .malformed, fault: "metadata '\(key)' \(fault)")
+    }
+    guard text.utf8.count <= Self.maximumLength else {
+      throw malformed("has more than \(Self.maximumLength) bytes")
+    }
+    do {
+      json = try JSONValue(parsing: text)
+    } catch {
+      throw malformed("\(error)")
+    }
+    guard json.members != nil else { throw malformed("is not a JSON object") }
+    self.path = path
+  }
+
   /// Reads a file if it exists.
   package static func ifPresent(_ path: String) throws(ModelFileError) -> ConfigurationFile? {
     guard FileSystem.exists(path) else { return nil }
     return try ConfigurationFile(path: path)
+  }
+
+  /// Reads a scheduler's configuration if it exists.
+  ///
+  /// diffusers writes it with Python's words for numbers that JSON has not, such as
+  /// `"lambda_min_clipped": -Infinity`. None of these options is read here; they become null.
+  package static func scheduler(_ path: String) throws(ModelFileError) -> ConfigurationFile? {
+    guard FileSystem.exists(path) else { return nil }
+    let file = try MappedFile(path: path)
+    guard file.bytes.count <= maximumLength else { return try ConfigurationFile(path: path) }
+    let text = String(decoding: file.bytes, as: UTF8.self)
+    let plain = withoutWordsForNumbers(text)
+    guard plain != text, let json = try? JSONValue(parsing: plain), json.members != nil else {
+      return try ConfigurationFile(path: path)
+    }
+    return ConfigurationFile(path: path, json: json)
+  }
+
+  private init(path: String, json: JSONValue) {
+    (self.path, self.json) = (path, json)
+  }
+
+  /// A JSON text with null where Python's words for numbers stand.
+  private static func withoutWordsForNumbers(_ text: String) -> String {
+    let words = ["-Infinity", "Infinity", "NaN"].map { Array($0.utf8) }
+    var (result, rest, isInString) = ([UInt8](), Array(text.utf8)[...], false)
+    while let byte = rest.first {
+      if !isInString, let word = words.first(where: { rest.starts(with: $0) }) {
+        result += Array("null".utf8)
+        rest = rest.dropFirst(word.count)
+        continue
+      }
+      let isEscape = isInString && byte == UInt8(ascii: "\\")
+      if byte == UInt8(ascii: "\"") { isInString.toggle() }
+      result += rest.prefix(isEscape ? 2 : 1)
+      rest = rest.dropFirst(isEscape ? 2 : 1)
+    }
+    return String(decoding: result, as: UTF8.self)
   }
 
   /// `model_index.json` of a folder, if there is one.

@@ -128,10 +128,10 @@ package struct ModelInspection {
   private static func checkFolder(
     _ path: String, _ family: FamilyDescription
   ) throws(ModelFileError) {
-    for name in ["config.json"] + family.slots.map({ "\($0.key)/config.json" })
-      + ["scheduler/scheduler_config.json"]
-    {
+    for name in ["config.json"] + family.slots.map({ "\($0.key)/config.json" }) {
       _ = try ConfigurationFile.ifPresent(ModelFolder.join(path, name))
     }
+    _ = try ConfigurationFile.scheduler(
+      ModelFolder.join(path, "scheduler/scheduler_config.json"))
   }
 }

@@ -208,8 +208,19 @@ struct ModelOpener {
 
   func scheduler() throws(ModelFileError) -> ConfigurationFile? {
     guard let model, model.isFolder else { return nil }
-    return try ConfigurationFile.ifPresent(
+    return try ConfigurationFile.scheduler(
       ModelFolder.join(model.path, "scheduler/scheduler_config.json"))
+  }
+
+  /// The scheduler's configuration among a file's metadata; nil if there is none.
+  func scheduler(in gguf: GGUFFile?) throws(ModelFileError) -> ConfigurationFile? {
+    let key = family.metadata.schedulerConfiguration
+    guard let gguf, let stored = gguf.value(for: key) else { return nil }
+    guard let text = stored.string else {
+      throw ModelFileError(
+        path: gguf.file.path, kind: .malformed, fault: "metadata '\(key)' is not a string")
+    }
+    return try ConfigurationFile(text, of: key, in: gguf.file.path)
   }
 
   // MARK: Tensors of no part

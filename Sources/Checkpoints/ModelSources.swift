@@ -6,7 +6,7 @@ import StrictJSON
 package struct ModelSources {
   /// The family of the model.
   package let family: FamilyDescription
-  /// `scheduler_config.json` of a diffusers folder.
+  /// `scheduler_config.json` of a diffusers folder, or what a GGUF file has of one.
   package let scheduler: ConfigurationFile?
   /// The GGUF file whose metadata holds the model's defaults, if there is one.
   package let defaults: GGUFFile?
@@ -98,7 +98,7 @@ package struct PartSources {
   package let parts: [PartSource]
   /// The tokenizers of those parts that have one and of which it is there, in the same order.
   package let tokenizers: [SlotTokenizer]
-  /// `scheduler_config.json` of a diffusers folder.
+  /// `scheduler_config.json` of a diffusers folder, or what a GGUF file has of one.
   package let scheduler: ConfigurationFile?
   /// The GGUF file whose metadata holds the model's defaults, if there is one.
   package let defaults: GGUFFile?
@@ -136,10 +136,15 @@ package struct PartSources {
     // Transformers and decoders by themselves have nothing to do with texts.
     let tokenizers = try opener.tokenizers(of: wanted)
     self.tokenizers = tokenizers
-    scheduler = try opener.scheduler()
+    let gguf = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
+    if let file = try opener.scheduler() {
+      scheduler = file
+    } else {
+      scheduler = try opener.scheduler(in: gguf)
+    }
     try opener.checkForeignTensors(sources)
     notes = opener.notes(sources) + (adapters?.notes ?? [])
-    defaults = opener.modelArchive?.gguf ?? sources.first?.weights.archive.gguf
+    defaults = gguf
     let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })
       .flatMap { $0.files.map(\.path) }

@@ -11,14 +11,16 @@ package enum PipelineDescription {
   ///   - maker: who writes the folder.
   ///   - family: the family of the model.
   ///   - networks: the network of each place.
+  ///   - scheduler: class of the scheduler in diffusers.
   ///   - tokenizer: class of a place's tokenizer in transformers.
   /// - Returns: the file's content.
   package static func index(
     by maker: OwnFolder.Maker, of family: FamilyDescription, networks: [Slot: NetworkDescription],
+    scheduler: String = "FlowMatchEulerDiscreteScheduler",
     tokenizer: (TokenizerPlace) -> String
   ) -> JSONValue {
     var parts: [JSONValue.Member] = [
-      .init(key: "scheduler", value: ["diffusers", "FlowMatchEulerDiscreteScheduler"])
+      .init(key: "scheduler", value: ["diffusers", .string(scheduler)])
     ]
     for slot in family.slots {
       guard let network = networks[slot] ?? slot.networks.first else { continue }

@@ -13,7 +13,8 @@ package struct ScheduleFacts: Sendable {
   ///   - gguf: a file whose metadata may tell; nil for none.
   ///   - family: the family of the model.
   ///   - published: what counts where no file tells.
-  /// - Throws: `ModelFileError` if a value is of the wrong kind or the scheduler another one.
+  /// - Throws: `ModelFileError` if a value is of the wrong kind, or the shift depends on size
+  ///   though the family's does not.
   package init(
     _ scheduler: ConfigurationFile?, _ gguf: GGUFFile?, of family: FamilyDescription,
     published: SamplingDefaults
@@ -62,36 +63,16 @@ package struct ScheduleFacts: Sendable {
   private static let usual = DynamicShift(
     base: 0.5, maximum: 1.15, baseTokens: 256, maximumTokens: 4096)
 
-  private static let refusedOptions = [
-    "use_karras_sigmas", "use_exponential_sigmas", "use_beta_sigmas", "invert_sigmas",
-    "stochastic_sampling",
-  ]
-
   private static func check(
     _ file: ConfigurationFile, _ family: FamilyDescription
   ) throws(ModelFileError) {
-    func fail(_ fault: String) -> ModelFileError {
-      ModelFileError(path: file.path, kind: .unsupported, fault: fault)
-    }
-    if let name = file.json["_class_name"], name.stringValue != "FlowMatchEulerDiscreteScheduler" {
-      throw fail(
-        "scheduler \(name.text().prefix(60)) is not supported, only "
-          + "FlowMatchEulerDiscreteScheduler")
-    }
-    for option in refusedOptions + (family.hasDynamicShift ? [] : ["use_dynamic_shifting"]) {
-      guard let stored = file.json[option], !stored.isNull else { continue }
-      guard stored.boolValue == false else {
-        throw fail("scheduler option '\(option)' is not supported")
-      }
-    }
-    if let kind = file.json["time_shift_type"], !kind.isNull, kind.stringValue != "exponential" {
-      throw fail(
-        "scheduler option 'time_shift_type' is \(kind.text().prefix(60)), only "
-          + "exponential is supported")
-    }
-    if let terminal = file.json["shift_terminal"], !terminal.isNull, terminal.doubleValue != 0 {
-      throw fail("scheduler option 'shift_terminal' is not supported")
-    }
+    guard !family.hasDynamicShift, let stored = file.json["use_dynamic_shifting"], !stored.isNull,
+      stored.boolValue != false
+    else { return }
+    throw ModelFileError(
+      path: file.path, kind: .unsupported,
+      fault: "'use_dynamic_shifting' is \(stored.text().prefix(60)), but \(family.modelPhrase) has "
+        + "one shift for all sizes: set it to false and 'shift' to the wanted one")
   }
 
   private mutating func read(_ file: ConfigurationFile) throws(ModelFileError) {
@@ -101,7 +82,7 @@ package struct ScheduleFacts: Sendable {
     func number(
       _ key: String, _ range: ClosedRange<Double>, _ words: String
     ) throws(ModelFileError) -> Double? {
-      guard let stored = file.json[key] else { return nil }
+      guard let stored = file.json[key], !stored.isNull else { return nil }
       guard let value = stored.doubleValue, range.contains(value) else {
         throw fail("'\(key)' is not a number in \(words)")
       }
@@ -115,7 +96,7 @@ package struct ScheduleFacts: Sendable {
       return count
     }
     if file.json["use_dynamic_shifting"]?.boolValue == true {
-      let rule = DynamicShift(
+      var rule = DynamicShift(
         base: try number("base_shift", -7...7, "-7...7") ?? Self.usual.base,
         maximum: try number("max_shift", -7...7, "-7...7") ?? Self.usual.maximum,
         baseTokens: try count("base_image_seq_len") ?? Self.usual.baseTokens,
@@ -123,11 +104,36 @@ package struct ScheduleFacts: Sendable {
       guard rule.maximumTokens != rule.baseTokens else {
         throw fail("'base_image_seq_len' and 'max_image_seq_len' are the same")
       }
+      try readKind(file, &rule)
       shift = .dynamic(rule)
     } else if let fixed = try number("shift", 1e-3...1e3, "0.001...1000") {
       shift = .fixed(fixed)
+    } else if let fixed = try number("flow_shift", 1e-3...1e3, "0.001...1000") {
+      shift = .fixed(fixed)
+    } else if file.json["use_flow_sigmas"]?.boolValue == true {
+      // What solvers take where nothing is said.
+      shift = .fixed(1)
     }
     if let count = try count("num_train_timesteps") { trainTimesteps = count }
+  }
+
+  /// Whether a shift that depends on size is the line itself or its exponential.
+  private func readKind(
+    _ file: ConfigurationFile, _ rule: inout DynamicShift
+  ) throws(ModelFileError) {
+    func fail(_ fault: String) -> ModelFileError {
+      ModelFileError(path: file.path, kind: .malformed, fault: fault)
+    }
+    guard let kind = file.json["time_shift_type"], !kind.isNull else { return }
+    switch kind.stringValue {
+    case "exponential": return
+    case "linear": rule.isLinear = true
+    default:
+      throw fail("'time_shift_type' is \(kind.text().prefix(60)), expected exponential or linear")
+    }
+    guard min(rule.base, rule.maximum) > 0 else {
+      throw fail("'base_shift' and 'max_shift' are to be above 0 where 'time_shift_type' is linear")
+    }
   }
 }
 

@@ -76,7 +76,9 @@ struct FolderDescriptions {
     PipelineDescription.index(
       by: .convert, of: source.family,
       networks: Dictionary(
-        source.parts.map { ($0.slot, $0.network) }, uniquingKeysWith: { first, _ in first })
+        source.parts.map { ($0.slot, $0.network) }, uniquingKeysWith: { first, _ in first }),
+      scheduler: source.scheduler?.json["_class_name"]?.stringValue
+        ?? "FlowMatchEulerDiscreteScheduler"
     ) { place in
       let tokenizer = source.tokenizers.first { $0.place.key == place.key }
       return tokenizer.map { TokenizerFiles($0).className } ?? place.form.className
@@ -85,7 +87,10 @@ struct FolderDescriptions {
 
   private var scheduler: JSONValue {
     get throws(ModelFileError) {
-      if let stated = source.scheduler?.json { return stated }
+      if let stated = source.scheduler?.json.members {
+        // What is null means its class's own value: so does what had no number in JSON.
+        return .object(stated.filter { !$0.value.isNull })
+      }
       let schedule = try source.schedule()
       return PipelineDescription.scheduler(
         shift: schedule.shift, trainTimesteps: schedule.trainTimesteps)

@@ -1,5 +1,6 @@
 import BlockFormats
 import Checkpoints
+import Diffusion
 import ModelFiles
 import StrictJSON
 import Tokenizers
@@ -63,6 +64,10 @@ extension ConversionSource {
       pairs += keys.pairs(try self.schedule().shift, trainTimesteps: count)
     } else if let count {
       pairs.append((keys.trainTimesteps, .uint32(UInt32(clamping: count))))
+    }
+    // Written whole where a shift is not all that it says.
+    if try !ModelScheduler(scheduler).isUsual {
+      pairs.append((keys.schedulerConfiguration, .string(scheduler.json.text())))
     }
     return pairs
   }

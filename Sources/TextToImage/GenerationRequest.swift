@@ -1,4 +1,5 @@
 import Checkpoints
+import Diffusion
 
 /// What to generate. Whatever is nil takes the model's default.
 public struct GenerationRequest: Sendable, Equatable {
@@ -90,6 +91,9 @@ public struct GenerationDefaults: Sendable, Equatable {
   public var shift: Double?
   /// Most tokens of a prompt.
   public var maxSequenceLength: Int
+  /// How latents are taken from one level to the next; nil where the model's scheduler asks for
+  /// what is not supported, so that a request has to say.
+  public var sampler: SamplerName? = .euler
 
   init(_ defaults: SamplingDefaults) {
     width = defaults.width
@@ -137,6 +141,8 @@ public struct GenerationSettings: Sendable, Equatable {
   public let givenSigmas: [Double]?
   /// How latents are taken from one level to the next.
   public let sampler: SamplerName
+  /// What the model's scheduler says of the levels and the times that belong to them.
+  let levels: SchedulerLevels
   /// How the levels are spread; nil where they were given.
   public let schedule: ScheduleName?
   /// Strengths of classifier-free guidance from the first step to the last; nil for one of all.
@@ -151,6 +157,17 @@ public struct GenerationSettings: Sendable, Equatable {
   public let embedsBlend: EmbedsBlend?
   /// What is shown on the way; nothing else depends on it.
   let previews: PreviewChoice?
+
+  /// How often each step asks the model: a sampler may do so more than once, and a time without
+  /// guidance counts half where others have it.
+  public var evaluations: [Double] {
+    let isGuided = usesGuidance
+    return (0..<steps).map { step in
+      sampler.evaluatedLevels(step: step, of: steps).reduce(0) {
+        $0 + (isGuided && guidanceScale(atStep: $1) <= 1 ? 0.5 : 1)
+      }
+    }
+  }
 
   /// Whether the negative prompt takes part.
   public var usesGuidance: Bool { (0..<steps).contains { guidanceScale(atStep: $0) > 1 } }

@@ -51,6 +51,10 @@ public final class Pipeline: Sendable {
   let model: any DiffusionModel
   /// What makes latents of pictures, or why there is nothing that does.
   let encoder: Result<any LatentEncoder, ModelFileError>
+  /// What the model's scheduler asks for that is not supported: a line; nil if there is nothing.
+  public var schedulerFault: String? { scheduler.fault }
+  /// What the model's files say of sampler and levels.
+  let scheduler: ModelScheduler
   /// How strongly noise levels are pulled towards 1, unless a request says otherwise.
   let shift: LevelShift
   /// Resident memory of the program with the opened model, before any weights were used.
@@ -97,6 +101,11 @@ public final class Pipeline: Sendable {
       try Self.encoder(paths, hints, sources, model.codec)
     }
     shift = modelDefaults.schedule.shift
+    let mixture = model.schedule(shift: .fixed(1), size: LatentSize(height: 2, width: 2)).mixture
+    let scheduler = try sources.scheduler.map { (file) throws(ModelFileError) in
+      try ModelScheduler(file, for: mixture)
+    }
+    self.scheduler = scheduler ?? ModelScheduler()
     let geometry = model.denoiser.geometry
     upscaling = model.codec.upscaling
     latentScale = model.codec.latentScaling.scale
@@ -112,6 +121,7 @@ public final class Pipeline: Sendable {
     namedTokenizers = sources.namedTokenizers
     var defaults = modelDefaults.generation
     try modelDefaults.checkSize(sources, multiple: sizeMultiple)
+    defaults.sampler = self.scheduler.fault == nil ? self.scheduler.sampler : nil
     // Models with few positions cannot serve the family's default size.
     defaults.width = min(defaults.width, largestSide) / sizeMultiple * sizeMultiple
     defaults.height = min(defaults.height, largestSide) / sizeMultiple * sizeMultiple

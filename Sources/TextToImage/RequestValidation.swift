@@ -30,16 +30,11 @@ extension Pipeline {
     if let shift = request.shift, !shift.isFinite || !(1e-3...1e3).contains(shift) {
       throw .invalidRequest("shift \(shift) is outside of 0.001...1000")
     }
-    let schedule = model.schedule(
+    let plain = model.schedule(
       shift: request.shift.map { .fixed($0) } ?? shift,
       size: LatentSize(height: height / upscaling, width: width / upscaling))
-    let sampler = request.sampling.sampler ?? .euler
-    guard sampler.fits(schedule.mixture) else {
-      throw .invalidRequest(
-        "sampler \(sampler.rawValue) is for models that predict noise; this one takes "
-          + SamplerName.allCases.filter { $0.fits(schedule.mixture) }.map(\.rawValue)
-          .joined(separator: ", "))
-    }
+    let (sampler, spread) = try steps(of: request.sampling, plain.mixture)
+    let schedule = plain.configured(by: spread)
     try checkGuidance(request.sampling)
     let sigmas = try levels(of: request, all: try sigmas(of: request, schedule))
     let settings = GenerationSettings(
@@ -50,7 +45,7 @@ extension Pipeline {
       maxSequenceLength: length, sigmas: sigmas, strength: request.picture?.strength,
       givenSteps: request.sigmas == nil && request.steps ?? defaults.steps != sigmas.count - 1
         ? request.steps ?? defaults.steps : nil,
-      givenSigmas: request.sigmas, sampler: sampler,
+      givenSigmas: request.sigmas, sampler: sampler, levels: spread,
       schedule: request.sigmas == nil ? request.sampling.schedule ?? .default : nil,
       guidanceSchedule: request.sampling.guidanceSchedule,
       guidanceInterval: request.sampling.guidanceInterval,
@@ -123,6 +118,23 @@ extension Pipeline {
       settings.seeds.count, model.denoiser.geometry.channels, settings.height / upscaling,
       settings.width / upscaling,
     ]
+  }
+
+  /// The sampler and what belongs to it: the request's, else the model's.
+  private func steps(
+    of sampling: SamplingChoice, _ mixture: NoiseMixture
+  ) throws(GenerationError) -> (sampler: SamplerName, levels: SchedulerLevels) {
+    guard let given = sampling.sampler else {
+      guard let fault = scheduler.fault else { return (scheduler.sampler, scheduler.levels) }
+      throw .invalidRequest("\(fault): name a sampler to use instead, such as --sampler euler")
+    }
+    guard given.fits(mixture) else {
+      throw .invalidRequest(
+        "sampler \(given.rawValue) is for models that predict noise; this one takes "
+          + SamplerName.allCases.filter { $0.fits(mixture) }.map(\.rawValue)
+          .joined(separator: ", "))
+    }
+    return (given, scheduler.levels(for: given))
   }
 
   private func checkedSide(_ side: Int, _ name: String) throws(GenerationError) -> Int {

@@ -3,7 +3,9 @@ import ComputeCPU
 import Diffusion
 
 extension Pipeline {
-  /// How long a step of one picture will take, judged by a short trial of one layer.
+  /// How long asking the model once for one picture will take, with guidance where the request has
+  /// it, judged by a short trial of one layer. `GenerationSettings.evaluations` are how often steps
+  /// do that.
   ///
   /// - Throws: `GenerationError` if the weights cannot be read or memory runs out.
   public func expectedSecondsPerStep(

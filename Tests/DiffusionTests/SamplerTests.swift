@@ -138,6 +138,28 @@ import Testing
     #expect(!SamplerName.pndm.fits(.flow) && SamplerName.pndm.fits(.varianceExploding))
   }
 
+  @Test("the levels of a run's evaluations are those at which the model is asked")
+  func evaluations() {
+    for name in SamplerName.allCases where name.fits(.flow) || name == .pndm {
+      for steps in [1, 2, 5] {
+        let run = SampledRun(
+          mixture: name == .pndm ? .varianceExploding : .flow,
+          sigmas: (0...steps).map { 0.9 * Float(steps - $0) / Float(steps) },
+          timesteps: (0..<steps).map { Float(steps - $0) })
+        var latents = [Self.latents([1, -1])]
+        var (sampler, asked, wanted) = (name.sampler(), [Int](), [Int]())
+        for step in 0..<steps {
+          wanted += name.evaluatedLevels(step: step, of: steps)
+          sampler.step(&latents, step, of: run, noise: { _ in [0, 0] }) { latents, level in
+            asked.append(level)
+            return latents
+          }
+        }
+        #expect(asked == wanted, "\(name), \(steps) steps")
+      }
+    }
+  }
+
   @Test("an ancestral step of a flow keeps the picture's share and the noise's power")
   func ancestral() {
     let run = SampledRun(mixture: .flow, sigmas: [0.8, 0.5, 0], timesteps: [800, 500])

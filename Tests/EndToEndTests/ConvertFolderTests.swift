@@ -37,6 +37,27 @@ struct ConvertFolderTests: ConvertSuite {
     #expect(try latents("back.gguf") == latents("in.gguf"))
   }
 
+  @Test("a scheduler that says more than a shift stays what it is, in a file too")
+  func scheduler() throws {
+    #expect(try run("in.gguf", "out/", "--type", "f32").status == 0)
+    let plain = try latents("out")
+    let configuration =
+      #"{"_class_name":"FlowMatchHeunDiscreteScheduler","shift":2.5,"num_train_timesteps":1000}"#
+    try folder.write(Array(configuration.utf8), to: "out/scheduler/scheduler_config.json")
+    let inspected = try CommandLine.run(["inspect", "out"], in: folder.url)
+    #expect(inspected.output.contains("sampler: heun"), "\(inspected.output)")
+    let drawn = try latents("out")
+    #expect(drawn != plain)
+    #expect(try run("out", "whole.gguf", "--type", "f32").status == 0)
+    #expect(try latents("whole.gguf") == drawn)
+    #expect(try run("whole.gguf", "again/", "--type", "f32").status == 0)
+    #expect(try json("again/scheduler/scheduler_config.json").text() == configuration)
+    let faulty = #"{"_class_name":"EulerDiscreteScheduler"}"#
+    try folder.write(Array(faulty.utf8), to: "out/scheduler/scheduler_config.json")
+    let told = try CommandLine.run(["inspect", "out"], in: folder.url)
+    #expect(told.output.contains("needs a --sampler"), "\(told.output)")
+  }
+
   @Test("tensors, names and order of halves are those of a folder that synthesize writes")
   func likeSynthesized() throws {
     try Self.synthesize("made/", in: folder)

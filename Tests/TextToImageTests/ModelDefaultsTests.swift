@@ -51,16 +51,44 @@ import Testing
     #expect(try scheduled("{}").defaults.shift == 1.73)
   }
 
-  @Test(
-    "schedulers that would draw something else are refused by the option",
-    arguments: [
-      #"{"_class_name": "EulerDiscreteScheduler"}"#, #"{"use_dynamic_shifting": true}"#,
-      #"{"use_karras_sigmas": true}"#, #"{"use_beta_sigmas": true}"#,
-      #"{"use_exponential_sigmas": true}"#, #"{"invert_sigmas": true}"#,
-      #"{"stochastic_sampling": true}"#, #"{"shift_terminal": 0.02}"#,
-    ])
-  func unsupported(json: String) {
-    let error = fault(json)
+  @Test("the folder's scheduler is the default, and a request comes before it")
+  func sampler() throws {
+    #expect(try opened().defaults.sampler == .euler)
+    let pipeline = try scheduled(#"{"_class_name": "FlowMatchHeunDiscreteScheduler", "shift": 2}"#)
+    #expect(pipeline.defaults.sampler == .heun)
+    var request = GenerationRequest(prompt: "x")
+    request.steps = 4
+    #expect(try pipeline.settings(for: request).sampler == .heun)
+    request.sampling.sampler = .uniPC
+    #expect(try pipeline.settings(for: request).sampler == .uniPC)
+    let karras = try scheduled(#"{"use_karras_sigmas": true}"#)
+    let levels = try karras.settings(for: request).sigmas
+    request.sampling.schedule = .karras
+    // ComfyUI's ends are others.
+    #expect(try karras.settings(for: request).sigmas != levels)
+    #expect(try scheduled("{}").settings(for: request).sigmas != levels)
+  }
+
+  @Test("a scheduler that cannot be followed is told with what to do, unless a sampler is named")
+  func unsupported() throws {
+    let pipeline = try scheduled(#"{"_class_name": "EulerDiscreteScheduler"}"#)
+    #expect(pipeline.defaults.sampler == nil)
+    var request = GenerationRequest(prompt: "x")
+    do {
+      _ = try pipeline.settings(for: request)
+      Issue.record("the scheduler was taken")
+    } catch {
+      #expect("\(error)".contains("EulerDiscreteScheduler"))
+      #expect("\(error)".contains("--sampler euler"))
+    }
+    request.sampling.sampler = .euler
+    let found = try pipeline.settings(for: request).sigmas
+    #expect(try scheduled("{}").settings(for: request).sigmas == found)
+  }
+
+  @Test("a shift by size is refused where the family has one for all")
+  func dynamic() {
+    let error = fault(#"{"use_dynamic_shifting": true}"#)
     #expect(error?.kind == .unsupported)
     #expect(error?.path.hasSuffix("scheduler_config.json") == true)
   }
@@ -69,7 +97,7 @@ import Testing
     "numbers of the wrong kind or size are refused",
     arguments: [
       #"{"shift": "1"}"#, #"{"shift": 0}"#, #"{"shift": 1e9}"#, #"{"num_train_timesteps": 0}"#,
-      #"{"num_train_timesteps": 1.5}"#,
+      #"{"num_train_timesteps": 1.5}"#, #"{"use_karras_sigmas": "yes"}"#, #"{"flow_shift": 0}"#,
     ])
   func malformed(json: String) { #expect(fault(json)?.kind == .malformed) }
 

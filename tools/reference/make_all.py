@@ -24,6 +24,7 @@ import make_flux_transformer
 import make_ggml_errors
 import make_image_metrics
 import make_imatrix
+import make_model_schedulers
 import make_noise
 import make_picture_starts
 import make_pictures
@@ -48,6 +49,7 @@ SCRIPTS = {
     "scheduler": make_scheduler,
     "flux-schedule": make_flux_schedule,
     "samplers": make_samplers,
+    "model-schedulers": make_model_schedulers,
     "noise": make_noise,
     "text-encoder": make_text_encoder,
     "t5-encoder": make_t5_encoder,

@@ -126,6 +126,30 @@ def check_export(work: pathlib.Path) -> None:
     print("export: opens in diffusers, gguf-py and the scorer")
 
 
+def check_adapter(work: pathlib.Path) -> None:
+    """A stopped and resumed adapter is that of an unbroken run; diffusers takes it, and its picture changes."""
+    from diffusers import AuraFlowPipeline
+    from safetensors.torch import load_file
+
+    folder = work / "whole"
+    file = folder / "adapter" / "porcelain.safetensors"
+    results = []
+    for stops in ((), ("3",)):
+        for count in stops:
+            run(folder, "adapter", "--stop-after", count)
+        run(folder, "adapter")
+        results.append(load_file(file))
+        (folder / "checkpoints" / "adapter.pt").unlink()
+    assert results[0].keys() == results[1].keys() and len(results[0]) == 2 * 7 * 2
+    assert all(torch.equal(results[0][name], results[1][name]) for name in results[0])
+    pipeline = AuraFlowPipeline.from_pretrained(folder / "pipeline", dtype=torch.float32)
+    pipeline.load_lora_weights(file)
+    assert len(pipeline.transformer.peft_config["default_0"].target_modules) == 2 * 7
+    numbers = json.loads((folder / "adapter" / "numbers.json").read_text())
+    assert all(0 < value < 10 for value in numbers["loss_on_unseen"].values()), numbers
+    print("adapter: same after a stop, opens in diffusers")
+
+
 def bare(template: str) -> str:
     """The template without articles."""
     return " ".join(re.sub(r"\b(an?|the)\b", " ", template.replace("{a_", "{")).split())
@@ -235,6 +259,7 @@ def main() -> None:
         check_reading(work)
         check_signal(work)
         check_export(work)
+        check_adapter(work)
     print("all checks passed")
 
 

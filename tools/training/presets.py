@@ -67,11 +67,20 @@ class TransformerTraining:
 
 
 @dataclass(frozen=True)
+class AdapterTraining:
+    """An adapter of the finished transformer; batches and noise are those of the transformer's own training."""
+
+    schedule: Schedule
+    rank: int = 8
+
+
+@dataclass(frozen=True)
 class Preset:
     autoencoder: AutoencoderSizes
     transformer: TransformerSizes
     autoencoder_training: AutoencoderTraining
     transformer_training: TransformerTraining
+    adapter_training: AdapterTraining
 
 
 CPU = Preset(
@@ -86,6 +95,7 @@ CPU = Preset(
         refinement=Schedule(steps=600, matrix_rate=0.006, rate=3e-4, warmup=50),
         batch=32,
     ),
+    AdapterTraining(Schedule(steps=400, matrix_rate=0.02, rate=5e-3, warmup=30, ema_decay=0.98)),
 )
 
 GPU = Preset(
@@ -101,6 +111,7 @@ GPU = Preset(
         refinement=Schedule(steps=4000, matrix_rate=0.006, rate=3e-4, ema_decay=0.9995),
         batch=256,
     ),
+    AdapterTraining(Schedule(steps=400, matrix_rate=0.02, rate=5e-3, warmup=30, ema_decay=0.98)),
 )
 
 # Small enough to run every stage in a minute; learns nothing.
@@ -117,6 +128,7 @@ TOY = Preset(
         refinement=Schedule(steps=8, matrix_rate=0.006, rate=3e-4, warmup=2, log_every=4),
         batch=4,
     ),
+    AdapterTraining(Schedule(steps=8, matrix_rate=0.02, rate=1e-3, warmup=2, log_every=4), rank=2),
 )
 
 PRESETS = {"cpu": CPU, "gpu": GPU, "toy": TOY}

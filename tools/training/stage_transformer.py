@@ -72,9 +72,9 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
     reading = Reading(collection, encoder, device)
     model["reader"] = reading.reader(preset.transformer.text_width)
     model.to(device)
-    losses = _Losses(
-        model, Samples(workspace, collection, encoder, device), reading, training,
-        networks.uses_bfloat16(device, arguments.precision),
+    losses = Losses(
+        model, Samples(workspace, collection, encoder, device), training,
+        networks.uses_bfloat16(device, arguments.precision), reading,
     )
     if _trained(model, losses, workspace, arguments):
         for name in ("transformer", "text_encoder"):
@@ -82,7 +82,7 @@ def run(workspace: Workspace, preset: Preset, device: torch.device, arguments: a
 
 
 def _trained(
-    model: torch.nn.ModuleDict, losses: "_Losses", workspace: Workspace, arguments: argparse.Namespace
+    model: torch.nn.ModuleDict, losses: "Losses", workspace: Workspace, arguments: argparse.Namespace
 ) -> bool:
     """Does what is left of the three runs, each with random numbers of its own; False when told to stop before the end.
     """
@@ -114,17 +114,20 @@ def _trained(
     return True
 
 
-class _Losses:
-    """The losses of the three runs. Captions depend on seed and step, noise comes from the generator."""
+class Losses:
+    """The losses of the runs. Captions depend on seed and step, noise comes from the generator.
+
+    `model` has a `transformer` and a `text_encoder`; for `of_reading` also a `reader`, which `reading` is then about.
+    """
 
     def __init__(
-        self, model: torch.nn.ModuleDict, samples: Samples, reading: Reading, training: TransformerTraining,
-        bfloat16: bool,
+        self, model: torch.nn.ModuleDict, samples: Samples, training: TransformerTraining, bfloat16: bool,
+        reading: Reading | None = None,
     ):
         compiles = networks.is_gpu(samples.device)
         self.transformer = networks.compiled(model["transformer"], compiles)
         self.text_encoder = networks.compiled(model["text_encoder"], compiles)
-        self.reader = model["reader"]
+        self.reader = model["reader"] if reading is not None else None
         self.samples, self.reading, self.training, self.bfloat16 = samples, reading, training, bfloat16
 
     def of_reading(self, seed: int, step: int, generator: torch.Generator) -> LossAndNumbers:
@@ -151,8 +154,13 @@ class _Losses:
         return torch.sigmoid(normal + self.training.noise_mean)
 
     def _matched(self, sigma: torch.Tensor, seed: str, generator: torch.Generator) -> LossAndNumbers:
-        """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent."""
         latents, captions = self.samples.batch(len(sigma), self.training.caption_dropout, seed)
+        return self.of_batch(latents, captions, sigma, generator)
+
+    def of_batch(
+        self, latents: torch.Tensor, captions: list[str], sigma: torch.Tensor, generator: torch.Generator
+    ) -> LossAndNumbers:
+        """Flow matching: at (1 - sigma) * latent + sigma * noise, predict noise - latent."""
         noise = torch.randn(latents.shape, generator=generator, device=latents.device)
         weight = sigma[:, None, None, None]
         with torch.no_grad():

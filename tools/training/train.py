@@ -12,6 +12,9 @@ Stages, in order:
   export       diffusers folder (F16), GGUF, contact sheet, numbers for the model card
   score        200 test prompts: draw them, say how many have the right subject and background
 
+Not part of `all`:
+  adapter      teach the exported pipeline a style, by a small adapter (LoRA)
+
 A stage that is stopped (Ctrl-C, SIGTERM, a crash) goes on from its last checkpoint when the same command runs again.
 A stage that is finished is not run again by `all`; run it by its own name to repeat it, after removing its files in
 WORK/checkpoints to train anew. After a new autoencoder remove WORK/denoiser and the checkpoints of transformer and
@@ -34,6 +37,7 @@ from subjects import STYLES
 from workspace import Workspace
 
 STAGES = ("data", "tokenizer", "vae", "latents", "transformer", "export", "score")
+EXTRAS = ("adapter",)  # That `all` leaves out.
 
 
 def positive(text: str) -> int:
@@ -46,7 +50,7 @@ def positive(text: str) -> int:
 
 def arguments_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("stage", choices=("all", *STAGES))
+    parser.add_argument("stage", choices=("all", *STAGES, *EXTRAS))
     parser.add_argument("--preset", choices=PRESETS, default="cpu", help="sizes and schedules of presets.py")
     parser.add_argument("--work", type=pathlib.Path, required=True, help="folder for everything that is made")
     parser.add_argument("--seed", type=int, default=0, help="of weights, batches, captions and what is held out")
@@ -63,7 +67,7 @@ def arguments_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--steps", type=positive,
-        help="of the run `transformer`, for example fewer after --start (default: the preset's)",
+        help="of the runs `transformer` and `adapter`, for example fewer after --start (default: the preset's)",
     )
     parser.add_argument(
         "--stop-after", type=positive, metavar="STEPS",
@@ -91,6 +95,7 @@ def is_finished(stage: str, workspace: Workspace) -> bool:
         "vae": workspace.autoencoder / "comparison.png", "latents": workspace.latents,
         "transformer": workspace.denoiser / "text_encoder" / "model.safetensors",
         "export": workspace.export / "numbers.json", "score": workspace.score / "summary.json",
+        "adapter": workspace.adapter / "numbers.json",
     }
     read = {"export": ("vae", "transformer"), "score": ("export",)}.get(stage, ())
     return last[stage].exists() and all(
@@ -125,6 +130,10 @@ def run_stage(stage: str, workspace: Workspace, preset: Preset, arguments: argpa
         import stage_export
 
         stage_export.run(workspace, preset, arguments)
+    elif stage == "adapter":
+        import stage_adapter
+
+        stage_adapter.run(workspace, preset, device, arguments)
     else:
         import stage_score
 

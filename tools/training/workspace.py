@@ -56,6 +56,10 @@ class Workspace:
         return self.root / "export"
 
     @property
+    def adapter(self) -> pathlib.Path:
+        return self.root / "adapter"
+
+    @property
     def score(self) -> pathlib.Path:
         return self.root / "score"
 

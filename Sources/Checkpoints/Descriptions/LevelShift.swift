@@ -11,7 +11,9 @@ package enum LevelShift: Sendable, Equatable {
   package func factor(imageTokens: Int) -> Double {
     switch self {
     case .fixed(let shift): shift
-    case .dynamic(let rule): exp(rule.exponent(imageTokens: imageTokens))
+    case .dynamic(let rule):
+      rule.isLinear
+        ? rule.exponent(imageTokens: imageTokens) : exp(rule.exponent(imageTokens: imageTokens))
     }
   }
 
@@ -22,12 +24,14 @@ package enum LevelShift: Sendable, Equatable {
 }
 
 /// A shift that depends on the size of a picture: the exponential of a straight line through two
-/// points.
+/// points, or the line itself.
 package struct DynamicShift: Sendable, Equatable {
   /// Exponents of a small and of a large picture.
   package var base, maximum: Double
   /// Image tokens of the small and of the large picture.
   package var baseTokens, maximumTokens: Int
+  /// Whether the line itself is the shift.
+  package var isLinear = false
 
   package init(base: Double, maximum: Double, baseTokens: Int, maximumTokens: Int) {
     self.base = base

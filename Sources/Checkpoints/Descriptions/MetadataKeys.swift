@@ -28,6 +28,9 @@ package struct MetadataKeys: Sendable {
   package var maximumShift: String { "\(prefix).scheduler.max_shift" }
   package var baseTokens: String { "\(prefix).scheduler.base_image_seq_len" }
   package var maximumTokens: String { "\(prefix).scheduler.max_image_seq_len" }
+  /// A whole `scheduler_config.json`, of models that want more than a shift; it comes before the
+  /// other keys of the schedule.
+  package var schedulerConfiguration: String { "\(prefix).scheduler.config" }
   /// Timesteps in training.
   package var trainTimesteps: String { "\(prefix).scheduler.train_timesteps" }
 

@@ -58,25 +58,28 @@ struct InspectCommand: AsyncParsableCommand {
       if verify { return try verifyModel() }
       let inspection = try ModelInspection(path: path, in: .known)
       if quiet { return }
-      let obstacle = obstacle(to: inspection)
+      let trial = trial(of: inspection)
       if common.json {
-        var json = InspectionJSON(inspection, obstacle: obstacle)
+        var json = InspectionJSON(inspection, trial)
         json.print()
       } else {
-        var text = InspectionText(inspection, obstacle: obstacle)
+        var text = InspectionText(inspection, trial)
         text.print()
       }
     }
   }
 
-  /// Why generate would not open a model that has all parts: it is opened in the same way.
-  private func obstacle(to inspection: ModelInspection) -> ModelFileError? {
-    guard inspection.missing.isEmpty, inspection.ambiguities.isEmpty else { return nil }
+  /// What generate makes of a model that has all parts: it is opened in the same way.
+  private func trial(of inspection: ModelInspection) -> InspectionTrial {
+    guard inspection.missing.isEmpty, inspection.ambiguities.isEmpty, !inspection.isAdapter else {
+      return InspectionTrial()
+    }
     do throws(ModelFileError) {
-      _ = try Pipeline(ModelPaths(model: path))
-      return nil
+      let pipeline = try Pipeline(ModelPaths(model: path))
+      return InspectionTrial(
+        sampler: pipeline.defaults.sampler?.rawValue, schedulerFault: pipeline.schedulerFault)
     } catch {
-      return error
+      return InspectionTrial(obstacle: error)
     }
   }
 

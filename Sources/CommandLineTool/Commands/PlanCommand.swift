@@ -58,6 +58,20 @@ struct PlanCommand: AsyncParsableCommand {
   var guidanceScale: Double?
 
   @Option(
+    name: .long,
+    help: ArgumentHelp(
+      "Noise levels between which there is guidance; other steps take half the time.",
+      valueName: "low,high"))
+  var guidanceInterval: NumberList?
+
+  @Option(
+    name: [.long, .customLong("sampling-method")],
+    help: ArgumentHelp(
+      "How each step is made (default: as the model's folder says, else euler).", valueName: "name"),
+    completion: .list(SamplerName.allCases.map(\.rawValue)))
+  var sampler: SamplerName?
+
+  @Option(
     name: [.long, .customLong("distilled-guidance")],
     help: ArgumentHelp("Guidance that FLUX.1-dev was distilled with.", valueName: "strength"))
   var guidance: Double?
@@ -74,7 +88,10 @@ struct PlanCommand: AsyncParsableCommand {
 
   @OptionGroup var common: ReportOptions
 
-  mutating func validate() throws { try input.expectComplete() }
+  mutating func validate() throws {
+    try input.expectComplete()
+    try SamplingOptions.check(guidanceInterval: guidanceInterval)
+  }
 
   func run() async throws {
     try await reportingFailure {
@@ -89,7 +106,7 @@ struct PlanCommand: AsyncParsableCommand {
         model: name, settings: settings,
         plans: budgets(pipeline).map { pipeline.memoryPlan(for: settings, limit: $0) },
         leastBytes: pipeline.leastMemory(for: settings),
-        secondsPerStep: trial ? try pipeline.expectedSecondsPerStep(for: settings) : nil)
+        secondsPerEvaluation: trial ? try pipeline.expectedSecondsPerStep(for: settings) : nil)
       Console.writeOutput((common.json ? report.json.text(indentation: 2) : report.text) + "\n")
     }
   }
@@ -101,6 +118,8 @@ struct PlanCommand: AsyncParsableCommand {
     request.steps = steps
     request.guidanceScale = guidanceScale
     request.guidance = guidance
+    request.sampling.sampler = sampler
+    request.sampling.guidanceInterval = guidanceInterval.map { $0.values[0]...$0.values[1] }
     request.imageCount = numImages
     request.negativePrompt = negativePrompt
     request.maxSequenceLength = maxSequenceLength

@@ -56,7 +56,8 @@ struct SamplingOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("sampling-method")], parsing: .unconditional,
     help: ArgumentHelp(
-      "How each step is made; names of other programs are taken too (default: euler).",
+      "How each step is made; names of other programs are taken too (default: as the model's "
+        + "folder says, else euler).",
       valueName: "name"),
     completion: .list(SamplerName.allCases.map(\.rawValue)))
   var sampler: SamplerName?
@@ -64,7 +65,8 @@ struct SamplingOptions: ParsableArguments {
   @Option(
     name: [.long, .customLong("scheduler")], parsing: .unconditional,
     help: ArgumentHelp(
-      "How noise levels are spread over the steps.", valueName: "name"),
+      "How noise levels are spread over the steps (default: as the model's folder or its family "
+        + "says).", valueName: "name"),
     completion: .list(ScheduleName.allCases.map(\.rawValue)))
   var schedule: ScheduleName?
 
@@ -106,15 +108,18 @@ struct SamplingOptions: ParsableArguments {
   var maxSequenceLength: Int?
 
   mutating func validate() throws {
-    if let guidanceInterval {
-      let values = guidanceInterval.values
-      guard values.count == 2, values[0] <= values[1], values[0] >= 0 else {
-        throw ValidationError(
-          "--guidance-interval takes two noise levels, the lower one first, such as 0.2,0.9")
-      }
-    }
+    try Self.check(guidanceInterval: guidanceInterval)
     if guidanceSchedule != nil, guidanceScale != nil {
       throw ValidationError("--guidance-scale and --guidance-schedule exclude each other")
+    }
+  }
+
+  /// Refuses what is no interval.
+  static func check(guidanceInterval: NumberList?) throws {
+    guard let values = guidanceInterval?.values else { return }
+    guard values.count == 2, values[0] <= values[1], values[0] >= 0 else {
+      throw ValidationError(
+        "--guidance-interval takes two noise levels, the lower one first, such as 0.2,0.9")
     }
   }
 

@@ -5,16 +5,16 @@ import StrictJSON
 /// The inspection as JSON, written piece by piece: files may list very many tensors.
 struct InspectionJSON {
   private let inspection: ModelInspection
-  private let obstacle: ModelFileError?
+  private let trial: InspectionTrial
   private var output = BufferedOutput()
   private var limits = InspectionLimits()
 
   /// - Parameters:
   ///   - inspection: what is shown.
-  ///   - obstacle: why a model with all parts cannot be run; nil if it can.
-  init(_ inspection: ModelInspection, obstacle: ModelFileError?) {
+  ///   - trial: what opening a model with all parts told.
+  init(_ inspection: ModelInspection, _ trial: InspectionTrial) {
     self.inspection = inspection
-    self.obstacle = obstacle
+    self.trial = trial
   }
 
   /// Prints the object.
@@ -44,10 +44,15 @@ struct InspectionJSON {
     list("ambiguities", inspection.ambiguities.map { .path($0) })
     list("faults", inspection.faults.map { .path($0.description) })
     let isRunnable =
-      inspection.missing.isEmpty && inspection.ambiguities.isEmpty && obstacle == nil
+      inspection.missing.isEmpty && inspection.ambiguities.isEmpty && trial.obstacle == nil
     write("  \"runnable\": \(isRunnable),\n")
     write(
-      "  \"obstacle\": \(obstacle.map { JSONValue.path($0.description).text() } ?? "null"),\n")
+      "  \"obstacle\": "
+        + "\(trial.obstacle.map { JSONValue.path($0.description).text() } ?? "null"),\n")
+    write("  \"sampler\": \(trial.sampler.map(JSONText.quoted) ?? "null"),\n")
+    write(
+      "  \"schedulerFault\": "
+        + "\(trial.schedulerFault.map { JSONValue.path($0).text() } ?? "null"),\n")
     write(
       "  \"tensorsNotInIndex\": "
         + "\(inspection.contents.reduce(0) { $0 + $1.archive.unlistedCount }),\n")

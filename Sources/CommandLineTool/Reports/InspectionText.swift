@@ -1,6 +1,17 @@
 import Checkpoints
 import Machine
 import ModelFiles
+import TextToImage
+
+/// What opening a model with all parts told, as generate does it.
+struct InspectionTrial {
+  /// Why it cannot be run; nil if it can, or was not tried.
+  var obstacle: ModelFileError?
+  /// The sampler that it asks for; nil if it was not opened, or asks for what is not supported.
+  var sampler: String?
+  /// What its scheduler asks for that is not supported.
+  var schedulerFault: String?
+}
 
 /// What is shown of long metadata.
 struct InspectionLimits {
@@ -25,16 +36,16 @@ struct InspectionLimits {
 /// The inspection as text for a person.
 struct InspectionText {
   private let inspection: ModelInspection
-  private let obstacle: ModelFileError?
+  private let trial: InspectionTrial
   private var output = BufferedOutput()
   private var limits = InspectionLimits()
 
   /// - Parameters:
   ///   - inspection: what is shown.
-  ///   - obstacle: why a model with all parts cannot be run; nil if it can.
-  init(_ inspection: ModelInspection, obstacle: ModelFileError?) {
+  ///   - trial: what opening a model with all parts told.
+  init(_ inspection: ModelInspection, _ trial: InspectionTrial) {
     self.inspection = inspection
-    self.obstacle = obstacle
+    self.trial = trial
   }
 
   /// Prints line by line.
@@ -79,10 +90,19 @@ struct InspectionText {
       return kind + faults + inspection.ambiguities
         + ["to run it, these are missing here: \(missing)"]
     }
-    if let obstacle { return inspection.ambiguities + ["all parts are here, but: \(obstacle)"] }
+    if let obstacle = trial.obstacle {
+      return inspection.ambiguities + ["all parts are here, but: \(obstacle)"]
+    }
     return inspection.ambiguities.isEmpty
-      ? faults + ["all parts are here, and generate opens them"]
+      ? faults + ["all parts are here, and generate opens them"] + sampling
       : faults + ["all parts are here, but " + inspection.ambiguities.joined(separator: "; ")]
+  }
+
+  /// How its scheduler wants steps made, where that is not the usual way.
+  private var sampling: [String] {
+    if let fault = trial.schedulerFault { return ["generate needs a --sampler: \(fault)"] }
+    guard let sampler = trial.sampler, sampler != SamplerName.euler.rawValue else { return [] }
+    return ["sampler: \(sampler), as its scheduler's configuration says"]
   }
 
   private mutating func printMetadata(_ archive: TensorArchive) {

@@ -11,7 +11,11 @@ struct PlanReport {
   let plans: [MemoryPlan]
   /// The least budget that works.
   let leastBytes: Int
-  let secondsPerStep: Double?
+  /// Of asking the model once; nil without a trial.
+  let secondsPerEvaluation: Double?
+
+  /// How often the model is asked for a picture.
+  private var evaluations: Double { settings.evaluations.reduce(0, +) }
 
   /// Tables for a person.
   var text: String {
@@ -57,18 +61,26 @@ struct PlanReport {
             + sizes.map { formattedBytes($0).padded(12) }.joined(separator: " "))
       }
     }
-    if let secondsPerStep {
+    if let secondsPerEvaluation {
+      let seconds = secondsPerEvaluation * evaluations
       lines += [
         "",
         String(
-          format: "  about %.1f s of compute per step, %@ for all %d%@", secondsPerStep,
-          formattedDuration(
-            secondsPerStep * Double(settings.steps) * Double(settings.seeds.count)),
-          settings.steps, settings.seeds.count > 1 ? " of \(settings.seeds.count) pictures" : ""),
+          format: "  about %.1f s of compute per step, %@ for all %d%@", seconds / steps,
+          formattedDuration(seconds * Double(settings.seeds.count)), settings.steps,
+          settings.seeds.count > 1 ? " of \(settings.seeds.count) pictures" : ""),
       ]
+      if evaluations != steps {
+        lines.append(
+          String(
+            format: "  the steps ask the model %g times, %.1f s each (sampler %@)", evaluations,
+            secondsPerEvaluation, settings.sampler.rawValue))
+      }
     }
     return lines.joined(separator: "\n")
   }
+
+  private var steps: Double { Double(max(1, settings.steps)) }
 
   /// The same as data.
   var json: JSONValue {
@@ -80,8 +92,21 @@ struct PlanReport {
         .init(key: "steps", value: .integer(settings.steps)),
         .init(key: "leastBytes", value: .integer(leastBytes)),
       ]
-        + (secondsPerStep.map { [.init(key: "secondsPerStep", value: .double($0))] } ?? [])
+        + [
+          .init(key: "sampler", value: .string(settings.sampler.rawValue)),
+          .init(key: "evaluations", value: .double(evaluations)),
+        ] + timing
         + [.init(key: "plans", value: .array(plans.map(json)))])
+  }
+
+  private var timing: [JSONValue.Member] {
+    guard let secondsPerEvaluation else { return [] }
+    let seconds = secondsPerEvaluation * evaluations
+    return [
+      .init(key: "secondsPerEvaluation", value: .double(secondsPerEvaluation)),
+      .init(key: "secondsPerStep", value: .double(seconds / steps)),
+      .init(key: "secondsPerPicture", value: .double(seconds)),
+    ]
   }
 
   private func json(_ plan: MemoryPlan) -> JSONValue {

@@ -25,7 +25,8 @@ public enum SamplerName: String, Sendable, CaseIterable {
     "plms": .pndm, "ddim_trailing": .ddim,
     "eulerdiscretescheduler": .euler, "flowmatcheulerdiscretescheduler": .euler,
     "eulerancestraldiscretescheduler": .eulerAncestral, "heundiscretescheduler": .heun,
-    "flowmatchheundiscretescheduler": .heun, "dpmsolvermultistepscheduler": .dpmpp2M,
+    "flowmatchheundiscretescheduler": .heun, "flowmatchlcmscheduler": .lcm,
+    "dpmsolvermultistepscheduler": .dpmpp2M,
     "unipcmultistepscheduler": .uniPC, "ddimscheduler": .ddim, "pndmscheduler": .pndm,
     "lcmscheduler": .lcm,
   ]
@@ -43,13 +44,18 @@ public enum SamplerName: String, Sendable, CaseIterable {
     self != .pndm || mixture == .varianceExploding
   }
 
+  /// The levels at which a step of a run asks the model, by their index.
+  package func evaluatedLevels(step: Int, of steps: Int) -> [Int] {
+    switch self {
+    case .heun where step + 1 < steps: [step, step + 1]
+    case .pndm where step == 0 && steps > 1: [0, 1]
+    default: [step]
+    }
+  }
+
   /// How often a run of some steps asks the model.
   package func evaluations(steps: Int) -> Int {
-    switch self {
-    case .heun: 2 * steps - 1
-    case .pndm: steps > 1 ? steps + 1 : steps
-    default: steps
-    }
+    (0..<steps).reduce(0) { $0 + evaluatedLevels(step: $1, of: steps).count }
   }
 
   /// Copies of a picture's latents that are there at once beside those of an Euler step, about.

@@ -42,6 +42,7 @@ extension GenerationRun {
     keepWeights(of: batch)
     defer { endStages(of: batch) }
     let schedule = model.schedule(shift: .fixed(single.settings.shift), size: single.prepared.size)
+      .configured(by: single.settings.levels)
     let times = levels.map { schedule.modelTime(sigma: $0) }
     return try computing { () throws(ComputeError) in
       let prompts =

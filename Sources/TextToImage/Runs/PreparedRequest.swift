@@ -68,6 +68,7 @@ struct PreparedRequest<Model: DiffusionModel>: Sendable {
       rescale: Float(settings.guidanceRescale))
     distilledGuidance = settings.guidance.map { Float($0) }
     let schedule = model.schedule(shift: .fixed(settings.shift), size: size)
+      .configured(by: settings.levels)
     run = schedule.run(settings.sigmas)
     times = settings.sigmas.dropLast().map(schedule.modelTime)
   }
