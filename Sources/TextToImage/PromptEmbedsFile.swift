@@ -119,11 +119,16 @@ extension PromptEmbeds {
       throw file.fault(
         "tensor '\(names.states)' of shape \(states.shape): at most [\(mostRows), \(mostColumns)]")
     }
-    let count = try file.maskedCount(names.mask, of: rows, names.states)
+    let counts = try file.mask(names.mask, rows: rows, width: width)
     let values = try file.values(states)
-    guard values[(count * width)...].allSatisfy({ $0 == 0 }) else {
-      throw file.fault(
-        "tensor '\(names.states)' has rows that are not zero where '\(names.mask)' is 0")
+    var kept: [Float] = []
+    for (row, isCounted) in counts.enumerated() {
+      let states = values[row * width..<(row + 1) * width]
+      guard isCounted || states.allSatisfy({ $0 == 0 }) else {
+        throw file.fault(
+          "tensor '\(names.states)' has rows that are not zero where '\(names.mask)' is 0")
+      }
+      if isCounted { kept += states }
     }
     let pooled = try file.matrix(names.pooled, dimensions: 1)
     if let pooled, pooled.shape[0] > mostColumns {
@@ -135,7 +140,7 @@ extension PromptEmbeds {
       throw file.fault("holds '\(names.states)' and neither '\(names.mask)' nor '\(names.pooled)'")
     }
     let embedding = PromptEmbedding(
-      states: Array(values[..<(count * width)]), width: width, paddedCount: rows,
+      states: kept, width: width, paddedCount: rows,
       pooled: try pooled.map { vector throws(ModelFileError) in try file.values(vector) })
     guard embedding.isFinite else {
       throw file.fault("tensor '\(names.states)' or its vector holds NaN or infinite values")
@@ -179,22 +184,25 @@ private struct EmbedsFile {
     try archive.values(of: tensor.index)
   }
 
-  /// Rows that count: ones of a mask, which nothing but zeros follows; all where there is no mask.
-  func maskedCount(
-    _ name: String, of rows: Int, _ masked: String
-  ) throws(ModelFileError) -> Int {
-    guard let index = archive.tensors.index(of: name) else { return rows }
+  /// Which rows count: ones of a mask, all where there is none. Padding may come before the text:
+  /// where it is masked, text has no positions. The reference's own masks have as many elements as
+  /// the rows.
+  func mask(_ name: String, rows: Int, width: Int) throws(ModelFileError) -> [Bool] {
+    guard let index = archive.tensors.index(of: name) else {
+      return Array(repeating: true, count: rows)
+    }
     let record = archive.tensors.records[index]
-    guard record.elementCount == rows, record.shape.last == rows, record.shape.count <= 2 else {
-      throw fault(
-        "tensor '\(name)' of shape \(record.shape), expected [1, \(rows)] as '\(masked)' has rows")
+    let isOfElements = record.elementCount == rows * width
+    guard record.elementCount == rows || isOfElements, record.shape.count <= 3 else {
+      throw fault("tensor '\(name)' of shape \(record.shape), expected [1, \(rows)]")
     }
     let flags = try flags(of: index, record)
-    let count = flags.count { $0 }
-    guard count > 0, flags[..<count].allSatisfy({ $0 }) else {
-      throw fault("tensor '\(name)' is not ones followed by zeros")
+    let step = isOfElements ? width : 1
+    let counts = (0..<rows).map { flags[$0 * step] }
+    guard counts.contains(true), flags.indices.allSatisfy({ flags[$0] == counts[$0 / step] }) else {
+      throw fault("tensor '\(name)' leaves out every row, or parts of rows")
     }
-    return count
+    return counts
   }
 
   /// A mask of any type: which elements are not zero.

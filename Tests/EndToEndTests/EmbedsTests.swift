@@ -41,8 +41,13 @@ struct EmbedsTests {
     ] {
       let shape = try golden.shape(name)
       #expect(try written.shape(name) == [1] + shape)
+      // The reference puts padding before the text, where it counts as much.
+      let (found, wanted) = (
+        try written.floats(name), try golden.floats(name).drop { $0 == 0 }
+      )
       #expect(
-        relativeError(try written.floats(name), try golden.floats(name)) < Tolerance.network)
+        relativeError(Array(found.prefix(wanted.count)), Array(wanted)) < Tolerance.network)
+      #expect(found.dropFirst(wanted.count).allSatisfy { $0 == 0 })
       let mask = try written.floats(
         name.replacingOccurrences(of: "prompt_embeds", with: "prompt_attention_mask"))
       let count = try golden.shape(ids)[0]
@@ -192,8 +197,11 @@ struct EmbedsTests {
         [Tensor("prompt_embeds", [1, 3, row], [Float](repeating: 1, count: 3 * row))], [], 65,
         "not zero where"
       ),
-      ([Tensor("prompt_attention_mask", [1, 3], [1, 0, 1])], [], 65, "ones followed by zeros"),
-      ([Tensor("prompt_attention_mask", [1, 3], [])], [], 65, "ones followed by zeros"),
+      ([Tensor("prompt_attention_mask", [1, 3], [1, 0, 1])], [], 65, "not zero where"),
+      ([Tensor("prompt_attention_mask", [1, 3], [])], [], 65, "leaves out every row"),
+      (
+        [Tensor("prompt_attention_mask", [1, 3 * row], [1])], [], 65, "or parts of rows"
+      ),
       ([Tensor("prompt_attention_mask", [1, 4], [1])], [], 65, "expected [1, 3]"),
       ([Tensor("pooled_prompt_embeds", [1, 8], [1])], [], 64, "expected none"),
       ([Tensor("pooled_prompt_embeds", [1, 8, 8], [1])], [], 65, "floating-point [1, width]"),

@@ -51,6 +51,8 @@ def auraflow(asked: dict) -> dict[str, torch.Tensor]:
     """Embeddings, start and final latents."""
     pipeline = make_pipelines.load(make_pipelines.FOLDER / asked["pipeline"])
     pipeline.set_progress_bar_config(disable=True)
+    # Text has no positions: the side matters to mixtures alone, whose first tokens are to meet.
+    pipeline.tokenizer.padding_side = "right"
     own, other = (
         pipeline.encode_prompt(prompt, negative, device="cpu", max_sequence_length=length)
         for prompt, negative, length in (
