@@ -1,5 +1,5 @@
 /// How several predictions become one, level by level.
-package struct Guidance: Sendable, Equatable {
+package struct Guidance: Sendable, Hashable {
   /// The scale of each level; 1 where the conditional prediction stands alone.
   private let scales: [Float]
   /// How far a guided prediction is brought back to the conditional one's spread, 0 to 1.

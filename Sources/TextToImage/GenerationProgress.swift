@@ -71,12 +71,16 @@ public struct GenerationStep: Sendable {
   /// Whether to end the generation with `GenerationError.cancelled`.
   public var isCancelled = false
 
-  /// What is needed to go on from here, for each of `pictures`.
-  public var unfinished: [UnfinishedPicture] {
-    latents.indices.map {
-      UnfinishedPicture(
-        step: step, latents: latents[$0], history: histories[$0], noiseCount: noiseCounts[$0])
+  /// What is needed to go on from here, for each picture that has not become undefined.
+  public var unfinished: [PictureIndex: UnfinishedPicture] {
+    var unfinished: [PictureIndex: UnfinishedPicture] = [:]
+    for (index, picture) in pictures.enumerated()
+    where ([latents[index]] + histories[index]).allSatisfy({ $0.allSatisfy(\.isFinite) }) {
+      unfinished[picture] = UnfinishedPicture(
+        step: step, latents: latents[index], history: histories[index],
+        noiseCount: noiseCounts[index])
     }
+    return unfinished
   }
 }
 

@@ -77,30 +77,30 @@ extension Pipeline {
   }
 
   /// Requests as a run takes them, and the pictures that they start from, each once.
+  ///
+  /// - Throws: `GenerationError.invalidRequest` for one that cannot be met.
   func runRequests<Model: DiffusionModel>(
-    _ model: Model, _ requests: [GenerationRequest], _ settings: [GenerationSettings]
-  ) -> (requests: [RunRequest<Model>], starts: [PreparedStart]) {
-    var pictures: [(picture: StartPicture, width: Int, height: Int)] = []
+    _ model: Model, _ requests: ArraySlice<GenerationRequest>
+  ) throws(GenerationError) -> (requests: [RunRequest<Model>], starts: [RunStart]) {
+    var starts: [RunStart] = []
     func start(_ request: GenerationRequest, _ settings: GenerationSettings) -> Int? {
       guard let picture = request.picture else { return nil }
-      let (width, height) = (settings.width, settings.height)
-      if let known = pictures.firstIndex(where: { $0 == (picture, width, height) }) {
-        return known
-      }
-      pictures.append((picture, width, height))
-      return pictures.count - 1
+      let start = RunStart(picture: picture, width: settings.width, height: settings.height)
+      if let known = starts.firstIndex(of: start) { return known }
+      starts.append(start)
+      return starts.count - 1
     }
-    let prepared = zip(0..., zip(requests, settings)).map { index, pair in
-      let (request, settings) = pair
-      return RunRequest(
-        index: index, prepared: PreparedRequest(model, settings),
-        images: request.images ?? Array(settings.seeds.indices), latents: InitialLatents(request),
-        start: start(request, settings), unfinished: request.unfinished,
-        previews: request.previews)
+    var prepared: [RunRequest<Model>] = []
+    for (index, request) in zip(requests.indices, requests) {
+      let settings = try settings(for: request)
+      prepared.append(
+        RunRequest(
+          index: index, prepared: PreparedRequest(model, settings),
+          images: request.images ?? Array(settings.seeds.indices), latents: InitialLatents(request),
+          start: start(request, settings), unfinished: request.unfinished,
+          previews: request.previews))
     }
-    return (
-      prepared, pictures.map { PreparedStart($0.picture, width: $0.width, height: $0.height) }
-    )
+    return (prepared, starts)
   }
 
   func openedEncoder() throws(GenerationError) -> any LatentEncoder {

@@ -222,12 +222,11 @@ public final class Pipeline: Sendable {
     onProgress: @escaping @Sendable (GenerationProgress) -> Void,
     _ body: @escaping @Sendable (any PictureRun) throws(GenerationError) -> Value
   ) async throws(GenerationError) -> Value {
-    var settings: [GenerationSettings] = []
-    for request in requests { settings.append(try self.settings(for: request)) }
-    let checked = settings
+    // All are checked before any work begins.
+    for request in requests { _ = try settings(for: request) }
     return try await turn(observer: observer) { (device) throws(GenerationError) in
       let limit = self.memory.limit.map { max(0, $0 - reserved) }
-      return try body(try self.line(self.model, requests, checked, limit, device, onProgress))
+      return try body(try self.line(self.model, requests, limit, device, onProgress))
     }
   }
 
@@ -272,14 +271,14 @@ public final class Pipeline: Sendable {
 
   /// The line of some requests, planned; refused if memory does not suffice.
   private func line<Model: DiffusionModel>(
-    _ model: Model, _ requests: [GenerationRequest], _ settings: [GenerationSettings],
-    _ limit: Int?, _ device: CPUDevice,
+    _ model: Model, _ requests: [GenerationRequest], _ limit: Int?, _ device: CPUDevice,
     _ onProgress: @escaping @Sendable (GenerationProgress) -> Void
   ) throws(GenerationError) -> any PictureRun {
-    let (prepared, starts) = runRequests(model, requests, settings)
-    return GenerationRun(
-      model: model, chunks: try chunks(prepared, limit: limit), starts: starts,
-      encoder: starts.isEmpty ? nil : try openedEncoder(), device: device, onProgress: onProgress)
+    let long = LongRun(
+      pipeline: self, model: model, slices: Self.slices(of: requests),
+      limit: limit.map { max(0, $0 - Self.bytes(of: requests)) }, device: device,
+      onProgress: onProgress)
+    return long.slices.count > 1 ? long : try long.part(0)
   }
 
   /// A device to compute on.

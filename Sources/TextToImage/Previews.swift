@@ -7,7 +7,7 @@ import ModelFiles
 
 /// Which steps of a generation are shown, and how: each preview is of the picture that the step's
 /// prediction points at.
-public struct PreviewChoice: Sendable, Equatable {
+public struct PreviewChoice: Sendable, Hashable {
   /// Every how many steps; the last one always.
   public var interval: Int
   /// What turns latents into pictures; nil for a linear function of them that is fitted to the
@@ -25,13 +25,16 @@ public struct PreviewChoice: Sendable, Equatable {
 }
 
 /// A decoder of latents that is so small that it can be run at every step.
-public final class PreviewDecoder: Sendable, Equatable {
+public final class PreviewDecoder: Sendable, Hashable {
   let codec: any LatentCodec
 
   init(_ codec: any LatentCodec) { self.codec = codec }
 
   /// The same object.
   public static func == (left: PreviewDecoder, right: PreviewDecoder) -> Bool { left === right }
+
+  /// Of the object.
+  public func hash(into hasher: inout Hasher) { hasher.combine(ObjectIdentifier(self)) }
 }
 
 extension Pipeline {

@@ -14,7 +14,7 @@ extension PromptEmbeds {
   private static let version = "1"
   /// Most rows of a prompt, and most elements of a row or a vector.
   private static let mostRows = 4096
-  private static let mostColumns = 1 << 15
+  private static let mostColumns = 1 << 14
 
   /// What the tensors of one text are called.
   private struct Names {

@@ -73,11 +73,15 @@ extension Pipeline {
   package func groupSizes(
     _ requests: [GenerationRequest], limit: Int?
   ) throws(GenerationError) -> [Int] {
-    var settings: [GenerationSettings] = []
-    for request in requests { settings.append(try self.settings(for: request)) }
+    let left = limit.map { max(0, $0 - Self.bytes(of: requests)) }
     func sizes<Model: DiffusionModel>(_ model: Model) throws(GenerationError) -> [Int] {
-      try chunks(runRequests(model, requests, settings).requests, limit: limit)
-        .flatMap(\.batches).flatMap { $0.groups.map(\.count) }
+      var sizes: [Int] = []
+      for slice in Self.slices(of: requests) {
+        let (prepared, starts) = try runRequests(model, slice)
+        sizes += try chunks(prepared, starts, limit: left)
+          .flatMap(\.batches).flatMap { $0.groups.map(\.count) }
+      }
+      return sizes
     }
     return requests.isEmpty ? [] : try sizes(model)
   }

@@ -73,7 +73,7 @@ extension Pipeline {
     }
     let count = latentShape(for: settings).dropFirst().reduce(1, *)
     for (image, picture) in request.unfinished {
-      let histories = type(of: settings.sampler.sampler()).historyCount(after: picture.step)
+      let histories = settings.sampler.historyCount(after: picture.step)
       guard settings.seeds.indices.contains(image), (1...settings.steps).contains(picture.step),
         picture.history.count == histories,
         ([picture.latents] + picture.history).allSatisfy({

@@ -132,6 +132,27 @@ struct EmbedsTests {
     #expect(missing.status == 66 && missing.errors.contains("name it with --embeds"))
   }
 
+  @Test("plan leaves text encoders out, and named ones are told to be idle")
+  func plan() throws {
+    func run(_ arguments: [String]) throws -> CommandLine.Outcome {
+      try CommandLine.run(arguments, in: folder.url)
+    }
+    let steps = ["--steps", "1"]
+    let saved = try run(["generate", "-p", "a", "--save-embeds", "e.safetensors"] + steps)
+    #expect(saved.status == 0)
+    let plan = ["plan", "--no-trial", "--memory", "max"]
+    let (whole, bare) = (try run(plan), try run(plan + ["--embeds", "e.safetensors"]))
+    #expect(whole.output.contains("text encoder") && bare.status == 0, "\(bare.errors)")
+    #expect(!bare.output.contains("text encoder"), "\(bare.output)")
+    let both = try run(plan + ["--embeds", "e.safetensors", "-n", "x"])
+    #expect(both.status == 64 && both.errors.contains("contradicts"))
+    let model = try ShippedModel.path()
+    let named = try run(
+      ["generate", "-m", model, "--tokenizer", model, "--embeds", "e.safetensors", "--force"]
+        + steps)
+    #expect(named.status == 0 && named.errors.contains("--tokenizer: not read"), "\(named.errors)")
+  }
+
   @Test(
     "texts beside them are refused, and options of one prompt with a file of prompts",
     arguments: [

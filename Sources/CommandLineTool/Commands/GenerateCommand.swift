@@ -21,6 +21,8 @@ struct GenerateCommand: AsyncParsableCommand {
         auraflow generate -f prompts.txt -o night_%03d.png
         auraflow generate -m flux1-schnell.gguf -p "a lighthouse" --lora style.safetensors:0.8
         auraflow generate --from cat.png --seed 5 -o another-cat.png
+        auraflow generate -p "a lighthouse" --save-embeds lighthouse.safetensors
+        auraflow generate --embeds lighthouse.safetensors --blend-embeds mill.safetensors:0.5
         echo "a lighthouse" | auraflow generate -p - -o - > lighthouse.png
 
       Size, steps, guidance, shift and sequence length default to what the model's
@@ -115,6 +117,7 @@ struct GenerateCommand: AsyncParsableCommand {
         encoder: inputs.input.encoder.vaeEncoder, memory: memory, precision: precision,
         threads: common.threads, readsTexts: inputs.embeds == nil)
       if inputs.starts.contains(where: { $0.picture != nil }) { try pipeline.expectEncoder() }
+      if inputs.embeds != nil { encoded.noteIdle(model.parts, console) }
       try files.expectApart(
         from: pipeline.files + inputs.files
           + [picture.prompts.file, picture.from].compactMap { $0 })
@@ -130,7 +133,7 @@ struct GenerateCommand: AsyncParsableCommand {
         metadata: RunMetadata(
           modelName: name, modelFiles: modelFiles, activations: pipeline.activations.rawValue,
           inputs: inputs.records, latentsIndex: inputs.latentsIndex),
-        resume: resume, previewing: previewing, files: files,
+        resume: resume, seed: picture.sampling.seed, previewing: previewing, files: files,
         isFromFile: picture.prompts.prompts != nil, common: common, console: console,
         interruption: interruption)
       try await session.run()

@@ -8,8 +8,6 @@ import TextToImage
 final class GenerateSession: Sendable {
   private let pipeline: Pipeline
   private let jobs: [PictureJob]
-  /// Of the jobs.
-  private let settings: [GenerationSettings]
   private let metadata: RunMetadata
   /// What is left of an interrupted run; nil if this is a new one.
   private let resumed: ResumedWork?
@@ -23,6 +21,8 @@ final class GenerateSession: Sendable {
   private let interruption: Interruption
   private let results: ResultWriter
   private let finished = Mutex<[FinishedPicture]>([])
+  /// Of the run so far.
+  private let statistics = Mutex(GenerationStatistics())
   /// Seconds that encoding took apart from the pictures.
   private let encodingSeconds = Mutex(0.0)
   /// Whether latents were said to be beyond all range.
@@ -32,24 +32,30 @@ final class GenerateSession: Sendable {
   ///   earlier run that do not fit.
   init(
     pipeline: Pipeline, jobs: [PictureJob], metadata: RunMetadata, resume: ResumeOptions,
-    previewing: PreviewWriter, files: OutputOptions.Files, isFromFile: Bool,
+    seed: Seed?, previewing: PreviewWriter, files: OutputOptions.Files, isFromFile: Bool,
     common: CommonOptions, console: Console, interruption: Interruption
   ) throws {
     self.pipeline = pipeline
     self.jobs = jobs
     self.metadata = metadata
-    settings = try jobs.map { try pipeline.settings(for: $0.request) }
-    let fingerprints = zip(0..., zip(jobs, settings)).map { number, pair in
-      pair.0.names.indices.map { metadata.metadata($0, of: number, pair.0, pair.1).fingerprint }
+    let fingerprints = try zip(0..., jobs).map { number, job in
+      let settings = try pipeline.settings(for: job.request)
+      return job.names.indices.map {
+        metadata.metadata($0, of: number, job, settings).fingerprint
+      }
     }
     let resumed =
       resume.resume
       ? try ResumedWork(
-        jobs, fingerprints, unfinishedAt: files.unfinished, force: common.force) : nil
+        jobs, fingerprints, unfinishedAt: files.unfinished, force: common.force, pipeline) : nil
     self.resumed = resumed
     keeper = UnfinishedKeeper(
-      path: files.unfinished, pace: resume.pace, isWritten: (resumed?.unfinishedCount ?? 0) > 0,
-      fingerprints: fingerprints)
+      path: files.unfinished, pace: resume.pace, replaces: resume.resume || common.force,
+      fingerprints: fingerprints, resumed: resumed?.unfinished ?? [:], console)
+    let isRandom = seed?.isRandom == true
+    resumeCommand =
+      "the same command with --resume"
+      + (isRandom ? " and --seed \(seed?.value ?? 0) instead of the random one" : "")
     self.previewing = previewing
     self.files = files
     self.isFromFile = isFromFile
@@ -80,11 +86,18 @@ final class GenerateSession: Sendable {
     writeSummary()
     let count = finishedCount
     if (1..<total).contains(count) { console.note("\(count) of \(total) pictures are finished") }
-    if count < total, let note = keeper.endEarly() { console.note(note) }
+    if count == total, keeper.isEmpty {
+      keeper.end()
+    } else if let note = keeper.endEarly(resumeCommand) {
+      console.note(note)
+    }
     if let code = interruption.exitCode { throw ExitCode(code) }
     try outcome.get()
     try results.finish()
   }
+
+  /// What goes on after an interruption, in words.
+  private let resumeCommand: String
 
   /// Makes what is left.
   private func generate(
@@ -157,23 +170,27 @@ final class GenerateSession: Sendable {
     let record = FinishedPicture(
       job: job, index: picture.index, file: place, seed: picture.settings.seeds[picture.index],
       settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
-      statistics: complete(picture.statistics), warnings: warnings,
+      warnings: warnings,
       latents: files.latents == nil ? [] : picture.latents)
     finished.withLock { $0.append(record) }
+    // The last picture knows of all before it.
+    statistics.withLock { $0 = complete(picture.statistics) }
   }
 
   /// Writes what there is once for all pictures.
   private func writeSummary() {
     // Pictures that are made together need not be finished in the order of their prompts.
     let pictures = finished.withLock { $0 }.sorted { ($0.job, $0.index) < ($1.job, $1.index) }
-    guard let first = pictures.first else { return }
-    if let path = files.latents {
+    let isComplete = finishedCount == files.images.count
+    guard !pictures.isEmpty || isComplete else { return }
+    if let path = files.latents, let first = pictures.first {
       let shape = [pictures.count] + pipeline.latentShape(for: first.settings).dropFirst()
       _ = results.write(path, ending: ".safetensors") {
         LatentFile.encode(pictures.flatMap(\.latents), shape: shape)
       }
     }
-    let report = RunReport(pictures, model: metadata.modelName, namesPrompts: isFromFile)
+    let report = RunReport(
+      pictures, statistics.withLock { $0 }, model: metadata.modelName, namesPrompts: isFromFile)
     if let path = files.statistics {
       _ = results.write(path, ending: ".json") {
         Array((report.json.text(indentation: 2) + "\n").utf8)

@@ -29,12 +29,22 @@ struct PlanCommand: AsyncParsableCommand {
   @Option(
     name: [.long, .customShort("p")], parsing: .unconditional,
     help: ArgumentHelp("The prompt; its length counts a little.", valueName: "text"))
-  var prompt = "A photograph of a lighthouse on a cliff at dawn, waves breaking on the rocks below"
+  var prompt = Self.usualPrompt
+
+  private static let usualPrompt =
+    "A photograph of a lighthouse on a cliff at dawn, waves breaking on the rocks below"
 
   @Option(
     name: [.long, .customShort("n")], parsing: .unconditional,
     help: ArgumentHelp("The negative prompt.", valueName: "text"))
   var negativePrompt = ""
+
+  @Option(
+    name: .long, parsing: .unconditional,
+    help: ArgumentHelp(
+      "An encoded prompt, as generate --embeds takes it: text encoders are left out.",
+      valueName: "file"), completion: .file())
+  var embeds: String?
 
   @Option(
     name: .long, help: ArgumentHelp("Most tokens of a prompt that count.", valueName: "count"))
@@ -91,15 +101,25 @@ struct PlanCommand: AsyncParsableCommand {
   mutating func validate() throws {
     try input.expectComplete()
     try SamplingOptions.check(guidanceInterval: guidanceInterval)
+    guard embeds != "" else { throw ValidationError("--embeds names no file") }
+    let hasTexts =
+      prompt != Self.usualPrompt || !negativePrompt.isEmpty || maxSequenceLength != nil
+    if embeds != nil, hasTexts {
+      throw ValidationError(
+        "--embeds contradicts --prompt, --negative-prompt and --max-sequence-length: the file has "
+          + "them")
+    }
   }
 
   func run() async throws {
     try await reportingFailure {
       var request = request
       request.picture = try input.start(nil)
+      request.embeds = try embeds.map { try PromptEmbeds(path: $0) }
+      request.maxSequenceLength = request.embeds?.tokenCount ?? request.maxSequenceLength
       let (pipeline, name) = try model.open(
         path: path, encoder: input.encoder.vaeEncoder, memory: memory, precision: precision,
-        threads: common.threads)
+        threads: common.threads, readsTexts: embeds == nil)
       if request.picture != nil { try pipeline.expectEncoder() }
       let settings = try pipeline.settings(for: request)
       let report = PlanReport(

@@ -66,6 +66,15 @@ struct EmbedsOptions: ParsableArguments {
     }
   }
 
+  /// Says which named files are not read, since no text is.
+  func noteIdle(_ parts: PartOptions, _ console: Console) {
+    let readers = ["text-encoder", "t5xxl", "clip-l", "tokenizer", "clip-tokenizer"]
+    let idle = parts.named.map(\.option).filter(readers.contains)
+    guard !idle.isEmpty else { return }
+    console.note(
+      "\(idle.map { "--" + $0 }.joined(separator: ", ")): not read, the prompt comes encoded")
+  }
+
   /// Refuses texts beside encoded ones.
   ///
   /// - Parameters:

@@ -37,7 +37,10 @@ struct OutputOptions: ParsableArguments {
     /// Where unfinished pictures are kept; nil if nowhere.
     var unfinished: String? { images.first.flatMap(UnfinishedFile.path) }
 
+    /// What was named.
     var all: [String] { images + [latents, statistics, embeds, preview].compactMap { $0 } }
+    /// Everything that may be written.
+    var written: [String] { all + [unfinished].compactMap { $0 } }
   }
 
   /// Checks every output before the work begins.
@@ -68,7 +71,7 @@ struct OutputOptions: ParsableArguments {
     if let path = files.embeds {
       try StandardStreams.expectNoTerminal(path, option: "--save-embeds")
     }
-    var seen: Set<String> = []
+    var seen = Set([files.unfinished].compactMap { $0 }.map(Self.identity))
     for path in files.all {
       let takesSeveral = Self.isDevice(path) && path != StandardStreams.outputPath("-")
       guard takesSeveral || seen.insert(Self.identity(path)).inserted else {
@@ -96,7 +99,7 @@ extension OutputOptions.Files {
   /// - Throws: `ModelFileError` naming the output.
   func expectApart(from inputs: [String]) throws {
     let read = Set(inputs.compactMap(Self.inode))
-    for path in all {
+    for path in written {
       guard let inode = Self.inode(path), read.contains(inode) else { continue }
       throw ModelFileError(
         path: path, kind: .unwritable, fault: "is one of the input files: name another output")

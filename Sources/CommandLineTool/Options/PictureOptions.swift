@@ -49,6 +49,8 @@ struct PictureOptions: ParsableArguments {
 /// A seed; negative ones on the command line ask for a random one.
 struct Seed: ExpressibleByArgument, CustomStringConvertible {
   let value: UInt64
+  /// Whether it was drawn.
+  private(set) var isRandom = false
 
   init(value: UInt64) { self.value = value }
 
@@ -57,6 +59,7 @@ struct Seed: ExpressibleByArgument, CustomStringConvertible {
       self.value = value
     } else if Int64(argument) != nil {
       value = UInt64(UInt32.random(in: 0...UInt32.max))
+      isRandom = true
     } else {
       return nil
     }

@@ -38,12 +38,13 @@ struct ResumeOptions: ParsableArguments {
   ///   - force: whether they may be.
   /// - Throws: `ModelFileError` if there are some.
   func checkUnfinished(at path: String?, force: Bool) throws(ModelFileError) {
-    guard let path, !resume, !force, FileSystem.exists(path) else { return }
-    throw ModelFileError(
-      path: path, kind: .unwritable,
-      fault:
-        "holds unfinished pictures of an earlier run: go on with --resume, or begin again with "
-        + "--force")
+    guard let path, !resume, !force, keepEvery != 0, FileSystem.exists(path) else { return }
+    let fault =
+      (try? UnfinishedArchive(path: path)) == nil
+      ? "is in the way of unfinished pictures and holds none: move it, or replace it with --force"
+      : "holds unfinished pictures of an earlier run: go on with --resume, or begin again with "
+        + "--force"
+    throw ModelFileError(path: path, kind: .unwritable, fault: fault)
   }
 }
 
@@ -51,8 +52,8 @@ struct ResumeOptions: ParsableArguments {
 struct ResumedWork {
   /// Finished pictures that stay.
   private(set) var finishedCount = 0
-  /// Pictures that go on from a step.
-  private(set) var unfinishedCount = 0
+  /// What was kept of pictures that go on, by the fingerprints of their metadata.
+  private(set) var unfinished: [String: UnfinishedPicture] = [:]
   /// What is left of each job; nil if it is done.
   private(set) var requests: [GenerationRequest?] = []
 
@@ -63,39 +64,39 @@ struct ResumedWork {
   ///   - fingerprints: of the pictures' metadata, by job.
   ///   - path: where unfinished pictures may be.
   ///   - force: whether other pictures with the same names may be replaced.
-  /// - Throws: `ModelFileError` for a file that is there and is something else.
+  ///   - pipeline: the model.
+  /// - Throws: `ModelFileError` for a file that is there and is something else; `GenerationError`
+  ///   for a job that cannot be done.
   init(
-    _ jobs: [PictureJob], _ fingerprints: [[String]], unfinishedAt path: String?, force: Bool
-  ) throws(ModelFileError) {
-    var unfinished: [String: UnfinishedPicture] = [:]
-    if let path, FileSystem.exists(path) { unfinished = try UnfinishedFile(path: path).pictures }
+    _ jobs: [PictureJob], _ fingerprints: [[String]], unfinishedAt path: String?, force: Bool,
+    _ pipeline: Pipeline
+  ) throws {
+    let archive = try Self.archive(path, force: force)
     for (job, fingerprints) in zip(jobs, fingerprints) {
+      let settings = try pipeline.settings(for: job.request)
+      let latentCount = pipeline.latentShape(for: settings).dropFirst().reduce(1, *)
       var left: [Int] = []
       var request = job.request
       for (image, fingerprint) in fingerprints.enumerated() {
-        let name = job.names[image]
-        if FileSystem.exists(name) {
-          if RecordedPicture.fingerprint(of: name) == fingerprint {
-            finishedCount += 1
-            continue
-          }
-          guard force else {
-            throw ModelFileError(
-              path: name, kind: .unwritable,
-              fault: "is another picture than this command makes: --force replaces it")
-          }
+        if try Self.isFinished(job.names[image], fingerprint, force: force) {
+          finishedCount += 1
+          continue
         }
         left.append(image)
-        if let picture = unfinished[fingerprint] {
-          request.unfinished[image] = picture
-          unfinishedCount += 1
+        guard let archive else { continue }
+        do throws(ModelFileError) {
+          request.unfinished[image] = try archive.picture(
+            fingerprint, settings, latentCount: latentCount)
+        } catch {
+          guard force else { throw error }
         }
+        unfinished[fingerprint] = request.unfinished[image]
       }
       request.images = left
       requests.append(left.isEmpty ? nil : request)
     }
-    guard unfinishedCount > 0 || unfinished.isEmpty || requests.allSatisfy({ $0 == nil }) || force
-    else {
+    let all = Set(fingerprints.joined())
+    guard force || archive?.fingerprints.isDisjoint(with: all) != true else {
       throw ModelFileError(
         path: path ?? "", kind: .unwritable,
         fault: "holds pictures of other prompts, settings or files than this command's: repeat the "
@@ -103,12 +104,41 @@ struct ResumedWork {
     }
   }
 
+  private static func archive(
+    _ path: String?, force: Bool
+  ) throws(ModelFileError) -> UnfinishedArchive? {
+    guard let path, FileSystem.exists(path) else { return nil }
+    do throws(ModelFileError) {
+      return try UnfinishedArchive(path: path)
+    } catch {
+      guard force else { throw error }
+      return nil
+    }
+  }
+
+  /// Whether a picture is there, whole, and the one that is going to be made.
+  private static func isFinished(
+    _ path: String, _ fingerprint: String, force: Bool
+  ) throws(ModelFileError) -> Bool {
+    guard !OutputOptions.isDevice(path), FileSystem.exists(path) else { return false }
+    if RecordedPicture.fingerprint(of: path) == fingerprint {
+      // One that is cut short is made again.
+      return (try? PictureFile.read(path: path, nil)) != nil
+    }
+    guard force else {
+      throw ModelFileError(
+        path: path, kind: .unwritable,
+        fault: "is another picture than this command makes: --force replaces it")
+    }
+    return false
+  }
+
   /// A line about what is there; nil if nothing is.
   func note(of count: Int) -> String? {
     let finished = finishedCount > 0 ? ["\(finishedCount) of \(count) pictures are there"] : []
     let steps = Set(requests.compactMap { $0?.unfinished.values.map(\.step) }.joined())
     let step = steps.min().map { " after step \($0)" } ?? ""
-    let going = unfinishedCount > 0 ? ["\(unfinishedCount) go on\(step)"] : []
+    let going = unfinished.isEmpty ? [] : ["\(unfinished.count) go on\(step)"]
     let parts = finished + going
     return parts.isEmpty ? nil : parts.joined(separator: ", ")
   }

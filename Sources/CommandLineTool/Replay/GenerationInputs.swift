@@ -49,6 +49,9 @@ struct GenerationInputs {
     // Options about pictures may be for lines that name one.
     if !lines.contains(where: { $0.initImage != nil }) { try input.expectComplete() }
     starts = try Self.starts(lines, input, picture.prompts, console)
+    if input.keepUnmasked, !starts.contains(where: { $0.picture?.keepsUnmasked == true }) {
+      throw ValidationError("--keep-unmasked is for --mask: no line that names a picture has one")
+    }
     let latents =
       try recorded?.inputs("latents", given: [picture.latents].compactMap { $0 }).first
       ?? picture.latents
@@ -128,21 +131,24 @@ struct GenerationInputs {
     _ lines: [PromptLine], _ input: PictureInputOptions, _ prompts: PromptOptions,
     _ console: Console
   ) throws -> [(picture: StartPicture?, files: [(option: String, path: String)])] {
-    var known: [(line: PromptLine, picture: StartPicture?, files: [(String, String)])] = []
+    var known: [[String?]: (picture: StartPicture?, files: [(String, String)])] = [:]
     return try zip(1..., lines).map { number, line in
       var own = PromptLine("")
       (own.initImage, own.mask, own.strength) = (line.initImage, line.mask, line.strength)
-      if let start = known.first(where: { $0.line == own }) { return (start.picture, start.files) }
+      let key = [line.initImage, line.mask, line.strength.map { "\($0)" }]
+      if let start = known[key] { return start }
       do {
         let options = try input.completed(by: own)
-        let start = (
-          line: own, picture: try options.start(console),
-          files: options.inputs.map { ($0.option, $0.path) }
-        )
-        known.append(start)
-        return (start.picture, start.files)
+        let files = options.inputs.map { ($0.option, $0.path) }
+        let start = (try options.start(console), files)
+        known[key] = start
+        return start
       } catch let error as ValidationError where own != PromptLine("") {
         throw ValidationError("prompt \(number) of \(prompts.source): \(error.message)")
+      } catch let error as ModelFileError where own != PromptLine("") {
+        throw ModelFileError(
+          path: prompts.source, kind: error.kind,
+          fault: "prompt \(number): \(error.description)")
       }
     }
   }

@@ -14,8 +14,6 @@ struct FinishedPicture: Sendable {
   let seed: UInt64
   let settings: GenerationSettings
   let droppedTokens: DroppedTokens.Counts
-  /// Of the run so far.
-  let statistics: GenerationStatistics
   /// Signs that it is not a picture.
   let warnings: [String]
   /// Empty unless they are going to be saved.
@@ -25,27 +23,28 @@ struct FinishedPicture: Sendable {
 /// The outcome of a run of `generate` for `--stats` and `--json`.
 struct RunReport {
   private let pictures: [FinishedPicture]
+  /// Time of all pictures, and the peak memory.
+  private let statistics: GenerationStatistics
   private let model: String
   private let namesPrompts: Bool
 
   /// - Parameters:
-  ///   - pictures: all that were finished, in order; at least one.
+  ///   - pictures: all that were finished, in order.
+  ///   - statistics: of the run.
   ///   - model: its name.
   ///   - namesPrompts: whether each picture has a prompt and settings of its own.
-  init(_ pictures: [FinishedPicture], model: String, namesPrompts: Bool) {
+  init(
+    _ pictures: [FinishedPicture], _ statistics: GenerationStatistics, model: String,
+    namesPrompts: Bool
+  ) {
     self.pictures = pictures
+    self.statistics = statistics
     self.model = model
     self.namesPrompts = namesPrompts
   }
 
-  /// Time of all pictures, and the peak memory: the last one knows of all before it.
-  private var statistics: GenerationStatistics {
-    pictures.map(\.statistics).max { $0.totalSeconds < $1.totalSeconds } ?? GenerationStatistics()
-  }
-
   /// Files, settings, seconds per stage and step, and peak memory.
   var json: JSONValue {
-    let statistics = statistics
     let images = pictures.map { picture -> JSONValue in
       let own: [JSONValue.Member] = [
         .init(key: "file", value: picture.file.map { .path($0) } ?? .null),
@@ -93,7 +92,6 @@ struct RunReport {
 
   /// One line for `--verbose`.
   var summary: String {
-    let statistics = statistics
     return String(
       format: "%.2f s: text %.2f, schedule %.2f, steps %.2f, decoder %.2f; peak memory ",
       statistics.totalSeconds, statistics.textEncoderSeconds, statistics.scheduleSeconds,

@@ -68,6 +68,11 @@ public enum SamplerName: String, Sendable, CaseIterable {
     }
   }
 
+  /// Copies of a picture's latents that are needed to go on after some steps, beside the latents.
+  package func historyCount(after steps: Int) -> Int {
+    type(of: sampler()).historyCount(after: steps)
+  }
+
   /// One for a run.
   package func sampler() -> any Sampler {
     switch self {

@@ -77,16 +77,20 @@ package struct FluxConditioner: Conditioner {
     _ prompts: [Tokens], on device: any ComputeDevice
   ) throws(ComputeError) -> [EncodedPrompt] {
     guard let readers else { throw .withoutEncoders }
-    let length = prompts.map(\.text.count).max() ?? 0
-    let needsEmpty = prompts.contains { $0.weights?.needsEmptyPrompt == true }
-    let empty = needsEmpty ? [readers.padded(readers.textTokenizer.encode(""), to: length)] : []
+    // Padding counts, so that each length has an empty prompt of its own.
+    let lengths = Set(
+      prompts.filter { $0.weights?.needsEmptyPrompt == true }.map(\.text.count)
+    ).sorted()
+    let empty = lengths.map { readers.padded(readers.textTokenizer.encode(""), to: $0) }
     let texts = try readers.textEncoder(prompts.map(\.text) + empty, on: device)
     let pooled = try readers.clipEncoder(prompts.map(\.pooled), on: device)
     var encoded: [EncodedPrompt] = []
     for (tokens, (text, states)) in zip(prompts, zip(texts, pooled)) {
       var text = text
       if let weights = tokens.weights {
-        text = try weights.apply(to: text, empty: needsEmpty ? texts.last : nil, on: device)
+        let place = lengths.firstIndex(of: tokens.text.count)
+        text = try weights.apply(
+          to: text, empty: place.map { texts[prompts.count + $0] }, on: device)
       }
       // The end token's state, which has seen the whole prompt.
       let vector = try device.matrix(rows: 1, columns: states.columns)

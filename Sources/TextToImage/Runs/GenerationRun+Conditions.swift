@@ -24,14 +24,15 @@ extension GenerationRun {
     for batch in chunk.batches {
       for request in batch.requests {
         guard let start = request.start, encoded[start] == nil else { continue }
-        report(.encodingPicture, batch.groups.flatMap { $0 }, of: batch)
+        report(.encodingPicture, [Lane(request: request, image: request.images[0])], of: batch)
         encoded[start] = try encodedPicture(
-          starts[start].planes, request.prepared.size, by: encoder,
+          starts[start].prepared.planes, request.prepared.size, by: encoder,
           within: batch.plan.encoderBytes, on: device)
         device.releaseMemory()
       }
     }
-    end(WeightStage(encoding: encoder), chunk.keepsEverything)
+    // Nothing later needs it, and not every batch's plan counts it.
+    end(WeightStage(encoding: encoder), false)
     record.statistics.encoderSeconds += record.clock.lap()
     return encoded
   }
@@ -93,7 +94,7 @@ extension GenerationRun {
     let prepared = lane.request.prepared
     if let number = lane.request.start, let picture = encoded[number] {
       return GenerationStart(
-        picture, mask: starts[number].latentMask(upscaling: model.codec.upscaling),
+        picture, mask: starts[number].prepared.latentMask(upscaling: model.codec.upscaling),
         sigma: lane.request.settings.sigmas[0], noise: &noise)
     }
     return GenerationStart(

@@ -39,7 +39,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
   /// At least one, each with at least one batch of at least one request.
   let chunks: [RunChunk<Model>]
   /// The pictures to start from.
-  let starts: [PreparedStart]
+  let starts: [RunStart]
   /// What encodes them; nil if there are none.
   let encoder: (any LatentEncoder)?
   let device: any ComputeDevice
@@ -134,7 +134,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       do throws(GenerationError) {
         let decoded = try decodedPicture(
           latents, by: model.codec, within: batch.plan.decoderBytes, on: device)
-        let image = lane.request.start.map { starts[$0].composited(decoded) } ?? decoded
+        let image = lane.request.start.map { starts[$0].prepared.composited(decoded) } ?? decoded
         record.statistics.decoderSeconds += record.clock.lap()
         record.statistics.totalSeconds = record.clock.total()
         record.statistics.peakResidentBytes = peakResidentBytes()

@@ -55,18 +55,19 @@ extension Pipeline {
   ///
   /// - Parameters:
   ///   - requests: all of the run; at least one.
+  ///   - starts: the pictures that they start from.
   ///   - limit: bytes that the process may hold; nil for no limit.
   /// - Returns: the parts, in the order of the requests.
   /// - Throws: `GenerationError.overBudget` for the first request that memory does not suffice for.
   func chunks<Model>(
-    _ requests: [RunRequest<Model>], limit: Int?
+    _ requests: [RunRequest<Model>], _ starts: [RunStart], limit: Int?
   ) throws(GenerationError) -> [RunChunk<Model>] {
     var chunks: [RunChunk<Model>] = []
     var rest = requests[...]
     while !rest.isEmpty {
       var count = try prefixCount(rest, limit: limit)
       while true {
-        let chunk = try chunk(Array(rest.prefix(count)), limit: limit)
+        let chunk = try chunk(Array(rest.prefix(count)), starts, limit: limit)
         if count > 1, !chunk.batches.allSatisfy(\.plan.fits) {
           count /= 2
           continue
@@ -99,7 +100,7 @@ extension Pipeline {
 
   /// Plans some requests whose prompts are held at once.
   private func chunk<Model>(
-    _ requests: [RunRequest<Model>], limit: Int?
+    _ requests: [RunRequest<Model>], _ starts: [RunStart], limit: Int?
   ) throws(GenerationError) -> RunChunk<Model> {
     var seen: Set<PromptIdentity> = []
     let prompts = requests.filter(\.hasSteps).flatMap(\.prepared.prompts).filter {
@@ -108,6 +109,9 @@ extension Pipeline {
     let model = requests[0].prepared.model
     var heldBytes = 0
     for prompt in prompts { heldBytes += try textDemand([prompt], of: model).keptBytes }
+    // Beside its own, those of others: mean and deviation of the latents of each.
+    let pictures = Set(requests.compactMap(\.start)).count
+    heldBytes += 8 * max(0, pictures - 1) * (requests.map(\.prepared.latentCount).max() ?? 0)
     let kinds = Self.alike(requests)
     func planned(mayKeepEverything: Bool) throws(GenerationError) -> [MemoryPlan] {
       var plans: [MemoryPlan] = []
@@ -137,15 +141,17 @@ extension Pipeline {
 
   /// The pictures of some requests by kind, in the order of the first of each.
   private static func alike<Model>(_ requests: [RunRequest<Model>]) -> [[RunRequest<Model>]] {
-    var kinds: [(kind: RunRequest<Model>.Kind, requests: [RunRequest<Model>])] = []
+    var places: [RunRequest<Model>.Kind: Int] = [:]
+    var kinds: [[RunRequest<Model>]] = []
     for part in requests.flatMap(\.parts) {
-      if let index = kinds.firstIndex(where: { $0.kind == part.kind }) {
-        kinds[index].requests.append(part.request)
+      if let place = places[part.kind] {
+        kinds[place].append(part.request)
       } else {
-        kinds.append((part.kind, [part.request]))
+        places[part.kind] = kinds.count
+        kinds.append([part.request])
       }
     }
-    return kinds.map(\.requests)
+    return kinds
   }
 
   /// One batch; or one for each request, in their order, where nothing is gained by going together.

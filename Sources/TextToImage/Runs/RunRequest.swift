@@ -1,6 +1,18 @@
 import Compute
 import Diffusion
 
+/// A picture that requests of a run start from, in their size. It is made when it is needed: a run
+/// may have many.
+struct RunStart: Sendable, Equatable {
+  let picture: StartPicture
+  let width: Int
+  let height: Int
+
+  var prepared: PreparedStart { PreparedStart(picture, width: width, height: height) }
+  /// Bytes that the caller's pictures take.
+  var byteCount: Int { picture.image.pixels.count + (picture.mask?.pixels.count ?? 0) }
+}
+
 /// One of the requests of a run.
 struct RunRequest<Model: DiffusionModel>: Sendable {
   /// Its number in the run.
@@ -26,7 +38,7 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
   }
 
   /// What pictures must have in common to go through the steps together.
-  struct Kind: Equatable {
+  struct Kind: Hashable {
     fileprivate let size: LatentSize
     fileprivate let sigmas: [Float]
     fileprivate let times: [Float]
