@@ -127,7 +127,7 @@ extension CPUDevice {
       let rows = start..<min(input.rows, start + step)
       let inner = try products.innerRows(rows.count, on: self)
       defer { inner?.giveBack(to: self) }
-      for packing in products.innerPackings where !packings.contains(packing) {
+      for packing in products.earlyPackings {
         try multiply(input.rows(rows), by: products.inner(packing), into: inner)
       }
       var packed: PackedActivations?
@@ -139,7 +139,9 @@ extension CPUDevice {
           packed = nil
           let next = try PackedActivations(input.rows(rows), packing, on: self)
           packed = next
-          try inner?.fill(products.inner(packing), with: next, firstTile: 0, on: self)
+          if !products.earlyPackings.contains(packing) {
+            try inner?.fill(products.inner(packing), with: next, firstTile: 0, on: self)
+          }
         }
         guard let packed else { continue }
         try segment.product.run(

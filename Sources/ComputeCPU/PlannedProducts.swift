@@ -63,6 +63,9 @@ struct ResidentProducts {
   let segments: [Segment]
   /// The ways in which first factors take activations.
   let innerPackings: [ActivationPacking]
+  /// Those of them in which factors are needed by a segment that takes its own activations in
+  /// another: they come before all segments.
+  let earlyPackings: [ActivationPacking]
   private let ranks: [Int]
   private let inner: [(product: InnerProduct, bytes: ResidentRows)]
 
@@ -82,8 +85,18 @@ struct ResidentProducts {
     self.segments = segments
     inner = Array(zip(planned.lowRank.inner, rows[next...]))
     ranks = planned.lowRank.ranks
-    innerPackings = planned.lowRank.inner.reduce(into: []) { packings, product in
+    let innerPackings = planned.lowRank.inner.reduce(into: [ActivationPacking]()) {
+      packings, product in
       if !packings.contains(product.packing) { packings.append(product.packing) }
+    }
+    self.innerPackings = innerPackings
+    earlyPackings = innerPackings.filter { packing in
+      let factors = Set(
+        planned.lowRank.inner.filter { $0.packing == packing }.map(\.factor))
+      return planned.segments.contains { segment in
+        segment.product.packing != packing
+          && segment.outer.contains { factors.contains($0.factor) }
+      }
     }
   }
 
