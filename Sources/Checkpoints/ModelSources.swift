@@ -12,10 +12,11 @@ package struct ModelSources {
   package let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
-  /// What is strange about the files without being a fault: lines.
-  package let notes: [String]
+  /// What is strange about the files without being a fault: lines; see `PartSources`.
+  package var notes: [String] { sources.notes }
   /// Whether text encoders and their tokenizers were opened.
   package let hasTextEncoders: Bool
+  private let sources: PartSources
   private let parts: [PartSource]
   private let tokenizers: [SlotTokenizer]
 
@@ -41,7 +42,7 @@ package struct ModelSources {
     scheduler = sources.scheduler
     defaults = sources.defaults
     files = sources.files
-    notes = sources.notes
+    self.sources = sources
   }
 
   /// The part of a place.
@@ -104,8 +105,11 @@ package struct PartSources {
   package let defaults: GGUFFile?
   /// Every file that was opened.
   package let files: [String]
-  /// What is strange about the files without being a fault: lines.
-  package let notes: [String]
+  /// What is strange about the files without being a fault: lines. What adapters do not change is
+  /// known when the networks are opened.
+  package var notes: [String] { fileNotes + (adapters?.notes ?? []) }
+  private let fileNotes: [String]
+  private let adapters: ModelAdapters?
 
   /// Opens parts.
   ///
@@ -132,7 +136,7 @@ package struct PartSources {
     var opener = try ModelOpener(wanted, of: choice, paths: paths, hints: hints, cache)
     let sources = try opener.parts(wanted, alternative: alternative)
     parts = sources
-    let adapters = try opener.attachAdapters(to: sources)
+    adapters = try opener.attachAdapters(to: sources)
     // Transformers and decoders by themselves have nothing to do with texts.
     let tokenizers = try opener.tokenizers(of: wanted)
     self.tokenizers = tokenizers
@@ -143,7 +147,7 @@ package struct PartSources {
       scheduler = try opener.scheduler(in: gguf)
     }
     try opener.checkForeignTensors(sources)
-    notes = opener.notes(sources) + (adapters?.notes ?? [])
+    fileNotes = opener.notes(sources)
     defaults = gguf
     let opened =
       (sources.map(\.weights.archive) + [opener.modelArchive].compactMap { $0 })

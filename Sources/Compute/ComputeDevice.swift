@@ -146,6 +146,9 @@ extension ComputeDevice {
 package protocol WorkspaceCosts: Sendable {
   /// A product's packed activations and panels, at most.
   func product(rows: Int, columns: Int) -> Int
+  /// What products beside those take whose weights adapters of low rank add to: `rank` is that of
+  /// all factors together.
+  func lowRank(rows: Int, columns: Int, rank: Int) -> Int
   /// Packed keys and values of a sequence, and scores.
   func attention(keys: Int, heads: Int, headDimension: Int) -> Int
   /// Packed filters, which stay as long as they are held, and what packing takes beside them.

@@ -187,7 +187,10 @@ package struct Product: Sendable {
   }
 
   /// A product that is added to what the result holds, `result += x · weightᵀ`.
+  ///
+  /// - Precondition: no adapter adds to the weight.
   package init(_ weight: WeightMatrix, addingTo result: Matrix) {
+    precondition(weight.updates.isEmpty)
     self.init(weight, bias: nil, result, accumulates: true)
   }
 

@@ -15,14 +15,14 @@ package final class RehearsalDevice: ComputeDevice {
     /// Bytes of matrices and filters that are alive.
     var live = 0
     /// The most of each kind of workspace so far: a device keeps them for the next operations.
-    var product = 0, attention = 0, patches = 0
+    var product = 0, lowRank = 0, attention = 0, patches = 0
     var peak = 0
     var work = Work()
     /// Columns of weights that products were made with, by the weights' names.
     var inputs: [String: Int] = [:]
 
     mutating func note(passing bytes: Int = 0) {
-      peak = max(peak, live + product + attention + patches + bytes)
+      peak = max(peak, live + product + lowRank + attention + patches + bytes)
     }
   }
 
@@ -89,7 +89,7 @@ package final class RehearsalDevice: ComputeDevice {
   }
 
   package func releaseMemory() {
-    account.withLock { ($0.product, $0.attention, $0.patches) = (0, 0, 0) }
+    account.withLock { ($0.product, $0.lowRank, $0.attention, $0.patches) = (0, 0, 0, 0) }
   }
 
   // MARK: Operations that take memory
@@ -100,8 +100,12 @@ package final class RehearsalDevice: ComputeDevice {
 
   private func account(for input: ProductInput, _ products: [Product]) {
     let bytes = costs.product(rows: input.rows, columns: input.columns)
+    let rank = products.flatMap(\.weight.ranks).reduce(0, +)
+    let lowRank =
+      rank == 0 ? 0 : costs.lowRank(rows: input.rows, columns: input.columns, rank: rank)
     account.withLock { account in
       account.product = max(account.product, bytes)
+      account.lowRank = max(account.lowRank, lowRank)
       account.note()
       for product in products {
         account.work.products +=

@@ -3,86 +3,27 @@
 extension ComputeDevice {
   /// Multiplies by weights with updates.
   ///
-  /// Without updates it is one call of `multiply`. Else the stored weights come first, in one call
-  /// by themselves: how they are computed does not change. Then come, in calls for all weights
-  /// together, the factors of low rank that take the same input (factors that several weights share
-  /// only once), and what they make is multiplied by the others and added.
+  /// The stored weights come first, with what can be added while a device has their products at
+  /// hand: factors of low rank, and factors of rows. How the stored weights' products are computed
+  /// does not change. What needs the input's rows follows in products of its own.
   ///
   /// - Parameters:
   ///   - input: the rows.
   ///   - products: what they are multiplied by.
-  ///   - multiply: multiplies by weights without updates.
+  ///   - multiply: multiplies by weights whose updates, if they have any, are of low rank or
+  ///     factors of rows.
   /// - Throws: `ComputeError` if memory runs out, weights cannot be read or the work is cancelled.
   package func multiplyUpdated(
     _ input: ProductInput, by products: [Product],
     _ multiply: (ProductInput, [Product]) throws(ComputeError) -> Void
   ) throws(ComputeError) {
-    guard products.contains(where: { !$0.weight.updates.isEmpty }) else {
-      return try multiply(input, products)
-    }
-    try multiply(
-      input,
-      products.map { product in
-        product.accumulates
-          ? Product(product.weight.stored, addingTo: product.result)
-          : Product(
-            product.weight.stored, bias: product.weight.hasRowFactors ? nil : product.bias,
-            into: product.result)
-      })
-    for product in products where product.weight.hasRowFactors { try scaleRows(of: product) }
-    try addLowRank(input, products, multiply)
     let others = products.flatMap { product in
       product.weight.updates.filter(\.needsRows).map { (product, $0) }
     }
-    guard !others.isEmpty else { return }
+    guard !others.isEmpty else { return try multiply(input, products) }
+    try multiply(input, products.map(\.withoutUpdatesOfRows))
     let rows = try storedRows(of: input)
     for (product, update) in others { try add(update, of: product, rows, multiply) }
-  }
-
-  /// Multiplies the stored weight's product by factors, one more than those of updates, and adds
-  /// the bias.
-  private func scaleRows(of product: Product) throws(ComputeError) {
-    let count = product.weight.rows
-    var sums = [Float](repeating: 0, count: count)
-    for update in product.weight.updates {
-      guard case .rowFactors(let factors) = update.term else { continue }
-      for (row, factor) in zip(update.rows, factors) { sums[row] += factor }
-    }
-    let scale = try matrix(sums, rows: 1, columns: count)
-    let shift = try matrix(
-      product.bias ?? [Float](repeating: 0, count: count), rows: 1, columns: count)
-    try store(
-      .modulated(product.result, .none, scale: scale, shift: shift, epsilon: 0),
-      into: product.result)
-  }
-
-  /// Adds what factors of low rank add.
-  private func addLowRank(
-    _ input: ProductInput, _ products: [Product],
-    _ multiply: (ProductInput, [Product]) throws(ComputeError) -> Void
-  ) throws(ComputeError) {
-    var downs: [(weight: WeightMatrix, columns: Range<Int>)] = []
-    var ups: [(weight: WeightMatrix, down: Int, result: Matrix)] = []
-    var width = 0
-    for product in products {
-      for update in product.weight.updates {
-        guard case .lowRank(let down, let up) = update.term else { continue }
-        var place = downs.firstIndex { $0.weight.isSame(as: down) }
-        if place == nil {
-          place = downs.count
-          downs.append((down, width..<width + down.rows))
-          width += down.rows
-        }
-        ups.append((up, place ?? 0, product.result.columns(update.rows)))
-      }
-    }
-    guard !ups.isEmpty else { return }
-    let inner = try matrix(rows: input.rows, columns: width)
-    try multiply(input, downs.map { Product($0.weight, into: inner.columns($0.columns)) })
-    for up in ups {
-      let rows = ProductInput(inner.columns(downs[up.down].columns))
-      try multiply(rows, [Product(up.weight, addingTo: up.result)])
-    }
   }
 
   /// The rows of an input one after the other in memory.
@@ -133,13 +74,43 @@ extension WeightUpdate {
   }
 }
 
+extension Product {
+  /// The same without what needs the input's rows.
+  fileprivate var withoutUpdatesOfRows: Product {
+    Product(
+      weight.stored.updated(by: weight.updates.filter { !$0.needsRows }), bias: bias, into: result)
+  }
+}
+
 extension WeightMatrix {
-  fileprivate var hasRowFactors: Bool {
-    updates.contains { if case .rowFactors = $0.term { true } else { false } }
+  /// What adapters multiply each row by; nil for nothing.
+  package var rowFactors: [Float]? {
+    var sums: [Float]?
+    for update in updates {
+      guard case .rowFactors(let factors) = update.term else { continue }
+      var all = sums ?? [Float](repeating: 1, count: rows)
+      for (row, factor) in zip(update.rows, factors) { all[row] += factor }
+      sums = all
+    }
+    return sums
+  }
+
+  /// Ranks of all factors of low rank that are added to it, those that are shared counted by each
+  /// of its segments that they are for.
+  package var ranks: [Int] {
+    var ranks: [Int] = []
+    var first = 0
+    for segment in segments {
+      for update in updates where update.rows.overlaps(first..<first + segment.rows) {
+        if case .lowRank(let down, _) = update.term { ranks.append(down.rows) }
+      }
+      first += segment.rows
+    }
+    return ranks
   }
 
   /// Whether another weight is of the same bytes.
-  fileprivate func isSame(as other: WeightMatrix) -> Bool {
+  package func isSame(as other: WeightMatrix) -> Bool {
     rows == other.rows && columns == other.columns && scale == other.scale
       && segments.count == other.segments.count
       && zip(segments, other.segments).allSatisfy {

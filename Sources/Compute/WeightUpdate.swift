@@ -191,6 +191,28 @@ extension WeightUpdate {
     }
   }
 
+  /// Adds a row of factors times a matrix to a row, columns in registers, factor by factor.
+  private static func add(
+    _ factors: UnsafePointer<Float>, _ rank: Int, times inner: UnsafePointer<Float>, stride: Int,
+    _ columns: Range<Int>, to target: UnsafeMutablePointer<Float>
+  ) {
+    var column = columns.lowerBound
+    while column + 16 <= columns.upperBound {
+      let place = UnsafeMutableRawPointer(target + column)
+      var sum = place.loadUnaligned(as: SIMD16<Float>.self)
+      for index in 0..<rank {
+        let row = UnsafeRawPointer(inner + index * stride + column)
+        sum += factors[index] * row.loadUnaligned(as: SIMD16<Float>.self)
+      }
+      place.storeBytes(of: sum, as: SIMD16<Float>.self)
+      column += 16
+    }
+    while column < columns.upperBound {
+      for index in 0..<rank { target[column] += factors[index] * inner[index * stride + column] }
+      column += 1
+    }
+  }
+
   /// Adds the term to those of its elements that are there.
   private func add(
     to values: UnsafeMutablePointer<Float>, _ place: ElementPlace
@@ -206,10 +228,13 @@ extension WeightUpdate {
     case .rowFactors, .columnFactors: break
     case .lowRank(let down, let up):
       let (inner, outer, rank) = (try down.decoded(), try up.decoded(), down.rows)
-      forEachRow { row, columns, target in
-        for index in 0..<rank {
-          let (factor, first) = (outer[row * rank + index], index * place.columns)
-          for column in columns { target[column] += factor * inner[first + column] }
+      inner.withUnsafeBufferPointer { inner in
+        outer.withUnsafeBufferPointer { outer in
+          guard let inner = inner.baseAddress, let outer = outer.baseAddress else { return }
+          forEachRow { row, columns, target in
+            Self.add(
+              outer + row * rank, rank, times: inner, stride: place.columns, columns, to: target)
+          }
         }
       }
     case .dense(let matrix):

@@ -9,10 +9,12 @@ private let packedBytes = 6 << 20
 
 /// Rows of activations that are packed at once: whole tiles of every kernel set, and enough to
 /// spread the cost of unpacking a panel.
-private func rowsPerPass(_ products: [SegmentProduct], columns: Int) -> Int {
-  let bytes = (products.map(\.packing.kind.bytesPerElement).max() ?? 4) * max(1, columns)
-  return min(1152, max(288, packedBytes / bytes / 48 * 48))
+private func rowsPerPass(_ packings: [ActivationPacking], columns: Int) -> Int {
+  let bytes = (packings.map(\.kind.bytesPerElement).max() ?? 4) * max(1, columns)
+  return min(mostRowsPerPass, max(288, packedBytes / bytes / 48 * 48))
 }
+
+private let mostRowsPerPass = 1152
 
 /// Most rows that go straight through a weight's blocks, one by one. With three a panel is the
 /// faster way for every type that was measured, with two for none.
@@ -34,6 +36,19 @@ struct CPUCosts: WorkspaceCosts {
       min(rows, kernels.rowTile) * columns + kernels.rowTile * width)
     return packed + 4 * threadCount * scratch
   }
+
+  func lowRank(rows: Int, columns: Int, rank: Int) -> Int {
+    let inner = PackedActivations.floatCount(
+      rows: min(rows, mostRowsPerPass), columns: rank, rowTile: kernels.rowTile)
+    func panel(_ columns: Int, isWhole: Bool) -> Int {
+      let part = WeightPanel.partWidth(kind: .float, columns: columns, kernels: kernels)
+      let width =
+        isWhole ? part : WeightPanel.width(kind: .float, columns: columns, kernels: kernels)
+      let count = WeightPanel.scratchCount(kind: .float, width: width, kernels: kernels)
+      return isWhole ? (columns + part - 1) / max(1, part) * count : count
+    }
+    return 4 * (inner + panel(columns, isWhole: true) + threadCount * panel(rank, isWhole: false))
+  }
 }
 
 extension CPUDevice {
@@ -52,13 +67,17 @@ extension CPUDevice {
     }
   }
 
+  /// Multiplies by weights with no updates but those that are added to outputs while they are in
+  /// the cache.
   private func multiplyStored(
     _ input: ProductInput, by products: [Product]
   ) throws(ComputeError) {
-    let segments = products.flatMap { SegmentProduct.segments(of: $0, on: self) }
+    let planned = PlannedProducts(products, on: self)
     try timing(.products) { () throws(ComputeError) in
-      try withBytes(of: segments[...]) { (bytes) throws(ComputeError) in
-        try multiply(input, by: Array(zip(segments, bytes)))
+      try withBytes(of: planned.storedRows[...]) { (bytes) throws(ComputeError) in
+        let resident = ResidentProducts(planned, bytes)
+        guard input.rows <= fewRows else { return try multiplyTiles(input, by: resident) }
+        try multiplyRows(input, by: resident)
       }
     }
   }
@@ -66,42 +85,83 @@ extension CPUDevice {
   /// Calls `body` with the bytes of all segments, which are resident together. So are all of a held
   /// layer anyway.
   private func withBytes(
-    of segments: ArraySlice<SegmentProduct>, _ found: [UnsafeRawPointer] = [],
-    _ body: ([UnsafeRawPointer]) throws(ComputeError) -> Void
+    of rows: ArraySlice<StoredRowsOfWeight>, _ found: [ResidentRows] = [],
+    _ body: ([ResidentRows]) throws(ComputeError) -> Void
   ) throws(ComputeError) {
-    guard let first = segments.first else { return try body(found) }
-    try first.withBytes { (bytes) throws(ComputeError) in
-      try withBytes(of: segments.dropFirst(), found + [bytes], body)
+    guard let first = rows.first else { return try body(found) }
+    try first.segment.withRows(0..<first.segment.rows, columns: first.columns) {
+      (bytes) throws(ComputeError) in
+      let resident = ResidentRows(segment: first.segment, columns: first.columns, bytes: bytes)
+      try withBytes(of: rows.dropFirst(), found + [resident], body)
     }
   }
 
-  private func multiply(
-    _ input: ProductInput, by segments: [(product: SegmentProduct, bytes: UnsafeRawPointer)]
+  /// Multiplies a few rows one by one, where there is such a way for a segment.
+  private func multiplyRows(
+    _ input: ProductInput, by products: ResidentProducts
   ) throws(ComputeError) {
-    guard input.rows <= fewRows else { return try multiplyTiles(input, by: segments) }
     let x = try input.stored(on: self)
-    for (product, bytes) in segments where try !product.runRows(bytes, x, on: self) {
-      try multiplyTiles(ProductInput(x), by: [(product, bytes)])
+    let rows = ProductInput(x)
+    let inner = try products.innerRows(x.rows, on: self)
+    defer { inner?.giveBack(to: self) }
+    for packing in products.innerPackings {
+      try multiply(rows, by: products.inner(packing), into: inner)
+    }
+    for segment in products.segments {
+      let additions = segment.additions(inner)
+      if try segment.product.runRows(segment.bytes, x, adding: additions, on: self) { continue }
+      let packed = try PackedActivations(rows, segment.product.packing, on: self)
+      defer { packed.giveBack(to: self) }
+      try segment.product.run(
+        segment.bytes, packed, rows: 0..<x.rows, adding: additions, on: self)
     }
   }
 
   /// Packs as many rows as stay in cache, and multiplies them by all segments.
   private func multiplyTiles(
-    _ input: ProductInput, by segments: [(product: SegmentProduct, bytes: UnsafeRawPointer)]
+    _ input: ProductInput, by products: ResidentProducts
   ) throws(ComputeError) {
-    let step = rowsPerPass(segments.map(\.product), columns: input.columns)
+    let packings = products.segments.map(\.product.packing)
+    let step = rowsPerPass(packings, columns: input.columns)
     for start in stride(from: 0, to: input.rows, by: step) {
       let rows = start..<min(input.rows, start + step)
+      let inner = try products.innerRows(rows.count, on: self)
+      defer { inner?.giveBack(to: self) }
+      for packing in products.earlyPackings {
+        try multiply(input.rows(rows), by: products.inner(packing), into: inner)
+      }
       var packed: PackedActivations?
       defer { packed?.giveBack(to: self) }
-      for (product, bytes) in segments {
-        if packed.map({ $0.packing != product.packing }) ?? true {
+      for segment in products.segments {
+        let packing = segment.product.packing
+        if packed.map({ $0.packing != packing }) ?? true {
           packed?.giveBack(to: self)
           packed = nil
-          packed = try PackedActivations(input.rows(rows), product.packing, on: self)
+          let next = try PackedActivations(input.rows(rows), packing, on: self)
+          packed = next
+          if !products.earlyPackings.contains(packing) {
+            try inner?.fill(products.inner(packing), with: next, firstTile: 0, on: self)
+          }
         }
-        if let packed { try product.run(bytes, packed, rows: rows, on: self) }
+        guard let packed else { continue }
+        try segment.product.run(
+          segment.bytes, packed, rows: rows, adding: segment.additions(inner), on: self)
       }
+    }
+  }
+
+  /// Multiplies rows by first factors of low rank that take them like no stored weight does.
+  private func multiply(
+    _ input: ProductInput,
+    by products: [(product: InnerProduct, bytes: ResidentRows)], into inner: InnerRows?
+  ) throws(ComputeError) {
+    guard let inner, let packing = products.first?.product.packing else { return }
+    let step = rowsPerPass([packing], columns: input.columns)
+    for start in stride(from: 0, to: input.rows, by: step) {
+      let packed = try PackedActivations(
+        input.rows(start..<min(input.rows, start + step)), packing, on: self)
+      defer { packed.giveBack(to: self) }
+      try inner.fill(products, with: packed, firstTile: start / kernels.rowTile, on: self)
     }
   }
 }

@@ -43,6 +43,8 @@ struct PackedActivations: @unchecked Sendable {
   private let rowTile: Int
   private let tiles: Int
   private let elements: FloatBuffer
+  /// Floats before the first element.
+  private let offset: Int
   private let scales: FloatBuffer
   private let sums: FloatBuffer
 
@@ -63,6 +65,7 @@ struct PackedActivations: @unchecked Sendable {
     let isRounded = kind != .float
     let packedRows = tiles * tile
     elements = try device.borrow(count: (packedRows * columns * kind.bytesPerElement + 3) / 4)
+    offset = 0
     scales = try device.borrow(count: isRounded ? packedRows * columns / packing.scaleWidth : 0)
     sums = try device.borrow(
       count: packing.hasSums ? packedRows * columns / packing.groupWidth : 0)
@@ -81,10 +84,55 @@ struct PackedActivations: @unchecked Sendable {
     }
   }
 
+  /// Rows in float32 that are written later, see `write`.
+  ///
+  /// - Parameters:
+  ///   - rows: number of rows.
+  ///   - columns: elements of a row.
+  ///   - packing: of the kind `.float`.
+  ///   - rowTile: rows of a tile.
+  ///   - buffer: whose memory is used; whoever borrowed it gives it back.
+  ///   - offset: floats of the buffer before the first element; `floatCount` follow.
+  init(
+    rows: Int, columns: Int, _ packing: ActivationPacking, rowTile: Int, in buffer: FloatBuffer,
+    at offset: Int
+  ) {
+    precondition(packing.kind == .float)
+    self.packing = packing
+    self.rows = rows
+    self.columns = columns
+    self.rowTile = rowTile
+    tiles = (rows + rowTile - 1) / rowTile
+    (elements, scales, sums) = (buffer, buffer, buffer)
+    self.offset = offset
+  }
+
+  /// Floats that rows in float32 take.
+  static func floatCount(rows: Int, columns: Int, rowTile: Int) -> Int {
+    (rows + rowTile - 1) / rowTile * rowTile * columns
+  }
+
+  /// Writes some columns of one tile of rows in float32.
+  ///
+  /// - Parameters:
+  ///   - values: `[rowTile, stride]`.
+  ///   - stride: floats from row to row.
+  ///   - tile: which tile.
+  ///   - range: which columns.
+  func write(
+    _ values: UnsafePointer<Float>, stride: Int, tile: Int, columns range: Range<Int>
+  ) {
+    for (index, column) in range.enumerated() {
+      let target = elements.pointer + offset + place(tile, column)
+      for row in 0..<rowTile { target[row] = values[row * stride + index] }
+    }
+  }
+
   var kind: ProductKind { packing.kind }
   /// Columns that share a scale.
   var scaleWidth: Int { packing.scaleWidth }
-  private var groupWidth: Int { packing.groupWidth }
+  /// Columns that share a sum.
+  var groupWidth: Int { packing.groupWidth }
   private var hasSums: Bool { packing.hasSums }
 
   /// Gives the memory to the next product. Not to be used afterwards.
@@ -94,7 +142,7 @@ struct PackedActivations: @unchecked Sendable {
 
   /// Elements of a tile from a column on, up to the end of the column's part.
   func elements(tile: Int, column: Int) -> UnsafeRawPointer {
-    UnsafeRawPointer(elements.pointer) + place(tile, column) * kind.bytesPerElement
+    UnsafeRawPointer(elements.pointer + offset) + place(tile, column) * kind.bytesPerElement
   }
 
   /// `[width / scaleWidth, rowTile]` scales of a tile from a column on, up to the end of the

@@ -5,17 +5,19 @@ import Machine
 
 /// The product with rows of a weight that lie together.
 struct SegmentProduct {
-  private let segment: WeightMatrix.Segment
+  let segment: WeightMatrix.Segment
   /// How the weight's blocks are unpacked; nil if they are dequantized to float32.
   private let layout: CodeLayout?
   /// How it takes its activations.
   let packing: ActivationPacking
-  private let columns: Int
+  let columns: Int
   private let rowBytes: Int
   private let scale: WeightScale
   /// Rows of the weight before the segment's.
   private let firstRow: Int
   private let bias: [Float]?
+  /// What each output is multiplied by before the bias is added; nil for nothing.
+  private let factors: [Float]?
   /// Whether the product is added to what the result holds.
   private let accumulates: Bool
   /// `[rows, segment.rows]`.
@@ -55,14 +57,20 @@ struct SegmentProduct {
       partWidth: WeightPanel.partWidth(kind: kind, columns: columns, kernels: kernels))
     accumulates = product.accumulates
     bias = product.bias.map { Array($0[outputs]) }
+    factors = weight.rowFactors.map { Array($0[outputs]) }
     result = product.result.columns(outputs)
   }
 
-  /// Calls `body` with the segment's rows.
-  func withBytes(
-    _ body: (UnsafeRawPointer) throws(ComputeError) -> Void
-  ) throws(ComputeError) {
-    try segment.withRows(0..<segment.rows, columns: columns, body)
+  /// How many outputs it has.
+  var outputCount: Int { segment.rows }
+
+  /// A second factor of low rank with what it multiplies.
+  struct Addition {
+    let product: OuterProduct
+    /// The factor's rows.
+    let bytes: UnsafeRawPointer
+    /// Made with the first factor, for the rows at hand.
+    let inner: PackedActivations
   }
 
   /// Multiplies packed activations.
@@ -71,10 +79,12 @@ struct SegmentProduct {
   ///   - bytes: the segment's rows.
   ///   - x: packed for this product.
   ///   - rows: of the result.
+  ///   - additions: what is added to the result.
   ///   - device: where to compute.
   /// - Throws: `ComputeError` if memory runs out or the work is cancelled.
   func run(
-    _ bytes: UnsafeRawPointer, _ x: PackedActivations, rows: Range<Int>, on device: CPUDevice
+    _ bytes: UnsafeRawPointer, _ x: PackedActivations, rows: Range<Int>,
+    adding additions: [Addition], on device: CPUDevice
   ) throws(ComputeError) {
     let outputTiles = (segment.rows + kernels.columnTile - 1) / kernels.columnTile
     let rowTiles = (x.rows + kernels.rowTile - 1) / kernels.rowTile
@@ -82,8 +92,7 @@ struct SegmentProduct {
     let parts = max(1, min(rowTiles / 8, (4 * device.threadCount + outputTiles - 1) / outputTiles))
     let partTiles = (rowTiles + parts - 1) / parts
     let ragged = kernels.rowTile * kernels.columnTile
-    let panelCount = WeightPanel.scratchCount(
-      kind: packing.kind, width: panelWidth, kernels: kernels)
+    let panelCount = additions.reduce(panelCount) { max($0, $1.product.product.panelCount) }
     let y = result.rows(rows)
     try device.run(outputTiles * parts, scratchCount: panelCount + ragged) { index, scratch in
       let first = index / parts * kernels.columnTile
@@ -96,6 +105,46 @@ struct SegmentProduct {
       multiply(
         bytes + first * rowBytes, x, tiles: tiles, outputs: outputs, panel, y,
         ragged: scratch)
+      complete(rows, tiles: tiles, outputs: outputs, additions, scratch: scratch)
+    }
+  }
+
+  private var panelCount: Int {
+    WeightPanel.scratchCount(kind: packing.kind, width: panelWidth, kernels: kernels)
+  }
+
+  /// Applies factors and adds what is added, while the outputs are in the cache.
+  ///
+  /// - Parameters:
+  ///   - rows: of the result.
+  ///   - tiles: of those.
+  ///   - outputs: at most a tile of them.
+  ///   - additions: all of the segment's.
+  ///   - scratch: room for a tile and the additions' panels.
+  private func complete(
+    _ rows: Range<Int>, tiles: Range<Int>, outputs: Range<Int>, _ additions: [Addition],
+    scratch: UnsafeMutablePointer<Float>
+  ) {
+    let (y, tile) = (result.rows(rows), kernels.rowTile)
+    if let factors {
+      for row in tiles.lowerBound * tile..<min(rows.count, tiles.upperBound * tile) {
+        let target = y.row(row)
+        for output in outputs {
+          target[output] = target[output] * factors[output] + (bias?[output] ?? 0)
+        }
+      }
+    }
+    for addition in additions {
+      let (product, range) = (addition.product.product, addition.product.outputs)
+      let common = outputs.clamped(to: range)
+      guard !common.isEmpty else { continue }
+      let own = common.lowerBound - range.lowerBound..<common.upperBound - range.lowerBound
+      let panel = WeightPanel(
+        product.segment.type, kind: product.packing.kind, width: product.panelWidth,
+        scratch: scratch + tile * kernels.columnTile, kernels: kernels)
+      product.multiply(
+        addition.bytes + own.lowerBound * product.rowBytes, addition.inner, tiles: tiles,
+        outputs: own, panel, product.result.rows(rows), ragged: scratch)
     }
   }
 
@@ -103,12 +152,14 @@ struct SegmentProduct {
   ///
   /// - Returns: whether there is such a way for this segment.
   func runRows(
-    _ bytes: UnsafeRawPointer, _ x: Matrix, on device: CPUDevice
+    _ bytes: UnsafeRawPointer, _ x: Matrix, adding additions: [Addition], on device: CPUDevice
   ) throws(ComputeError) -> Bool {
     guard let layout, let multiplyRow = kernels.multiplyRow else { return false }
     let activations = try RowActivations(x, kind: packing.kind, layout: layout, on: device)
     defer { activations.giveBack(to: device) }
-    let scratchCount = RowProduct.scratchCount(columns: columns)
+    let scratchCount = additions.reduce(RowProduct.scratchCount(columns: columns)) {
+      max($0, $1.product.product.panelCount + kernels.rowTile * kernels.columnTile)
+    }
     let outputsPerTask = 16
     let tasks = (segment.rows + outputsPerTask - 1) / outputsPerTask
     try device.run(tasks, scratchCount: scratchCount) { index, scratch in
@@ -123,6 +174,7 @@ struct SegmentProduct {
           scratch: scratch)
         multiplyRow(&product)
       }
+      complete(0..<x.rows, tiles: 0..<1, outputs: outputs, additions, scratch: scratch)
     }
     return true
   }
@@ -177,7 +229,7 @@ struct SegmentProduct {
   ) {
     if accumulates { return }
     for row in 0..<rows {
-      if let bias {
+      if let bias, factors == nil {
         for (column, output) in outputs.enumerated() {
           target[row * stride + column] = bias[output]
         }

@@ -14,6 +14,8 @@ struct WeightPanel {
   let width: Int
   private let type: ElementType
   private let layout: CodeLayout?
+  /// Columns that share a scale and a start.
+  private let groupWidth: Int
   private let kernels: KernelSet
   /// Rows as they are unpacked, before they are transposed.
   private let rows: UnsafeMutablePointer<Float>
@@ -22,6 +24,8 @@ struct WeightPanel {
   private let minimums: UnsafeMutablePointer<Float>
   private let starts: UnsafeMutablePointer<Int32>
   private let integerScales: UnsafeMutablePointer<Int32>
+  /// Part of a row before it is rounded.
+  private let unrounded: UnsafeMutablePointer<Float>
 
   /// Rows that are unpacked before they are transposed together.
   private static let band = 8
@@ -46,21 +50,40 @@ struct WeightPanel {
   }
 
   /// Floats of scratch memory for a panel.
-  static func scratchCount(kind: ProductKind, width: Int, kernels: KernelSet) -> Int {
+  ///
+  /// - Parameters:
+  ///   - kind: what is computed with.
+  ///   - width: most columns that the panel takes.
+  ///   - isRounded: whether it rounds a weight without blocks of codes.
+  ///   - kernels: that unpack and multiply.
+  /// - Returns: whole cache lines.
+  static func scratchCount(
+    kind: ProductKind, width: Int, isRounded: Bool = false, kernels: KernelSet
+  ) -> Int {
     let elements = (band + kernels.columnTile) * width * kind.bytesPerElement / 4
     // Scales, minimums, starts and integer scales of groups of 16.
-    return elements + (kind == .float ? 0 : 4 * kernels.columnTile * width / 16) + 16
+    let groups = kind == .float ? 0 : 4 * kernels.columnTile * width / 16
+    return (elements + groups + (isRounded ? width : 0) + 31) / 16 * 16
   }
 
+  /// - Parameters:
+  ///   - type: of the weight. One without blocks of codes is rounded to codes of 8 bits where
+  ///     `kind` is `.int8`.
+  ///   - kind: what is computed with.
+  ///   - width: most columns that it takes.
+  ///   - groupWidth: columns that share a scale where the weight is rounded.
+  ///   - scratch: memory of `scratchCount` floats.
+  ///   - kernels: that unpack and multiply.
   init(
-    _ type: ElementType, kind: ProductKind, width: Int, scratch: UnsafeMutablePointer<Float>,
-    kernels: KernelSet
+    _ type: ElementType, kind: ProductKind, width: Int, groupWidth: Int = 32,
+    scratch: UnsafeMutablePointer<Float>, kernels: KernelSet
   ) {
     self.type = type
     self.kind = kind
     self.width = width
     self.kernels = kernels
     layout = type.codeLayout
+    self.groupWidth = layout?.groupWidth ?? groupWidth
     elements = scratch
     rows = elements + kernels.columnTile * width * kind.bytesPerElement / 4
     scales = rows + Self.band * width * kind.bytesPerElement / 4
@@ -68,6 +91,7 @@ struct WeightPanel {
     minimums = scales + groups
     starts = UnsafeMutableRawPointer(minimums + groups).assumingMemoryBound(to: Int32.self)
     integerScales = starts + groups
+    unrounded = UnsafeMutableRawPointer(integerScales + groups).assumingMemoryBound(to: Float.self)
   }
 
   /// Unpacks part of a weight.
@@ -77,28 +101,31 @@ struct WeightPanel {
   ///   - rowBytes: bytes from row to row.
   ///   - count: rows; the missing ones of a tile count as zero.
   ///   - columns: whole blocks, at most `width`.
-  ///   - scale: scales of the weight's elements; none unless the kind is `.float`.
+  ///   - scale: scales of the weight's elements; none where it has blocks of codes, unless the
+  ///     kind is `.float`.
   ///   - firstRow: the first row's number in the weight.
+  ///   - place: the first row's place in the panel. Rows before it are left alone; whoever fills
+  ///     a panel with rows of several weights begins at 0.
   func fill(
     _ bytes: UnsafeRawPointer, rowBytes: Int, count: Int, columns: Range<Int>, scale: WeightScale,
-    firstRow: Int
+    firstRow: Int, at place: Int = 0
   ) {
     let offset = columns.lowerBound / type.elementsPerBlock * type.bytesPerBlock
-    if count < kernels.columnTile { clear(columns.count) }
+    if place == 0, count < kernels.columnTile { clear(columns.count) }
     for first in stride(from: 0, to: count, by: Self.band) {
       let band = min(Self.band, count - first)
       var transposition = Transposition(
         source: rows, sourceStride: columns.count * kind.bytesPerElement / 4, rows: band,
-        columns: columns.count * kind.bytesPerElement / 4, destination: elements + first,
+        columns: columns.count * kind.bytesPerElement / 4, destination: elements + place + first,
         destinationStride: kernels.columnTile)
       let source = bytes + first * rowBytes + offset
-      if type == .f32, scale == .one, rowBytes % 4 == 0 {
+      if type == .f32, scale == .one, kind == .float, rowBytes % 4 == 0 {
         transposition.source = source
         transposition.sourceStride = rowBytes / 4
       } else {
         for row in 0..<band {
           unpack(
-            source + row * rowBytes, row: row, tileRow: first + row, columns.count,
+            source + row * rowBytes, row: row, tileRow: place + first + row, columns.count,
             scale.factor(of: firstRow + first + row))
         }
       }
@@ -110,7 +137,7 @@ struct WeightPanel {
     _ source: UnsafeRawPointer, row: Int, tileRow: Int, _ count: Int, _ scale: Float
   ) {
     let destination = UnsafeMutableRawPointer(rows) + row * count * kind.bytesPerElement
-    if kind != .float {
+    if kind != .float, layout != nil {
       var unpacked = UnpackedRow(
         type: type, source: source, blocks: count / type.elementsPerBlock,
         isWide: kind == .int16, codes: destination, scales: scales + tileRow,
@@ -119,7 +146,8 @@ struct WeightPanel {
       kernels.unpack(&unpacked)
       return
     }
-    let values = destination.assumingMemoryBound(to: Float.self)
+    let values =
+      kind == .float ? destination.assumingMemoryBound(to: Float.self) : unrounded
     if type == .f16 || type == .bf16 {
       kernels.decode(type, source, count, values)
     } else {
@@ -128,14 +156,36 @@ struct WeightPanel {
     if scale != 1 {
       for index in 0..<count { values[index] *= scale }
     }
+    if kind != .float { round(values, count, to: destination, tileRow: tileRow) }
+  }
+
+  /// Rounds part of a row to codes of 8 bits and their scales, as activations are.
+  private func round(
+    _ values: UnsafePointer<Float>, _ count: Int, to codes: UnsafeMutableRawPointer, tileRow: Int
+  ) {
+    var rounded = RoundedRow(
+      source: values, count: count, codes: codes, groupWidth: groupWidth, scaleWidth: groupWidth,
+      scales: scales + tileRow, sums: nil, stride: kernels.columnTile)
+    kernels.roundToInt8(&rounded)
+    // Activations are 128 more than they count, weights are not.
+    let half = SIMD16<UInt8>(repeating: 128)
+    for group in 0..<count / groupWidth {
+      var sums = SIMD16<Int16>()
+      for first in stride(from: group * groupWidth, to: (group + 1) * groupWidth, by: 16) {
+        let signed = codes.loadUnaligned(fromByteOffset: first, as: SIMD16<UInt8>.self) ^ half
+        codes.storeBytes(of: signed, toByteOffset: first, as: SIMD16<UInt8>.self)
+        sums &+= SIMD16<Int16>(truncatingIfNeeded: unsafeBitCast(signed, to: SIMD16<Int8>.self))
+      }
+      starts[tileRow + group * kernels.columnTile] = -128 * Int32(sums.wrappedSum())
+    }
   }
 
   /// Zeros for the rows that the last tile lacks.
   private func clear(_ columns: Int) {
     elements.update(
       repeating: 0, count: kernels.columnTile * columns * kind.bytesPerElement / 4)
-    guard kind != .float, let layout else { return }
-    let groups = columns / layout.groupWidth * kernels.columnTile
+    guard kind != .float else { return }
+    let groups = columns / groupWidth * kernels.columnTile
     scales.update(repeating: 0, count: groups)
     minimums.update(repeating: 0, count: groups)
     starts.update(repeating: 0, count: groups)
@@ -152,7 +202,6 @@ struct WeightPanel {
   func arguments(_ x: PackedActivations, columns: Range<Int>, first: Int) -> Arguments {
     let offset = columns.lowerBound - first
     let elements = elements + offset * kernels.columnTile * kind.bytesPerElement / 4
-    let groupWidth = layout?.groupWidth ?? 32
     let group = offset / groupWidth * kernels.columnTile
     let scale = offset / x.scaleWidth * kernels.columnTile
     let groups = columns.count / groupWidth
@@ -199,14 +248,16 @@ struct WeightPanel {
   ///   - arguments: what `arguments` gave.
   ///   - tile: which tile of the activations.
   ///   - count: rows of the tile that count.
+  ///   - columns: columns of the tile that count; nil for all.
   ///   - result: `[rowTile, columnTile]`.
   ///   - stride: floats from one row of the result to the next.
   func multiply(
-    _ arguments: Arguments, tile: Int, rows count: Int, into result: UnsafeMutablePointer<Float>,
-    stride: Int
+    _ arguments: Arguments, tile: Int, rows count: Int, columns: Int? = nil,
+    into result: UnsafeMutablePointer<Float>, stride: Int
   ) {
     if arguments.hasFloats {
       var floats = arguments.floats
+      if let columns { floats.columns = columns }
       floats.activations += tile * arguments.floatsPerTile
       floats.rows = count
       floats.result = result

@@ -1,6 +1,9 @@
+import Benchmarks
 import BlockFormats
 import Compute
 import ComputeCPU
+import KernelInterface
+import Kernels
 import Machine
 import TestSupport
 import Testing
@@ -89,6 +92,100 @@ struct WeightUpdateTests {
         }
       }
       #expect(relativeError(found, expected) < Tolerance.network)
+    }
+  }
+
+  @Test(
+    "factors of low rank are as near as activations are rounded, and always the same bits",
+    arguments: [ElementType.f32, .f16, .q4_0, .q2_K, .q4_K, .q6_K, .q8_0, .tq2_0],
+    KernelSelection.available.map(\.name))
+  func quantizedWeights(type: ElementType, set: String) throws {
+    let kernels = try #require(KernelSelection.available.first { $0.name == set })
+    let (rows, outputs, columns) = (37, 70, 2304)
+    let stored = RandomBlocks(type, rows: outputs, columns: columns)
+      .matrix(rows: outputs, columns: columns)
+    // One that fills more than a panel, and one for some of the rows.
+    let ranks = [(50, 0..<outputs), (3, 10..<41)]
+    let factors = try ranks.map { rank, range in
+      (
+        down: try Self.weight("quantized/\(rank)/down", rank, columns),
+        up: try Self.weight("quantized/\(rank)/up", range.count, rank), rows: range
+      )
+    }
+    let weight = stored.updated(
+      by: factors.map { WeightUpdate(rows: $0.rows, .lowRank(down: $0.down, up: $0.up)) })
+    let values = Self.values("quantized/x", rows * columns)
+    let x = try Matrix(values, rows: rows, columns: columns)
+    var expected = [Double](repeating: 0, count: rows * outputs)
+    for (down, up, range) in factors {
+      let (inner, outer) = (try down.decoded(), try up.decoded())
+      for row in 0..<rows {
+        for rank in 0..<down.rows {
+          var sum = 0.0
+          for column in 0..<columns {
+            sum += Double(values[row * columns + column]) * Double(inner[rank * columns + column])
+          }
+          for (index, output) in range.enumerated() {
+            expected[row * outputs + output] += sum * Double(outer[index * down.rows + rank])
+          }
+        }
+      }
+    }
+    for precision in ActivationPrecision.allCases {
+      func product(_ weight: WeightMatrix, _ range: Range<Int>, threads: Int) throws -> [Float] {
+        let result = try Matrix(rows: range.count, columns: outputs)
+        let device = CPUDevice(threadCount: threads, activations: precision, kernels: kernels)
+        try device.multiply(x.rows(range), by: weight, into: result)
+        return result.values
+      }
+      let whole = try product(weight, 0..<rows, threads: 1)
+      let plain = try product(stored, 0..<rows, threads: 1)
+      let isRounded =
+        ProductKind(type, precision, kernels) == .int8 && kernels.largestInt8Sum == .max
+      // Uniform numbers in groups of 32 (or 16), whose largest is about 1, are rounded to 127
+      // steps: 1 / 127 / √12 of 1 / √3 each, activations and factors: 0.0056.
+      #expect(
+        relativeError(zip(whole, plain).map { $0 - $1 }, expected.map { Float($0) })
+          < (isRounded ? 0.007 : Tolerance.network), "\(precision)")
+      for threads in [2, 7] { #expect(try product(weight, 0..<rows, threads: threads) == whole) }
+      for range in [0..<1, 1..<3, 3..<6, 6..<20, 20..<37] {
+        #expect(
+          try product(weight, range, threads: 2)
+            == Array(whole[range.lowerBound * outputs..<range.upperBound * outputs]),
+          "\(precision), rows \(range)")
+      }
+    }
+  }
+
+  @Test("weights that share an input, or their first factor, change no bit of each other")
+  func sharedInputs() throws {
+    let device = CPUDevice(threadCount: 2)
+    let (rows, outputs, columns) = (29, 48, 512)
+    let down = try Self.weight("shared/down", 16, columns)
+    let weights = try [ElementType.q4_K, .q4_K, .q8_0, .f16].enumerated().map { index, type in
+      RandomBlocks(type, rows: outputs, columns: columns, seed: UInt64(index))
+        .matrix(rows: outputs, columns: columns)
+        .updated(by: [
+          WeightUpdate(
+            rows: 0..<outputs,
+            .lowRank(
+              down: index == 1 ? try Self.weight("own/down", 16, columns) : down,
+              up: try Self.weight("shared/up\(index)", outputs, 16)))
+        ])
+    }
+    let x = try device.matrix(Self.values("x", rows * columns), rows: rows, columns: columns)
+    let together = try device.matrix(rows: rows, columns: weights.count * outputs)
+    try device.multiply(
+      ProductInput(x),
+      by: weights.enumerated().map {
+        Product($1, into: together.columns($0 * outputs..<($0 + 1) * outputs))
+      })
+    for (index, weight) in weights.enumerated() {
+      let alone = try device.matrix(rows: rows, columns: outputs)
+      try device.multiply(x, by: weight, into: alone)
+      #expect(
+        try device.read(together.columns(index * outputs..<(index + 1) * outputs))
+          == (try device.read(alone)), "\(index)")
     }
   }
 

@@ -39,6 +39,70 @@ struct AdapterRefusalTests {
     #expect(model?.fault.contains("none of its") == true)
   }
 
+  @Test(
+    "tensors are told that stand beside others which leave them nothing to do",
+    arguments: ["auraflow", "flux"])
+  func idleTensors(family: String) throws {
+    let files = try AdapterFiles(family)
+    let (all, metadata) = try files.adapter("all")
+    let tensors = all.filter { tensor in
+      !["context_embedder", "norm_q"].contains { tensor.name.contains($0) }
+    }
+    func tensor(_ name: String, _ shape: [Int]) -> Tensor {
+      Tensor(
+        name: name, shape: shape, values: Array(repeating: 0.1, count: shape.reduce(1, *)))
+    }
+    // Modules that the adapter does not have otherwise, with what is applied and what is not.
+    let norm = "transformer.transformer_blocks.0.attn.norm_q"
+    let (layer, columns) = ("transformer.context_embedder", 24)
+    let cases: [(used: [Tensor], idle: [Tensor])] =
+      [
+        (
+          [tensor("\(layer).diff", [32, columns])], [tensor("\(layer).alpha", [])]
+        ),
+        (
+          [
+            tensor("\(layer).lokr_w1", [4, 4]), tensor("\(layer).lokr_w2", [8, columns / 4]),
+            tensor("\(layer).alpha", []),
+          ],
+          [tensor("\(layer).lokr_w1_a", [4, 1]), tensor("\(layer).lokr_w1_b", [1, 4])]
+        ),
+        ([], [tensor("\(layer).alpha", [])]), ([], [tensor("\(layer).on_input", [])]),
+        ([], [tensor("\(layer).lora_B.bias", [32])]),
+        (
+          [tensor("\(layer).diff", [32, columns])]
+            + (family == "flux" ? [tensor("\(layer).diff_b", [32])] : []),
+          family == "flux" ? [] : [tensor("\(layer).diff_b", [32])]
+        ),
+      ]
+      + (family == "flux"
+        ? [
+          (
+            [tensor("\(norm).diff", [16])],
+            [
+              tensor("\(norm).lora_A.weight", [2, 16]), tensor("\(norm).lora_B.weight", [16, 2]),
+              tensor("\(norm).alpha", []),
+            ]
+          )
+        ] : [])
+    for (index, (used, idle)) in cases.enumerated() {
+      let path = try files.write(
+        tensors + used + idle, metadata: metadata, to: "\(index).safetensors")
+      let notes = try Pipeline(files.paths([AdapterPath(path: path)]))
+        .notes(on: [try files.request()]).filter { $0.contains(path) }
+      guard !idle.isEmpty else {
+        #expect(notes.isEmpty, "\(notes)")
+        continue
+      }
+      let count = tensors.count + used.count + idle.count
+      #expect(notes.count == 1)
+      #expect(
+        notes.first?.contains("\(idle.count) of \(count) tensors match nothing") == true,
+        "\(index): \(notes)")
+      for tensor in idle { #expect(notes.first?.contains("'\(tensor.name)'") == true) }
+    }
+  }
+
   /// A pair for one layer of the AuraFlow fixture, whose hidden width is 32.
   private static func pair(
     _ rank: Int = 2, rows: Int = 32, columns: Int = 32, value: Float = 0.1

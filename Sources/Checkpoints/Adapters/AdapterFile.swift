@@ -1,5 +1,6 @@
 import ModelFiles
 import StrictJSON
+import Synchronization
 
 /// An adapter's file: its tensors by the modules that they are for.
 package struct AdapterFile: Sendable {
@@ -12,6 +13,7 @@ package struct AdapterFile: Sendable {
   /// Tensors that belong to no module.
   let strangers: [Int]
   private let scales: AdapterScales
+  private let uses = AdapterUses()
 
   /// Names that folders of PEFT and diffusers have for an adapter.
   private static let names = ["adapter_model.safetensors", "pytorch_lora_weights.safetensors"]
@@ -130,7 +132,7 @@ package struct AdapterFile: Sendable {
   /// - Throws: `ModelFileError` for an alpha that is not a finite number.
   func factor(of module: AdapterModule, rank: Int?) throws(ModelFileError) -> Float {
     var factor = 1.0
-    if let index = module.entries[.alpha] {
+    if let index = use(.alpha, of: module) {
       let alpha = try archive.scalar(of: index)
       // LyCORIS takes 0 for the rank.
       if let rank, rank > 0, alpha != 0 { factor = alpha / Double(rank) }
@@ -144,6 +146,31 @@ package struct AdapterFile: Sendable {
   }
 
   func malformed(_ fault: String) -> ModelFileError { archive.malformed(fault) }
+
+  // MARK: What has an effect
+
+  /// Finds a tensor of a module for something that has an effect: what nobody finds is told.
+  func use(_ role: AdapterRole, of module: AdapterModule) -> Int? {
+    guard let index = module.entries[role] else { return nil }
+    uses.add(index)
+    return index
+  }
+
+  /// Tensors that nothing was made of, in the order of the file: of no module, of one that the
+  /// model does not have, or beside others that leave them nothing to do. Known when the model's
+  /// networks are opened.
+  package var unusedTensors: [Int] {
+    let used = uses.indices
+    return archive.tensors.records.indices.filter { !used.contains($0) }
+  }
+}
+
+/// Which tensors of an adapter were found by what applies them.
+private final class AdapterUses: Sendable {
+  private let found = Mutex<Set<Int>>([])
+
+  func add(_ index: Int) { found.withLock { _ = $0.insert(index) } }
+  var indices: Set<Int> { found.withLock { $0 } }
 }
 
 /// The tensors of an adapter that are for one module.

@@ -74,7 +74,8 @@ package struct AdapterNames: Sendable {
       }
     }
     self.dotted = dotted
-    flat = dotted.reduce(into: [:]) { flat, entry in
+    // Sorted: should two names look alike without dots, it is always the same one that counts.
+    flat = dotted.sorted { $0.key > $1.key }.reduce(into: [:]) { flat, entry in
       flat[entry.key.replacing(".", with: "_")] = entry.value
     }
   }

@@ -11,8 +11,9 @@ import Synchronization
 /// same.
 /// The length is V's also where newer versions of ComfyUI take W's, as LyCORIS and PEFT do.
 extension AdapterTerm {
-  /// Rows of a weight that are decoded at once.
-  private static let chunkRows = 64
+  /// Elements of a weight that are decoded at once: enough rows to spread the cost of decoding an
+  /// adapter's factors for them.
+  private static let chunkElements = 1 << 20
   /// Added to lengths, so that none is 0; float32's distance from 1 to the next number.
   private static let epsilon = Double(Float.ulpOfOne)
 
@@ -72,25 +73,61 @@ extension AdapterTerm {
       rows: 0..<base.rows, .dense(try resident(values, rows: base.rows, columns: base.columns)))
   }
 
+  /// Sums of the squares of rows, or of columns.
+  private static func squares(_ values: [Float], columns: Int, byRow: Bool) -> [Double] {
+    guard columns > 0 else { return [] }
+    let rows = values.count / columns
+    var sums = [Double](repeating: 0, count: byRow ? rows : columns)
+    values.withUnsafeBufferPointer { values in
+      sums.withUnsafeMutableBufferPointer { sums in
+        for row in 0..<rows {
+          let first = row * columns
+          guard byRow else {
+            for column in 0..<columns {
+              let value = Double(values[first + column])
+              sums[column] += value * value
+            }
+            continue
+          }
+          // Eight sums at once: each waits for itself alone.
+          var parts = SIMD8<Double>()
+          var column = 0
+          while column + 8 <= columns {
+            let place = first + column
+            let eight = SIMD8<Float>(
+              values[place], values[place + 1], values[place + 2], values[place + 3],
+              values[place + 4], values[place + 5], values[place + 6], values[place + 7])
+            let wide = SIMD8<Double>(eight)
+            parts += wide * wide
+            column += 8
+          }
+          var sum = parts.sum()
+          while column < columns {
+            let value = Double(values[first + column])
+            sum += value * value
+            column += 1
+          }
+          sums[row] = sum
+        }
+      }
+    }
+    return sums
+  }
+
   /// The Euclidean lengths of a weight's rows or columns.
   private func lengths(
     of weight: WeightMatrix, byRow: Bool
   ) throws(ModelFileError) -> [Double] {
     let columns = weight.columns
-    let chunks = (weight.rows + Self.chunkRows - 1) / Self.chunkRows
+    let chunkRows = max(1, Self.chunkElements / max(1, columns))
+    let chunks = (weight.rows + chunkRows - 1) / chunkRows
     let squares = Mutex<[Int: [Double]]>([:])
     let fault = Mutex<ComputeError?>(nil)
     DispatchQueue.concurrentPerform(iterations: chunks) { chunk in
-      let range = chunk * Self.chunkRows..<min(weight.rows, (chunk + 1) * Self.chunkRows)
+      let range = chunk * chunkRows..<min(weight.rows, (chunk + 1) * chunkRows)
       do throws(ComputeError) {
         let values = try weight.rows(range).decoded()
-        var sums = [Double](repeating: 0, count: byRow ? range.count : columns)
-        for row in 0..<range.count {
-          for column in 0..<columns {
-            let value = Double(values[row * columns + column])
-            sums[byRow ? row : column] += value * value
-          }
-        }
+        let sums = Self.squares(values, columns: columns, byRow: byRow)
         squares.withLock { $0[chunk] = sums }
       } catch {
         fault.withLock { $0 = $0 ?? error }

@@ -84,7 +84,7 @@ package struct AdapterTerm: Sendable {
     _ shape: (rows: Int, columns: Int)
   ) throws(ModelFileError) -> WeightUpdate? {
     if module.entries[.factors] != nil {
-      let onInput = try module.entries[.onInput].map { index throws(ModelFileError) in
+      let onInput = try file.use(.onInput, of: module).map { index throws(ModelFileError) in
         try file.archive.scalar(of: index) != 0
       }
       let count = onInput == true ? shape.columns : shape.rows
@@ -151,7 +151,7 @@ package struct AdapterTerm: Sendable {
   ///
   /// - Throws: `ModelFileError` if there is none.
   func record(_ role: AdapterRole) throws(ModelFileError) -> TensorRecord {
-    if let index = module.entries[role] { return file.archive.tensors.records[index] }
+    if let index = file.use(role, of: module) { return file.archive.tensors.records[index] }
     let others = module.entries.values.sorted().prefix(2)
       .map { "'\(file.archive.tensors.records[$0].name)'" }.joined(separator: " and ")
     throw file.malformed(

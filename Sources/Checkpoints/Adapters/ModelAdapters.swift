@@ -2,10 +2,10 @@ import ModelFiles
 
 /// The adapters of a model: which module is for which weight of which part.
 package struct ModelAdapters: Sendable {
-  /// What is to be told of them: lines.
-  package let notes: [String]
   /// The files that were opened.
-  package let files: [String]
+  package var files: [String] { opened.map(\.path) }
+  private let opened: [AdapterFile]
+  private let family: FamilyDescription
   private let parts: [PartAdapters]
 
   /// Opens adapters and finds the weights that their modules are for.
@@ -24,31 +24,25 @@ package struct ModelAdapters: Sendable {
       AdapterNames(part.weights, isDenoiser: part.slot == family.denoiser)
     }
     var terms = [[AdapterTerm]](repeating: [], count: parts.count)
-    var (notes, files): ([String], [String]) = ([], [])
+    var opened: [AdapterFile] = []
     for path in paths {
       let file = try AdapterFile(path, access: access)
-      files.append(file.path)
-      var unknown = file.strangers
+      opened.append(file)
+      var fits = false
       for module in file.modules {
         let found = parts.indices.lazy.compactMap { index in
           names[index].target(of: module.name).map { (index, $0) }
         }.first
-        guard let (index, target) = found else {
-          unknown += module.entries.values
-          continue
-        }
-        if target.bias == nil {
-          // A layer without a bias has nothing to add one to.
-          unknown += [.biasDifference, .upBias].compactMap { module.entries[$0] }
-        }
+        guard let (index, target) = found else { continue }
+        fits = true
         terms[index].append(
           AdapterTerm(
             file: file, module: module, target: target, part: parts[index].slot.name))
       }
-      if let note = try Self.note(on: unknown.sorted(), of: file, family) { notes.append(note) }
+      guard fits || file.archive.tensors.records.isEmpty else { throw Self.stranger(file, family) }
     }
-    self.notes = notes
-    self.files = files
+    self.opened = opened
+    self.family = family
     self.parts = zip(parts, terms).map { part, terms in
       PartAdapters(part.slot, terms)
     }
@@ -57,23 +51,27 @@ package struct ModelAdapters: Sendable {
   /// The adapters of a part.
   func part(_ slot: Slot) -> PartAdapters? { parts.first { $0.slot == slot } }
 
-  /// A line about tensors that match nothing; nil if there are none.
-  private static func note(
-    on unknown: [Int], of file: AdapterFile, _ family: FamilyDescription
-  ) throws(ModelFileError) -> String? {
+  /// The error about a file that has nothing for the model.
+  private static func stranger(_ file: AdapterFile, _ family: FamilyDescription) -> ModelFileError {
     let records = file.archive.tensors.records
-    guard let first = unknown.first else { return nil }
-    guard unknown.count < records.count else {
-      throw ModelFileError(
-        path: file.path, kind: .unsupported,
-        fault: "none of its \(records.count) tensors is for a part of \(family.modelPhrase) that "
-          + "is used here (the first is '\(records[first].name)'): take an adapter made for this "
-          + "model")
+    return ModelFileError(
+      path: file.path, kind: .unsupported,
+      fault: "none of its \(records.count) tensors is for a part of \(family.modelPhrase) that "
+        + "is used here (the first is '\(records[0].name)'): take an adapter made for this "
+        + "model")
+  }
+
+  /// A line for each file with tensors that have no effect, with names and numbers. To be asked for
+  /// when the networks are opened, which is when tensors are applied.
+  package var notes: [String] {
+    opened.compactMap { file in
+      let (records, unused) = (file.archive.tensors.records, file.unusedTensors)
+      guard !unused.isEmpty else { return nil }
+      let shown = unused.prefix(3).map { "'\(records[$0].name)'" }.joined(separator: ", ")
+      let more = unused.count > 3 ? " and \(unused.count - 3) more" : ""
+      return "\(file.path): \(unused.count) of \(records.count) tensors match nothing in the "
+        + "parts that are used and have no effect: \(shown)\(more)"
     }
-    let shown = unknown.prefix(3).map { "'\(records[$0].name)'" }.joined(separator: ", ")
-    let more = unknown.count > 3 ? " and \(unknown.count - 3) more" : ""
-    return "\(file.path): \(unknown.count) of \(records.count) tensors match nothing in the "
-      + "parts that are used and have no effect: \(shown)\(more)"
   }
 }
 
