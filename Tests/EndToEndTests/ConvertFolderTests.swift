@@ -14,7 +14,7 @@ struct ConvertFolderTests: ConvertSuite {
   private func latents(_ model: String) throws -> Data {
     let outcome = try CommandLine.run(
       [
-        "generate", "-m", model, "-p", "a cat", "-W", "64", "-H", "64", "--steps", "1",
+        "generate", "-m", model, "-p", "a cat", "-W", "64", "-H", "64", "--steps", "3",
         "--guidance-scale", "3", "--max-sequence-length", "32", "--save-latents", "l", "--force",
         "-q",
       ], in: folder.url)

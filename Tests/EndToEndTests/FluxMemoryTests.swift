@@ -22,7 +22,7 @@ struct FluxMemoryTests {
     var held = 0
     for (side, options) in [
       (64, ["--memory", "max"]), (256, ["--memory", "max"]), (128, ["--memory", "52MiB"]),
-      (128, ["--memory", "48MiB"]), (256, ["--memory", "58MiB"]),
+      (128, ["--memory", "50MiB"]), (256, ["--memory", "58MiB"]),
       (128, ["--memory", "max", "--guidance-scale", "2"]),
       (128, ["--memory", "60MiB", "--guidance-scale", "2", "--max-sequence-length", "512"]),
       (128, ["--memory", "max", "--num-images", "3"]),
@@ -38,8 +38,8 @@ struct FluxMemoryTests {
   func sameBits() throws {
     var pictures: Set<Data> = []
     for options in [
-      [], ["--memory", "max"], ["--memory", "48MiB"], ["--memory", "52MiB", "--io", "read"],
-      ["--memory", "50MiB", "--threads", "1"],
+      [], ["--memory", "max"], ["--memory", "50MiB"], ["--memory", "52MiB", "--io", "read"],
+      ["--memory", "51MiB", "--threads", "1"],
     ] {
       let outcome = try CommandLine.run(
         [
