@@ -77,8 +77,8 @@ extension Pipeline {
     func sizes<Model: DiffusionModel>(_ model: Model) throws(GenerationError) -> [Int] {
       var sizes: [Int] = []
       for slice in Self.slices(of: requests) {
-        let (prepared, starts) = try runRequests(model, slice)
-        sizes += try chunks(prepared, starts, limit: left)
+        let prepared = try runRequests(model, slice).requests
+        sizes += try chunks(prepared, limit: left)
           .flatMap(\.batches).flatMap { $0.groups.map(\.count) }
       }
       return sizes

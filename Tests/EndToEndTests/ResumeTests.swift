@@ -24,7 +24,7 @@ struct ResumeTests {
       Array("a red apple\na cat\n{\"prompt\": \"a dog\", \"numImages\": 2}\n".utf8), to: "p.txt")
   }
 
-  private let steps = 60
+  private let steps = 40
 
   private func arguments(_ output: String, _ more: [String] = []) -> [String] {
     [

@@ -16,7 +16,7 @@ struct LongRun<Model: DiffusionModel>: PictureRun {
   func part(_ number: Int) throws(GenerationError) -> GenerationRun<Model> {
     let (requests, starts) = try pipeline.runRequests(model, slices[number])
     return GenerationRun(
-      model: model, chunks: try pipeline.chunks(requests, starts, limit: limit), starts: starts,
+      model: model, chunks: try pipeline.chunks(requests, limit: limit), starts: starts,
       encoder: starts.isEmpty ? nil : try pipeline.openedEncoder(), device: device,
       onProgress: onProgress)
   }

@@ -55,19 +55,18 @@ extension Pipeline {
   ///
   /// - Parameters:
   ///   - requests: all of the run; at least one.
-  ///   - starts: the pictures that they start from.
   ///   - limit: bytes that the process may hold; nil for no limit.
   /// - Returns: the parts, in the order of the requests.
   /// - Throws: `GenerationError.overBudget` for the first request that memory does not suffice for.
   func chunks<Model>(
-    _ requests: [RunRequest<Model>], _ starts: [RunStart], limit: Int?
+    _ requests: [RunRequest<Model>], limit: Int?
   ) throws(GenerationError) -> [RunChunk<Model>] {
     var chunks: [RunChunk<Model>] = []
     var rest = requests[...]
     while !rest.isEmpty {
       var count = try prefixCount(rest, limit: limit)
       while true {
-        let chunk = try chunk(Array(rest.prefix(count)), starts, limit: limit)
+        let chunk = try chunk(Array(rest.prefix(count)), limit: limit)
         if count > 1, !chunk.batches.allSatisfy(\.plan.fits) {
           count /= 2
           continue
@@ -100,7 +99,7 @@ extension Pipeline {
 
   /// Plans some requests whose prompts are held at once.
   private func chunk<Model>(
-    _ requests: [RunRequest<Model>], _ starts: [RunStart], limit: Int?
+    _ requests: [RunRequest<Model>], limit: Int?
   ) throws(GenerationError) -> RunChunk<Model> {
     var seen: Set<PromptIdentity> = []
     let prompts = requests.filter(\.hasSteps).flatMap(\.prepared.prompts).filter {
