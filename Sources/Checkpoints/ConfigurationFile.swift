@@ -1,3 +1,4 @@
+import Foundation
 import ModelFiles
 import StrictJSON
 
@@ -60,7 +61,8 @@ package struct ConfigurationFile: Sendable {
   /// Reads a scheduler's configuration if it exists.
   ///
   /// diffusers writes it with Python's words for numbers that JSON has not, such as
-  /// `"lambda_min_clipped": -Infinity`. None of these options is read here; they become null.
+  /// `"lambda_min_clipped": -Infinity`. They become null, but for options that are read here, which
+  /// have to be numbers.
   package static func scheduler(_ path: String) throws(ModelFileError) -> ConfigurationFile? {
     guard FileSystem.exists(path) else { return nil }
     let file = try MappedFile(path: path)
@@ -70,8 +72,21 @@ package struct ConfigurationFile: Sendable {
     guard plain != text, let json = try? JSONValue(parsing: plain), json.members != nil else {
       return try ConfigurationFile(path: path)
     }
+    for option in readOptions {
+      let pattern = "\"\(option)\"\\s*:\\s*(-?Infinity|NaN)"
+      guard text.range(of: pattern, options: .regularExpression) == nil else {
+        throw ModelFileError(
+          path: path, kind: .malformed, fault: "'\(option)' is not a finite number")
+      }
+    }
     return ConfigurationFile(path: path, json: json)
   }
+
+  /// Options of schedulers that are numbers and count here.
+  private static let readOptions = [
+    "shift", "flow_shift", "base_shift", "max_shift", "base_image_seq_len", "max_image_seq_len",
+    "shift_terminal", "num_train_timesteps",
+  ]
 
   private init(path: String, json: JSONValue) {
     (self.path, self.json) = (path, json)

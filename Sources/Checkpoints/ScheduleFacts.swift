@@ -106,15 +106,20 @@ package struct ScheduleFacts: Sendable {
       }
       try readKind(file, &rule)
       shift = .dynamic(rule)
-    } else if let fixed = try number("shift", 1e-3...1e3, "0.001...1000") {
-      shift = .fixed(fixed)
-    } else if let fixed = try number("flow_shift", 1e-3...1e3, "0.001...1000") {
+    } else if let fixed = try number(Self.shiftKey(file), 1e-3...1e3, "0.001...1000") {
       shift = .fixed(fixed)
     } else if file.json["use_flow_sigmas"]?.boolValue == true {
       // What solvers take where nothing is said.
       shift = .fixed(1)
     }
     if let count = try count("num_train_timesteps") { trainTimesteps = count }
+  }
+
+  /// The option that holds a fixed shift. Configurations keep what other classes call it, which
+  /// does not count.
+  package static func shiftKey(_ file: ConfigurationFile) -> String {
+    let isSolver = file.json["_class_name"]?.stringValue?.hasSuffix("MultistepScheduler") == true
+    return isSolver ? "flow_shift" : "shift"
   }
 
   /// Whether a shift that depends on size is the line itself or its exponential.

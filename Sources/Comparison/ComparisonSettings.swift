@@ -52,6 +52,9 @@ struct ComparisonSubject: Sendable {
     request.guidance = settings.guidance
     request.shift = settings.shift
     request.maxSequenceLength = settings.maxSequenceLength
+    // Files of levels may say something else of it, or nothing.
+    request.sampling.sampler = settings.sampler
+    request.sampling.levels = settings.levels
     self.request = request
     let (steps, count) = (settings.steps, min(points, settings.steps))
     velocitySteps = (0..<count).map { (2 * $0 + 1) * steps / (2 * count) }

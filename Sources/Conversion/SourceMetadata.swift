@@ -60,7 +60,7 @@ extension ConversionSource {
     pairs.removeAll { schedule.contains($0.key) }
     let isDynamic = scheduler.json["use_dynamic_shifting"]?.boolValue == true
     let count = scheduler.json["num_train_timesteps"]?.integerValue
-    if isDynamic || scheduler.json["shift"]?.doubleValue != nil {
+    if isDynamic || scheduler.json[ScheduleFacts.shiftKey(scheduler)]?.doubleValue != nil {
       pairs += keys.pairs(try self.schedule().shift, trainTimesteps: count)
     } else if let count {
       pairs.append((keys.trainTimesteps, .uint32(UInt32(clamping: count))))

@@ -70,6 +70,8 @@ public struct SamplingChoice: Sendable, Equatable {
   public var guidanceInterval: ClosedRange<Double>?
   /// How far guided predictions are brought back to the spread of the conditional ones, 0 to 1.
   public var guidanceRescale = 0.0
+  /// What belongs to the sampler instead of what the model's files say.
+  package var levels: SchedulerLevels?
 
   /// The model's defaults.
   public init() {}
@@ -142,7 +144,7 @@ public struct GenerationSettings: Sendable, Equatable {
   /// How latents are taken from one level to the next.
   public let sampler: SamplerName
   /// What the model's scheduler says of the levels and the times that belong to them.
-  let levels: SchedulerLevels
+  package let levels: SchedulerLevels
   /// How the levels are spread; nil where they were given.
   public let schedule: ScheduleName?
   /// Strengths of classifier-free guidance from the first step to the last; nil for one of all.

@@ -30,6 +30,12 @@ public struct PromptEmbeds: Sendable, Equatable {
 
   /// Rows of the prompt, with those of padding that is masked.
   public var tokenCount: Int { encodedPrompt.paddedCount }
+  /// Bytes of all values.
+  var byteCount: Int {
+    [encodedPrompt, encodedNegativePrompt].compactMap(\.self).reduce(0) {
+      $0 + 4 * ($1.states.count + ($1.pooled?.count ?? 0))
+    }
+  }
   /// Whether there is what guidance needs.
   public var hasNegativePrompt: Bool { encodedNegativePrompt != nil }
 
@@ -165,11 +171,8 @@ extension Pipeline {
     for (stage, planned) in zip(request.textStages, planned) {
       stage.weights.keep(atMost: planned.keptBytes)
     }
-    defer {
-      if !plan.keepsEverything {
-        for stage in request.textStages { stage.weights.drop() }
-      }
-    }
+    // Later requests that take the embeds do not count them.
+    defer { for stage in request.textStages { stage.weights.drop() } }
     return try computing { () throws(ComputeError) in
       var embeddings: [PromptEmbedding] = []
       for encoded in try request.model.conditioner.encoded(request.tokens, on: device) {

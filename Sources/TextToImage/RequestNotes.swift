@@ -52,6 +52,15 @@ extension Pipeline {
     return notes
   }
 
+  /// Tokens of a request's texts that are cut off.
+  ///
+  /// - Throws: `GenerationError` for a request that cannot be met.
+  package func droppedTokens(
+    of request: GenerationRequest
+  ) throws(GenerationError) -> DroppedTokens {
+    droppedTokens(try settings(for: request))
+  }
+
   /// Tokens that are cut off.
   private func droppedTokens(_ settings: GenerationSettings) -> DroppedTokens {
     func dropped<Model: DiffusionModel>(_ model: Model) -> DroppedTokens {

@@ -35,6 +35,12 @@ extension Pipeline {
       size: LatentSize(height: height / upscaling, width: width / upscaling))
     let (sampler, spread) = try steps(of: request.sampling, plain.mixture)
     let schedule = plain.configured(by: spread)
+    guard (1e-3...1e3).contains(schedule.shift) else {
+      throw .invalidRequest(
+        "the model's scheduler makes a shift of \(schedule.shift) of \(width)x\(height), which is "
+          + "outside of 0.001...1000 (base_shift, max_shift and their image_seq_len): name one with "
+          + "--shift")
+    }
     try checkGuidance(request.sampling)
     let sigmas = try levels(of: request, all: try sigmas(of: request, schedule))
     let settings = GenerationSettings(
@@ -134,7 +140,7 @@ extension Pipeline {
           + SamplerName.allCases.filter { $0.fits(mixture) }.map(\.rawValue)
           .joined(separator: ", "))
     }
-    return (given, scheduler.levels(for: given))
+    return (given, sampling.levels ?? scheduler.levels(for: given))
   }
 
   private func checkedSide(_ side: Int, _ name: String) throws(GenerationError) -> Int {

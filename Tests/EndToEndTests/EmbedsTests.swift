@@ -132,6 +132,27 @@ struct EmbedsTests {
     #expect(missing.status == 66 && missing.errors.contains("name it with --embeds"))
   }
 
+  @Test("writing them changes no picture, blended or not, and a shift comes back with the picture")
+  func written() throws {
+    func run(_ arguments: [String]) throws -> CommandLine.Outcome {
+      try CommandLine.run(["generate", "--steps", "2", "--force"] + arguments, in: folder.url)
+    }
+    func bytes(_ name: String) throws -> Data {
+      try Data(contentsOf: URL(fileURLWithPath: folder.path(name)))
+    }
+    #expect(try run(["-p", "a cat", "--save-embeds", "e.st", "-o", "c.png"]).status == 0)
+    let blend = ["-p", "a red apple", "--blend-embeds", "e.st:0.5"]
+    #expect(try run(blend + ["-o", "b1.png"]).status == 0)
+    #expect(try run(blend + ["--save-embeds", "m.st", "-o", "b2.png"]).status == 0)
+    #expect(try bytes("b1.png") == bytes("b2.png"))
+    #expect(try run(["--embeds", "e.st", "--shift", "4", "-o", "s1.png"]).status == 0)
+    #expect(try run(["--from", "s1.png", "-o", "s2.png"]).status == 0)
+    #expect(try bytes("s1.png") == bytes("s2.png"))
+    let long = String(repeating: "a red apple and ", count: 20)
+    let told = try run(["-p", long, "--save-embeds", "l.st", "-o", "l.png", "--json"])
+    #expect(try JSONValue(parsing: told.output)["droppedTokens"]?.integerValue ?? 0 > 0)
+  }
+
   @Test("plan leaves text encoders out, and named ones are told to be idle")
   func plan() throws {
     func run(_ arguments: [String]) throws -> CommandLine.Outcome {

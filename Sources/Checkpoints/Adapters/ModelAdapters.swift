@@ -39,7 +39,7 @@ package struct ModelAdapters: Sendable {
           AdapterTerm(
             file: file, module: module, target: target, part: parts[index].slot.name))
       }
-      guard fits || file.archive.tensors.records.isEmpty else { throw Self.stranger(file, family) }
+      guard fits else { throw Self.stranger(file, family) }
     }
     self.opened = opened
     self.family = family
@@ -54,10 +54,13 @@ package struct ModelAdapters: Sendable {
   /// The error about a file that has nothing for the model.
   private static func stranger(_ file: AdapterFile, _ family: FamilyDescription) -> ModelFileError {
     let records = file.archive.tensors.records
+    guard let first = records.first else {
+      return ModelFileError(path: file.path, kind: .malformed, fault: "holds no tensors")
+    }
     return ModelFileError(
       path: file.path, kind: .unsupported,
       fault: "none of its \(records.count) tensors is for a part of \(family.modelPhrase) that "
-        + "is used here (the first is '\(records[0].name)'): take an adapter made for this "
+        + "is used here (the first is '\(first.name)'): take an adapter made for this "
         + "model")
   }
 

@@ -23,6 +23,8 @@ final class GenerateSession: Sendable {
   private let finished = Mutex<[FinishedPicture]>([])
   /// Of the run so far.
   private let statistics = Mutex(GenerationStatistics())
+  /// Of a prompt that was encoded apart from the pictures.
+  private let droppedTokens = Mutex<DroppedTokens.Counts?>(nil)
   /// Seconds that encoding took apart from the pictures.
   private let encodingSeconds = Mutex(0.0)
   /// Whether latents were said to be beyond all range.
@@ -127,14 +129,19 @@ final class GenerateSession: Sendable {
   private func encoded(
     _ requests: [GenerationRequest]
   ) async throws(GenerationError) -> [GenerationRequest] {
-    guard let path = files.embeds, var request = requests.first else { return requests }
+    guard let path = files.embeds, var request = requests.first ?? jobs.first?.request else {
+      return requests
+    }
     let start = ContinuousClock.now
     let embeds = try await pipeline.embeds(of: request)
     encodingSeconds.withLock { $0 = (ContinuousClock.now - start) / .seconds(1) }
     _ = results.write(path, ending: ".safetensors") { embeds.safetensorsData() }
-    // They are the same bits, and are not made twice.
+    let dropped = try pipeline.droppedTokens(of: request).prompt
+    droppedTokens.withLock { $0 = dropped }
+    // They are the same bits, blended as they are, and are not made twice.
     request.embeds = embeds
-    return [request]
+    request.embedsBlend = nil
+    return requests.isEmpty ? [] : [request]
   }
 
   /// A picture's statistics with the time that encoding took before.
@@ -169,7 +176,8 @@ final class GenerateSession: Sendable {
     if let place, !common.json { console.result(place.withoutControlCharacters, beside: files) }
     let record = FinishedPicture(
       job: job, index: picture.index, file: place, seed: picture.settings.seeds[picture.index],
-      settings: picture.settings, droppedTokens: picture.droppedTokens.prompt,
+      settings: picture.settings,
+      droppedTokens: droppedTokens.withLock { $0 } ?? picture.droppedTokens.prompt,
       warnings: warnings,
       latents: files.latents == nil ? [] : picture.latents)
     finished.withLock { $0.append(record) }

@@ -72,7 +72,12 @@ extension RecordedPicture {
 
   /// The request with the shift that was asked for, if it is not what the model does by itself.
   func settled(_ request: GenerationRequest, _ pipeline: Pipeline) -> GenerationRequest {
-    guard let shift, let own = try? pipeline.settings(for: self.request), own.shift != shift
+    var recorded = self.request
+    // Without text encoders there has to be something instead of texts.
+    recorded.embeds = request.embeds
+    recorded.embedsBlend = request.embedsBlend
+    recorded.maxSequenceLength = request.maxSequenceLength
+    guard let shift, let own = try? pipeline.settings(for: recorded), own.shift != shift
     else { return request }
     var request = request
     request.shift = request.shift ?? shift

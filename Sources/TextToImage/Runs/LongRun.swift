@@ -67,14 +67,20 @@ extension Pipeline {
   /// from, and what is kept of them in a part that is prepared.
   static func bytes(of requests: [GenerationRequest]) -> Int {
     guard requests.count > 1 else { return 0 }
-    var pictures: Set<UnsafeRawPointer?> = []
+    // Arrays that several requests have in common, by their places.
+    var seen: Set<UnsafeRawPointer?> = []
     return requests.reduce(0) { sum, request in
       var bytes = 4096 + request.prompt.utf8.count + request.negativePrompt.utf8.count
       bytes += 4 * ((request.latents?.count ?? 0) + (request.sigmas?.count ?? 0))
+      bytes += 4 * (request.latentsBlend?.latents.count ?? 0)
+      for embeds in [request.embeds, request.embedsBlend?.embeds].compactMap(\.self) {
+        let place = embeds.encodedPrompt.states.withUnsafeBytes { $0.baseAddress }
+        if seen.insert(place).inserted { bytes += embeds.byteCount }
+      }
       for image in [request.picture?.image, request.picture?.mask].compactMap(\.self) {
         // Requests that start from one picture share its pixels.
         let place = image.pixels.withUnsafeBytes { $0.baseAddress }
-        if pictures.insert(place).inserted { bytes += image.pixels.count }
+        if seen.insert(place).inserted { bytes += image.pixels.count }
       }
       return sum + bytes
     }
