@@ -95,6 +95,15 @@ package struct ScheduleFacts: Sendable {
       }
       return count
     }
+    /// The class's own; the other one has to be a number too.
+    func fixedShift() throws(ModelFileError) -> Double? {
+      var found: Double?
+      for key in ["shift", "flow_shift"] {
+        let value = try number(key, 1e-3...1e3, "0.001...1000")
+        if key == Self.shiftKey(file) { found = value }
+      }
+      return found
+    }
     if file.json["use_dynamic_shifting"]?.boolValue == true {
       var rule = DynamicShift(
         base: try number("base_shift", -7...7, "-7...7") ?? Self.usual.base,
@@ -106,7 +115,7 @@ package struct ScheduleFacts: Sendable {
       }
       try readKind(file, &rule)
       shift = .dynamic(rule)
-    } else if let fixed = try number(Self.shiftKey(file), 1e-3...1e3, "0.001...1000") {
+    } else if let fixed = try fixedShift() {
       shift = .fixed(fixed)
     } else if file.json["use_flow_sigmas"]?.boolValue == true {
       // What solvers take where nothing is said.

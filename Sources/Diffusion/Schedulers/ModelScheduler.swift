@@ -88,8 +88,8 @@ package struct ModelScheduler: Sendable, Equatable {
       ("use_karras_sigmas", .karras), ("use_exponential_sigmas", .exponential),
       ("use_beta_sigmas", .beta),
     ]
-    // The others do not know them.
-    guard levels.base == .family else { return }
+    // Heun's class knows none of them.
+    guard levels.base != .evenTimes else { return }
     for (name, spread) in spreads where try options.flag(name) {
       guard levels.spread == .asTheyAre else {
         throw options.malformed("'\(name)' and another spread of levels are both true")
