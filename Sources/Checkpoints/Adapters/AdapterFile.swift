@@ -10,8 +10,6 @@ package struct AdapterFile: Sendable {
   let archive: TensorArchive
   /// In the order of the file.
   package let modules: [AdapterModule]
-  /// Tensors that belong to no module.
-  let strangers: [Int]
   private let scales: AdapterScales
   private let uses = AdapterUses()
 
@@ -36,18 +34,17 @@ package struct AdapterFile: Sendable {
     path = try Self.file(at: adapter.path)
     strength = Float(adapter.strength)
     archive = try TensorArchive(path: path, access: access)
-    (modules, strangers) = try Self.modules(of: archive)
+    modules = try Self.modules(of: archive)
     scales = try Self.scales(of: archive, path: path)
   }
 
-  /// Sorts tensors by the modules that they are for.
+  /// Sorts tensors by the modules that they are for. Those of none are among `unusedTensors`.
   private static func modules(
     of archive: TensorArchive
-  ) throws(ModelFileError) -> (modules: [AdapterModule], strangers: [Int]) {
+  ) throws(ModelFileError) -> [AdapterModule] {
     let records = archive.tensors.records
     var places: [String: Int] = [:]
     var modules: [AdapterModule] = []
-    var strangers: [Int] = []
     func add(_ role: AdapterRole, _ index: Int, to base: String) throws(ModelFileError) {
       let place = places[base] ?? modules.count
       if place == modules.count {
@@ -74,11 +71,9 @@ package struct AdapterFile: Sendable {
       let base = name.hasSuffix(".weight") ? String(name.dropLast(".weight".count)) : ""
       if let place = places[base], modules[place].entries[.onInput] != nil {
         try add(.factors, index, to: base)
-      } else {
-        strangers.append(index)
       }
     }
-    return (modules, strangers)
+    return modules
   }
 
   private static func file(at path: String) throws(ModelFileError) -> String {
