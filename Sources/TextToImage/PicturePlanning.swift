@@ -97,8 +97,7 @@ extension Pipeline {
         RunRequest(
           index: index, prepared: PreparedRequest(model, settings),
           images: request.images ?? Array(settings.seeds.indices), latents: InitialLatents(request),
-          start: start(request, settings), unfinished: request.unfinished,
-          previews: request.previews))
+          start: start(request, settings), unfinished: request.unfinished))
     }
     return (prepared, starts)
   }

@@ -26,7 +26,7 @@ extension GenerationRun {
         guard let start = request.start, encoded[start] == nil else { continue }
         report(.encodingPicture, [Lane(request: request, image: request.images[0])], of: batch)
         encoded[start] = try encodedPicture(
-          starts[start].prepared.planes, request.prepared.size, by: encoder,
+          starts[start].planes, request.prepared.size, by: encoder,
           within: batch.plan.encoderBytes, on: device)
         device.releaseMemory()
       }
@@ -94,7 +94,7 @@ extension GenerationRun {
     let prepared = lane.request.prepared
     if let number = lane.request.start, let picture = encoded[number] {
       return GenerationStart(
-        picture, mask: starts[number].prepared.latentMask(upscaling: model.codec.upscaling),
+        picture, mask: starts[number].latentMask(upscaling: model.codec.upscaling),
         sigma: lane.request.settings.sigmas[0], noise: &noise)
     }
     return GenerationStart(

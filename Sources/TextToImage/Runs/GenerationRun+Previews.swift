@@ -12,7 +12,7 @@ extension GenerationRun {
     mutating func previewer(
       for batch: RunBatch<Model>, of run: GenerationRun
     ) throws(GenerationError) -> Previewer? {
-      guard let choice = batch.first.previews else { return nil }
+      guard let choice = batch.first.settings.previews else { return nil }
       let size = batch.first.prepared.size
       if let known = made.first(where: { $0.choice == choice && $0.size == size }) {
         return known.previewer
@@ -38,7 +38,9 @@ extension GenerationRun {
     _ pictures: [Latents], after step: Int, of batch: RunBatch<Model>, by previewer: Previewer
   ) throws(GenerationError) -> [RGBImage] {
     let first = batch.first
-    guard first.previews?.shows(step: step, of: first.settings.steps) == true else { return [] }
+    guard first.settings.previews?.shows(step: step, of: first.settings.steps) == true else {
+      return []
+    }
     var images: [RGBImage] = []
     for latents in pictures {
       images.append(

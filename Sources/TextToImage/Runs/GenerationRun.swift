@@ -134,7 +134,7 @@ struct GenerationRun<Model: DiffusionModel>: PictureRun {
       do throws(GenerationError) {
         let decoded = try decodedPicture(
           latents, by: model.codec, within: batch.plan.decoderBytes, on: device)
-        let image = lane.request.start.map { starts[$0].prepared.composited(decoded) } ?? decoded
+        let image = lane.request.start.map { starts[$0].composited(decoded) } ?? decoded
         record.statistics.decoderSeconds += record.clock.lap()
         record.statistics.totalSeconds = record.clock.total()
         record.statistics.peakResidentBytes = peakResidentBytes()

@@ -1,5 +1,6 @@
 import Compute
 import Diffusion
+import Images
 
 /// A picture that requests of a run start from, in their size. It is made when it is needed: a run
 /// may have many.
@@ -8,9 +9,20 @@ struct RunStart: Sendable, Equatable {
   let width: Int
   let height: Int
 
-  var prepared: PreparedStart { PreparedStart(picture, width: width, height: height) }
-  /// Bytes that the caller's pictures take.
-  var byteCount: Int { picture.image.pixels.count + (picture.mask?.pixels.count ?? 0) }
+  private var prepared: PreparedStart { PreparedStart(picture, width: width, height: height) }
+
+  /// What the encoder takes.
+  var planes: [Float] { prepared.planes }
+
+  /// For each latent of one channel whether it is repainted; nil if all are.
+  func latentMask(upscaling: Int) -> [Bool]? {
+    picture.mask == nil ? nil : prepared.latentMask(upscaling: upscaling)
+  }
+
+  /// The result with the picture's own pixels where nothing is repainted, if that is wanted.
+  func composited(_ result: RGBImage) -> RGBImage {
+    picture.keepsUnmasked ? prepared.composited(result) : result
+  }
 }
 
 /// One of the requests of a run.
@@ -26,7 +38,6 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
   let start: Int?
   /// Pictures to go on with, by number.
   let unfinished: [Int: UnfinishedPicture]
-  let previews: PreviewChoice?
 
   var settings: GenerationSettings { prepared.settings }
 
@@ -34,7 +45,7 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
   private func keeping(_ images: [Int]) -> RunRequest {
     RunRequest(
       index: index, prepared: prepared, images: images, latents: latents, start: start,
-      unfinished: unfinished, previews: previews)
+      unfinished: unfinished)
   }
 
   /// What pictures must have in common to go through the steps together.
@@ -51,18 +62,21 @@ struct RunRequest<Model: DiffusionModel>: Sendable {
     fileprivate let firstStep: Int
   }
 
+  /// The step of a picture that comes next.
+  func nextStep(of image: Int) -> Int { unfinished[image]?.step ?? 0 }
+
   /// Whether any of its pictures has steps left.
-  var hasSteps: Bool { images.contains { (unfinished[$0]?.step ?? 0) < settings.steps } }
+  var hasSteps: Bool { images.contains { nextStep(of: $0) < settings.steps } }
 
   /// The pictures by the step that comes next, each part with its kind.
   var parts: [(kind: Kind, request: RunRequest)] {
-    let steps = Dictionary(grouping: images) { unfinished[$0]?.step ?? 0 }
+    let steps = Dictionary(grouping: images, by: nextStep)
     // What is nearest to its end comes first.
     return steps.sorted { $0.key > $1.key }.map { step, images in
       let kind = Kind(
         size: prepared.size, sigmas: settings.sigmas, times: prepared.times,
         sampler: settings.sampler, guidance: prepared.guidance,
-        distilledGuidance: prepared.distilledGuidance, previews: previews,
+        distilledGuidance: prepared.distilledGuidance, previews: settings.previews,
         startsFromPicture: prepared.startsFromPicture, readsTexts: !prepared.textStages.isEmpty,
         firstStep: step)
       return (kind, keeping(images))
@@ -83,7 +97,7 @@ struct RunBatch<Model: DiffusionModel>: Sendable {
     var seed: UInt64 { request.settings.seeds[image] }
     var unfinished: UnfinishedPicture? { request.unfinished[image] }
     /// Whether steps are left.
-    var hasSteps: Bool { (unfinished?.step ?? 0) < request.settings.steps }
+    var hasSteps: Bool { request.nextStep(of: image) < request.settings.steps }
     /// The prompts of its branches, the unconditional one first.
     var prompts: [PreparedPrompt<Model>] { request.prepared.prompts }
   }
