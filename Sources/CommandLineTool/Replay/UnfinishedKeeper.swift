@@ -22,7 +22,8 @@ final class UnfinishedKeeper: Sendable {
     var lastWritten: ContinuousClock.Instant
     /// Whether there is a file of this run or of an earlier one.
     var isWritten: Bool
-    var hasFailed = false
+    /// Whether it was said that nothing can be kept.
+    var isTold = false
   }
 
   /// The file; nil if nothing is kept.
@@ -133,20 +134,22 @@ final class UnfinishedKeeper: Sendable {
   /// Writes the file. What cannot be kept is not worth an end of the work.
   @discardableResult
   private func write(_ state: inout State) -> Bool {
-    guard let path, !state.hasFailed else { return false }
+    guard let path else { return false }
     do throws(ModelFileError) {
       try AtomicFile.write(state.file.bytes, to: path, overwrite: true)
       state.isWritten = true
+      state.lastWritten = .now
+      return true
     } catch {
+      // It may be possible later.
       tell(error, &state)
       return false
     }
-    state.lastWritten = .now
-    return true
   }
 
   private func tell(_ error: ModelFileError, _ state: inout State) {
-    state.hasFailed = true
+    guard !state.isTold else { return }
+    state.isTold = true
     console.note("unfinished pictures cannot be kept: \(error)")
   }
 }
