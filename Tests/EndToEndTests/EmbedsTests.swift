@@ -8,18 +8,17 @@ import TextToImage
 
 @Suite("Encoded prompts")
 struct EmbedsTests {
-  private let folder: TemporaryFolder
+  private let pictures: PictureFolder
 
-  init() throws { folder = try TemporaryFolder() }
+  init() throws { pictures = try PictureFolder() }
+
+  private var folder: TemporaryFolder { pictures.folder }
 
   private func run(_ arguments: [String]) throws -> CommandLine.Outcome {
-    try CommandLine.run(["generate"] + arguments, in: folder.url)
+    try pictures.run(arguments)
   }
 
-  private func pixels(_ name: String) throws -> RGBImage {
-    try RGBImage(
-      pngData: [UInt8](Data(contentsOf: folder.url.appendingPathComponent(name))))
-  }
+  private func pixels(_ name: String) throws -> RGBImage { try pictures.pixels(name) }
 
   private func metadata(_ name: String) throws -> JSONValue {
     let bytes = [UInt8](try Data(contentsOf: folder.url.appendingPathComponent(name)))

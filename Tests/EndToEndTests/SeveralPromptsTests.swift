@@ -106,7 +106,7 @@ struct SeveralPromptsTests {
     for budget in ["48MiB", "56MiB", "max"] {
       let outcome = try CommandLine.run(
         [
-          "generate", "-f", "p.txt", "-o", "a_%d.png", "--force", "--steps", "1", "-W", "64", "-H",
+          "generate", "-f", "p.txt", "-o", "a_%d.png", "--steps", "1", "-W", "64", "-H",
           "64", "--memory", budget, "--stats", "s.json", "--force",
         ], in: folder.url)
       #expect(outcome.status == 0, "\(outcome.errors)")
